@@ -1,0 +1,60 @@
+# Everything a user or a colleague runs. `make help` lists it.
+
+STUDY ?= fashion_mnist
+PYTHON := .venv/bin/python
+SETUP := .venv/.installed
+UI_PORT ?= 5000
+DASHBOARD_PORT ?= 8080
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help search report best ui dashboard test lint check lock clean
+
+help:  ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
+	  | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+search: $(SETUP)  ## run a study, or go on with it: make search [STUDY=quick]
+	@$(PYTHON) -m pipeline.search $(STUDY)
+
+report: $(SETUP)  ## write the study's report: studies/<name>/report.html
+	@$(PYTHON) -m pipeline.report $(STUDY)
+
+best: $(SETUP)  ## show the study's champion
+	@$(PYTHON) -m pipeline.best $(STUDY)
+
+ui: $(SETUP)  ## MLflow's UI on 127.0.0.1:5000 (other port: UI_PORT=...)
+	@$(PYTHON) -m pipeline.ui mlflow --port $(UI_PORT)
+
+dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBOARD_PORT=...)
+	@$(PYTHON) -m pipeline.ui optuna --port $(DASHBOARD_PORT)
+
+test: $(SETUP)  ## run the test suite
+	@$(PYTHON) -m pytest
+
+lint: $(SETUP)  ## ruff and mypy
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+check: lint test  ## what CI runs: lint and tests
+
+lock: $(SETUP)  ## pin all dependencies anew in requirements.lock
+	@$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-header --extra dev \
+	  pyproject.toml --output-file requirements.lock
+
+clean:  ## remove .venv and caches; searches and exports stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Made anew whenever the lock file changes; unfinished if anything fails.
+$(SETUP): requirements.lock
+	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "error: needs Python 3.11 to 3.13, found $$(python3 --version)" >&2; exit 1; }
+	@python3 -m venv .venv \
+	  || { echo "error: Python's venv is missing; on Debian: apt-get install python3-venv" >&2; \
+	       exit 1; }
+	@echo "installing what requirements.lock pins into .venv (once; some minutes) ..." >&2
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  --requirement requirements.lock
+	@touch $@

@@ -1,0 +1,143 @@
+"""Where everything lies: the one module that spells a path or a store's URL."""
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UsageError
+
+DEFAULT_STUDY = "fashion_mnist"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with `studies/`, `mlruns/` and `exports/`: the one a command is started in."""
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> "Project":
+        """The project in the current folder."""
+        return cls(Path.cwd())
+
+    @property
+    def runs_dir(self) -> Path:
+        """The folder of both stores and of MLflow's artifacts."""
+        return self.root / "mlruns"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where MLflow keeps artifacts when its store is a local database."""
+        return self.runs_dir / "artifacts"
+
+    @property
+    def optuna_url(self) -> str:
+        """Optuna's storage: `PIPELINE_STORAGE`, else a SQLite file in `mlruns/`."""
+        return os.environ.get("PIPELINE_STORAGE") or f"sqlite:///{self.runs_dir / 'optuna.db'}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's store: `MLFLOW_TRACKING_URI`, else a SQLite file in `mlruns/`."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.runs_dir / 'mlflow.db'}"
+
+    def supervisor_lock(self, study: str) -> Path:
+        """Held by the one supervisor of a study; says who that is."""
+        return self.runs_dir / f"{study}.lock"
+
+    def study_file(self, study: str) -> Path:
+        """The file of a study that is given by name or by path.
+
+        Raises:
+            UsageError: there is no such file; the message lists the studies there are.
+        """
+        is_path = study.endswith(".toml") or os.sep in study
+        path = Path(study) if is_path else self.root / "studies" / f"{study}.toml"
+        try:
+            is_there = path.is_file()
+        except OSError:  # a name longer than a disk allows
+            is_there = False
+        if not is_there:
+            known = sorted(file.stem for file in (self.root / "studies").glob("*.toml"))
+            raise UsageError(
+                f"{shown(path)}: no such study file; "
+                f"the studies here are: {', '.join(known) or 'none'}"
+            )
+        return path
+
+    def report_dir(self, study: str) -> Path:
+        """Where `report` writes."""
+        return self.root / "studies" / study
+
+    def export_dir(self, study: str) -> Path:
+        """Where `best --export` writes unless told otherwise."""
+        return self.root / "exports" / study
+
+
+def study_name(file: Path) -> str:
+    """The name of a study: its file's, which also names folders, an experiment and a model.
+
+    Raises:
+        UsageError: the name would not do as a folder's.
+    """
+    if not _NAME.fullmatch(file.stem):
+        raise UsageError(
+            f"{shown(file)}: the file's name is the study's name, found {file.stem!r}, "
+            "allowed are letters, digits, '_', '-' and '.', at most 100, a letter or digit first"
+        )
+    return file.stem
+
+
+def named(study: str) -> str:
+    """The name of a study that a command was given by name or by path; no file is needed.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if study.endswith(".toml"):
+        return study_name(Path(study))
+    if not _NAME.fullmatch(study):
+        raise UsageError(f"study: found {study!r}, allowed is a name of a file in studies/")
+    return study
+
+
+def data_dir() -> Path:
+    """The cache of data sets: `PIPELINE_DATA_DIR`, else the user's cache folder."""
+    if chosen := os.environ.get("PIPELINE_DATA_DIR"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("keras-search-pipeline")
+
+
+def shown(path: Path) -> str:
+    """A path as a message shows it: relative to the current folder where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Writes a file whole or not at all: after a crash there is the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).chmod(0o666 & ~_umask())
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

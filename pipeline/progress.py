@@ -1,0 +1,187 @@
+"""How a search looks while it runs: a live display on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REFRESH_SECONDS = 0.5
+PLAIN_SECONDS = 30.0  # between two lines on how far the search is, when not on a terminal
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial under way.
+
+    Attributes:
+        trial: its number.
+        epoch: epochs done.
+        epochs: epochs at most.
+        value: the metric after the last epoch, None before the first.
+        about: its hyperparameters in a line.
+    """
+
+    trial: int
+    epoch: int
+    epochs: int
+    value: float | None
+    about: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A search at one moment.
+
+    Attributes:
+        study: its name.
+        metric: name of the metric.
+        states: number of trials by state: COMPLETE, PRUNED, FAIL.
+        n_trials: budget in trials, None if there is none.
+        seconds: supervisor's time so far, over all reruns.
+        minutes: budget in minutes, None if there is none.
+        running: trials under way.
+        best: the best so far in a line, or "".
+        is_ready: whether workers have done their imports.
+    """
+
+    study: str
+    metric: str
+    states: Mapping[str, int]
+    n_trials: int | None
+    seconds: float
+    minutes: float | None
+    running: tuple[RunningTrial, ...] = field(default_factory=tuple)
+    best: str = ""
+    is_ready: bool = True
+
+    @property
+    def n_ended(self) -> int:
+        """Trials that count for the budget."""
+        return sum(self.states.values())
+
+    @property
+    def share(self) -> float:
+        """How much of the budget is used, 0 to 1: of trials or of minutes, whichever is more."""
+        shares = [0.0]
+        if self.n_trials:
+            shares.append(self.n_ended / self.n_trials)
+        if self.minutes:
+            shares.append(self.seconds / (60 * self.minutes))
+        return min(1.0, max(shares))
+
+    @property
+    def budget(self) -> str:
+        """What is used of the budget: `12 of 60 trials, 3.4 of 15 minutes`."""
+        of_trials = f" of {self.n_trials}" if self.n_trials else ""
+        of_minutes = f" of {self.minutes:g}" if self.minutes else ""
+        return f"{self.n_ended}{of_trials} trials, {self.seconds / 60:.1f}{of_minutes} minutes"
+
+
+class Progress(Protocol):
+    """What a supervisor tells while it works."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Something happened, or some time has passed."""
+
+    def say(self, line: str) -> None:
+        """A line to keep, such as a trial's end."""
+
+    def close(self) -> None:
+        """The search is over."""
+
+
+class PlainProgress:
+    """Lines on stderr: what is worth keeping, and now and then how far the search is."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Prints where the search is, if that was long ago."""
+        if time.monotonic() - self._last >= PLAIN_SECONDS:
+            self._last = time.monotonic()
+            running = ", ".join(
+                f"trial {r.trial} epoch {r.epoch}/{r.epochs}" for r in snapshot.running
+            )
+            self.say(f"{snapshot.budget}; running: {running or 'none'}")
+
+    def say(self, line: str) -> None:
+        """Prints a line."""
+        print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+class LiveProgress:
+    """A display on stderr that is redrawn in place, with kept lines scrolling above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self._live.start()
+        self._drawn = 0.0
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Redraws, at most twice a second."""
+        if time.monotonic() - self._drawn >= REFRESH_SECONDS:
+            self._live.update(render(snapshot), refresh=True)
+            self._drawn = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Prints a line above the display."""
+        self._live.console.print(line, markup=False, highlight=False, overflow="ellipsis")
+
+    def close(self) -> None:
+        """Takes the display away."""
+        self._live.stop()
+
+
+def for_terminal() -> Progress:
+    """The display that suits stderr."""
+    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def render(snapshot: Snapshot) -> "RenderableType":
+    """A snapshot as a panel that fits 80 columns."""
+    from rich import box
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    states = snapshot.states
+    counts = Text.assemble(
+        (f"{states.get('COMPLETE', 0)} complete", "green"),
+        "  ",
+        (f"{states.get('PRUNED', 0)} pruned", "yellow"),
+        "  ",
+        (f"{states.get('FAIL', 0)} failed", "red" if states.get("FAIL") else "dim"),
+        f"  {len(snapshot.running)} running",
+    )
+    table = Table(box=None, padding=(0, 1), expand=True, show_header=True, header_style="dim")
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("epoch", justify="right", no_wrap=True)
+    table.add_column(snapshot.metric, justify="right", no_wrap=True)
+    table.add_column("hyperparameters", ratio=1, no_wrap=True, overflow="ellipsis")
+    for each in snapshot.running:
+        value = "" if each.value is None else f"{each.value:.4f}"
+        table.add_row(str(each.trial), f"{each.epoch}/{each.epochs}", value, each.about)
+    lines: list[RenderableType] = [
+        Text(snapshot.budget),
+        ProgressBar(total=1.0, completed=snapshot.share),
+        counts,
+        table if snapshot.is_ready else Text("workers are importing TensorFlow ...", "dim"),
+    ]
+    if snapshot.best:
+        lines.append(Text(f"best: {snapshot.best}", "bold", no_wrap=True, overflow="ellipsis"))
+    return Panel(
+        Group(*lines), title=f"study {snapshot.study}", title_align="left", box=box.ROUNDED
+    )

@@ -1,0 +1,43 @@
+"""How far a measured accuracy can be trusted."""
+
+import math
+from dataclasses import dataclass
+
+Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Four digits, as accuracies are given."""
+        return f"{self.low:.4f} to {self.high:.4f}"
+
+
+def standard_error(accuracy: float, n_images: int) -> float:
+    """Standard error of an accuracy measured on so many images (binomial)."""
+    return math.sqrt(accuracy * (1 - accuracy) / n_images)
+
+
+def wilson(accuracy: float, n_images: int) -> Interval:
+    """Wilson's 95 % score interval of an accuracy (Wilson 1927, doi:10.2307/2276774)."""
+    z2 = Z95**2
+    centre = (accuracy + z2 / (2 * n_images)) / (1 + z2 / n_images)
+    half = (Z95 / (1 + z2 / n_images)) * math.sqrt(
+        accuracy * (1 - accuracy) / n_images + z2 / (4 * n_images**2)
+    )
+    return Interval(centre - half, centre + half)
+
+
+def difference(first: float, second: float, n_images: int) -> Interval:
+    """A 95 % interval of the difference of two accuracies on the same images.
+
+    Taken as if they were measured on different images, which makes it too wide rather than too
+    narrow: two networks tend to stumble over the same images.
+    """
+    error = math.hypot(standard_error(first, n_images), standard_error(second, n_images))
+    return Interval(first - second - Z95 * error, first - second + Z95 * error)

@@ -1,0 +1,249 @@
+"""A study file: TOML in, a validated and frozen `StudySpec` out, or one clear sentence."""
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import UsageError
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.paths import Project, shown, study_name
+from pipeline.space import Choices, EntryTable, FloatRange, IntRange, Space, SpaceError
+
+Metric = Literal["val_accuracy", "val_loss"]
+_FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Budget(BaseModel):
+    """When the study is done, over all reruns: whichever comes first.
+
+    Attributes:
+        trials: number of trials that come to an end of their own.
+        minutes: wall time that supervisors of the study run; trials running then still finish.
+    """
+
+    model_config = _FROZEN
+    trials: Annotated[int, Field(gt=0)] | None = None
+    minutes: _Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> "Budget":
+        if self.trials is None and self.minutes is None:
+            raise ValueError("found neither trials nor minutes, allowed is either or both")
+        return self
+
+
+class Training(BaseModel):
+    """What holds for every trial.
+
+    Attributes:
+        patience: epochs without improvement of the metric before a trial stops itself.
+        trial_minutes: wall time after which a trial is stopped and counts as failed.
+    """
+
+    model_config = _FROZEN
+    patience: Annotated[int, Field(gt=0)] = 3
+    trial_minutes: _Positive = 10
+
+
+class Component(BaseModel):
+    """A class of Optuna by name; all other keys are its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    type: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that the study file gives."""
+        return dict(self.model_extra or {})
+
+
+class Reference(BaseModel):
+    """A known network that is tried first and compared with what was claimed of it.
+
+    Attributes:
+        hyperparameters: all of them; they may lie outside the search space.
+        repeats: how often it is trained, each time with a fresh seed.
+        claim: metrics somebody has published for it, and under `source` where.
+    """
+
+    model_config = _FROZEN
+    name: Annotated[str, Field(min_length=1)]
+    hyperparameters: dict[str, Any]
+    repeats: Annotated[int, Field(gt=0)] = 1
+    claim: dict[str, float | str] = {}
+
+
+class StudySpec(BaseModel):
+    """A whole study file. `name` is the file's; everything else stands in it."""
+
+    model_config = _FROZEN
+    name: str
+    goal: Annotated[str, Field(min_length=1)]
+    dataset: Literal["fashion_mnist"]
+    metric: Metric = "val_accuracy"
+    budget: Budget
+    training: Training = Training()
+    sampler: Component = Component(type="TPESampler")
+    pruner: Component = Component(type="MedianPruner")
+    fixed: dict[str, Any] = {}
+    space: dict[str, EntryTable] = {}
+    reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which way the metric gets better."""
+        return "minimize" if self.metric.endswith("loss") else "maximize"
+
+    @property
+    def seed(self) -> int:
+        """The seed from which all others are derived: `[sampler] seed`, 0 unless given."""
+        return int(self.sampler.arguments.get("seed", 0))
+
+    @property
+    def searched(self) -> Space:
+        """The search space; checked when the file was loaded."""
+        return Space(self.fixed, self.space)
+
+    @property
+    def references(self) -> list[tuple[Reference, Hyperparameters]]:
+        """Every reference with its hyperparameters."""
+        return [(r, Hyperparameters.from_mapping(r.hyperparameters)) for r in self.reference]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what is asked: everything but the name, the goal and the budget."""
+        asked = self.model_dump(mode="json", exclude={"name", "goal", "budget"})
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def load(project: Project, study: str) -> StudySpec:
+    """Reads a study by its name in `studies/`, or by a path.
+
+    Raises:
+        UsageError: there is no such file, or something in it is not allowed: the text names the
+            file, the table, the key, what was found and what is allowed.
+    """
+    path = project.study_file(study)
+    name = study_name(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
+        raise UsageError(f"{shown(path)}: not a TOML file: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    try:
+        return parse(name, content)
+    except UsageError as error:
+        raise UsageError(f"{shown(path)}: {error}") from None
+
+
+def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
+    """Validates what stands in a study file.
+
+    Raises:
+        UsageError: something is not allowed; the text does not name the file.
+    """
+    if "name" in content:
+        raise UsageError("name: no such key, the study is named by its file")
+    try:
+        spec = StudySpec.model_validate({**content, "name": name})
+    except ValidationError as error:
+        raise UsageError(_sentence(error)) from None
+    try:
+        space = Space.checked(spec.fixed, spec.space)
+    except SpaceError as error:
+        raise UsageError(f"[{error.table}] {error.key}: {error}") from None
+    if space.missing and not (spec.reference and not spec.space):
+        raise UsageError(
+            f"[space]: without {', '.join(space.missing)}, which must stand in [fixed] or [space]"
+        )
+    _check_references(spec)
+    seed = spec.sampler.arguments.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"[sampler] seed: found {seed!r}, allowed is an integer from 0")
+    return spec
+
+
+def _check_references(spec: StudySpec) -> None:
+    names = [reference.name for reference in spec.reference]
+    for i, reference in enumerate(spec.reference):
+        place = f"[[reference]] {reference.name!r}"
+        if reference.name in names[:i]:
+            raise UsageError(f"{place}: found twice, allowed is once (see repeats)")
+        try:
+            Hyperparameters.from_mapping(reference.hyperparameters)
+        except ValueError as error:
+            raise UsageError(f"{place} hyperparameters: {error}") from None
+        for key, value in reference.claim.items():
+            is_number = isinstance(value, float) and math.isfinite(value)
+            if is_number if key == "source" else not is_number:
+                wanted = "a string" if key == "source" else "a finite number"
+                raise UsageError(f"{place} claim.{key}: found {value!r}, allowed is {wanted}")
+
+
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "budget": Budget,
+    "training": Training,
+    "reference": Reference,
+    "int": IntRange,
+    "float": FloatRange,
+    "categorical": Choices,
+}
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first of pydantic's complaints, in the words of a study file."""
+    errors = error.errors()
+    first = errors[0]
+    place = list(first["loc"])
+    kind, found, tag = first["type"], first["input"], None
+    if place and place[0] == "space" and len(place) > 2:
+        tag = place.pop(2)  # pydantic names the member of the union, a reader does not need it
+    alternatives = [first]
+    if place[-1] in ("bool", "float") and kind == f"{place[-1]}_type":
+        place.pop()  # the first member of a union
+        alternatives = [each for each in errors if each["loc"][:-1] == first["loc"][:-1]]
+    where = _place(place)
+    if kind == "missing":
+        return f"{where}: missing"
+    if kind == "extra_forbidden":
+        table = tag or (place[0] if len(place) > 1 else "")
+        fields = _TABLES.get(str(table), StudySpec).model_fields.keys() - {"name"}
+        if table == "reference":
+            fields |= {"name"}
+        return f"{where}: no such key, allowed are {', '.join(sorted(fields))}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        what = f"found {found['type']!r}" if "type" in found else "missing"
+        return f'{where}.type: {what}, allowed are "int", "float" and "categorical"'
+    if kind == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    if kind == "too_short" or kind == "string_too_short":
+        return f"{where}: found nothing, allowed is one or more"
+    allowed = " or ".join(each["msg"].removeprefix("Input should be ") for each in alternatives)
+    allowed = allowed.replace("a valid integer", "an integer").replace("valid ", "")
+    allowed = allowed.replace("a boolean", "true or false")
+    allowed = allowed.replace("dictionary", "table").replace("tuple", "list")
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        allowed = "a table"
+    return f"{where}: found {found!r}, allowed is {allowed}"
+
+
+def _place(location: list[int | str]) -> str:
+    """`[table] key.key`, or just the key at the top level."""
+    if len(location) == 1:
+        name = str(location[0])
+        is_table = name in ("budget", "training", "sampler", "pruner", "fixed", "space")
+        return f"[{name}]" if is_table else "[[reference]]" if name == "reference" else name
+    table, *keys = location
+    if table == "reference" and isinstance(keys[0], int):
+        number, *keys = keys
+        return f"[[reference]] number {int(number) + 1}" + (
+            f" {'.'.join(map(str, keys))}" if keys else ""
+        )
+    return f"[{table}] {'.'.join(map(str, keys))}"

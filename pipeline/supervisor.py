@@ -1,0 +1,350 @@
+"""The supervisor: the one process that asks and tells Optuna, writes MLflow and runs workers.
+
+The order of writes is what makes a search safe to kill at any moment. When a trial ends, its
+curves and its model go to MLflow first, then Optuna is told, then MLflow's run is closed. Optuna
+is the truth: what it calls finished is finished, what it calls RUNNING when a supervisor starts
+was interrupted, and is queued again with the same hyperparameters and seed.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeGuard
+
+import optuna
+from optuna.trial import TrialState
+
+from pipeline import space, trials
+from pipeline.executors import Executor
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, is_better
+from pipeline.progress import Progress, RunningTrial, Snapshot
+from pipeline.study import StudySpec
+from pipeline.tracking import Tracker
+
+WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
+SAVE_SECONDS = 10.0  # between two notes of the time used
+
+
+class Outcome(Enum):
+    """How a search came to its end."""
+
+    BUDGET_USED = "budget used"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass
+class _Running:
+    """A trial under way."""
+
+    trial: optuna.Trial
+    hyperparameters: Hyperparameters
+    run: str
+    started: float
+    attributes: Mapping[str, Any]
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best: float | None = None
+    best_epoch: int = 0
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history.get("loss", ()))
+
+
+class Supervisor:
+    """Runs one study until its budget is used or somebody calls `interrupt`.
+
+    Args:
+        spec: the study file.
+        study: where trials are asked from and told to.
+        executor: where trials run.
+        tracker: where runs are written; `open_study` has been called.
+        progress: where people look.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        study: optuna.Study,
+        executor: Executor,
+        tracker: Tracker,
+        progress: Progress,
+    ) -> None:
+        self._spec, self._study = spec, study
+        self._executor, self._tracker, self._progress = executor, tracker, progress
+        self._running: dict[int, _Running] = {}
+        self._is_interrupted = False
+        self._seconds_before = float(study.user_attrs.get(trials.SECONDS, 0.0))
+        self._started = self._saved = time.monotonic()
+        self._states: Counter[str] = Counter()
+        self._n_drawn = 0
+        self._record: float | None = None
+        self._best_line = ""
+
+    def interrupt(self) -> None:
+        """Asks the search to stop; may be called from a signal handler."""
+        self._is_interrupted = True
+
+    def run(self) -> Outcome:
+        """Runs the study. Nothing is left RUNNING when it returns or raises."""
+        try:
+            self._recover()
+            self._queue_references()
+            while not self._is_interrupted:
+                while self._may_start():
+                    self._start_next()
+                if not self._running:
+                    return Outcome.BUDGET_USED
+                for event in self._executor.events(WAIT_SECONDS):
+                    self._handle(event)
+                self._stop_overdue()
+                self._save_seconds()
+                self._progress.update(self.snapshot())
+            return Outcome.INTERRUPTED
+        finally:
+            self._interrupt_running()
+            self._save_seconds(now=True)
+
+    @property
+    def seconds(self) -> float:
+        """How long supervisors of this study have run, this one included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def snapshot(self) -> Snapshot:
+        """The search as it stands."""
+        spec = self._spec
+        running = tuple(
+            RunningTrial(
+                number,
+                each.epoch,
+                each.hyperparameters.epochs,
+                each.history[spec.metric][-1] if each.history else None,
+                str(each.hyperparameters),
+            )
+            for number, each in self._running.items()
+        )
+        return Snapshot(
+            study=spec.name,
+            metric=spec.metric,
+            states=dict(self._states),
+            n_trials=spec.budget.trials,
+            seconds=self.seconds,
+            minutes=spec.budget.minutes,
+            running=running,
+            best=self._best_line,
+            is_ready=bool(self._states) or any(each.history for each in self._running.values()),
+        )
+
+    # Before the first trial
+
+    def _recover(self) -> None:
+        """Takes stock of what is there, and queues again what a killed supervisor left."""
+        left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for frozen in left:
+            self._requeue(frozen.number, frozen.user_attrs)
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            trial.set_user_attr(trials.INTERRUPTED, True)
+            self._study.tell(frozen.number, state=TrialState.FAIL)
+        known = trials.finished(self._study)
+        n_mended = self._tracker.mend(
+            {trial.number: trial.state for trial in known if not trial.interrupted}
+        )
+        if left or n_mended:
+            self._progress.say(
+                f"a supervisor was killed here: {len(left)} trials are queued again"
+            )
+        for ended in trials.counted(known):
+            self._states[ended.state] += 1
+            self._n_drawn += not ended.reference
+        for best in trials.ranking(known, self._spec.direction)[:1]:
+            self._record = best.value
+            self._best_line = (
+                f"trial {best.number}: {self._about(best.value, best.hyperparameters)}"
+            )
+
+    def _queue_references(self) -> None:
+        """Queues each repeat of each reference once in the life of the study."""
+        known = {
+            (attributes.get(trials.REFERENCE), attributes.get(trials.REPEAT))
+            for frozen in self._study.get_trials(deepcopy=False)
+            if (attributes := frozen.user_attrs)
+        }
+        for reference, hyperparameters in self._spec.references:
+            for repeat in range(reference.repeats):
+                if (reference.name, repeat) not in known:
+                    self._enqueue(
+                        hyperparameters,
+                        {
+                            trials.REFERENCE: reference.name,
+                            trials.REPEAT: repeat,
+                            # the same for all references, so that they can be compared in pairs
+                            trials.SEED: trials.derived_seed(self._spec.seed, "repeat", repeat),
+                        },
+                    )
+
+    # Starting and ending trials
+
+    def _may_start(self) -> bool:
+        budget = self._spec.budget
+        n_begun = sum(self._states.values()) + len(self._running)
+        return (
+            not self._is_interrupted
+            and len(self._running) < self._executor.n_workers
+            and (budget.trials is None or n_begun < budget.trials)
+            and (budget.minutes is None or self.seconds < 60 * budget.minutes)
+            and (bool(self._spec.space) or self._has_waiting())
+        )
+
+    def _start_next(self) -> None:
+        spec = self._spec
+        self._study.sampler = trials.build_sampler(spec.sampler, spec.seed, self._n_drawn)
+        trial = self._study.ask()
+        attributes = dict(trial.user_attrs)
+        if trials.HYPERPARAMETERS in attributes:
+            hyperparameters = Hyperparameters.from_mapping(attributes[trials.HYPERPARAMETERS])
+            space.register(trial, spec.searched, hyperparameters)
+        else:
+            hyperparameters = space.suggest(trial, spec.searched)
+            attributes[trials.HYPERPARAMETERS] = hyperparameters.as_dict()
+            attributes[trials.SEED] = trials.derived_seed(spec.seed, "trial", self._n_drawn)
+            for key in (trials.SEED, trials.HYPERPARAMETERS):
+                trial.set_user_attr(key, attributes[key])
+        self._n_drawn += trials.REFERENCE not in attributes
+        seed = attributes[trials.SEED]
+        tags = {
+            key: str(attributes[key])
+            for key in (trials.REFERENCE, trials.REPEAT, trials.RETRY_OF)
+            if key in attributes
+        }
+        run = self._tracker.start_trial(
+            trial.number, hyperparameters, {"seed": seed, "dataset": spec.dataset}, tags
+        )
+        trial.set_user_attr(trials.RUN_ID, run)
+        self._running[trial.number] = _Running(
+            trial, hyperparameters, run, time.monotonic(), attributes
+        )
+        self._executor.submit(
+            Job(
+                trial=trial.number,
+                dataset=spec.dataset,
+                hyperparameters=hyperparameters,
+                seed=seed,
+                metric=spec.metric,
+                direction=spec.direction,
+                patience=spec.training.patience,
+                record=self._record,
+            )
+        )
+
+    def _handle(self, event: Event) -> None:
+        running = self._running.get(event.trial)
+        if running is None:  # stopped while its event was on the way
+            return
+        match event:
+            case EpochEnd():
+                self._epoch_ended(running, event)
+            case Finished():
+                running.trial.set_user_attr(trials.N_PARAMETERS, event.n_parameters)
+                if event.model and self._is_record(running.best):
+                    self._tracker.store_model(running.run, event.model)
+                self._end(running, TrialState.COMPLETE)
+            case Failed():
+                self._end(running, TrialState.FAIL, event.reason)
+
+    def _epoch_ended(self, running: _Running, event: EpochEnd) -> None:
+        for name, value in event.metrics.items():
+            running.history.setdefault(name, []).append(value)
+        value = event.metrics[self._spec.metric]
+        if is_better(value, running.best, self._spec.direction):
+            running.best, running.best_epoch = value, event.epoch
+        self._tracker.log_epoch(running.run, event.epoch, event.metrics)
+        running.trial.report(value, event.epoch)
+        # A reference is trained to its end, to be compared with what was claimed of it.
+        if running.trial.should_prune() and trials.REFERENCE not in running.attributes:
+            self._executor.stop(event.trial)
+            self._end(running, TrialState.PRUNED)
+
+    def _stop_overdue(self) -> None:
+        limit = self._spec.training.trial_minutes
+        for number, running in list(self._running.items()):
+            # the clock of a trial starts with its first epoch's process, not with imports
+            if not self._states and not running.history:
+                continue
+            if time.monotonic() - running.started > 60 * limit:
+                self._executor.stop(number)
+                self._end(running, TrialState.FAIL, f"stopped after {limit:g} minutes")
+
+    def _end(self, running: _Running, state: TrialState, reason: str = "") -> None:
+        """A trial came to an end of its own."""
+        trial, metric = running.trial, self._spec.metric
+        trial.set_user_attr(trials.HISTORY, running.history)
+        if reason:
+            trial.set_user_attr(trials.REASON, reason)
+        self._tracker.flush()
+        self._study.tell(trial, running.best if state == TrialState.COMPLETE else None, state)
+        del self._running[trial.number]
+        self._states[state.name] += 1
+        metrics: dict[str, float] = {}
+        if running.best is not None:
+            metrics = {f"best_{metric}": running.best, "best_epoch": running.best_epoch}
+        self._tracker.finish_trial(
+            running.run, state.name, metrics, {"reason": reason} if reason else {}
+        )
+        about = f"trial {trial.number}: {self._about(running.best, running.hyperparameters)}"
+        self._progress.say(f"{state.name.lower():<8} {about}" + (f": {reason}" if reason else ""))
+        if state == TrialState.COMPLETE and self._is_record(running.best):
+            self._record, self._best_line = running.best, about
+            self._tracker.note_record(trial.number, metric, running.best)
+
+    # Interruption
+
+    def _interrupt_running(self) -> None:
+        """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
+        for number in self._running:
+            self._executor.stop(number)
+        for number, running in self._running.items():
+            self._requeue(number, running.attributes)
+            running.trial.set_user_attr(trials.INTERRUPTED, True)
+            self._study.tell(running.trial, state=TrialState.FAIL)
+        for running in self._running.values():
+            self._tracker.finish_trial(running.run, "KILLED", {}, {"interrupted": "true"})
+        self._running.clear()
+
+    def _requeue(self, number: int, attributes: Mapping[str, Any]) -> None:
+        """Queues an interrupted trial anew, unless that was done before, or it had not begun."""
+        if trials.HYPERPARAMETERS not in attributes:
+            return
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if any(each.user_attrs.get(trials.RETRY_OF) == number for each in waiting):
+            return
+        kept = (trials.REFERENCE, trials.REPEAT, trials.SEED)
+        self._enqueue(
+            Hyperparameters.from_mapping(attributes[trials.HYPERPARAMETERS]),
+            {
+                **{key: attributes[key] for key in kept if key in attributes},
+                trials.RETRY_OF: number,
+            },
+        )
+
+    def _enqueue(self, hyperparameters: Hyperparameters, attributes: Mapping[str, Any]) -> None:
+        self._study.enqueue_trial(
+            dict(space.params_of(self._spec.searched, hyperparameters)),
+            {trials.HYPERPARAMETERS: hyperparameters.as_dict(), **attributes},
+        )
+
+    def _has_waiting(self) -> bool:
+        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+    def _save_seconds(self, *, now: bool = False) -> None:
+        if now or time.monotonic() - self._saved > SAVE_SECONDS:
+            self._study.set_user_attr(trials.SECONDS, self.seconds)
+            self._saved = time.monotonic()
+
+    def _is_record(self, value: float | None) -> TypeGuard[float]:
+        return value is not None and is_better(value, self._record, self._spec.direction)
+
+    def _about(self, value: float | None, hyperparameters: Hyperparameters | None) -> str:
+        return f"{self._spec.metric} {value or math.nan:.4f}, {hyperparameters}"

@@ -1,0 +1,208 @@
+"""One job in, a stream of events out: the training of one network in one process.
+
+Knows neither Optuna nor MLflow. The images stay in memory as uint8; an epoch, validation
+included, is one execution of one TensorFlow graph, so that Python is entered once an epoch and
+not once a batch. Callbacks of Keras work as ever, but for those that watch single batches.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import data
+from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, is_better
+from pipeline.model import build_model
+from pipeline.optimizers import fused_update
+
+EVALUATION_BATCH = 1000  # images; large enough for matrix products, small enough for the cache
+
+Epoch = Callable[[tf.Tensor], tf.Tensor]
+
+
+def train(job: Job) -> Iterator[Event]:
+    """Trains one network with early stopping and yields an event after each epoch.
+
+    Ends with one `Finished` or `Failed`. Everything random follows from the job's seed.
+    """
+    dataset = data.load(job.dataset)
+    hyperparameters = job.hyperparameters
+    keras.utils.set_random_seed(job.seed)
+    model = build_model(hyperparameters, dataset.input_shape, len(dataset.class_names))
+    early_stopping = keras.callbacks.EarlyStopping(
+        job.metric,
+        mode="max" if job.direction == "maximize" else "min",
+        patience=job.patience,
+        restore_best_weights=True,
+    )
+    best: float | None = None
+    epochs = fit(
+        model,
+        dataset,
+        batch_size=hyperparameters.batch_size,
+        epochs=hyperparameters.epochs,
+        seed=job.seed,
+        callbacks=[early_stopping],
+    )
+    for epoch, metrics in enumerate(epochs, start=1):
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(metrics[name]):
+                yield Failed(job.trial, f"{name} became {metrics[name]} in epoch {epoch}")
+                return
+        yield EpochEnd(job.trial, epoch, metrics)
+        if is_better(metrics[job.metric], best, job.direction):
+            best = metrics[job.metric]
+    is_record = best is not None and is_better(best, job.record, job.direction)
+    yield Finished(job.trial, model.count_params(), to_bytes(model) if is_record else None)
+
+
+def fit(
+    model: keras.Model,
+    dataset: data.Dataset,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Iterator[dict[str, float]]:
+    """Trains a compiled model and yields the metrics of each epoch, as `model.fit` logs them.
+
+    The order of batches is drawn anew for every epoch, from the seed. As with `model.fit`, loss
+    and accuracy of the training set are means over the epoch, while the weights change. When the
+    iterator is exhausted the callbacks have seen the end of training.
+    """
+    run_epoch = compile_epoch(model, dataset, batch_size)
+    callback_list = keras.callbacks.CallbackList(
+        list(callbacks), add_history=False, model=model, epochs=epochs, verbose=0
+    )
+    rng = np.random.default_rng(seed)
+    n_images = len(dataset.train_images)
+    model.stop_training = False
+    callback_list.on_train_begin()
+    metrics: dict[str, float] = {}
+    for epoch in range(epochs):
+        started = time.perf_counter()
+        callback_list.on_epoch_begin(epoch)
+        learning_rate = float(model.optimizer.learning_rate)
+        order = rng.permutation(n_images).astype(np.int32)
+        loss, accuracy, val_loss, val_accuracy = run_epoch(tf.constant(order)).numpy().tolist()
+        metrics = {
+            "loss": loss,
+            "accuracy": accuracy,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "learning_rate": learning_rate,
+        }
+        callback_list.on_epoch_end(epoch, metrics)
+        yield {**metrics, "seconds": time.perf_counter() - started}
+        if model.stop_training:
+            break
+    callback_list.on_train_end(metrics)
+
+
+def compile_epoch(model: keras.Model, dataset: data.Dataset, batch_size: int) -> Epoch:
+    """Returns a function that trains for one epoch and evaluates, in one graph.
+
+    It takes the order of the training images, int32 (n,), and returns float32 (4,): loss and
+    accuracy on the training set, loss and accuracy on the validation set.
+    """
+    images, labels = _constant(dataset.train_images), _constant(dataset.train_labels)
+    val_images = _constant(dataset.validation_images)
+    val_labels = _constant(dataset.validation_labels)
+    n_images, n_val_images = len(dataset.train_images), len(dataset.validation_images)
+    variables = model.trainable_variables
+    update = fused_update(model.optimizer, variables)
+    loss_of = keras.losses.get(model.loss)
+
+    def count(inputs: tf.Tensor, targets: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, ...]:
+        """Mean loss, sum of losses and number of correct answers in a batch."""
+        outputs = model(inputs, training=training)
+        loss = tf.reduce_mean(loss_of(targets, outputs))
+        n_correct = tf.reduce_sum(tf.cast(_is_correct(targets, outputs), tf.float32))
+        return loss, loss * tf.cast(tf.shape(inputs)[0], tf.float32), n_correct
+
+    def train_step(start: tf.Tensor, order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
+        if n_images % batch_size == 0:
+            batch = tf.ensure_shape(batch, (batch_size,))
+        with tf.GradientTape() as tape:
+            loss, sum_of_losses, n_correct = count(
+                tf.gather(images, batch), tf.gather(labels, batch), training=True
+            )
+        update(tape.gradient(loss, [variable.value for variable in variables]))
+        return start + batch_size, order, total + tf.stack([sum_of_losses, n_correct])
+
+    def evaluation_step(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        part = slice(start, start + EVALUATION_BATCH)
+        _, sum_of_losses, n_correct = count(val_images[part], val_labels[part], training=False)
+        return start + EVALUATION_BATCH, total + tf.stack([sum_of_losses, n_correct])
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def run_epoch(order: tf.Tensor) -> tf.Tensor:
+        start, zeros = tf.constant(0), tf.zeros(2)
+        *_, trained = tf.while_loop(
+            lambda start, *_: start < n_images,
+            train_step,
+            (start, order, zeros),
+            parallel_iterations=1,
+        )
+        *_, evaluated = tf.while_loop(
+            lambda start, _: start < n_val_images,
+            evaluation_step,
+            (start, zeros),
+            parallel_iterations=1,
+        )
+        return tf.concat([trained / n_images, evaluated / n_val_images], axis=0)
+
+    return run_epoch  # type: ignore[no-any-return]
+
+
+def to_bytes(model: keras.Model) -> bytes:
+    """The model as the content of a `.keras` file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
+
+
+def from_bytes(content: bytes) -> keras.Model:
+    """The model that `to_bytes` gave. Keras's safe mode refuses code in the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return keras.saving.load_model(path, safe_mode=True)
+
+
+def evaluate(model: keras.Model, images: data.Images, labels: data.Labels) -> tuple[float, float]:
+    """Loss and accuracy of a compiled model on raw images, as `model.evaluate` gives them."""
+    loss, accuracy = model.evaluate(images, labels, batch_size=EVALUATION_BATCH, verbose=0)
+    return float(loss), float(accuracy)
+
+
+def use_threads(n_threads: int) -> None:
+    """Limits TensorFlow to so many threads; must come before its first operation."""
+    tf.config.threading.set_intra_op_parallelism_threads(n_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Whether each answer is the label: the larger probability, or above a half if there is one.
+
+    Args:
+        targets: integers, (batch,).
+        outputs: probabilities, (batch, n_classes) or (batch, 1).
+    """
+    if outputs.shape[-1] == 1:
+        answers = tf.cast(outputs[:, 0] > 0.5, targets.dtype)
+    else:
+        answers = tf.argmax(outputs, axis=-1, output_type=tf.int32)
+    return tf.equal(tf.cast(targets, answers.dtype), answers)
+
+
+def _constant(array: np.ndarray) -> tf.Tensor:
+    return tf.constant(array if array.ndim > 1 else array.astype(np.int32))

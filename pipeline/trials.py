@@ -1,0 +1,287 @@
+"""What the store of trials holds: an Optuna study, and how a finished trial is read from it.
+
+Optuna's store is the truth about trials; MLflow shows it. Everything a report needs is in a
+trial's user attributes, under the names below.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.errors import PipelineError, UsageError
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.jobs import is_better
+from pipeline.paths import Project
+from pipeline.study import Component, StudySpec
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# User attributes of a trial.
+RUN_ID, SEED, HYPERPARAMETERS = "run_id", "seed", "hyperparameters"
+HISTORY, N_PARAMETERS, REASON = "history", "n_parameters", "reason"
+REFERENCE, REPEAT = "reference", "repeat"
+INTERRUPTED, RETRY_OF = "interrupted", "retry_of"
+# User attributes of a study.
+SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
+MACHINE, VERSIONS, DATA_FINGERPRINT = "machine", "versions", "data_fingerprint"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that came to an end.
+
+    Attributes:
+        number: counted from 0.
+        state: "COMPLETE", "PRUNED" or "FAIL".
+        value: the metric at the best epoch (COMPLETE), or where it was pruned; None for FAIL.
+        best_epoch: epoch of `value`, from 1; 0 without any.
+        hyperparameters: None if it broke off before they were drawn.
+        seed: of weights, batches and dropout.
+        history: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds; one each epoch.
+        reason: why it failed.
+        reference: name of the reference it repeats, or "".
+        run_id: of its MLflow run.
+        n_parameters: trainable weights, 0 if it did not finish.
+        seconds: wall time from ask to tell.
+        interrupted: whether it was stopped from outside and queued again: it does not count.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    best_epoch: int
+    hyperparameters: Hyperparameters | None
+    seed: int | None
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    reason: str = ""
+    reference: str = ""
+    run_id: str = ""
+    n_parameters: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    started: datetime | None = None
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs it was trained."""
+        return len(self.history.get("loss", ()))
+
+
+def open_study(project: Project, spec: StudySpec) -> optuna.Study:
+    """Opens a study, and creates it if it is not there.
+
+    Raises:
+        UsageError: the stored study asked something else than this study file.
+        PipelineError: the store cannot be used.
+    """
+    project.runs_dir.mkdir(parents=True, exist_ok=True)
+    with _store_errors(project):
+        study = optuna.create_study(
+            study_name=spec.name,
+            storage=project.optuna_url,
+            direction=spec.direction,
+            load_if_exists=True,
+        )
+        stored = study.user_attrs.get(FINGERPRINT)
+        if stored not in (None, spec.fingerprint):
+            raise UsageError(
+                f"{project.optuna_url}: the study {spec.name!r} was begun with another study "
+                "file (more than its goal and budget changed); a changed question is a new "
+                f"study: copy the file to a new name, or undo the change"
+            )
+        study.set_user_attr(SPEC, spec.model_dump_json())
+        study.set_user_attr(FINGERPRINT, spec.fingerprint)
+    study.sampler = build_sampler(spec.sampler, spec.seed, 0)
+    study.pruner = build_pruner(spec.pruner)
+    return study
+
+
+def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
+    """Opens a study that has been searched, to read it.
+
+    Raises:
+        PipelineError: there is none of that name; the text says how to start it.
+    """
+    with _store_errors(project):
+        try:
+            study = optuna.load_study(study_name=name, storage=project.optuna_url)
+            spec = StudySpec.model_validate_json(study.user_attrs[SPEC], strict=False)
+        except KeyError:
+            raise PipelineError(
+                f"{project.optuna_url}: no study {name!r} yet; start it with: "
+                f"make search STUDY={name}"
+            ) from None
+    return study, spec
+
+
+def finished(study: optuna.Study) -> list[Trial]:
+    """All trials that came to an end, by number; interrupted ones too."""
+    return [
+        _trial(frozen, study.direction.name.lower())
+        for frozen in study.get_trials(deepcopy=False)
+        if frozen.state.is_finished()
+    ]
+
+
+def counted(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that count for the budget: that ended of their own."""
+    return [trial for trial in trials if not trial.interrupted]
+
+
+def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
+    """Complete trials, the best first; of equal ones the earlier."""
+    complete = [trial for trial in trials if trial.state == "COMPLETE" and trial.value is not None]
+    sign = -1.0 if direction == "maximize" else 1.0
+    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def champion(study: optuna.Study) -> Trial:
+    """The best complete trial.
+
+    Raises:
+        PipelineError: there is none yet.
+    """
+    best = ranking(finished(study), study.direction.name.lower())[:1]
+    if not best:
+        raise PipelineError(f"study {study.study_name!r} has no complete trial yet")
+    return best[0]
+
+
+def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
+    """Every look at the test set: when, trial, accuracy, loss, n_images; the oldest first."""
+    return list(study.user_attrs.get(TEST_LOOKS, []))
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """Importance of the hyperparameters that all complete trials have, the largest first.
+
+    PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255), over complete trials.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def best_epoch(values: Sequence[float], direction: str) -> int:
+    """The epoch, from 1, with the best value; the first of equal ones; 0 if there are none."""
+    best: float | None = None
+    epoch = 0
+    for i, value in enumerate(values, start=1):
+        if is_better(value, best, direction):
+            best, epoch = value, i
+    return epoch
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed below 2**31 that follows from its parts alone."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1
+
+
+# Their seed is the sequence itself: another seed for the next draw would break the sequence.
+_ONE_SEQUENCE = ("QMCSampler", "GridSampler", "BruteForceSampler")
+
+
+def build_sampler(component: Component, seed: int, n_drawn: int) -> optuna.samplers.BaseSampler:
+    """The sampler for the next draw.
+
+    Its seed follows from the study's seed and the number of trials drawn so far, so that a
+    search that was interrupted goes on as if it had not been.
+
+    Raises:
+        UsageError: there is no such sampler, or its arguments are not allowed.
+    """
+    if component.type not in _ONE_SEQUENCE:
+        seed = derived_seed(seed, "sampler", n_drawn)
+    return _build("sampler", component, seed)  # type: ignore[no-any-return]
+
+
+def build_pruner(component: Component) -> optuna.pruners.BasePruner:
+    """The pruner of a study.
+
+    Raises:
+        UsageError: there is no such pruner, or its arguments are not allowed.
+    """
+    return _build("pruner", component, None)  # type: ignore[no-any-return]
+
+
+def _build(table: str, component: Component, seed: int | None) -> Any:
+    """An object of a class of Optuna; a table with a `type` among its arguments is one too."""
+    module = optuna.samplers if table == "sampler" else optuna.pruners
+    base = module.BaseSampler if table == "sampler" else module.BasePruner
+    known = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, base) and value is not base
+    }
+    if component.type not in known:
+        raise UsageError(
+            f"[{table}] type: found {component.type!r}, allowed are {', '.join(sorted(known))}"
+        )
+    arguments = component.arguments
+    for key, value in arguments.items():
+        if isinstance(value, dict) and "type" in value:
+            arguments[key] = _build(table, Component.model_validate(value), seed)
+    if seed is not None and _takes_seed(known[component.type]):
+        arguments["seed"] = seed
+    else:
+        arguments.pop("seed", None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return known[component.type](**arguments)
+    except (TypeError, ValueError, ImportError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0].replace(f"{component.type}.__init__()", "it")
+        raise UsageError(f"[{table}] {component.type}: {reason}") from None
+
+
+def _takes_seed(kind: type) -> bool:
+    return "seed" in inspect.signature(kind).parameters
+
+
+def _trial(frozen: FrozenTrial, direction: str) -> Trial:
+    attributes = frozen.user_attrs
+    steps = sorted(frozen.intermediate_values)
+    values = [frozen.intermediate_values[step] for step in steps]
+    started, ended = frozen.datetime_start, frozen.datetime_complete
+    stored = attributes.get(HYPERPARAMETERS)
+    failed = frozen.state == TrialState.FAIL
+    return Trial(
+        number=frozen.number,
+        state=frozen.state.name,
+        value=None if failed else frozen.value,
+        best_epoch=best_epoch(values, direction),
+        hyperparameters=Hyperparameters.from_mapping(stored) if stored else None,
+        seed=attributes.get(SEED),
+        history=attributes.get(HISTORY, {}),
+        reason=attributes.get(REASON, ""),
+        reference=attributes.get(REFERENCE, ""),
+        run_id=attributes.get(RUN_ID, ""),
+        n_parameters=attributes.get(N_PARAMETERS, 0),
+        seconds=(ended - started).total_seconds() if started and ended else 0.0,
+        interrupted=bool(attributes.get(INTERRUPTED)),
+        started=started,
+    )
+
+
+@contextlib.contextmanager
+def _store_errors(project: Project) -> Iterator[None]:
+    """A store that cannot be used is said in a sentence."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, RuntimeError, OSError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise PipelineError(
+            f"Optuna's store {project.optuna_url} cannot be used: {reason}"
+        ) from None
