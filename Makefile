@@ -8,7 +8,7 @@ DASHBOARD_PORT ?= 8080
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help search report best ui dashboard test lint check lock clean
+.PHONY: help search report best ui dashboard test browser lint check lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -31,6 +31,9 @@ dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBO
 
 test: $(SETUP)  ## run the test suite
 	@$(PYTHON) -m pytest
+
+browser:  ## install Chromium for the tests that need a browser (Debian, as root)
+	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
 
 lint: $(SETUP)  ## ruff and mypy
 	@$(PYTHON) -m ruff check .

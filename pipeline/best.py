@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.study import StudySpec
     from pipeline.trials import Trial
 
+MODEL_FILE = "model.keras"
 TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one image in 10,000
 
 
@@ -42,13 +43,26 @@ def main() -> int:
     champion = trials.champion(study)
     if arguments.export is not None:
         folder = Path(arguments.export) if arguments.export else project.export_dir(spec.name)
-        if folder.exists() and not arguments.force:
-            raise PipelineError(f"{shown(folder)} exists; overwrite it with --force")
+        _check_folder(folder, arguments.force)
         export(project, study, spec, champion, folder)
         print(f"exported to {shown(folder)}", file=sys.stderr)
     found = summary(study, spec, champion)
     print(json.dumps(found, indent=2) if arguments.json else _as_text(spec, champion, found))
     return DONE
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    """Refuses to overwrite without --force, and ever to overwrite what is not an export.
+
+    Raises:
+        PipelineError: the text says which of the two.
+    """
+    is_export = (folder / MODEL_FILE).is_file()
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not (is_export or is_empty):
+        raise PipelineError(f"{shown(folder)} is not an earlier export: choose another folder")
+    if is_export and not force:
+        raise PipelineError(f"{shown(folder)} exists; overwrite it with --force")
 
 
 def summary(study: "optuna.Study", spec: "StudySpec", champion: "Trial") -> dict[str, Any]:
@@ -97,9 +111,9 @@ def export(
     """
     from pipeline import data, tracking
 
+    content = tracking.load_model_bytes(project, champion.run_id)
     with _without_banner():
         from pipeline import training
-    content = tracking.load_model_bytes(project, champion.run_id)
     model = training.from_bytes(content)
     dataset = data.load(spec.dataset)
     _, accuracy = training.evaluate(model, dataset.validation_images, dataset.validation_labels)
@@ -115,7 +129,7 @@ def export(
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         scratch.chmod(0o755)
-        write_atomically(scratch / "model.keras", content)
+        write_atomically(scratch / MODEL_FILE, content)
         write_atomically(
             scratch / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
         )

@@ -249,7 +249,7 @@ def _run(command: list[str], folder: Path) -> None:
 def _reason(error: BaseException) -> str:
     """Why a source did not work, in a line."""
     if isinstance(error, subprocess.CalledProcessError):
-        lines = str(error.stderr or error.stdout).strip().splitlines() or ["no message"]
+        lines = str(error.stderr or error.stdout or "no message").strip().splitlines()
         return f"{error.cmd[0]}: {lines[-1]}"
     if isinstance(error, FileNotFoundError):
         return f"no {error.filename}"

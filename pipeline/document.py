@@ -54,19 +54,20 @@ _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?|")
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
     """The document as Markdown; figures are left to the HTML form."""
-    parts = [f"# {title}"]
+    parts = [f"# {_text(title)}"]
     for block in blocks:
         match block:
             case Heading(text):
-                parts.append(f"## {text}")
+                parts.append(f"## {_text(text)}")
             case Paragraph(text):
-                parts.append(text)
+                parts.append(_text(text))
             case Items(texts):
-                parts.append("\n".join(f"- {text}" for text in texts))
+                parts.append("\n".join(f"- {_text(text)}" for text in texts))
             case Table(columns, rows):
                 marks = ["---:" if right else "---" for right in _are_numbers(block)]
-                lines = [columns, marks, *([_cell(text) for text in row] for row in rows)]
-                parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+                head, *body = ([_cell(text) for text in row] for row in (columns, *rows))
+                lines = (f"| {' | '.join(line)} |" for line in (head, marks, *body))
+                parts.append("\n".join(lines))
             case Figure():
                 pass
     return "\n\n".join(parts) + "\n"
@@ -74,7 +75,8 @@ def as_markdown(title: str, blocks: Sequence[Block]) -> str:
 
 def as_html(title: str, blocks: Sequence[Block]) -> str:
     """The document as one file that needs no network: plotly's script is inside, once."""
-    parts, has_script = [], False
+    parts: list[str] = []
+    n_figures = 0
     for block in blocks:
         match block:
             case Heading(text):
@@ -89,10 +91,11 @@ def as_html(title: str, blocks: Sequence[Block]) -> str:
             case Figure(figure, caption):
                 drawn = figure.to_html(
                     full_html=False,
-                    include_plotlyjs=not has_script,
+                    include_plotlyjs=n_figures == 0,
+                    div_id=f"figure-{n_figures + 1}",  # else a random one
                     config={"displayModeBar": False, "responsive": True},
                 )
-                has_script = True
+                n_figures += 1
                 parts.append(
                     f"<figure>{drawn}<figcaption>{_inline(caption)}</figcaption></figure>"
                 )
@@ -130,8 +133,13 @@ def _are_numbers(table: Table) -> list[bool]:
     ]
 
 
+def _text(text: str) -> str:
+    """For Markdown: `<` would begin HTML, but not in code."""
+    return re.sub(r"(`.+?`)|<", lambda found: found[1] or "\\<", text)
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _text(text).replace("|", "\\|").replace("\n", " ")
 
 
 def _inline(text: str) -> str:

@@ -13,10 +13,11 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
 from pipeline.jobs import Event, Failed, Finished, Job
+from pipeline.paths import shown
 
 STOP_SECONDS = 2.0  # between SIGTERM and SIGKILL
 
@@ -38,6 +39,9 @@ class Executor(Protocol):
 
         Every job that is not stopped ends with one `Finished` or `Failed`, whatever becomes of
         its process.
+
+        Raises:
+            PipelineError: no job can run at all; the text says why.
         """
 
     def stop(self, trial: int) -> None:
@@ -75,7 +79,7 @@ class LocalExecutor:
 
     def __init__(self, dataset: str, n_workers: int, log: Path, scratch: Path) -> None:
         self.n_workers = n_workers
-        self._scratch = scratch
+        self._log, self._scratch = log, scratch
         self._workers: dict[int, _Worker] = {}
         self._queue: deque[Job] = deque()
         self._context = multiprocessing.get_context("forkserver")
@@ -88,7 +92,8 @@ class LocalExecutor:
             {PRELOAD_DATASET: dataset, WORKER_LOG: str(log), WORKER_SCRATCH: str(scratch)}
         ):
             forkserver.ensure_running()
-        threading.Thread(target=self._warm_up, daemon=True).start()
+        self._importing = threading.Thread(target=self._warm_up, daemon=True)
+        self._importing.start()
 
     def submit(self, job: Job) -> None:
         """Starts a job, or queues it until TensorFlow is imported."""
@@ -100,6 +105,8 @@ class LocalExecutor:
         if not self._is_ready:
             if not self._ready.poll(timeout_seconds):
                 return []
+            if not self._ready.recv():
+                raise PipelineError(f"workers cannot start; {shown(self._log)} says why")
             self._is_ready = True
             self._start_queued()
             return []
@@ -140,15 +147,21 @@ class LocalExecutor:
         for trial in list(self._workers):
             self.stop(trial)
         _kill_forkserver()
+        while self._importing.is_alive():  # it may have been about to start another
+            self._importing.join(0.1)
+            _kill_forkserver()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _warm_up(self) -> None:
-        """Returns when the server has forked its first child, that is, has imported all."""
-        with contextlib.suppress(EOFError, OSError):  # closed meanwhile
-            process = self._context.Process(target=_nothing)
+        """Says when the server has forked its first child, that is, has imported all."""
+        process = self._context.Process(target=_nothing)
+        try:
             process.start()
             process.join()
-            self._ready_signal.send(True)
+        except Exception:  # whatever comes of a server that died, or was closed meanwhile
+            self._ready_signal.send(False)
+        else:
+            self._ready_signal.send(process.exitcode == 0)
 
     def _start_queued(self) -> None:
         while self._is_ready and self._queue:
@@ -248,13 +261,10 @@ def _reap(worker: _Worker) -> None:
 
 def _kill_forkserver() -> None:
     """Without waiting for its imports; a new one is started when it is needed again."""
-    import psutil
-
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if any("multiprocessing.forkserver" in part for part in child.cmdline()):
-                child.kill()
-                child.wait()
+    server: Any = forkserver._forkserver  # there is no public way to stop it
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        server._stop()
 
 
 @contextlib.contextmanager

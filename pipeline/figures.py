@@ -1,14 +1,17 @@
 """The figures of a report, with plotly."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from pipeline.space import Entry
     from pipeline.trials import Trial
 
 COLOURS = {"COMPLETE": "#2463b0", "PRUNED": "#c9ced6", "FAIL": "#c23b3b"}
+N_COLUMNS = 3  # of panels
 CHAMPION, FAINT = "#d9730d", "#8a94a0"
 LINES = {
     "accuracy": "#2463b0",
@@ -48,6 +51,7 @@ def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str
         line={"color": CHAMPION, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
+    figure.update_xaxes(_whole(len(trials)))
     return _finish(figure, "trial", metric, _focus([t.value for t in trials], metric))
 
 
@@ -66,6 +70,7 @@ def curves(trial: "Trial", kind: str) -> "go.Figure":
             line={"color": LINES[name]},
         )
     figure.add_vline(x=trial.best_epoch, line={"color": FAINT, "dash": "dot", "width": 1})
+    figure.update_xaxes(_whole(trial.n_epochs))
     return _finish(figure, "epoch", kind, None)
 
 
@@ -86,48 +91,96 @@ def importance(shares: Mapping[str, float]) -> "go.Figure":
     return _finish(figure, "importance", "", None, height=60 + 34 * len(names))
 
 
-def slices(trials: Sequence["Trial"], names: Sequence[str], metric: str) -> "go.Figure":
-    """The metric against each searched hyperparameter, one small panel for each."""
-    import plotly.graph_objects as go
+def slices(trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: str) -> "go.Figure":
+    """The metric against each searched hyperparameter, one small panel for each.
+
+    A panel has the trials for which its hyperparameter was drawn; of `units` the widest layer's.
+    """
     from plotly.subplots import make_subplots
 
-    n_columns = 3
-    n_rows = -(-len(names) // n_columns)
+    n_rows = -(-len(space) // N_COLUMNS)
+    height = 90 + 210 * n_rows
     figure = make_subplots(
-        n_rows, n_columns, subplot_titles=list(names), shared_yaxes=True,
-        vertical_spacing=0.22 / max(1, n_rows - 1) if n_rows > 1 else 0.2,
+        n_rows, N_COLUMNS, subplot_titles=list(space), shared_yaxes=True,
+        vertical_spacing=76 / height,
     )  # fmt: skip
-    known = [t for t in trials if t.value is not None and t.hyperparameters is not None]
-    for i, name in enumerate(names):
-        row, column = i // n_columns + 1, i % n_columns + 1
-        values = [_scalar(trial, name) for trial in known]
-        figure.add_trace(
-            go.Scatter(
-                x=values,
-                y=[trial.value for trial in known],
-                mode="markers",
-                marker={"color": [COLOURS[trial.state] for trial in known], "size": 6},
-                text=[f"trial {trial.number}" for trial in known],
-                hovertemplate="%{text}: %{x}, %{y:.4f}<extra></extra>",
-                showlegend=False,
-            ),
-            row=row,
-            col=column,
+    known = [trial for trial in trials if trial.value is not None]
+    for i, (name, entry) in enumerate(space.items()):
+        place = {"row": i // N_COLUMNS + 1, "col": i % N_COLUMNS + 1}
+        is_category = entry.type == "categorical"
+        drawn = [trial for trial in known if _is_drawn(trial, name, entry)]
+        values = [_scalar(trial, name) for trial in drawn]
+        if is_category:
+            values = [str(value) for value in values]
+        figure.add_scatter(
+            x=values,
+            y=[trial.value for trial in drawn],
+            mode="markers",
+            marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
+            text=[f"trial {trial.number}" for trial in drawn],
+            hovertemplate="%{text}: %{x}, %{y:.4f}<extra></extra>",
+            showlegend=False,
+            **place,
         )
-        if name == "learning_rate":
-            figure.update_xaxes(type="log", row=row, col=column)
-    figure = _finish(figure, "", "", None, height=90 + 210 * n_rows)
-    low, high = _focus([trial.value for trial in known], metric)
-    figure.update_yaxes(range=[low, high])
+        figure.update_xaxes(**_axis(entry, values), **place)
+    figure = _finish(figure, "", "", _focus([trial.value for trial in known], metric), height)
+    figure.update_yaxes(title_text=metric, col=1)
     return figure
 
 
+def _is_drawn(trial: "Trial", name: str, entry: "Entry") -> bool:
+    values = vars(trial.hyperparameters) if trial.hyperparameters else {}
+    return bool(values) and entry.is_active(values) and values[name] != ()
+
+
 def _scalar(trial: "Trial", name: str) -> Any:
-    assert trial.hyperparameters is not None
     value = getattr(trial.hyperparameters, name)
-    if isinstance(value, tuple):
-        return max(value, default=0)
-    return str(value) if isinstance(value, bool) else value
+    return max(value) if isinstance(value, tuple) else value
+
+
+def _axis(entry: "Entry", values: Sequence[Any]) -> dict[str, Any]:
+    """The x axis of a panel: all that can be drawn, and a reference beyond it, with few ticks."""
+    if entry.type == "categorical":
+        names = list(dict.fromkeys([*map(str, entry.choices), *values]))
+        return {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": names,
+            "range": [-0.5, len(names) - 0.5],
+        }
+    low, high = min([entry.low, *values]), max([entry.high, *values])
+    if entry.log:
+        ticks = log_ticks(low, high)
+        margin = 0.05 * math.log10(high / low) or 0.1
+        return {
+            "type": "log",
+            "tickvals": ticks,
+            "ticktext": [f"{tick:g}" for tick in ticks],
+            "range": [math.log10(low) - margin, math.log10(high) + margin],
+        }
+    margin = 0.05 * (high - low) or 0.5
+    whole = _whole(high - low) if entry.type == "int" else {}
+    return {"range": [low - margin, high + margin], **whole}
+
+
+def _whole(span: float) -> dict[str, Any]:
+    """Ticks at whole numbers: plotly would mark 1.5 layers."""
+    return {"dtick": 1} if span <= 12 else {}
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """At most four round numbers in a range; both ends if there are none."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for digits, every in (((1, 2, 5), 1), ((1, 3), 1), *(((1,), n) for n in range(1, 100))):
+        ticks = [
+            float(f"{digit}e{power}")
+            for power in range(first, last + 1, every)
+            for digit in digits
+            if low <= float(f"{digit}e{power}") <= high
+        ]
+        if len(ticks) <= 4:
+            break
+    return ticks if len(ticks) > 1 else [low, high]
 
 
 def _focus(values: Sequence[float | None], metric: str) -> tuple[float, float]:

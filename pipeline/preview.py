@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import data, space, trials
+from pipeline import data, trials
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.space import Choices, Entry
 from pipeline.study import StudySpec
@@ -18,16 +18,16 @@ def preview(spec: StudySpec) -> str:
         UsageError: the sampler or the pruner cannot be built.
     """
     budget = spec.budget
-    parts = [f"{budget.trials} trials"] if budget.trials else []
-    parts += [f"{budget.minutes:g} minutes"] if budget.minutes else []
+    parts = [_n(budget.trials, "trial")] if budget.trials else []
+    parts += [_n(budget.minutes, "minute")] if budget.minutes else []
     lines = [
         f"study {spec.name}: {spec.goal}",
         "",
         f"data      {spec.dataset}, fingerprint {data.fingerprint(spec.dataset)[:12]}",
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
-        f"training  patience {spec.training.patience} epochs, "
-        f"at most {spec.training.trial_minutes:g} minutes a trial",
+        f"training  patience {_n(spec.training.patience, 'epoch')}, "
+        f"at most {_n(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
@@ -37,26 +37,50 @@ def preview(spec: StudySpec) -> str:
 
 def rungs(spec: StudySpec) -> str:
     """When the pruner looks at a trial, in a line."""
+    if not spec.space:
+        return "never looks: references are trained to their end"
     pruner, arguments = trials.build_pruner(spec.pruner), spec.pruner.arguments
-    epochs = _most_epochs(spec)
-    if spec.pruner.type == "SuccessiveHalvingPruner":
-        first = arguments.get("min_resource", "auto")
-        if not isinstance(first, int):
-            return "rungs: set by the first complete trial"
-        factor = arguments.get("reduction_factor", 4)
-        epoch = first * factor ** arguments.get("min_early_stopping_rate", 0)
-        found = []
-        while epoch <= epochs:
-            found.append(str(epoch))
-            epoch *= factor
-        kept = f"the best 1/{factor} go on"
-        return f"rungs after epoch {', '.join(found)}: {kept}" if found else "no rung in reach"
-    if hasattr(pruner, "_n_warmup_steps"):
-        first = arguments.get("n_warmup_steps", 0) + 1
-        every = arguments.get("interval_steps", 1)
-        after = arguments.get("n_startup_trials", 5)
-        return f"looks from epoch {first}, every {every}, once {after} trials are complete"
-    return "never looks" if spec.pruner.type == "NopPruner" else "looks after every epoch"
+    match spec.pruner.type:
+        case "SuccessiveHalvingPruner":
+            return _halving(arguments, spec.searched.corner(largest=True).epochs)
+        case "HyperbandPruner":
+            return _hyperband(arguments)
+        case "NopPruner":
+            return "never looks"
+    if not hasattr(pruner, "_n_warmup_steps"):
+        return "looks after every epoch"
+    first = max(1, arguments.get("n_warmup_steps", 0))
+    text = f"looks from epoch {first}, every {arguments.get('interval_steps', 1)}"
+    if not hasattr(pruner, "_n_startup_trials"):
+        return text
+    n_trials = arguments.get("n_startup_trials", 5)
+    return f"{text}, once {_n(n_trials, 'trial')} {'is' if n_trials == 1 else 'are'} complete"
+
+
+def _halving(arguments: Mapping[str, Any], epochs: int) -> str:
+    epoch, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
+    if not isinstance(epoch, int):
+        return "rungs: set by the first complete trial"
+    epoch *= factor ** arguments.get("min_early_stopping_rate", 0)
+    found = []
+    while epoch <= epochs:
+        found.append(str(epoch))
+        epoch *= factor
+    kept = f"the best 1/{factor} go on"
+    return f"rungs after epoch {', '.join(found)}: {kept}" if found else "no rung in reach"
+
+
+def _hyperband(arguments: Mapping[str, Any]) -> str:
+    epoch, last = arguments.get("min_resource", 1), arguments.get("max_resource", "auto")
+    factor = arguments.get("reduction_factor", 3)
+    if not isinstance(last, int):
+        return "brackets: set by the first complete trial"
+    found = []
+    while epoch <= last:
+        found.append(str(epoch))
+        epoch *= factor
+    starts = " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    return f"{_n(len(found), 'bracket')}, rungs from epoch {starts}, each {factor} times the last"
 
 
 def _space(spec: StudySpec) -> list[str]:
@@ -123,20 +147,13 @@ def _draws(spec: StudySpec) -> list[str]:
     """The first draws of the sampler, in memory; they show what it makes of the space."""
     if not spec.space:
         return []
-    import optuna
-
-    study = optuna.create_study(direction=spec.direction)
-    lines = ["", "sample draws"]
-    for i in range(N_SAMPLES):
-        study.sampler = trials.build_sampler(spec.sampler, spec.seed, i)
-        lines.append(f"  {space.suggest(study.ask(), spec.searched)}")
-    return lines
+    drawn = trials.rehearse(spec, N_SAMPLES)
+    return ["", "sample draws", *(f"  {hyperparameters}" for hyperparameters in drawn)]
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in arguments.items())
 
 
-def _most_epochs(spec: StudySpec) -> int:
-    corner = [spec.searched.corner(largest=True)] if spec.space else []
-    return max(each.epochs for each in [*corner, *(h for _, h in spec.references)])
+def _n(count: float, noun: str) -> str:
+    return f"{count:g} {noun}{'s' * (count != 1)}"

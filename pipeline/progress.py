@@ -152,6 +152,7 @@ def render(snapshot: Snapshot) -> "RenderableType":
     """A snapshot as a panel that fits 80 columns."""
     from rich import box
     from rich.console import Group
+    from rich.padding import Padding
     from rich.panel import Panel
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -176,7 +177,7 @@ def render(snapshot: Snapshot) -> "RenderableType":
         table.add_row(str(each.trial), f"{each.epoch}/{each.epochs}", value, each.about)
     lines: list[RenderableType] = [
         Text(snapshot.budget),
-        ProgressBar(total=1.0, completed=snapshot.share),
+        Padding(ProgressBar(total=1.0, completed=snapshot.share), 0),  # else without a line's end
         counts,
         table if snapshot.is_ready else Text("workers are importing TensorFlow ...", "dim"),
     ]

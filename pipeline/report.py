@@ -8,6 +8,7 @@ Every figure in it is computed from the store; a rerun writes the same again.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -102,12 +103,19 @@ def collect(study: "optuna.Study", spec: StudySpec) -> Facts:
         ended=ended,
         n_interrupted=len(known) - len(ended),
         ranked=ranked,
-        importance=trials.importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
+        importance=_importances(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
         minutes=float(study.user_attrs.get(trials.SECONDS, 0.0)) / 60,
         n_validation_images=data.n_validation_images(spec.dataset),
         test_looks=trials.test_looks(study),
         about=study.user_attrs[trials.VERSIONS],
     )
+
+
+def _importances(study: "optuna.Study") -> dict[str, float]:
+    with warnings.catch_warnings():  # of hyperparameters that few trials have: the report says so
+        warnings.simplefilter("ignore", UserWarning)
+        shares = trials.importance(study)
+    return {name: shares[name] for name in sorted(shares, key=lambda name: (-shares[name], name))}
 
 
 def write(facts: Facts) -> list[Block]:
@@ -130,7 +138,7 @@ def _verdict(facts: Facts) -> list[Block]:
     accuracy, n_images = _accuracy(champion), facts.n_validation_images
     interval = statistics.wilson(accuracy, n_images)
     items = [
-        f"The best of {len(facts.ended)} trials is **trial {champion.number}: "
+        f"The best of {_n(len(facts.ended), 'trial')} is **trial {champion.number}: "
         f"{champion.hyperparameters}**.",
         f"Its validation accuracy is **{accuracy:.4f}** (95 % interval {interval} from "
         f"{n_images:,} images). It is the best of many, measured once, and so rather too good.",
@@ -139,7 +147,11 @@ def _verdict(facts: Facts) -> list[Block]:
     if len(facts.ranked) > 1:
         second = facts.ranked[1]
         gap = statistics.difference(accuracy, _accuracy(second), n_images)
-        said = "is better than" if gap.low > 0 else "cannot be told from"
+        said = "cannot be told from"
+        if gap.low > 0:
+            said = "is better than"
+        elif gap.high < 0:  # better by its loss
+            said = "is less accurate than"
         items.append(
             f"By these images alone the champion {said} the second, trial {second.number}."
         )
@@ -150,6 +162,8 @@ def _verdict(facts: Facts) -> list[Block]:
 def _compared(facts: Facts) -> str:
     """What searching bought, against the best network that was known before."""
     reference, champion = facts.best_reference, facts.champion
+    if reference is None and facts.spec.reference:
+        return "So far no reference is complete, so there is nothing known to compare with."
     if reference is None:
         return "The study names no reference, so there is nothing known to compare with."
     if reference is champion:
@@ -160,11 +174,11 @@ def _compared(facts: Facts) -> str:
     interval = statistics.difference(
         _accuracy(champion), _accuracy(reference), facts.n_validation_images
     )
-    said = (
-        "more than chance in these images would give"
-        if interval.low > 0
-        else "which may be chance: the interval includes zero"
-    )
+    said = "which may be chance: the interval includes zero"
+    if interval.low > 0:
+        said = "more than chance in these images would give"
+    elif interval.high < 0:
+        said = f"less accurate: it is the best by its {facts.spec.metric}"
     return (
         f"Against the best reference, {reference.reference!r} with {_accuracy(reference):.4f}, "
         f"that is {gain:+.4f} (95 % interval {interval.low:+.4f} to {interval.high:+.4f}), "
@@ -181,7 +195,8 @@ def _test_line(facts: Facts) -> str:
         f"({look['when']})"
         for look in looks
     )
-    return f"The test set was looked at {len(looks)} time{'s' * (len(looks) > 1)}: {scores}."
+    times = "once" if len(looks) == 1 else f"{len(looks)} times"
+    return f"The test set was looked at {times}: {scores}."
 
 
 def _champion(facts: Facts) -> list[Block]:
@@ -242,13 +257,22 @@ def _history(facts: Facts) -> list[Block]:
         Table(["trial", metric, "hyperparameters"], records),
         Figure(
             figures.history(facts.ended, line, metric),
-            "Every trial. A pruned one is shown with its value where it was stopped.",
+            "Trials in their order; a pruned one with its value where it was stopped. The frame "
+            "leaves out the worst quarter.",
         ),
-        Figure(
-            figures.slices(facts.ended, _searched(facts), metric),
-            "The metric against each hyperparameter; of `units`, the widest layer's.",
-        ),
+        *_slices(facts),
     ]
+
+
+def _slices(facts: Facts) -> list[Block]:
+    space, metric = facts.spec.space, facts.spec.metric
+    if not space:
+        return []
+    caption = (
+        "The metric against each hyperparameter, of trials that have it; of `units`, the widest "
+        "layer's. Blue: complete, grey: pruned."
+    )
+    return [Figure(figures.slices(facts.ended, space, metric), caption)]
 
 
 def _references(facts: Facts) -> list[Block]:
@@ -256,39 +280,40 @@ def _references(facts: Facts) -> list[Block]:
         return []
     rows = []
     for reference in facts.spec.reference:
-        for trial in facts.ranked:
-            if trial.reference == reference.name:
-                best = trial.best_epoch - 1
-                claims = {k: v for k, v in reference.claim.items() if k != "source"}
-                measured = ", ".join(
-                    f"{name} {trial.history[name][best]:.4f}"
-                    for name in (claims.keys() & trial.history.keys()) or {facts.spec.metric}
-                )
-                claimed = ", ".join(f"{name} {value:.4f}" for name, value in claims.items())
-                source = str(reference.claim.get("source", ""))
-                rows.append([reference.name, claimed, measured, str(trial.number), source])
+        claims = {k: v for k, v in reference.claim.items() if k != "source"}
+        claimed = ", ".join(f"{name} {value:.4f}" for name, value in claims.items())
+        source = str(reference.claim.get("source", ""))
+        repeats = [trial for trial in facts.ranked if trial.reference == reference.name]
+        for trial in repeats:
+            best = trial.best_epoch - 1
+            known = [name for name in claims if name in trial.history] or [facts.spec.metric]
+            measured = ", ".join(f"{name} {trial.history[name][best]:.4f}" for name in known)
+            rows.append([reference.name, claimed, measured, str(trial.number), source])
+        if not repeats:
+            rows.append([reference.name, claimed, "not complete", "", source])
     return [
         Heading("References"),
-        Paragraph("Known networks, trained to their end before the search, never pruned:"),
+        Paragraph(
+            "Known networks, trained to their end and never pruned. Measured is the epoch with "
+            f"the best `{facts.spec.metric}`."
+        ),
         Table(["reference", "claimed", "measured here", "trial", "source of the claim"], rows),
     ]
 
 
 def _importance(facts: Facts) -> list[Block]:
+    n, heading = len(facts.ranked), Heading("Which hyperparameters matter")
+    if n < N_FOR_IMPORTANCE:
+        said = f"{_n(n, 'complete trial')} {'is' if n == 1 else 'are'} too few to say"
+        return [heading, Paragraph(f"{said}; {N_FOR_IMPORTANCE} are needed.")]
     if not facts.importance:
-        return [
-            Heading("Which hyperparameters matter"),
-            Paragraph(
-                f"{len(facts.ranked)} complete trials are too few to say; "
-                f"{N_FOR_IMPORTANCE} are needed."
-            ),
-        ]
+        return [heading, Paragraph("There is no hyperparameter that was searched.")]
     return [
-        Heading("Which hyperparameters matter"),
+        heading,
         Paragraph(
-            f"Optuna's PED-ANOVA over {len(facts.ranked)} complete trials: how much each "
-            "hyperparameter decides whether a trial is among the better ones. Of those that only "
-            "some trials have, nothing can be said this way. With so few trials this is a hint."
+            f"Optuna's PED-ANOVA over {n} complete trials: how much each hyperparameter decides "
+            "whether a trial is among the best tenth. With so few trials this is a hint, and "
+            "less than that for what only some of them have, such as the units of a third layer."
         ),
         Table(
             ["hyperparameter", "importance"],
@@ -355,23 +380,20 @@ def as_csv(facts: Facts) -> str:
                 **(trial.hyperparameters.flat() if trial.hyperparameters else {}),
             }
         )
-    return pd.DataFrame(rows).to_csv(index=False)
-
-
-def _searched(facts: Facts) -> list[str]:
-    """Hyperparameters with more than one value, in the order of the study file."""
-    values: dict[str, set[object]] = {}
-    for trial in facts.ended:
-        if trial.hyperparameters:
-            for name, value in vars(trial.hyperparameters).items():
-                values.setdefault(name, set()).add(value)
-    names = list(facts.spec.space) or list(values)
-    return [name for name in names if len(values.get(name, ())) > 1]
+    table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
+    known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
+    names = list(max(known, key=lambda each: each.hidden_layers).flat())
+    others = [name for name in table.columns if name not in names]
+    return table[[*others, *names]].to_csv(index=False)
 
 
 def _accuracy(trial: Trial) -> float:
     """Validation accuracy at the best epoch, whatever the study's metric is."""
     return trial.history["val_accuracy"][trial.best_epoch - 1]
+
+
+def _n(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _component(kind: str, arguments: Mapping[str, object]) -> str:

@@ -50,7 +50,7 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
 
     project.runs_dir.mkdir(parents=True, exist_ok=True)
     with _only_supervisor(project, spec.name):
-        input_shape = data.load(spec.dataset).input_shape  # fetched before workers need it
+        data.fetch(spec.dataset)  # before workers need it
         executor = executors.LocalExecutor(
             spec.dataset,
             n_workers,
@@ -58,18 +58,18 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
             scratch=project.runs_dir / f".{spec.name}.scratch",
         )
         try:
-            return _supervise(project, spec, executor, input_shape)
+            return _supervise(project, spec, executor)
         finally:
             executor.close()
 
 
-def _supervise(
-    project: Project, spec: StudySpec, executor: "Executor", input_shape: tuple[int, ...]
-) -> int:
+def _supervise(project: Project, spec: StudySpec, executor: "Executor") -> int:
+    # imported while the workers import TensorFlow
     from pipeline import data, progress, trials
     from pipeline.supervisor import Outcome, Supervisor
     from pipeline.tracking import Tracker, facts, machine
 
+    trials.rehearse(spec)
     study = trials.open_study(project, spec)
     study.set_user_attr(trials.MACHINE, machine())
     study.set_user_attr(trials.DATA_FINGERPRINT, data.fingerprint(spec.dataset))
@@ -93,7 +93,7 @@ def _supervise(
         best = trials.ranking(trials.finished(study), spec.direction)[:1]
         if not best:
             raise PipelineError(_why_no_champion(spec, trials.finished(study)))
-        _publish(project, spec, executor, tracker, best[0], input_shape)
+        _publish(project, spec, executor, tracker, best[0])
         status = "FINISHED"
         _say_what_next(spec, best[0], trials.counted(trials.finished(study)))
         return DONE
@@ -111,7 +111,6 @@ def _publish(
     executor: "Executor",
     tracker: "Tracker",
     champion: "Trial",
-    input_shape: tuple[int, ...],
 ) -> None:
     """Registers the champion's model, unless it is the registered one."""
     from pipeline.tracking import publish_champion
@@ -123,7 +122,6 @@ def _publish(
             project.mlflow_uri,
             spec.name,
             champion.run_id,
-            input_shape,
             champion.best_epoch,
         )
 
@@ -136,17 +134,19 @@ def _say_what_next(spec: StudySpec, champion: "Trial", ended: "list[Trial]") -> 
     counts = ", ".join(f"{n} {state.lower()}" for state, n in by_state.items() if n)
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
-    python = ".venv/bin/python"
     print(f"""
 study {spec.name}: {len(ended)} trials ({counts})
-champion: trial {champion.number}, {spec.metric} {champion.value:.4f} at epoch \
-{champion.best_epoch}
+champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
+at epoch {champion.best_epoch}
   {champion.hyperparameters}
 
 next:
-  make report{study:<20}  the study's report: studies/{spec.name}/report.html
-  make ui{"":<24}  runs, curves and models in MLflow
-  {python} -m pipeline.best{name} --export   the champion as a file, with its test score""")
+  make report{study}
+      writes the study's report, studies/{spec.name}/report.html
+  make ui
+      shows runs, curves and models in MLflow
+  .venv/bin/python -m pipeline.best{name} --export
+      writes the champion to exports/{spec.name}/, with its test score""")
 
 
 def _why_no_champion(spec: StudySpec, ended: "list[Trial]") -> str:

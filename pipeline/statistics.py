@@ -30,7 +30,7 @@ def wilson(accuracy: float, n_images: int) -> Interval:
     half = (Z95 / (1 + z2 / n_images)) * math.sqrt(
         accuracy * (1 - accuracy) / n_images + z2 / (4 * n_images**2)
     )
-    return Interval(centre - half, centre + half)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
 def difference(first: float, second: float, n_images: int) -> Interval:

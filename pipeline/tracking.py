@@ -221,9 +221,7 @@ def load_model_bytes(project: Project, run: str) -> bytes:
             raise PipelineError(f"the model of run {run} is not to be had: {reason}") from None
 
 
-def publish_champion(
-    uri: str, study: str, run: str, input_shape: tuple[int, ...], best_epoch: int
-) -> None:
+def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
     """Makes a trial's stored model an MLflow model with the alias `champion`.
 
     Imports Keras: meant for `Executor.call`.
@@ -240,7 +238,7 @@ def publish_champion(
         path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
         model = keras.saving.load_model(path)
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *input_shape))]),
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
     )
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)

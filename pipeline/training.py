@@ -122,7 +122,7 @@ def compile_epoch(model: keras.Model, dataset: data.Dataset, batch_size: int) ->
     def count(inputs: tf.Tensor, targets: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, ...]:
         """Mean loss, sum of losses and number of correct answers in a batch."""
         outputs = model(inputs, training=training)
-        loss = tf.reduce_mean(loss_of(targets, outputs))
+        loss = tf.reduce_mean(loss_of(targets[:, tf.newaxis], outputs))  # binary or not
         n_correct = tf.reduce_sum(tf.cast(_is_correct(targets, outputs), tf.float32))
         return loss, loss * tf.cast(tf.shape(inputs)[0], tf.float32), n_correct
 

@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline import space
 from pipeline.errors import PipelineError, UsageError
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import is_better
@@ -214,6 +215,47 @@ def build_pruner(component: Component) -> optuna.pruners.BasePruner:
     return _build("pruner", component, None)  # type: ignore[no-any-return]
 
 
+def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
+    """Draws from the space and asks the pruner, in memory, as a search would.
+
+    Optuna looks at some arguments, and imports what some samplers need, only when they are used:
+    better now than in the middle of a search.
+
+    Raises:
+        UsageError: the sampler or the pruner cannot do it; the text says which and why.
+    """
+    study = optuna.create_study(direction=spec.direction)
+    study.pruner = build_pruner(spec.pruner)
+    build_sampler(spec.sampler, spec.seed, 0)
+    drawn: list[Hyperparameters] = []
+    n_startup = spec.sampler.arguments.get("n_startup_trials", 10)
+    n_until_used = n_startup + 2 if isinstance(n_startup, int) else 1
+    for i in range(max(n_draws, min(n_until_used, 50)) if spec.space else 0):
+        study.sampler = build_sampler(spec.sampler, spec.seed, i)
+        with _argument_errors("sampler", spec.sampler):
+            trial = study.ask()
+            drawn.append(space.suggest(trial, spec.searched))
+        with _argument_errors("pruner", spec.pruner):
+            trial.report(0.5, 1)
+            trial.should_prune()
+        with _argument_errors("sampler", spec.sampler):
+            study.tell(trial, 0.5 + i / 1000)
+    return drawn[:n_draws]
+
+
+@contextlib.contextmanager
+def _argument_errors(table: str, component: Component) -> Iterator[None]:
+    """Whatever a class of Optuna says of its arguments, in a sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0].replace(f"{component.type}.__init__()", "it")
+        raise UsageError(f"[{table}] {component.type}: {reason}") from None
+
+
 def _build(table: str, component: Component, seed: int | None) -> Any:
     """An object of a class of Optuna; a table with a `type` among its arguments is one too."""
     module = optuna.samplers if table == "sampler" else optuna.pruners
@@ -235,13 +277,8 @@ def _build(table: str, component: Component, seed: int | None) -> Any:
         arguments["seed"] = seed
     else:
         arguments.pop("seed", None)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return known[component.type](**arguments)
-    except (TypeError, ValueError, ImportError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0].replace(f"{component.type}.__init__()", "it")
-        raise UsageError(f"[{table}] {component.type}: {reason}") from None
+    with _argument_errors(table, component):
+        return known[component.type](**arguments)
 
 
 def _takes_seed(kind: type) -> bool:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError, run_command
-from pipeline.paths import Project
+from pipeline.paths import Project, shown
 
 HOST = "127.0.0.1"
 
@@ -34,7 +34,9 @@ def server_command(project: Project, which: str, port: int) -> list[str]:
     url = project.mlflow_uri if which == "mlflow" else project.optuna_url
     path = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite") and not path.exists():
-        raise PipelineError(f"{path}: nothing to show yet; start with: make search STUDY=quick")
+        raise PipelineError(
+            f"{shown(path)}: nothing to show yet; start with: make search STUDY=quick"
+        )
     if which == "optuna":
         program = str(Path(sys.executable).with_name("optuna-dashboard"))
         return [program, url, "--host", HOST, "--port", str(port)]

@@ -1,0 +1,651 @@
+"""Study files: what is read from them, and the one sentence that refuses a bad one."""
+
+import copy
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import space, study, trials
+from pipeline.errors import UsageError
+from pipeline.paths import Project
+from pipeline.study import StudySpec
+
+ROOT = Path(__file__).parent.parent
+QUICK = (ROOT / "studies" / "quick.toml").read_text()
+CONTENT: Mapping[str, Any] = tomllib.loads(QUICK)
+NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
+
+Key = str | int
+MOMENTUM = {"type": "float", "low": 0.0, "high": 0.9}
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    (tmp_path / "studies").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+def changed(*path: Key, to: Any) -> dict[str, Any]:
+    """The content of quick.toml with one value set; with `to=...` it is taken out."""
+    content: dict[str, Any] = copy.deepcopy(dict(CONTENT))
+    place: Any = content
+    for key in path[:-1]:
+        place = place[key]
+    if to is ...:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = to
+    return content
+
+
+def parsed(content: Mapping[str, Any]) -> StudySpec:
+    return study.parse("quick", content)
+
+
+def refusal(attempt: Callable[[], object]) -> str:
+    """The one line that refuses it."""
+    with pytest.raises(UsageError) as caught:
+        attempt()
+    assert caught.value.exit_code == 2
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def toml(content: Mapping[str, Any]) -> str:
+    """A study file with that content."""
+    return "\n".join(f"{json.dumps(key)} = {inline(each)}" for key, each in content.items())
+
+
+def inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(key)} = {inline(each)}" for key, each in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(inline, value))}]"
+    return str(value) if isinstance(value, float | date) else json.dumps(value)
+
+
+# Good files
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_study_here_can_be_searched(name: str) -> None:
+    spec = study.load(Project(ROOT), name)
+    assert spec.name == name
+    assert spec.searched.missing == []
+    sampler = trials.build_sampler(spec.sampler, spec.seed, 0)
+    pruner = trials.build_pruner(spec.pruner)
+    source = optuna.create_study(sampler=sampler, pruner=pruner, direction=spec.direction)
+    for _ in range(20):
+        space.suggest(source.ask(), spec.searched)
+
+
+def test_the_quick_study_is_read_as_it_stands() -> None:
+    spec = study.load(Project(ROOT), "quick")
+    assert (spec.budget.trials, spec.budget.minutes) == (12, 1.5)
+    assert (spec.training.patience, spec.training.trial_minutes) == (2, 1.0)
+    assert (spec.metric, spec.direction, spec.seed) == ("val_accuracy", "maximize", 42)
+    assert spec.sampler.type == "TPESampler"
+    assert spec.pruner.arguments == {"min_resource": 2, "reduction_factor": 2}
+    assert list(spec.space) == list(CONTENT["space"])
+    [(reference, hyperparameters)] = spec.references
+    assert (reference.repeats, hyperparameters.units) == (1, (100,))
+    assert reference.claim["val_accuracy"] == 0.8726
+
+
+def test_a_study_by_path(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(QUICK)
+    assert study.load(project, str(tmp_path / "mine.toml")).name == "mine"
+    assert study.load(project, "./mine.toml").name == "mine"
+
+
+def test_a_loss_is_minimized() -> None:
+    assert parsed(changed("metric", to="val_loss")).direction == "minimize"
+
+
+def test_the_seed_is_0_unless_given() -> None:
+    assert parsed(changed("sampler", "seed", to=...)).seed == 0
+
+
+def test_what_may_be_left_out() -> None:
+    content = dict(CONTENT)
+    for key in ("metric", "training", "sampler", "pruner", "reference"):
+        content = {name: value for name, value in content.items() if name != key}
+    spec = parsed(content)
+    assert (spec.metric, spec.training.patience, spec.reference) == ("val_accuracy", 3, ())
+
+
+@pytest.mark.parametrize("key", ["trials", "minutes"])
+def test_half_a_budget_will_do(key: str) -> None:
+    parsed(changed("budget", key, to=...))
+
+
+def test_references_alone_are_a_study() -> None:
+    spec = parsed(changed("space", to=...))
+    assert spec.space == {}
+    assert len(spec.references) == 1
+
+
+def test_a_reference_may_lie_outside_the_space() -> None:
+    spec = parsed(changed("reference", 0, "hyperparameters", "optimizer", to="nadam"))
+    assert spec.references[0][1].optimizer == "nadam"
+
+
+def test_a_claim_may_be_a_whole_number() -> None:
+    spec = parsed(changed("reference", 0, "claim", to={"val_accuracy": 1}))
+    assert spec.reference[0].claim == {"val_accuracy": 1.0}
+
+
+# The fingerprint
+
+
+def leaves(value: Any, path: tuple[Key, ...] = ()) -> Iterator[tuple[Key, ...]]:
+    """Paths of all scalars in a study file."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in items:
+            yield from leaves(each, (*path, key))
+    else:
+        yield path
+
+
+def other(value: Any) -> Any:
+    """Something else of the same type, close enough to be allowed too."""
+    if value in OTHER_TEXTS:
+        return OTHER_TEXTS[value]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1 if value >= 32 else value * 2
+    return value + 0.1 if value >= 0.3 else value * 2 or 0.2
+
+
+OTHER_TEXTS = {
+    "fashion_mnist": "fashion_mnist", "val_accuracy": "val_loss", "dense": "convolutional",
+    "TPESampler": "RandomSampler", "SuccessiveHalvingPruner": "MedianPruner",
+    "relu": "gelu", "tanh": "selu", "adam": "sgd", "rmsprop": "nadam",
+}  # fmt: skip
+ASKED = [path for path in leaves(CONTENT) if path[0] not in ("goal", "budget", "dataset")]
+# A range's type, and the name of a range, have no other value that could stand alone.
+VARIED = [path for path in ASKED if path[-1] not in ("type", "per") or path[0] != "space"]
+
+
+@pytest.mark.parametrize("path", VARIED, ids=lambda path: ".".join(map(str, path)))
+def test_the_fingerprint_covers_what_is_asked(path: tuple[Key, ...]) -> None:
+    value: Any = CONTENT
+    for key in path:
+        value = value[key]
+    free_text = path[0] == "reference" and path[-1] in ("name", "source")
+    content = changed(*path, to="another" if free_text else other(value))
+    if path[-2:] == ("hyperparameters", "hidden_layers"):
+        content["reference"][0]["hyperparameters"]["units"] = 100
+    assert parsed(content).fingerprint != parsed(CONTENT).fingerprint
+
+
+@pytest.mark.parametrize(
+    "path",
+    [("training",), ("pruner",), ("reference",), ("space", "dropout"),
+     ("space", "dropout", "step"), ("space", "units", "per"), ("space", "units", "log")],
+    ids=".".join,
+)  # fmt: skip
+def test_the_fingerprint_covers_what_is_left_out(path: tuple[Key, ...]) -> None:
+    assert parsed(changed(*path, to=...)).fingerprint != parsed(CONTENT).fingerprint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        changed("goal", to="Another goal."),
+        changed("budget", to={"minutes": 600}),
+        changed("budget", "trials", to=1000),
+        {key: CONTENT[key] for key in reversed(list(CONTENT))},
+    ],
+)
+def test_the_fingerprint_leaves_out_goal_budget_and_order(content: dict[str, Any]) -> None:
+    assert parsed(content).fingerprint == parsed(CONTENT).fingerprint
+
+
+def test_the_fingerprint_leaves_out_the_name() -> None:
+    assert study.parse("other", CONTENT).fingerprint == parsed(CONTENT).fingerprint
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
+    spec = study.load(Project(ROOT), name)
+    stored = StudySpec.model_validate_json(spec.model_dump_json(), strict=False)
+    assert stored == spec
+    assert stored.fingerprint == spec.fingerprint
+
+
+# Bad files
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        # keys and tables
+        (["speed"], 1, "speed: no such key, allowed are budget, dataset, fixed, goal, metric"),
+        (["speed"], {}, "speed: no such key, allowed are budget, dataset, fixed, goal, metric"),
+        (["a\nb"], 1, "a b: no such key, allowed are budget"),
+        (["name"], "x", "name: no such key, the study is named by its file"),
+        (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),
+        (["training", "epochs"], 1, "[training] epochs: no such key, allowed are patience, trial"),
+        (["fixed", "lr"], 1, "[fixed] lr: no such hyperparameter, allowed are layer_kind, hidden"),
+        (["fixed", "a\nb"], 1, "[fixed] a b: no such hyperparameter, allowed are layer_kind"),
+        (["space", "lr"], MOMENTUM, "[space] lr: no such hyperparameter, allowed are layer_kind"),
+        (["space", "a\u2028b"], MOMENTUM, "[space] a b: no such hyperparameter, allowed are"),
+        (["space", "a.b"], MOMENTUM, "[space] a.b: no such hyperparameter, allowed are"),
+        (["space", "dropout", "lo"], 1, "[space] dropout.lo: no such key, allowed are high, log,"),
+        (["space", "dropout", "choices"], [1], "[space] dropout.choices: no such key, allowed"),
+        (["reference", 0, "note"], "", "[[reference]] number 1 note: no such key, allowed are cl"),
+        # what is missing
+        (["budget"], ..., "[budget]: missing"),
+        (["budget"], {}, "[budget]: found neither trials nor minutes, allowed is either or both"),
+        (["goal"], ..., "goal: missing"),
+        (["dataset"], ..., "dataset: missing"),
+        (["fixed"], ..., "[space]: without epochs, which must stand in [fixed] or [space]"),
+        (["space", "units"], ..., "[space]: without units, which must stand in [fixed] or [space"),
+        (["space", "units", "low"], ..., "[space] units.low: missing"),
+        (["space", "units", "type"], ..., '[space] units.type: missing, allowed are "int", "flo'),
+        (["space", "optimizer", "choices"], ..., "[space] optimizer.choices: missing"),
+        (["sampler", "type"], ..., "[sampler] type: missing"),
+        (["reference", 0, "name"], ..., "[[reference]] number 1 name: missing"),
+        (["reference", 0, "hyperparameters"], ..., "[[reference]] number 1 hyperparameters: miss"),
+        (
+            ["reference", 0, "hyperparameters", "units"],
+            ...,
+            "[[reference]] 'chapter 7: one hidden layer, adam' hyperparameters: missing: units",
+        ),
+        # empty
+        (["goal"], "", "goal: found nothing, allowed is one or more"),
+        (["space", "optimizer", "choices"], [], "[space] optimizer.choices: found nothing, allow"),
+        (
+            ["space", "learning_rate", "when"],
+            {"optimizer": []},
+            "[space] learning_rate.when.optimizer: found nothing, allowed is one or more",
+        ),
+        (["reference", 0, "name"], "", "[[reference]] number 1 name: found nothing, allowed is"),
+        # another type than wanted
+        (["goal"], 3, "goal: found 3, allowed is a string"),
+        (["dataset"], "mnist", "dataset: found 'mnist', allowed is 'fashion_mnist'"),
+        (["metric"], "loss", "metric: found 'loss', allowed is 'val_accuracy' or 'val_loss'"),
+        (["metric"], ["val_loss"], "metric: found ['val_loss'], allowed is 'val_accuracy' or"),
+        (["budget"], 60, "[budget]: found 60, allowed is a table"),
+        (["training"], [], "[training]: found [], allowed is a table"),
+        (["sampler"], "TPESampler", "[sampler]: found 'TPESampler', allowed is a table"),
+        (["pruner"], date(2026, 1, 2), "[pruner]: found datetime.date(2026, 1, 2), allowed is a "),
+        (["fixed"], 5, "[fixed]: found 5, allowed is a table"),
+        (["space"], [5], "[space]: found [5], allowed is a table"),
+        (["reference"], {}, "[[reference]]: found {}, allowed is a list"),
+        (["reference"], [5], "[[reference]] number 1: found 5, allowed is a table"),
+        (["budget", "trials"], "12", "[budget] trials: found '12', allowed is an integer"),
+        (["budget", "trials"], 12.0, "[budget] trials: found 12.0, allowed is an integer"),
+        (["budget", "trials"], True, "[budget] trials: found True, allowed is an integer"),
+        (["budget", "minutes"], False, "[budget] minutes: found False, allowed is a number"),
+        (["training", "patience"], 1.5, "[training] patience: found 1.5, allowed is an integer"),
+        (["training", "patience"], True, "[training] patience: found True, allowed is an integer"),
+        (["sampler", "type"], 3, "[sampler] type: found 3, allowed is a string"),
+        (["sampler", "seed"], "4", "[sampler] seed: found '4', allowed is an integer from 0"),
+        (["sampler", "seed"], True, "[sampler] seed: found True, allowed is an integer from 0"),
+        (["space", "units"], 5, "[space] units: found 5, allowed is a table"),
+        (["space", "units", "type"], "float", '[space] units.type: found "float", allowed is "in'),
+        (["space", "units", "type"], "log", "[space] units.type: found 'log', allowed are \"int"),
+        (["space", "units", "type"], [], "[space] units.type: found [], allowed are \"int\""),
+        (["space", "units", "low"], 32.0, "[space] units.low: found 32.0, allowed is an integer"),
+        (["space", "units", "low"], True, "[space] units.low: found True, allowed is an integer"),
+        (["space", "units", "per"], "x", "[space] units.per: found 'x', allowed is 'hidden_layer"),
+        (["space", "units", "log"], 1, "[space] units.log: found 1, allowed is true or false"),
+        (["space", "dropout", "low"], "0", "[space] dropout.low: found '0', allowed is a number"),
+        (["space", "dropout", "low"], True, "[space] dropout.low: found True, allowed is a numbe"),
+        (["space", "dropout", "type"], "int", "[space] dropout.low: found 0.0, allowed is an int"),
+        (["space", "dropout", "when"], 3, "[space] dropout.when: found 3, allowed is a table"),
+        (["space", "optimizer", "choices"], "adam", "[space] optimizer.choices: found 'adam', al"),
+        (
+            ["space", "batch_size", "choices"],
+            [[32]],
+            "[space] batch_size.choices.0: found [32], allowed is true or false or an integer or ",
+        ),
+        (
+            ["space", "batch_size", "choices"],
+            [32, True],
+            "[space] batch_size.choices: found True, allowed is an integer from 1 to 1000000",
+        ),
+        (
+            ["space", "learning_rate", "when"],
+            {"optimizer": "adam"},
+            "[space] learning_rate.when.optimizer: found 'adam', allowed is a list",
+        ),
+        (["fixed", "epochs"], "6", "[fixed] epochs: found '6', allowed is an integer from 1 to 1"),
+        (["fixed", "epochs"], True, "[fixed] epochs: found True, allowed is an integer from 1 to"),
+        (["reference", 0, "repeats"], True, "[[reference]] number 1 repeats: found True, allowed"),
+        (["reference", 0, "hyperparameters"], [], "[[reference]] number 1 hyperparameters: found"),
+        (["reference", 0, "claim"], 0.9, "[[reference]] number 1 claim: found 0.9, allowed is a"),
+        (
+            ["reference", 0, "claim", "val_accuracy"],
+            "high",
+            "[[reference]] 'chapter 7: one hidden layer, adam' claim.val_accuracy: found 'high', "
+            "allowed is a finite number",
+        ),
+        (
+            ["reference", 0, "claim", "val_accuracy"],
+            True,
+            "[[reference]] number 1 claim.val_accuracy: found True, allowed is a number or a str",
+        ),
+        (
+            ["reference", 0, "claim", "source"],
+            0.9,
+            "[[reference]] 'chapter 7: one hidden layer, adam' claim.source: found 0.9, allowed "
+            "is a string",
+        ),
+        # out of range
+        (["budget", "trials"], 0, "[budget] trials: found 0, allowed is greater than 0"),
+        (["budget", "minutes"], -1.5, "[budget] minutes: found -1.5, allowed is greater than 0"),
+        (["budget", "minutes"], INF, "[budget] minutes: found inf, allowed is a finite number"),
+        (["budget", "minutes"], NAN, "[budget] minutes: found nan, allowed is a finite number"),
+        (["training", "trial_minutes"], INF, "[training] trial_minutes: found inf, allowed is a "),
+        (["sampler", "seed"], -1, "[sampler] seed: found -1, allowed is an integer from 0"),
+        (["space", "units", "low"], 0, "[space] units.low: found 0, allowed is an integer from 1"),
+        (["space", "units", "high"], 10**9, "[space] units.high: found 1000000000, allowed is an"),
+        (["space", "units", "step"], 0, "[space] units.step: found 0, allowed is greater than 0"),
+        (["space", "dropout", "low"], -INF, "[space] dropout.low: found -inf, allowed is a numbe"),
+        (["space", "dropout", "low"], NAN, "[space] dropout.low: found nan, allowed is a number"),
+        (["space", "dropout", "high"], 1.0, "[space] dropout.high: found 1.0, allowed is a numbe"),
+        (["space", "dropout", "step"], INF, "[space] dropout.step: found inf, allowed is a finit"),
+        (["space", "dropout", "step"], NAN, "[space] dropout.step: found nan, allowed is"),
+        (["space", "learning_rate", "high"], INF, "[space] learning_rate.high: found inf, allowe"),
+        (["space", "learning_rate", "low"], 10**400, "[space] learning_rate.low: found 1000"),
+        (["reference", 0, "repeats"], 0, "[[reference]] number 1 repeats: found 0, allowed is gr"),
+        (
+            ["reference", 0, "claim", "val_accuracy"],
+            NAN,
+            "[[reference]] 'chapter 7: one hidden layer, adam' claim.val_accuracy: found nan, "
+            "allowed is a finite number",
+        ),
+        (
+            ["reference", 0, "hyperparameters", "dropout"],
+            1,
+            "[[reference]] 'chapter 7: one hidden layer, adam' hyperparameters: dropout: found 1, "
+            "allowed is a number from 0 below 1",
+        ),
+        # what does not fit together
+        (
+            ["space", "units", "low"],
+            1000,
+            "[space] units: found low = 1000 and high = 256, allowed is low at most high",
+        ),
+        (
+            ["space", "dropout", "log"],
+            True,
+            "[space] dropout: found low = 0.0 and high = 0.4 with log, allowed is a low above 0",
+        ),
+        (
+            ["space", "units", "step"],
+            32,
+            "[space] units: found both step and log, allowed is one of them",
+        ),
+        (
+            ["space", "dropout", "step"],
+            0.15,
+            "[space] dropout: found low = 0.0 and high = 0.4, allowed is a difference"
+            " of a multiple of 0.15",
+        ),
+        (
+            ["space", "batch_size", "choices"],
+            [32, 32],
+            "[space] batch_size.choices: found 32 twice, allowed is once",
+        ),
+        (["fixed", "dropout"], 0.1, "[space] dropout: given in [fixed] too, allowed is one of th"),
+        (
+            ["fixed", "units"],
+            [32, 32],
+            "[space] units: given in [fixed] too, allowed is one of them",
+        ),
+        (
+            ["space", "momentum"],
+            {**MOMENTUM, "when": {"lr": [1]}},
+            "[space] momentum.when.lr: found 'lr', which stands nowhere; allowed are names in",
+        ),
+        (
+            ["space", "dropout", "when"],
+            {"optimizer": ["adam"]},
+            "[space] dropout.when.optimizer: found 'optimizer', which stands below; allowed are n",
+        ),
+        (
+            ["space", "momentum"],
+            {**MOMENTUM, "when": {"optimizer": ["sgd"]}},
+            "[space] momentum.when.optimizer: found 'sgd', which optimizer never is in this study",
+        ),
+        (
+            ["space", "momentum"],
+            {**MOMENTUM, "when": {"epochs": [7]}},
+            "[space] momentum.when.epochs: found 7, which epochs never is in this study",
+        ),
+        (
+            ["space", "learning_rate", "when"],
+            {"optimizer": ["adam"]},
+            "[space] learning_rate.when: learning_rate must have a value in every trial; allowed",
+        ),
+        (
+            ["reference"],
+            [*CONTENT["reference"], *CONTENT["reference"]],
+            "[[reference]] 'chapter 7: one hidden layer, adam': found twice, allowed is once (see",
+        ),
+        (
+            ["reference", 0, "hyperparameters", "units"],
+            [100, 100],
+            "[[reference]] 'chapter 7: one hidden layer, adam' hyperparameters: units: found 2 va",
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_study_is_refused_in_a_sentence(
+    project: Project, path: list[Key], value: Any, sentence: str
+) -> None:
+    file = project.root / "studies" / "bad.toml"
+    file.write_text(toml(changed(*path, to=value)), encoding="utf-8")
+    assert refusal(lambda: study.load(project, "bad")).startswith(f"studies/bad.toml: {sentence}")
+
+
+def test_a_good_study_is_not(project: Project) -> None:
+    (project.root / "studies" / "good.toml").write_text(toml(CONTENT), encoding="utf-8")
+    assert study.load(project, "good").fingerprint == parsed(CONTENT).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"goal = ", "Invalid value"),
+        (b"goal = 1\ngoal = 2", "Cannot overwrite a value"),
+        (b"hello", "Expected '=' after a key"),
+        (b"goal = 'caf\xe9'", "'utf-8' codec can't decode byte 0xe9"),
+        (b"\xff\xfe\x00", "'utf-8' codec can't decode byte 0xff in position 0"),
+        (b"goal = '\x00'", "Found invalid character '\\x00'"),
+        (b"goal = " + b"1" * 5000, "Exceeds the limit"),
+        (b"goal = " + b"[" * 100_000, ""),  # the reason depends on Python's version
+    ],
+    ids=["no value", "twice", "no key", "Latin-1", "UTF-16", "NUL", "5,000 digits", "nested"],
+)
+def test_what_is_not_toml_is_refused(project: Project, content: bytes, reason: str) -> None:
+    (project.root / "studies" / "bad.toml").write_bytes(content)
+    text = refusal(lambda: study.load(project, "bad"))
+    assert text.startswith(f"studies/bad.toml: not a TOML file: {reason}")
+
+
+def test_a_file_that_is_not_there_is_refused_with_those_that_are(project: Project) -> None:
+    (project.root / "studies" / "quick.toml").write_text(QUICK)
+    text = refusal(lambda: study.load(project, "quik"))
+    assert text == "studies/quik.toml: no such study file; the studies here are: quick"
+
+
+def test_a_folder_is_refused(project: Project) -> None:
+    (project.root / "studies" / "folder.toml").mkdir()
+    assert "folder.toml: no such study file" in refusal(lambda: study.load(project, "folder"))
+
+
+@pytest.mark.parametrize("name", ["../outside", "../../etc/passwd", "..", "/"])
+def test_a_name_that_leaves_the_folder_is_refused(project: Project, name: str) -> None:
+    (project.root / "outside.toml").write_text(QUICK)
+    assert "no such study file" in refusal(lambda: study.load(project, name))
+
+
+@pytest.mark.parametrize("file", [".hidden.toml", "-x.toml", "two words.toml", "_.toml"])
+def test_a_file_whose_name_will_not_do_is_refused(project: Project, file: str) -> None:
+    (project.root / file).write_text(QUICK)
+    text = refusal(lambda: study.load(project, f"./{file}"))
+    assert text.startswith(f"{file}: the file's name is the study's name, found ")
+
+
+def test_a_file_that_cannot_be_read_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "studies" / "quick.toml").write_text(QUICK)
+
+    def fail(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", fail)  # tests run as root, who may read everything
+    text = refusal(lambda: study.load(project, "quick"))
+    assert text == "studies/quick.toml: cannot be read: Permission denied"
+
+
+# Study files at random
+
+WORDS = st.sampled_from(
+    ["hidden_layers", "units", "dropout", "momentum", "nesterov", "optimizer", "epochs", "type",
+     "low", "high", "step", "log", "per", "when", "choices", "seed", "adam", "sgd", "relu", "int",
+     "float", "categorical", "val_loss", "source", "RandomSampler", "NopPruner", "", "a\nb"]
+)  # fmt: skip
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-2, 200),
+    st.integers(),
+    st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0, -1.0, 1e-300, INF, NAN]),
+    st.floats(),
+    st.just(date(2026, 1, 2)),
+    st.text(max_size=4),
+    WORDS,
+)
+CONDITIONS = st.dictionaries(WORDS, st.lists(SCALARS, max_size=3), max_size=2)
+ENTRIES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["int", "float", "categorical"])},
+    optional={
+        "low": SCALARS,
+        "high": SCALARS,
+        "step": SCALARS,
+        "log": SCALARS,
+        "choices": st.lists(SCALARS, max_size=4),
+        "when": CONDITIONS,
+    },
+)
+VALUES = st.one_of(
+    SCALARS,
+    SCALARS,
+    st.lists(SCALARS, max_size=4),
+    st.dictionaries(WORDS, SCALARS | st.lists(SCALARS, max_size=2), max_size=3),
+    CONDITIONS,
+    ENTRIES,
+)
+
+
+RANGES = st.fixed_dictionaries(  # of which many are allowed
+    {
+        "type": st.just("float"),
+        "low": st.sampled_from([0.0, 0.1, 0.3]),
+        "high": st.sampled_from([0.3, 0.5, 0.9]),
+    },
+    optional={
+        "step": st.sampled_from([0.1, 0.2, 0.3]),
+        "when": st.dictionaries(
+            st.sampled_from(["hidden_layers", "optimizer", "dropout", "epochs"]),
+            st.lists(st.sampled_from([1, 2, 6, "adam", 0.1, 0.3]), min_size=1, max_size=2),
+            max_size=2,
+        ),
+    },
+)
+ALIKE: Mapping[type, st.SearchStrategy[Any]] = {
+    bool: st.booleans(),
+    int: st.integers(0, 300),
+    float: st.floats(0, 1) | st.sampled_from([0.1, 0.2, 0.3]),
+    str: WORDS,
+    list: st.lists(WORDS | st.integers(1, 300), max_size=4),
+    dict: ENTRIES,
+}
+
+
+def places(value: Any) -> Iterator[tuple[Any, Key]]:
+    """Every container in a study file, with each of its keys.
+
+    Not the arguments of sampler and pruner: Optuna looks at their types only when it draws.
+    """
+    if isinstance(value, dict | list):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            if key not in ("sampler", "pruner"):
+                yield from places(value[key])
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """The quick study after up to four changes."""
+    content: dict[str, Any] = copy.deepcopy(dict(CONTENT))
+    if draw(st.booleans()):
+        content["space"][draw(st.sampled_from(["dropout", "momentum"]))] = draw(RANGES)
+    for _ in range(draw(st.sampled_from([0, 1, 1, 2, 3]))):
+        container, key = draw(st.sampled_from(list(places(content))))
+        action = draw(st.sampled_from(["delete", "replace", "vary", "vary", "add", "swap"]))
+        if action == "delete":
+            del container[key]
+        elif action == "replace":
+            container[key] = draw(VALUES)
+        elif action == "vary":
+            container[key] = draw(ALIKE.get(type(container[key]), VALUES))
+        elif action == "add" and isinstance(container, dict):
+            container[draw(WORDS)] = draw(VALUES)
+        else:
+            another, its_key = draw(st.sampled_from(list(places(content))))
+            values = copy.deepcopy(another[its_key]), copy.deepcopy(container[key])
+            container[key], another[its_key] = values
+        if not content:
+            break
+    return content
+
+
+@settings(
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(mutated())
+def test_a_study_at_random_is_searched_or_refused(content: dict[str, Any]) -> None:
+    refused = ""
+    try:
+        spec = parsed(content)
+        sampler = trials.build_sampler(spec.sampler, spec.seed, 0)
+        pruner = trials.build_pruner(spec.pruner)
+    except UsageError as error:
+        refused = str(error)
+    if refused:
+        assert len(refused.splitlines()) == 1
+        return
+    stored = StudySpec.model_validate_json(spec.model_dump_json(), strict=False)
+    assert stored.fingerprint == spec.fingerprint
+    source = optuna.create_study(direction=spec.direction, sampler=sampler, pruner=pruner)
+    for _, hyperparameters in spec.references:
+        source.enqueue_trial(space.params_of(spec.searched, hyperparameters))
+        space.register(source.ask(), spec.searched, hyperparameters)
+    for value in range(8 if not spec.searched.missing else 0):
+        trial = source.ask()
+        drawn = space.suggest(trial, spec.searched)
+        assert space.params_of(spec.searched, drawn) == trial.params
+        source.tell(trial, value)

@@ -1,0 +1,427 @@
+"""The supervisor's loop, with executors that play a script instead of training."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from pipeline import trials
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job
+from pipeline.progress import Snapshot
+from pipeline.study import StudySpec, parse
+from pipeline.supervisor import Outcome, Supervisor
+from pipeline.tracking import Tracker
+
+Script = Callable[[Job], list[float] | str]
+
+REFERENCE = {
+    "hidden_layers": 1,
+    "units": [100],
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "batch_size": 32,
+    "epochs": 3,
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: whatever was going on does not go on."""
+
+
+class ScriptedExecutor:
+    """Plays a list of metric values for each job, or a reason why it fails."""
+
+    def __init__(self, script: Script, n_workers: int = 1) -> None:
+        self.n_workers = n_workers
+        self.jobs: list[Job] = []
+        self.stopped: list[int] = []
+        self.on_events: Callable[[], None] = lambda: None
+        self._script = script
+        self._playing: dict[int, Iterator[Event]] = {}
+
+    def submit(self, job: Job) -> None:
+        assert len(self._playing) < self.n_workers, "more jobs than workers"
+        self.jobs.append(job)
+        self._playing[job.trial] = self._play(job)
+
+    def events(self, timeout_seconds: float) -> list[Event]:
+        assert timeout_seconds > 0
+        self.on_events()
+        happened = [next(events) for events in self._playing.values()]
+        for event in happened:
+            if not isinstance(event, EpochEnd):
+                del self._playing[event.trial]
+        return happened
+
+    def stop(self, trial: int) -> None:
+        self.stopped.append(trial)
+        self._playing.pop(trial, None)
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._playing.clear()
+
+    def _play(self, job: Job) -> Iterator[Event]:
+        script = self._script(job)
+        if isinstance(script, str):
+            yield Failed(job.trial, script)
+            return
+        for epoch, value in enumerate(script, start=1):
+            yield EpochEnd(job.trial, epoch, {"loss": 1 - value, "val_accuracy": value})
+        yield Finished(job.trial, n_parameters=7, model=str(max(script)).encode())
+
+
+class ListTracker(Tracker):
+    """Keeps runs in memory; may be killed at any of its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.status: dict[str, str] = {}
+        self.curves: dict[str, list[int]] = {}
+        self.models: dict[str, bytes] = {}
+        self.trial_of: dict[str, int] = {}
+        self.records: list[float] = []
+        self.kill_at: int | None = None
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if len(self.calls) == self.kill_at:
+            raise Killed
+
+    def start_trial(
+        self,
+        trial: int,
+        hyperparameters: Hyperparameters,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> str:
+        self._called("start_trial")
+        run = f"run {len(self.status)}"
+        self.status[run], self.trial_of[run] = "RUNNING", trial
+        self.curves[run] = []
+        return run
+
+    def log_epoch(self, run: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._called("log_epoch")
+        self.curves[run].append(epoch)
+
+    def flush(self) -> None:
+        self._called("flush")
+
+    def store_model(self, run: str, model: bytes) -> None:
+        self._called("store_model")
+        self.models[run] = model
+
+    def finish_trial(
+        self, run: str, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        self._called("finish_trial")
+        self.status[run] = state
+
+    def note_record(self, trial: int, metric: str, value: float) -> None:
+        self.records.append(value)
+
+    def mend(self, states: Mapping[int, str]) -> int:
+        left = [run for run, status in self.status.items() if status == "RUNNING"]
+        for run in left:
+            self.status[run] = states.get(self.trial_of[run], "KILLED")
+        return len(left)
+
+
+class SilentProgress:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.snapshots: list[Snapshot] = []
+
+    def update(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def close(self) -> None:
+        pass
+
+
+def make_spec(**changes: Any) -> StudySpec:
+    content: dict[str, Any] = {
+        "goal": "test",
+        "dataset": "fashion_mnist",
+        "budget": {"trials": 6},
+        "sampler": {"type": "TPESampler", "n_startup_trials": 3, "group": True, "seed": 5},
+        "pruner": {"type": "NopPruner"},
+        "fixed": {"batch_size": 32, "epochs": 3, "optimizer": "adam"},
+        "space": {
+            "hidden_layers": {"type": "int", "low": 0, "high": 2},
+            "units": {"type": "int", "low": 8, "high": 64, "per": "hidden_layers"},
+            "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+        },
+    }
+    return parse("scripted", {**content, **changes})
+
+
+def make_study(spec: StudySpec) -> optuna.Study:
+    study = optuna.create_study(direction=spec.direction)
+    study.pruner = trials.build_pruner(spec.pruner)
+    return study
+
+
+def steady(job: Job) -> list[float]:
+    """A curve that depends on nothing but the hyperparameters."""
+    best = 0.9 - 0.01 * abs(job.hyperparameters.learning_rate - 0.01) ** 0.5
+    return [best - 0.1, best, best - 0.05]
+
+
+def search(
+    spec: StudySpec,
+    study: optuna.Study,
+    executor: ScriptedExecutor,
+    tracker: ListTracker | None = None,
+) -> Outcome:
+    return Supervisor(spec, study, executor, tracker or ListTracker(), SilentProgress()).run()
+
+
+def asked(study: optuna.Study) -> list[tuple[Hyperparameters | None, int | None]]:
+    """Hyperparameters and seed of the trials that count, in the order of their ends."""
+    return [(t.hyperparameters, t.seed) for t in trials.counted(trials.finished(study))]
+
+
+def n_running(study: optuna.Study) -> int:
+    return len(study.get_trials(states=(TrialState.RUNNING,)))
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+def test_budget_of_trials_is_met_exactly(n_workers: int) -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    assert [trial.state for trial in trials.finished(study)] == ["COMPLETE"] * 6
+    assert n_running(study) == 0
+
+
+def test_value_is_the_metric_at_the_best_epoch() -> None:
+    spec = make_spec(budget={"trials": 1})
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(lambda job: [0.5, 0.8, 0.7]))
+    (trial,) = trials.finished(study)
+    assert (trial.value, trial.best_epoch, trial.n_epochs) == (0.8, 2, 3)
+    assert trial.history["val_accuracy"] == [0.5, 0.8, 0.7]
+    assert trial.n_parameters == 7
+
+
+def test_budget_used_up_means_nothing_is_started() -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    again = ScriptedExecutor(steady)
+    assert search(spec, study, again) is Outcome.BUDGET_USED
+    assert again.jobs == []
+
+
+def test_a_larger_budget_goes_on() -> None:
+    study = make_study(make_spec())
+    search(make_spec(), study, ScriptedExecutor(steady))
+    more = ScriptedExecutor(steady)
+    search(make_spec(budget={"trials": 8}), study, more)
+    assert len(more.jobs) == 2
+    assert len(trials.finished(study)) == 8
+
+
+def test_minutes_count_over_reruns() -> None:
+    spec = make_spec(budget={"minutes": 1})
+    study = make_study(spec)
+    study.set_user_attr(trials.SECONDS, 61.0)
+    executor = ScriptedExecutor(steady)
+    assert search(spec, study, executor) is Outcome.BUDGET_USED
+    assert executor.jobs == []
+    assert study.user_attrs[trials.SECONDS] > 61.0
+
+
+def test_same_seed_and_one_worker_give_the_same_trials() -> None:
+    spec = make_spec()
+    first, second = make_study(spec), make_study(spec)
+    search(spec, first, ScriptedExecutor(steady))
+    search(spec, second, ScriptedExecutor(steady))
+    assert asked(first) == asked(second)
+    assert len({seed for _, seed in asked(first)}) == 6
+
+
+def test_references_come_first_with_paired_seeds() -> None:
+    references = [
+        {"name": "a", "hyperparameters": REFERENCE, "repeats": 2},
+        {"name": "b", "hyperparameters": {**REFERENCE, "units": [999]}, "repeats": 2},
+    ]
+    spec = make_spec(reference=references)
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    done = trials.finished(study)
+    assert [trial.reference for trial in done] == ["a", "a", "b", "b", "", ""]
+    assert [trial.seed for trial in done[:2]] == [trial.seed for trial in done[2:4]]
+    assert done[0].seed != done[1].seed
+    assert done[2].hyperparameters is not None
+    assert done[2].hyperparameters.units == (999,), "outside the space, and still run as it is"
+
+
+def test_references_alone_are_a_study() -> None:
+    references = [{"name": "a", "hyperparameters": REFERENCE, "repeats": 3}]
+    spec = make_spec(reference=references, space={}, fixed={}, budget={"trials": 100})
+    study = make_study(spec)
+    assert search(spec, study, ScriptedExecutor(steady, 2)) is Outcome.BUDGET_USED
+    assert len(trials.finished(study)) == 3
+
+
+def test_pruning_stops_the_job_and_keeps_its_curve() -> None:
+    spec = make_spec(
+        pruner={"type": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2}
+    )
+    study = make_study(spec)
+    falling = itertools.count()
+    executor = ScriptedExecutor(lambda job: [0.9 - 0.1 * next(falling)] * 3)
+    search(spec, study, executor)
+    done = trials.finished(study)
+    assert [trial.state for trial in done] == ["COMPLETE"] + ["PRUNED"] * 5
+    assert executor.stopped == [1, 2, 3, 4, 5]
+    assert [trial.n_epochs for trial in done] == [3, 1, 1, 1, 1, 1]
+
+
+def test_references_are_never_pruned() -> None:
+    spec = make_spec(
+        pruner={"type": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2},
+        reference=[{"name": "a", "hyperparameters": REFERENCE, "repeats": 3}],
+        budget={"trials": 3},
+    )
+    study = make_study(spec)
+    falling = itertools.count()
+    search(spec, study, ScriptedExecutor(lambda job: [0.9 - 0.1 * next(falling)] * 3))
+    assert [trial.state for trial in trials.finished(study)] == ["COMPLETE"] * 3
+
+
+def test_a_failure_has_its_reason_and_the_search_goes_on() -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    tracker = ListTracker()
+    search(
+        spec,
+        study,
+        ScriptedExecutor(lambda job: "no memory" if job.trial == 2 else steady(job)),
+        tracker,
+    )
+    done = trials.finished(study)
+    assert [trial.state for trial in done].count("FAIL") == 1
+    assert (done[2].state, done[2].reason, done[2].value) == ("FAIL", "no memory", None)
+    assert len(done) == 6, "a trial that failed of its own counts"
+    assert tracker.status["run 2"] == "FAIL"
+
+
+def test_only_records_store_their_model() -> None:
+    values = {0: 0.5, 1: 0.4, 2: 0.7, 3: 0.7, 4: 0.8, 5: 0.1}
+    spec = make_spec()
+    tracker = ListTracker()
+    executor = ScriptedExecutor(lambda job: [values[job.trial]])
+    search(spec, make_study(spec), executor, tracker)
+    assert tracker.models == {"run 0": b"0.5", "run 2": b"0.7", "run 4": b"0.8"}
+    assert tracker.records == [0.5, 0.7, 0.8]
+    assert [job.record for job in executor.jobs] == [None, 0.5, 0.5, 0.7, 0.7, 0.8]
+
+
+def test_a_trial_over_its_wall_limit_is_stopped() -> None:
+    spec = make_spec(training={"trial_minutes": 1e-9}, budget={"trials": 2})
+    study = make_study(spec)
+    executor = ScriptedExecutor(steady)
+    search(spec, study, executor)
+    assert [trial.state for trial in trials.finished(study)] == ["FAIL"] * 2
+    assert "minutes" in trials.finished(study)[0].reason
+    assert executor.stopped == [0, 1]
+
+
+def interrupted_search(n_workers: int, after: int) -> tuple[StudySpec, optuna.Study]:
+    """A search that was interrupted after so many calls of `events`, and then finished."""
+    spec = make_spec(reference=[{"name": "a", "hyperparameters": REFERENCE}])
+    study = make_study(spec)
+    executor = ScriptedExecutor(steady, n_workers)
+    tracker = ListTracker()
+    supervisor = Supervisor(spec, study, executor, tracker, SilentProgress())
+    calls = itertools.count(1)
+    executor.on_events = lambda: supervisor.interrupt() if next(calls) == after else None
+    assert supervisor.run() is Outcome.INTERRUPTED
+    assert n_running(study) == 0
+    assert "RUNNING" not in tracker.status.values()
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    return spec, study
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 7])
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_interrupted_trials_run_again_with_their_seed(n_workers: int, after: int) -> None:
+    _, study = interrupted_search(n_workers, after)
+    done = trials.finished(study)
+    interrupted = [trial for trial in done if trial.interrupted]
+    assert interrupted
+    counted = trials.counted(done)
+    assert len(counted) == 6
+    for trial in interrupted:
+        twins = [t for t in counted if (t.hyperparameters, t.seed) == (
+            trial.hyperparameters, trial.seed)]  # fmt: skip
+        assert [twin.reference for twin in twins] == [trial.reference]
+
+
+def test_an_interrupted_search_asks_what_it_would_have_asked() -> None:
+    spec, study = interrupted_search(n_workers=1, after=9)
+    undisturbed = make_study(spec)
+    search(spec, undisturbed, ScriptedExecutor(steady))
+    assert asked(study) == asked(undisturbed)
+
+
+def n_tracker_calls() -> int:
+    tracker = ListTracker()
+    search(make_spec(), make_study(make_spec()), ScriptedExecutor(steady, 2), tracker)
+    return len(tracker.calls)
+
+
+@pytest.mark.parametrize("kill_at", range(1, 41))
+def test_killed_at_any_write_nothing_is_lost(
+    kill_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert n_tracker_calls() == 40, "the range above is meant to cover every write"
+    spec = make_spec()
+    study = make_study(spec)
+    tracker = ListTracker()
+    tracker.kill_at = kill_at
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            search(spec, study, ScriptedExecutor(steady, 2), tracker)
+    before = [trial for trial in trials.finished(study) if not trial.interrupted]
+
+    assert search(spec, study, ScriptedExecutor(steady, 2), tracker) is Outcome.BUDGET_USED
+
+    done = trials.finished(study)
+    assert [done[trial.number] for trial in before] == before
+    assert len(trials.counted(done)) == 6
+    assert n_running(study) == 0
+    assert "RUNNING" not in tracker.status.values()
+    for trial in trials.counted(done):
+        assert tracker.status[trial.run_id] == trial.state
+        assert tracker.curves[trial.run_id] == [1, 2, 3]
+    best = trials.ranking(done, spec.direction)[0]
+    assert best.run_id in tracker.models
+    seeds = [seed for _, seed in asked(study)]
+    assert len(set(seeds)) == 6, "no trial finished twice"
+
+
+def test_progress_shows_what_runs() -> None:
+    spec = make_spec(budget={"trials": 2})
+    progress = SilentProgress()
+    study = make_study(spec)
+    Supervisor(spec, study, ScriptedExecutor(steady, 2), ListTracker(), progress).run()
+    first = progress.snapshots[0]
+    assert [each.epoch for each in first.running] == [1, 1]
+    assert progress.snapshots[-1].n_ended == 2
+    assert progress.snapshots[-1].best.startswith("trial ")
+    assert [line.split()[0] for line in progress.lines] == ["complete", "complete"]
