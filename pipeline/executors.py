@@ -1,6 +1,5 @@
 """Where jobs run. A supervisor submits jobs, takes events, and may stop a job at any time."""
 
-import contextlib
 import multiprocessing
 import os
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
-from pipeline.jobs import Event, Failed, Finished, Job
+from pipeline.jobs import Event, Failed, Finished, Job, Started
 from pipeline.paths import shown
 
 STOP_SECONDS = 2.0  # between SIGTERM and SIGKILL
@@ -88,10 +87,13 @@ class LocalExecutor:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         self._context.set_forkserver_preload(["pipeline.preload"])
-        with _environment(
-            {PRELOAD_DATASET: dataset, WORKER_LOG: str(log), WORKER_SCRATCH: str(scratch)}
-        ):
-            forkserver.ensure_running()
+        # left there, for a server that has to be started again after somebody killed it
+        os.environ |= {
+            PRELOAD_DATASET: dataset,
+            WORKER_LOG: str(log),
+            WORKER_SCRATCH: str(scratch),
+        }
+        forkserver.ensure_running()
         self._importing = threading.Thread(target=self._warm_up, daemon=True)
         self._importing.start()
 
@@ -197,6 +199,7 @@ def _work(connection: Connection, job: Job) -> None:
 
     training.use_threads(1)
     try:
+        connection.send(Started(job.trial))
         for event in training.train(job):
             connection.send(event)
     except BrokenPipeError:  # the supervisor is gone
@@ -265,18 +268,3 @@ def _kill_forkserver() -> None:
     if server._forkserver_pid is not None:
         os.kill(server._forkserver_pid, signal.SIGKILL)
         server._stop()
-
-
-@contextlib.contextmanager
-def _environment(settings: dict[str, str]):  # type: ignore[no-untyped-def]
-    """The environment that a process started now inherits."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

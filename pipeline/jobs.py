@@ -32,6 +32,17 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Started:
+    """The job's process has started; its wall time counts from now.
+
+    Attributes:
+        trial: number of the trial.
+    """
+
+    trial: int
+
+
+@dataclass(frozen=True)
 class EpochEnd:
     """An epoch is over.
 
@@ -75,7 +86,7 @@ class Failed:
     reason: str
 
 
-Event = EpochEnd | Finished | Failed
+Event = Started | EpochEnd | Finished | Failed
 
 
 def is_better(value: float, than: float | None, direction: str) -> bool:

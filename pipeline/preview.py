@@ -156,4 +156,4 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
 
 
 def _n(count: float, noun: str) -> str:
-    return f"{count:g} {noun}{'s' * (count != 1)}"
+    return f"{count:.10g} {noun}{'s' * (count != 1)}"

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -125,6 +125,7 @@ class LiveProgress:
         from rich.live import Live
 
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self._restore = _without_echo_of_ctrl_c()
         self._live.start()
         self._drawn = 0.0
 
@@ -136,11 +137,29 @@ class LiveProgress:
 
     def say(self, line: str) -> None:
         """Prints a line above the display."""
-        self._live.console.print(line, markup=False, highlight=False, overflow="ellipsis")
+        self._live.console.print(
+            line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis"
+        )
 
     def close(self) -> None:
         """Takes the display away."""
         self._live.stop()
+        self._restore()
+
+
+def _without_echo_of_ctrl_c() -> Callable[[], None]:
+    """Keeps the terminal from writing ^C into the display; returns how to undo that."""
+    import termios
+
+    try:
+        terminal = sys.stderr.fileno()
+        before = termios.tcgetattr(terminal)
+    except (OSError, ValueError, termios.error):  # no terminal after all
+        return lambda: None
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
+    return lambda: termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def for_terminal() -> Progress:

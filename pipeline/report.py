@@ -8,10 +8,9 @@ Every figure in it is computed from the store; a rerun writes the same again.
 
 import argparse
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import document, figures, statistics, trials
 from pipeline.document import Block, Figure, Heading, Items, Paragraph, Table
@@ -51,7 +50,7 @@ class Facts:
     importance: Mapping[str, float]
     minutes: float
     n_validation_images: int
-    test_looks: Sequence[Mapping[str, float]]
+    test_looks: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
 
     @property
@@ -103,19 +102,12 @@ def collect(study: "optuna.Study", spec: StudySpec) -> Facts:
         ended=ended,
         n_interrupted=len(known) - len(ended),
         ranked=ranked,
-        importance=_importances(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
+        importance=trials.importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
         minutes=float(study.user_attrs.get(trials.SECONDS, 0.0)) / 60,
         n_validation_images=data.n_validation_images(spec.dataset),
         test_looks=trials.test_looks(study),
         about=study.user_attrs[trials.VERSIONS],
     )
-
-
-def _importances(study: "optuna.Study") -> dict[str, float]:
-    with warnings.catch_warnings():  # of hyperparameters that few trials have: the report says so
-        warnings.simplefilter("ignore", UserWarning)
-        shares = trials.importance(study)
-    return {name: shares[name] for name in sorted(shares, key=lambda name: (-shares[name], name))}
 
 
 def write(facts: Facts) -> list[Block]:
@@ -312,7 +304,7 @@ def _importance(facts: Facts) -> list[Block]:
         heading,
         Paragraph(
             f"Optuna's PED-ANOVA over {n} complete trials: how much each hyperparameter decides "
-            "whether a trial is among the best tenth. With so few trials this is a hint, and "
+            "whether a trial is among the best quarter. With so few trials this is a hint, and "
             "less than that for what only some of them have, such as the units of a third layer."
         ),
         Table(

@@ -71,6 +71,7 @@ def _supervise(project: Project, spec: StudySpec, executor: "Executor") -> int:
 
     trials.rehearse(spec)
     study = trials.open_study(project, spec)
+    print(f"study {spec.name}: workers are importing TensorFlow ...", file=sys.stderr, flush=True)
     study.set_user_attr(trials.MACHINE, machine())
     study.set_user_attr(trials.DATA_FINGERPRINT, data.fingerprint(spec.dataset))
     study.set_user_attr(trials.VERSIONS, facts())

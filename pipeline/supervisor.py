@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from pipeline import space, trials
 from pipeline.executors import Executor
 from pipeline.hyperparameters import Hyperparameters
-from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, is_better
+from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started, is_better
 from pipeline.progress import Progress, RunningTrial, Snapshot
 from pipeline.study import StudySpec
 from pipeline.tracking import Tracker
@@ -43,8 +43,8 @@ class _Running:
     trial: optuna.Trial
     hyperparameters: Hyperparameters
     run: str
-    started: float
     attributes: Mapping[str, Any]
+    started: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     best: float | None = None
     best_epoch: int = 0
@@ -76,7 +76,7 @@ class Supervisor:
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress
         self._running: dict[int, _Running] = {}
-        self._is_interrupted = False
+        self._is_interrupted = self._is_ready = False
         self._seconds_before = float(study.user_attrs.get(trials.SECONDS, 0.0))
         self._started = self._saved = time.monotonic()
         self._states: Counter[str] = Counter()
@@ -135,7 +135,7 @@ class Supervisor:
             minutes=spec.budget.minutes,
             running=running,
             best=self._best_line,
-            is_ready=bool(self._states) or any(each.history for each in self._running.values()),
+            is_ready=self._is_ready,
         )
 
     # Before the first trial
@@ -223,9 +223,7 @@ class Supervisor:
             trial.number, hyperparameters, {"seed": seed, "dataset": spec.dataset}, tags
         )
         trial.set_user_attr(trials.RUN_ID, run)
-        self._running[trial.number] = _Running(
-            trial, hyperparameters, run, time.monotonic(), attributes
-        )
+        self._running[trial.number] = _Running(trial, hyperparameters, run, attributes)
         self._executor.submit(
             Job(
                 trial=trial.number,
@@ -244,6 +242,9 @@ class Supervisor:
         if running is None:  # stopped while its event was on the way
             return
         match event:
+            case Started():
+                running.started = time.monotonic()
+                self._is_ready = True
             case EpochEnd():
                 self._epoch_ended(running, event)
             case Finished():
@@ -270,10 +271,8 @@ class Supervisor:
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
         for number, running in list(self._running.items()):
-            # the clock of a trial starts with its first epoch's process, not with imports
-            if not self._states and not running.history:
-                continue
-            if time.monotonic() - running.started > 60 * limit:
+            overdue = time.monotonic() - 60 * limit
+            if running.started is not None and running.started < overdue:
                 self._executor.stop(number)
                 self._end(running, TrialState.FAIL, f"stopped after {limit:g} minutes")
 
@@ -294,7 +293,8 @@ class Supervisor:
             running.run, state.name, metrics, {"reason": reason} if reason else {}
         )
         about = f"trial {trial.number}: {self._about(running.best, running.hyperparameters)}"
-        self._progress.say(f"{state.name.lower():<8} {about}" + (f": {reason}" if reason else ""))
+        why = f" ({reason})" if reason else ""
+        self._progress.say(f"{state.name.lower():<8} {about}{why}")
         if state == TrialState.COMPLETE and self._is_record(running.best):
             self._record, self._best_line = running.best, about
             self._tracker.note_record(trial.number, metric, running.best)
@@ -347,4 +347,4 @@ class Supervisor:
         return value is not None and is_better(value, self._record, self._spec.direction)
 
     def _about(self, value: float | None, hyperparameters: Hyperparameters | None) -> str:
-        return f"{self._spec.metric} {value or math.nan:.4f}, {hyperparameters}"
+        return f"{value or math.nan:.4f}, {hyperparameters}"

@@ -350,7 +350,7 @@ def served(walk: Walk, port: int, request: pytest.FixtureRequest) -> Iterator[in
     server = subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=walk.project,
-        env={**environment(), "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db"},
+        env={**environment(), **ACTIVATED},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -374,6 +374,11 @@ def served(walk: Walk, port: int, request: pytest.FixtureRequest) -> Iterator[in
         server.wait(timeout=20)
 
 
+# As `. .venv/bin/activate` and the README have it.
+ACTIVATED = {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db",
+}
 MODELS_SERVE = (
     "mlflow", "models", "serve", "--model-uri", "models:/small@champion",
     "--env-manager", "local", "--host", "127.0.0.1", "--port", "{port}",

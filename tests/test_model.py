@@ -10,10 +10,6 @@ from pipeline.hyperparameters import RULES, Hyperparameters
 from pipeline.model import build_model, build_optimizer
 
 # Keras's own: Variable.__array__ does not know NumPy 2's `copy`.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 IMAGE, N_CLASSES = (28, 28), 10
 
 PLAIN = Hyperparameters(

@@ -34,24 +34,23 @@ def rungs(**pruner: Any) -> str:
     return preview.rungs(spec(pruner=pruner))
 
 
-def looks_of_optuna(pruner: optuna.pruners.BasePruner, n_epochs: int) -> list[int]:
-    """Epochs after which the pruner stops a trial that is worse than all before it."""
+def looks_of_optuna(pruner: optuna.pruners.BasePruner, n_epochs: int, before: float) -> list[int]:
+    """Epochs in which the pruner stops a bad trial that had `before` until then."""
+    own = optuna.create_study(direction="maximize", pruner=pruner)
+    for _ in range(8):
+        good = own.ask()
+        for epoch in range(1, n_epochs + 1):
+            good.report(0.9, epoch)
+            good.should_prune()
+        own.tell(good, 0.9)
     found = []
     for last in range(1, n_epochs + 1):
-        own = optuna.create_study(direction="maximize", pruner=pruner)
-        for _ in range(8):
-            good = own.ask()
-            for epoch in range(1, n_epochs + 1):
-                good.report(0.9, epoch)
-                good.should_prune()
-            own.tell(good, 0.9)
         trial = own.ask()
-        asked = []
-        for epoch in range(1, last + 1):
-            trial.report(0.1, epoch)
-            if epoch == last or epoch not in found:
-                asked.append(trial.should_prune())
-        if asked[-1]:
+        for epoch in range(1, last):
+            trial.report(before, epoch)
+            trial.should_prune()
+        trial.report(0.1, last)
+        if trial.should_prune():
             found.append(last)
     return found
 
@@ -77,7 +76,7 @@ def test_rungs_of_successive_halving(arguments: dict[str, Any], text: str) -> No
 
 def test_successive_halving_prunes_at_the_rungs_that_are_shown() -> None:
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=3)
-    assert looks_of_optuna(pruner, 20) == [2, 6, 18]
+    assert looks_of_optuna(pruner, 20, before=0.9) == [2, 6, 18]
 
 
 def test_a_first_rung_beyond_the_last_epoch() -> None:
@@ -118,7 +117,7 @@ def test_looks_of_the_median_pruner(arguments: dict[str, Any], text: str) -> Non
 
 def test_the_median_pruner_looks_when_it_is_shown_to() -> None:
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=3, interval_steps=2)
-    assert looks_of_optuna(pruner, 9) == [3, 5, 7, 9]
+    assert looks_of_optuna(pruner, 9, before=0.1) == [3, 5, 7, 9]
 
 
 def test_the_threshold_pruner_waits_for_no_trials() -> None:

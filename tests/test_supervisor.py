@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from pipeline import trials
 from pipeline.hyperparameters import Hyperparameters
-from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job
+from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
 from pipeline.progress import Snapshot
 from pipeline.study import StudySpec, parse
 from pipeline.supervisor import Outcome, Supervisor
@@ -53,7 +53,7 @@ class ScriptedExecutor:
         self.on_events()
         happened = [next(events) for events in self._playing.values()]
         for event in happened:
-            if not isinstance(event, EpochEnd):
+            if isinstance(event, Finished | Failed):
                 del self._playing[event.trial]
         return happened
 
@@ -68,6 +68,7 @@ class ScriptedExecutor:
         self._playing.clear()
 
     def _play(self, job: Job) -> Iterator[Event]:
+        yield Started(job.trial)
         script = self._script(job)
         if isinstance(script, str):
             yield Failed(job.trial, script)
@@ -420,8 +421,10 @@ def test_progress_shows_what_runs() -> None:
     progress = SilentProgress()
     study = make_study(spec)
     Supervisor(spec, study, ScriptedExecutor(steady, 2), ListTracker(), progress).run()
-    first = progress.snapshots[0]
-    assert [each.epoch for each in first.running] == [1, 1]
+    first, second = progress.snapshots[:2]
+    assert first.is_ready
+    assert [each.epoch for each in first.running] == [0, 0]
+    assert [each.epoch for each in second.running] == [1, 1]
     assert progress.snapshots[-1].n_ended == 2
     assert progress.snapshots[-1].best.startswith("trial ")
     assert [line.split()[0] for line in progress.lines] == ["complete", "complete"]
