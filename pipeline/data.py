@@ -88,9 +88,7 @@ def load(name: str) -> Dataset:
         UsageError: there is no data set of that name.
         PipelineError: it could not be had; the text lists what was tried and what to do.
     """
-    folder = fetch(name)
-    images = _images(folder, "train-images-idx3-ubyte")
-    labels = _labels(folder, "train-labels-idx1-ubyte")
+    images, labels = load_training_file(name)
     train, validation = split_indices(len(images))
     return Dataset(
         name=name,
@@ -101,6 +99,12 @@ def load(name: str) -> Dataset:
         class_names=CLASS_NAMES,
         fingerprint=fingerprint(name),
     )
+
+
+def load_training_file(name: str) -> tuple[Images, Labels]:
+    """All 60,000 training images as they come, before the split: uint8 (n, 28, 28) and (n,)."""
+    folder = fetch(name)
+    return _images(folder, "train-images-idx3-ubyte"), _labels(folder, "train-labels-idx1-ubyte")
 
 
 def open_test_set(name: str) -> tuple[Images, Labels]:

@@ -195,12 +195,13 @@ class LocalExecutor:
 def _work(connection: Connection, job: Job) -> None:
     """What a worker process does: one job."""
     _die_with_supervisor()
-    from pipeline import training
+    from pipeline import logistic, training
 
+    train = {"keras": training.train, "sgd_classifier": logistic.train}[job.trainer]
     training.use_threads(1)
     try:
         connection.send(Started(job.trial))
-        for event in training.train(job):
+        for event in train(job):
             connection.send(event)
     except BrokenPipeError:  # the supervisor is gone
         pass

@@ -13,7 +13,8 @@ class Job:
     Attributes:
         trial: number of the trial; every event bears it.
         dataset: name of the data set.
-        hyperparameters: of the network and its training.
+        trainer: "keras" or "sgd_classifier".
+        hyperparameters: of the network and its training; None for "sgd_classifier".
         seed: of the initial weights, the order of batches and dropout.
         metric: watched by early stopping, "val_accuracy" or "val_loss".
         direction: "maximize" or "minimize".
@@ -23,12 +24,13 @@ class Job:
 
     trial: int
     dataset: str
-    hyperparameters: Hyperparameters
+    hyperparameters: Hyperparameters | None
     seed: int
     metric: str
     direction: str
     patience: int
     record: float | None = None
+    trainer: str = "keras"
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,14 @@ class Finished:
     Attributes:
         trial: number of the trial.
         n_parameters: number of trainable weights.
+        scores: train_loss and train_accuracy: of the whole training set in inference mode, with
+            the kept weights.
         model: a `.keras` file, or None if it is no better than the job's `record`.
     """
 
     trial: int
     n_parameters: int
+    scores: Mapping[str, float]
     model: bytes | None
 
 

@@ -139,7 +139,7 @@ def _references(spec: StudySpec) -> list[str]:
     lines = ["", "references, tried first"] if spec.reference else []
     for reference, hyperparameters in spec.references:
         times = f" ({reference.repeats} times)" if reference.repeats > 1 else ""
-        lines += [f"  {reference.name}{times}", f"    {hyperparameters}"]
+        lines += [f"  {reference.name}{times}", f"    {hyperparameters or reference.trainer}"]
     return lines
 
 

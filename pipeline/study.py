@@ -5,6 +5,8 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +17,28 @@ from pipeline.paths import Project, shown, study_name
 from pipeline.space import Choices, EntryTable, FloatRange, IntRange, Space, SpaceError
 
 Metric = Literal["val_accuracy", "val_loss"]
+Trainer = Literal["keras", "sgd_classifier"]
+
+# What can be said of a trial; `claims` computes it. "Kept" are the weights of the best epoch.
+MEASURES: Mapping[str, str] = MappingProxyType(
+    {
+        "val_accuracy": "validation accuracy at the kept epoch",
+        "val_loss": "validation loss at the kept epoch",
+        "accuracy": "training accuracy at the kept epoch, while learning",
+        "loss": "training loss at the kept epoch, while learning",
+        "last_val_accuracy": "validation accuracy after the last epoch",
+        "last_val_loss": "validation loss after the last epoch",
+        "last_accuracy": "training accuracy in the last epoch, while learning",
+        "last_loss": "training loss in the last epoch, while learning",
+        "lowest_val_loss": "lowest validation loss of any epoch",
+        "lowest_val_loss_epoch": "epoch with the lowest validation loss, from 1",
+        "highest_val_accuracy": "highest validation accuracy of any epoch",
+        "val_loss_rise": "last validation loss less the lowest",
+        "overfitting_gap": "validation less training loss, in inference mode, kept weights",
+        "n_parameters": "number of trainable weights",
+        "n_epochs": "number of epochs trained",
+    }
+)
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -64,19 +88,53 @@ class Component(BaseModel):
 
 
 class Reference(BaseModel):
-    """A known network that is tried first and compared with what was claimed of it.
+    """A known model that is trained first, to its end, and compared with what was claimed of it.
+
+    In a file, `study = "other"` takes the reference of that name from another study's file.
 
     Attributes:
-        hyperparameters: all of them; they may lie outside the search space.
+        trainer: "keras", or "sgd_classifier" for scikit-learn's logistic regression.
+        hyperparameters: all of them; they may lie outside the search space. None for
+            "sgd_classifier".
+        patience: instead of the study's.
         repeats: how often it is trained, each time with a fresh seed.
-        claim: metrics somebody has published for it, and under `source` where.
+        claim: what somebody has published of it, by name of a measure (see `claims.MEASURES`), and
+            under `source` where.
     """
 
     model_config = _FROZEN
     name: Annotated[str, Field(min_length=1)]
-    hyperparameters: dict[str, Any]
+    trainer: Trainer = "keras"
+    hyperparameters: dict[str, Any] = {}
+    patience: Annotated[int, Field(gt=0)] | None = None
     repeats: Annotated[int, Field(gt=0)] = 1
     claim: dict[str, float | str] = {}
+
+
+class Comparison(BaseModel):
+    """A claim about two references: how a measure of the first differs from the second's.
+
+    Attributes:
+        claim: what is claimed, in a sentence.
+        first: name of a reference.
+        second: name of another.
+        measure: what is compared (see `claims.MEASURES`).
+        difference: sign of first less second if the claim holds; or "none" if it stays within
+            `margin` of zero.
+        margin: the largest difference that does not matter.
+        published: the difference somebody has published.
+        source: where.
+    """
+
+    model_config = _FROZEN
+    claim: Annotated[str, Field(min_length=1)]
+    first: str
+    second: str
+    measure: str
+    difference: Literal["positive", "negative", "none"]
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    published: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    source: str = ""
 
 
 class StudySpec(BaseModel):
@@ -94,6 +152,8 @@ class StudySpec(BaseModel):
     fixed: dict[str, Any] = {}
     space: dict[str, EntryTable] = {}
     reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
+    comparison: Annotated[tuple[Comparison, ...], Field(strict=False)] = ()
+    baseline: str = ""  # name of a study that the report sets beside this one
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -111,14 +171,34 @@ class StudySpec(BaseModel):
         return Space(self.fixed, self.space)
 
     @property
-    def references(self) -> list[tuple[Reference, Hyperparameters]]:
+    def references(self) -> list[tuple[Reference, Hyperparameters | None]]:
         """Every reference with its hyperparameters."""
-        return [(r, Hyperparameters.from_mapping(r.hyperparameters)) for r in self.reference]
+        return [
+            (each, Hyperparameters.from_mapping(each.hyperparameters))
+            if each.trainer == "keras"
+            else (each, None)
+            for each in self.reference
+        ]
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what is asked: everything but the name, the goal and the budget."""
-        asked = self.model_dump(mode="json", exclude={"name", "goal", "budget"})
+        """SHA-256 of what decides how trials turn out.
+
+        That is everything but the name, the goal, the budget, and what only a report reads.
+        Settings at their defaults are left out, so that a new setting changes no old study.
+        """
+        asked = self.model_dump(
+            mode="json",
+            exclude_defaults=True,
+            exclude={
+                "name": True,
+                "goal": True,
+                "budget": True,
+                "comparison": True,
+                "baseline": True,
+                "reference": {"__all__": {"claim"}},
+            },
+        )
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -131,16 +211,49 @@ def load(project: Project, study: str) -> StudySpec:
     """
     path = project.study_file(study)
     name = study_name(path)
+    content = _read(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse(name, _with_borrowed_references(content, path.parent))
+    except UsageError as error:
+        raise UsageError(f"{shown(path)}: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
         raise UsageError(f"{shown(path)}: not a TOML file: {error}") from None
     except OSError as error:
         raise UsageError(f"{shown(path)}: cannot be read: {error.strerror}") from None
-    try:
-        return parse(name, content)
-    except UsageError as error:
-        raise UsageError(f"{shown(path)}: {error}") from None
+
+
+def _with_borrowed_references(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Puts in what `[[reference]]` tables with a `study` take from that study's file."""
+    references = content.get("reference", [])
+    if not isinstance(references, list):
+        return content
+    complete = []
+    for number, own in enumerate(references, start=1):
+        if not isinstance(own, dict) or "study" not in own:
+            complete.append(own)
+            continue
+        place = f"[[reference]] number {number}"
+        other = folder / f"{own['study']}.toml"
+        if not isinstance(own["study"], str) or other.parent != folder or not other.is_file():
+            raise UsageError(f"{place} study: found {own['study']!r}, which is no study here")
+        known = {
+            each.get("name"): each
+            for each in _read(other).get("reference", [])
+            if isinstance(each, dict)
+        }
+        if own.get("name") not in known:
+            raise UsageError(
+                f"{place} name: found {own.get('name')!r}, allowed is a reference of "
+                f"{own['study']}: {', '.join(map(repr, known))}"
+            )
+        borrowed = {k: v for k, v in known[own["name"]].items() if k != "repeats"}
+        complete.append({**borrowed, **{k: v for k, v in own.items() if k != "study"}})
+    return {**content, "reference": complete}
 
 
 def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
@@ -177,7 +290,10 @@ def _check_references(spec: StudySpec) -> None:
         if reference.name in names[:i]:
             raise UsageError(f"{place}: found twice, allowed is once (see repeats)")
         try:
-            Hyperparameters.from_mapping(reference.hyperparameters)
+            if reference.trainer == "keras":
+                Hyperparameters.from_mapping(reference.hyperparameters)
+            elif reference.hyperparameters:
+                raise ValueError("found some, allowed are none with this trainer")
         except ValueError as error:
             raise UsageError(f"{place} hyperparameters: {error}") from None
         for key, value in reference.claim.items():
@@ -185,12 +301,30 @@ def _check_references(spec: StudySpec) -> None:
             if is_number if key == "source" else not is_number:
                 wanted = "a string" if key == "source" else "a finite number"
                 raise UsageError(f"{place} claim.{key}: found {value!r}, allowed is {wanted}")
+            if key != "source":
+                _check_measure(f"{place} claim.{key}", key)
+    for comparison in spec.comparison:
+        place = f"[[comparison]] {comparison.claim!r}"
+        for key in ("first", "second"):
+            if getattr(comparison, key) not in names:
+                raise UsageError(
+                    f"{place} {key}: found {getattr(comparison, key)!r}, allowed is the name of a "
+                    f"reference: {', '.join(map(repr, names)) or 'none'}"
+                )
+        _check_measure(f"{place} measure", comparison.measure)
 
 
+def _check_measure(place: str, name: str) -> None:
+    if name not in MEASURES:
+        raise UsageError(f"{place}: found {name!r}, allowed are {', '.join(MEASURES)}")
+
+
+_LISTS = ("reference", "comparison")
 _TABLES: Mapping[str, type[BaseModel]] = {
     "budget": Budget,
     "training": Training,
     "reference": Reference,
+    "comparison": Comparison,
     "int": IntRange,
     "float": FloatRange,
     "categorical": Choices,
@@ -239,11 +373,11 @@ def _place(location: list[int | str]) -> str:
     if len(location) == 1:
         name = str(location[0])
         is_table = name in ("budget", "training", "sampler", "pruner", "fixed", "space")
-        return f"[{name}]" if is_table else "[[reference]]" if name == "reference" else name
+        return f"[{name}]" if is_table else f"[[{name}]]" if name in _LISTS else name
     table, *keys = location
-    if table == "reference" and isinstance(keys[0], int):
+    if table in _LISTS and isinstance(keys[0], int):
         number, *keys = keys
-        return f"[[reference]] number {int(number) + 1}" + (
+        return f"[[{table}]] number {int(number) + 1}" + (
             f" {'.'.join(map(str, keys))}" if keys else ""
         )
     return f"[{table}] {'.'.join(map(str, keys))}"

@@ -41,17 +41,23 @@ class _Running:
     """A trial under way."""
 
     trial: optuna.Trial
-    hyperparameters: Hyperparameters
+    hyperparameters: Hyperparameters | None
     run: str
     attributes: Mapping[str, Any]
     started: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
     best: float | None = None
     best_epoch: int = 0
 
     @property
     def epoch(self) -> int:
         return len(self.history.get("loss", ()))
+
+    @property
+    def about(self) -> str:
+        """What is trained, in a line."""
+        return str(self.hyperparameters or self.attributes[trials.REFERENCE])
 
 
 class Supervisor:
@@ -120,9 +126,9 @@ class Supervisor:
             RunningTrial(
                 number,
                 each.epoch,
-                each.hyperparameters.epochs,
+                each.hyperparameters.epochs if each.hyperparameters else 1,
                 each.history[spec.metric][-1] if each.history else None,
-                str(each.hyperparameters),
+                each.about,
             )
             for number, each in self._running.items()
         )
@@ -161,9 +167,8 @@ class Supervisor:
             self._n_drawn += not ended.reference
         for best in trials.ranking(known, self._spec.direction)[:1]:
             self._record = best.value
-            self._best_line = (
-                f"trial {best.number}: {self._about(best.value, best.hyperparameters)}"
-            )
+            about = best.hyperparameters or best.reference
+            self._best_line = f"trial {best.number}: {best.value:.4f}, {about}"
 
     def _queue_references(self) -> None:
         """Queues each repeat of each reference once in the life of the study."""
@@ -180,6 +185,8 @@ class Supervisor:
                         {
                             trials.REFERENCE: reference.name,
                             trials.REPEAT: repeat,
+                            trials.TRAINER: reference.trainer,
+                            trials.PATIENCE: reference.patience,
                             # the same for all references, so that they can be compared in pairs
                             trials.SEED: trials.derived_seed(self._spec.seed, "repeat", repeat),
                         },
@@ -203,9 +210,11 @@ class Supervisor:
         self._study.sampler = trials.build_sampler(spec.sampler, spec.seed, self._n_drawn)
         trial = self._study.ask()
         attributes = dict(trial.user_attrs)
+        hyperparameters: Hyperparameters | None
         if trials.HYPERPARAMETERS in attributes:
-            hyperparameters = Hyperparameters.from_mapping(attributes[trials.HYPERPARAMETERS])
-            space.register(trial, spec.searched, hyperparameters)
+            hyperparameters = _given(attributes)
+            if hyperparameters:
+                space.register(trial, spec.searched, hyperparameters)
         else:
             hyperparameters = space.suggest(trial, spec.searched)
             attributes[trials.HYPERPARAMETERS] = hyperparameters.as_dict()
@@ -232,8 +241,9 @@ class Supervisor:
                 seed=seed,
                 metric=spec.metric,
                 direction=spec.direction,
-                patience=spec.training.patience,
+                patience=attributes.get(trials.PATIENCE) or spec.training.patience,
                 record=self._record,
+                trainer=attributes.get(trials.TRAINER, "keras"),
             )
         )
 
@@ -249,6 +259,8 @@ class Supervisor:
                 self._epoch_ended(running, event)
             case Finished():
                 running.trial.set_user_attr(trials.N_PARAMETERS, event.n_parameters)
+                running.trial.set_user_attr(trials.SCORES, dict(event.scores))
+                running.scores = event.scores
                 if event.model and self._is_record(running.best):
                     self._tracker.store_model(running.run, event.model)
                 self._end(running, TrialState.COMPLETE)
@@ -289,10 +301,11 @@ class Supervisor:
         metrics: dict[str, float] = {}
         if running.best is not None:
             metrics = {f"best_{metric}": running.best, "best_epoch": running.best_epoch}
+            metrics |= running.scores
         self._tracker.finish_trial(
             running.run, state.name, metrics, {"reason": reason} if reason else {}
         )
-        about = f"trial {trial.number}: {self._about(running.best, running.hyperparameters)}"
+        about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.about}"
         why = f" ({reason})" if reason else ""
         self._progress.say(f"{state.name.lower():<8} {about}{why}")
         if state == TrialState.COMPLETE and self._is_record(running.best):
@@ -320,20 +333,25 @@ class Supervisor:
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if any(each.user_attrs.get(trials.RETRY_OF) == number for each in waiting):
             return
-        kept = (trials.REFERENCE, trials.REPEAT, trials.SEED)
+        kept = (
+            trials.REFERENCE, trials.REPEAT, trials.TRAINER, trials.PATIENCE, trials.SEED
+        )  # fmt: skip
         self._enqueue(
-            Hyperparameters.from_mapping(attributes[trials.HYPERPARAMETERS]),
+            _given(attributes),
             {
                 **{key: attributes[key] for key in kept if key in attributes},
                 trials.RETRY_OF: number,
             },
         )
 
-    def _enqueue(self, hyperparameters: Hyperparameters, attributes: Mapping[str, Any]) -> None:
-        self._study.enqueue_trial(
-            dict(space.params_of(self._spec.searched, hyperparameters)),
-            {trials.HYPERPARAMETERS: hyperparameters.as_dict(), **attributes},
-        )
+    def _enqueue(
+        self, hyperparameters: Hyperparameters | None, attributes: Mapping[str, Any]
+    ) -> None:
+        params, stored = {}, None
+        if hyperparameters:
+            params = space.params_of(self._spec.searched, hyperparameters)
+            stored = hyperparameters.as_dict()
+        self._study.enqueue_trial(dict(params), {trials.HYPERPARAMETERS: stored, **attributes})
 
     def _has_waiting(self) -> bool:
         return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
@@ -346,5 +364,8 @@ class Supervisor:
     def _is_record(self, value: float | None) -> TypeGuard[float]:
         return value is not None and is_better(value, self._record, self._spec.direction)
 
-    def _about(self, value: float | None, hyperparameters: Hyperparameters | None) -> str:
-        return f"{value or math.nan:.4f}, {hyperparameters}"
+
+def _given(attributes: Mapping[str, Any]) -> Hyperparameters | None:
+    """The hyperparameters that a queued trial brings along; None if it is no network."""
+    stored = attributes[trials.HYPERPARAMETERS]
+    return Hyperparameters.from_mapping(stored) if stored else None

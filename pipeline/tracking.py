@@ -102,7 +102,7 @@ class Tracker:
     def start_trial(
         self,
         trial: int,
-        hyperparameters: Hyperparameters,
+        hyperparameters: Hyperparameters | None,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> str:
@@ -110,7 +110,7 @@ class Tracker:
 
         Args:
             trial: its number.
-            hyperparameters: logged by `flat` names, and whole as `hyperparameters.json`.
+            hyperparameters: logged by `flat` names, and whole as `hyperparameters.json`; if any.
             params: what else is fixed for the trial, such as the seed.
             tags: what else to search runs by.
         """
@@ -125,10 +125,11 @@ class Tracker:
             self._experiment, tags=about, run_name=f"trial {trial:04d}"
         )
         run = str(created.info.run_id)
-        values = {**hyperparameters.flat(), **params}
+        values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
         self._client.log_batch(run, params=[Param(k, str(v)) for k, v in values.items()])
         self._client.log_inputs(run, self._inputs)
-        self._client.log_dict(run, hyperparameters.as_dict(), "hyperparameters.json")
+        if hyperparameters:
+            self._client.log_dict(run, hyperparameters.as_dict(), "hyperparameters.json")
         return run
 
     def log_epoch(self, run: str, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -30,8 +30,8 @@ def train(job: Job) -> Iterator[Event]:
 
     Ends with one `Finished` or `Failed`. Everything random follows from the job's seed.
     """
-    dataset = data.load(job.dataset)
-    hyperparameters = job.hyperparameters
+    dataset, hyperparameters = data.load(job.dataset), job.hyperparameters
+    assert hyperparameters is not None
     keras.utils.set_random_seed(job.seed)
     model = build_model(hyperparameters, dataset.input_shape, len(dataset.class_names))
     early_stopping = keras.callbacks.EarlyStopping(
@@ -58,7 +58,13 @@ def train(job: Job) -> Iterator[Event]:
         if is_better(metrics[job.metric], best, job.direction):
             best = metrics[job.metric]
     is_record = best is not None and is_better(best, job.record, job.direction)
-    yield Finished(job.trial, model.count_params(), to_bytes(model) if is_record else None)
+    train_loss, train_accuracy = evaluate(model, dataset.train_images, dataset.train_labels)
+    yield Finished(
+        job.trial,
+        model.count_params(),
+        {"train_loss": train_loss, "train_accuracy": train_accuracy},
+        to_bytes(model) if is_record else None,
+    )
 
 
 def fit(

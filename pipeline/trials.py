@@ -28,8 +28,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 # User attributes of a trial.
 RUN_ID, SEED, HYPERPARAMETERS = "run_id", "seed", "hyperparameters"
-HISTORY, N_PARAMETERS, REASON = "history", "n_parameters", "reason"
-REFERENCE, REPEAT = "reference", "repeat"
+HISTORY, N_PARAMETERS, SCORES, REASON = "history", "n_parameters", "scores", "reason"
+REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
 INTERRUPTED, RETRY_OF = "interrupted", "retry_of"
 # User attributes of a study.
 SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
@@ -45,13 +45,14 @@ class Trial:
         state: "COMPLETE", "PRUNED" or "FAIL".
         value: the metric at the best epoch (COMPLETE), or where it was pruned; None for FAIL.
         best_epoch: epoch of `value`, from 1; 0 without any.
-        hyperparameters: None if it broke off before they were drawn.
+        hyperparameters: None if it broke off before they were drawn, or is no network.
         seed: of weights, batches and dropout.
         history: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds; one each epoch.
         reason: why it failed.
         reference: name of the reference it repeats, or "".
         run_id: of its MLflow run.
         n_parameters: trainable weights, 0 if it did not finish.
+        scores: train_loss and train_accuracy in inference mode, with the kept weights.
         seconds: wall time from ask to tell.
         interrupted: whether it was stopped from outside and queued again: it does not count.
     """
@@ -67,6 +68,7 @@ class Trial:
     reference: str = ""
     run_id: str = ""
     n_parameters: int = 0
+    scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     interrupted: bool = False
     started: datetime | None = None
@@ -313,6 +315,7 @@ def _trial(frozen: FrozenTrial, direction: str) -> Trial:
         reference=attributes.get(REFERENCE, ""),
         run_id=attributes.get(RUN_ID, ""),
         n_parameters=attributes.get(N_PARAMETERS, 0),
+        scores=attributes.get(SCORES, {}),
         seconds=(ended - started).total_seconds() if started and ended else 0.0,
         interrupted=bool(attributes.get(INTERRUPTED)),
         started=started,

@@ -18,23 +18,24 @@ from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
 DEADLINE_SECONDS = 120.0  # for what should take seconds, on a machine that is busy
 ROOT = Path(__file__).parent.parent
 
+NETWORK = Hyperparameters(
+    hidden_layers=0,
+    units=(),
+    optimizer="adam",
+    learning_rate=0.001,
+    batch_size=1000,
+    epochs=2,
+)
 JOB = Job(
     trial=1,
     dataset="fashion_mnist",
-    hyperparameters=Hyperparameters(
-        hidden_layers=0,
-        units=(),
-        optimizer="adam",
-        learning_rate=0.001,
-        batch_size=1000,
-        epochs=2,
-    ),
+    hyperparameters=NETWORK,
     seed=0,
     metric="val_accuracy",
     direction="maximize",
     patience=100_000,
 )
-ENDLESS = replace(JOB, hyperparameters=replace(JOB.hyperparameters, epochs=100_000))
+ENDLESS = replace(JOB, hyperparameters=replace(NETWORK, epochs=100_000))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_an_exception_in_a_worker_is_a_failed_job(executor: LocalExecutor) -> No
 
 
 def test_a_network_that_cannot_be_built_is_a_failed_job(executor: LocalExecutor) -> None:
-    wrong = replace(JOB.hyperparameters, hidden_layers=1, units=(8,), activation="no_such")
+    wrong = replace(NETWORK, hidden_layers=1, units=(8,), activation="no_such")
     executor.submit(replace(JOB, trial=9, hyperparameters=wrong))
     assert "no_such" in failure(executor, 9)
 

@@ -19,6 +19,7 @@ ORDER = (
     "model",
     "optimizers",
     "training",
+    "logistic",
     "executors",
     "preload",
     "tracking",

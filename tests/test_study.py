@@ -99,6 +99,7 @@ def test_the_quick_study_is_read_as_it_stands() -> None:
     assert spec.pruner.arguments == {"min_resource": 2, "reduction_factor": 2}
     assert list(spec.space) == list(CONTENT["space"])
     [(reference, hyperparameters)] = spec.references
+    assert hyperparameters
     assert (reference.repeats, hyperparameters.units) == (1, (100,))
     assert reference.claim["val_accuracy"] == 0.8726
 
@@ -138,7 +139,9 @@ def test_references_alone_are_a_study() -> None:
 
 def test_a_reference_may_lie_outside_the_space() -> None:
     spec = parsed(changed("reference", 0, "hyperparameters", "optimizer", to="nadam"))
-    assert spec.references[0][1].optimizer == "nadam"
+    hyperparameters = spec.references[0][1]
+    assert hyperparameters
+    assert hyperparameters.optimizer == "nadam"
 
 
 def test_a_claim_may_be_a_whole_number() -> None:
@@ -641,7 +644,7 @@ def test_a_study_at_random_is_searched_or_refused(content: dict[str, Any]) -> No
     stored = StudySpec.model_validate_json(spec.model_dump_json(), strict=False)
     assert stored.fingerprint == spec.fingerprint
     source = optuna.create_study(direction=spec.direction, sampler=sampler, pruner=pruner)
-    for _, hyperparameters in spec.references:
+    for hyperparameters in [h for _, h in spec.references if h]:
         source.enqueue_trial(space.params_of(spec.searched, hyperparameters))
         space.register(source.ask(), spec.searched, hyperparameters)
     for value in range(8 if not spec.searched.missing else 0):

@@ -75,7 +75,7 @@ class ScriptedExecutor:
             return
         for epoch, value in enumerate(script, start=1):
             yield EpochEnd(job.trial, epoch, {"loss": 1 - value, "val_accuracy": value})
-        yield Finished(job.trial, n_parameters=7, model=str(max(script)).encode())
+        yield Finished(job.trial, n_parameters=7, scores={}, model=str(max(script)).encode())
 
 
 class ListTracker(Tracker):
@@ -98,7 +98,7 @@ class ListTracker(Tracker):
     def start_trial(
         self,
         trial: int,
-        hyperparameters: Hyperparameters,
+        hyperparameters: Hyperparameters | None,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> str:
@@ -175,6 +175,7 @@ def make_study(spec: StudySpec) -> optuna.Study:
 
 def steady(job: Job) -> list[float]:
     """A curve that depends on nothing but the hyperparameters."""
+    assert job.hyperparameters
     best = 0.9 - 0.01 * abs(job.hyperparameters.learning_rate - 0.01) ** 0.5
     return [best - 0.1, best, best - 0.05]
 
