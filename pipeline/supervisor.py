@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeGuard
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -167,8 +167,7 @@ class Supervisor:
             self._n_drawn += not ended.reference
         for best in trials.ranking(known, self._spec.direction)[:1]:
             self._record = best.value
-            about = best.hyperparameters or best.reference
-            self._best_line = f"trial {best.number}: {best.value:.4f}, {about}"
+            self._best_line = f"trial {best.number}: {best.value:.4f}, {best.hyperparameters}"
 
     def _queue_references(self) -> None:
         """Queues each repeat of each reference once in the life of the study."""
@@ -261,7 +260,7 @@ class Supervisor:
                 running.trial.set_user_attr(trials.N_PARAMETERS, event.n_parameters)
                 running.trial.set_user_attr(trials.SCORES, dict(event.scores))
                 running.scores = event.scores
-                if event.model and self._is_record(running.best):
+                if event.model and self._is_record(running):
                     self._tracker.store_model(running.run, event.model)
                 self._end(running, TrialState.COMPLETE)
             case Failed():
@@ -308,7 +307,8 @@ class Supervisor:
         about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.about}"
         why = f" ({reason})" if reason else ""
         self._progress.say(f"{state.name.lower():<8} {about}{why}")
-        if state == TrialState.COMPLETE and self._is_record(running.best):
+        if state == TrialState.COMPLETE and self._is_record(running):
+            assert running.best is not None
             self._record, self._best_line = running.best, about
             self._tracker.note_record(trial.number, metric, running.best)
 
@@ -361,8 +361,13 @@ class Supervisor:
             self._study.set_user_attr(trials.SECONDS, self.seconds)
             self._saved = time.monotonic()
 
-    def _is_record(self, value: float | None) -> TypeGuard[float]:
-        return value is not None and is_better(value, self._record, self._spec.direction)
+    def _is_record(self, running: _Running) -> bool:
+        """Whether it is the best network so far; logistic regression is none, and no champion."""
+        return (
+            running.hyperparameters is not None
+            and running.best is not None
+            and is_better(running.best, self._record, self._spec.direction)
+        )
 
 
 def _given(attributes: Mapping[str, Any]) -> Hyperparameters | None:

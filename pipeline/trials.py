@@ -147,8 +147,12 @@ def counted(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
-    """Complete trials, the best first; of equal ones the earlier."""
-    complete = [trial for trial in trials if trial.state == "COMPLETE" and trial.value is not None]
+    """Complete trials of networks, the best first; of equal ones the earlier."""
+    complete = [
+        trial
+        for trial in trials
+        if trial.state == "COMPLETE" and trial.value is not None and trial.hyperparameters
+    ]
     sign = -1.0 if direction == "maximize" else 1.0
     return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
