@@ -8,7 +8,7 @@ DASHBOARD_PORT ?= 8080
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help search report best ui dashboard test browser lint check lock clean
+.PHONY: help search report chapter best ui dashboard test browser lint check lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -19,6 +19,10 @@ search: $(SETUP)  ## run a study, or go on with it: make search [STUDY=quick]
 
 report: $(SETUP)  ## write the study's report: studies/<name>/report.html
 	@$(PYTHON) -m pipeline.report $(STUDY)
+
+chapter: $(SETUP)  ## every step of chapter 7 with ten seeds, and its report (half an hour)
+	@$(PYTHON) -m pipeline.search chapter7
+	@$(PYTHON) -m pipeline.report chapter7
 
 best: $(SETUP)  ## show the study's champion
 	@$(PYTHON) -m pipeline.best $(STUDY)

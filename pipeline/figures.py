@@ -40,7 +40,7 @@ def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str
             mode="markers",
             name=state.lower(),
             marker={"color": COLOURS[state], "size": 8},
-            text=[str(trial.hyperparameters) for trial in shown],
+            text=[str(trial.hyperparameters or trial.reference) for trial in shown],
             hovertemplate="trial %{x}: %{y:.4f}<br>%{text}<extra></extra>",
         )
     figure.add_scatter(
@@ -72,6 +72,47 @@ def curves(trial: "Trial", kind: str) -> "go.Figure":
     figure.add_vline(x=trial.best_epoch, line={"color": FAINT, "dash": "dot", "width": 1})
     figure.update_xaxes(_whole(trial.n_epochs))
     return _finish(figure, "epoch", kind, None)
+
+
+def bands(runs: Sequence["Trial"]) -> "go.Figure":
+    """Loss and accuracy over the epochs: mean over runs, and a band from lowest to highest."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, 2, subplot_titles=["loss", "accuracy"])
+    n_epochs = max(run.n_epochs for run in runs)
+    epochs = list(range(1, n_epochs + 1))
+    for column, kind in enumerate(("loss", "accuracy"), start=1):
+        for name in (kind, f"val_{kind}"):
+            # at each epoch, those runs that came so far
+            reached = [
+                [r.history[name][i] for r in runs if r.n_epochs > i] for i in range(n_epochs)
+            ]
+            edge = [max(values) for values in reached] + [min(values) for values in reached][::-1]
+            figure.add_scatter(
+                x=epochs + epochs[::-1],
+                y=edge,
+                fill="toself",
+                fillcolor=f"{LINES[name]}33",
+                line={"width": 0},
+                hoverinfo="skip",
+                legendgroup=NAMES[name],
+                showlegend=False,
+                row=1,
+                col=column,
+            )
+            figure.add_scatter(
+                x=epochs,
+                y=[sum(values) / len(values) for values in reached],
+                mode="lines",
+                name=NAMES[name],
+                legendgroup=NAMES[name],
+                line={"color": LINES[name]},
+                showlegend=kind == "loss",
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(_whole(n_epochs))
+    return _finish(figure, "epoch", "", None, height=320)
 
 
 def importance(shares: Mapping[str, float]) -> "go.Figure":

@@ -174,6 +174,31 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 REQUIRED = RULES.keys() - DEFAULTS.keys()
 
 
+def layer_parameters(
+    hyperparameters: Hyperparameters, input_shape: tuple[int, int], n_classes: int
+) -> list[int]:
+    """Trainable weights of each layer, the output layer last; a test compares with Keras.
+
+    Args:
+        hyperparameters: of the network.
+        input_shape: height and width of a grey image.
+        n_classes: two classes have one output, more have one each.
+    """
+    height, width = input_shape
+    n_inputs, counts = height * width, []
+    if hyperparameters.layer_kind == "convolutional":
+        channels = 1
+        for filters in hyperparameters.units:
+            counts.append((9 * channels + 1) * filters)  # 3 by 3, and a bias
+            height, width, channels = -(-height // 2), -(-width // 2), filters  # pooled by 2
+        n_inputs = height * width * channels
+    else:
+        for units in hyperparameters.units:
+            counts.append((n_inputs + 1) * units)
+            n_inputs = units
+    return [*counts, (n_inputs + 1) * (1 if n_classes == 2 else n_classes)]
+
+
 def layer_name(name: str, index: int) -> str:
     """The scalar name of a hidden layer's own value; layers are counted from 1."""
     return f"{name}_{index + 1}"

@@ -25,7 +25,7 @@ def train(job: Job) -> Iterator[Event]:
 
     started = time.perf_counter()
     images, labels = data.load_training_file(job.dataset)
-    inputs = images.reshape(len(images), -1) / np.float32(255)
+    inputs = images.reshape(len(images), -1) / 255.0  # float64, as the chapter's: it matters
     scores: dict[str, list[float]] = {
         name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
     }
@@ -35,8 +35,9 @@ def train(job: Job) -> Iterator[Event]:
             warnings.simplefilter("ignore")  # five passes do not converge, and are meant not to
             classifier.fit(inputs[train_index], labels[train_index])
         for prefix, part in (("", train_index), ("val_", val_index)):
+            # not from the probabilities: those of several classes may be rounded to one
+            answers = classifier.predict(inputs[part])
             probabilities = classifier.predict_proba(inputs[part])
-            answers = classifier.classes_[probabilities.argmax(axis=1)]
             scores[f"{prefix}loss"].append(float(log_loss(labels[part], probabilities)))
             scores[f"{prefix}accuracy"].append(float(accuracy_score(labels[part], answers)))
     metrics = {name: float(np.mean(values)) for name, values in scores.items()}

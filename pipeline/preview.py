@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import data, trials
-from pipeline.hyperparameters import Hyperparameters
+from pipeline.hyperparameters import layer_parameters
 from pipeline.space import Choices, Entry
 from pipeline.study import StudySpec
 
@@ -106,33 +106,13 @@ def _values(entry: Entry) -> str:
 def _sizes(spec: StudySpec) -> list[str]:
     if not spec.space:
         return []
-    lines = ["", "networks"]
+    n_classes, lines = len(data.CLASS_NAMES), ["", "networks"]
     for label, largest in (("smallest", False), ("largest", True)):
         hyperparameters = spec.searched.corner(largest)
+        n_parameters = sum(layer_parameters(hyperparameters, data.INPUT_SHAPE, n_classes))
         units = "-".join(map(str, hyperparameters.units)) or "no hidden layer"
-        lines.append(
-            f"  {label:<9} {_n_parameters(spec, hyperparameters):>11,} parameters: {units}"
-        )
+        lines.append(f"  {label:<9} {n_parameters:>11,} parameters: {units}")
     return lines
-
-
-def _n_parameters(spec: StudySpec, hyperparameters: Hyperparameters) -> int:
-    """Trainable weights, counted without Keras; a test compares with `count_params`."""
-    height, width = data.INPUT_SHAPE
-    n_classes = len(data.CLASS_NAMES)
-    n_outputs = 1 if n_classes == 2 else n_classes
-    total, n_inputs = 0, height * width
-    if hyperparameters.layer_kind == "convolutional":
-        channels = 1
-        for filters in hyperparameters.units:
-            total += (9 * channels + 1) * filters
-            height, width, channels = -(-height // 2), -(-width // 2), filters
-        n_inputs = height * width * channels
-    else:
-        for units in hyperparameters.units:
-            total += (n_inputs + 1) * units
-            n_inputs = units
-    return total + (n_inputs + 1) * n_outputs
 
 
 def _references(spec: StudySpec) -> list[str]:

@@ -8,60 +8,17 @@ Every figure in it is computed from the store; a rerun writes the same again.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
-from pipeline import document, figures, statistics, trials
+from pipeline import document, figures, references, statistics, trials
 from pipeline.document import Block, Figure, Heading, Items, Paragraph, Table
-from pipeline.errors import DONE, PipelineError, run_command
+from pipeline.errors import DONE, run_command
+from pipeline.facts import N_FOR_IMPORTANCE, Facts, as_csv, collect
 from pipeline.jobs import is_better
 from pipeline.paths import DEFAULT_STUDY, Project, named, shown, write_atomically
-from pipeline.study import StudySpec
 from pipeline.trials import Trial
 
-if TYPE_CHECKING:
-    import optuna
-
 N_TOP = 10
-N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that a report is made of.
-
-    Attributes:
-        spec: the study file.
-        ended: trials that ended of their own, by number.
-        n_interrupted: how many more were interrupted and queued again.
-        ranked: complete trials, the best first; at least one.
-        importance: share of each hyperparameter, largest first; empty if there are too few trials.
-        minutes: how long supervisors ran.
-        n_validation_images: on which the metric was measured.
-        test_looks: every look at the test set.
-        about: machine and versions.
-    """
-
-    spec: StudySpec
-    ended: Sequence[Trial]
-    n_interrupted: int
-    ranked: Sequence[Trial]
-    importance: Mapping[str, float]
-    minutes: float
-    n_validation_images: int
-    test_looks: Sequence[Mapping[str, Any]]
-    about: Mapping[str, str]
-
-    @property
-    def champion(self) -> Trial:
-        """The best trial."""
-        return self.ranked[0]
-
-    @property
-    def best_reference(self) -> Trial | None:
-        """The best of the references, if there are any."""
-        return next((trial for trial in self.ranked if trial.reference), None)
 
 
 def main() -> int:
@@ -72,7 +29,7 @@ def main() -> int:
     parser.add_argument("study", nargs="?", default=DEFAULT_STUDY, help="name of a study")
     project = Project.here()
     study, spec = trials.stored_study(project, named(parser.parse_args().study))
-    facts = collect(study, spec)
+    facts = collect(project, study, spec)
     folder = project.report_dir(spec.name)
     blocks = write(facts)
     title = f"Study {spec.name}"
@@ -84,41 +41,16 @@ def main() -> int:
     return DONE
 
 
-def collect(study: "optuna.Study", spec: StudySpec) -> Facts:
-    """Reads what the search recorded.
-
-    Raises:
-        PipelineError: no trial is complete yet.
-    """
-    from pipeline import data
-
-    known = trials.finished(study)
-    ended = trials.counted(known)
-    ranked = trials.ranking(ended, spec.direction)
-    if not ranked:
-        raise PipelineError(f"study {spec.name!r} has no complete trial yet: nothing to report")
-    return Facts(
-        spec=spec,
-        ended=ended,
-        n_interrupted=len(known) - len(ended),
-        ranked=ranked,
-        importance=trials.importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
-        minutes=float(study.user_attrs.get(trials.SECONDS, 0.0)) / 60,
-        n_validation_images=data.n_validation_images(spec.dataset),
-        test_looks=trials.test_looks(study),
-        about=study.user_attrs[trials.VERSIONS],
-    )
-
-
 def write(facts: Facts) -> list[Block]:
     """The report, top to bottom: the answer first, then what it rests on."""
     return [
         Paragraph(facts.spec.goal),
         *_verdict(facts),
+        *_bought(facts),
         *_champion(facts),
         *_top(facts),
         *_history(facts),
-        *_references(facts),
+        *references.blocks(facts),
         *_importance(facts),
         *_failures(facts),
         *_how(facts),
@@ -158,6 +90,8 @@ def _compared(facts: Facts) -> str:
         return "So far no reference is complete, so there is nothing known to compare with."
     if reference is None:
         return "The study names no reference, so there is nothing known to compare with."
+    if reference is champion and not facts.spec.space:
+        return f"It is a run of the reference {reference.reference!r}: nothing was searched."
     if reference is champion:
         return (
             f"It is the reference {reference.reference!r} itself: searching found nothing better."
@@ -267,30 +201,42 @@ def _slices(facts: Facts) -> list[Block]:
     return [Figure(figures.slices(facts.ended, space, metric), caption)]
 
 
-def _references(facts: Facts) -> list[Block]:
-    if not facts.spec.reference:
+def _bought(facts: Facts) -> list[Block]:
+    """The champion beside what was known before and what chance would have found."""
+    reference, baseline = facts.best_reference, facts.baseline
+    if not facts.spec.space or (reference is None and not facts.spec.baseline):
         return []
     rows = []
-    for reference in facts.spec.reference:
-        claims = {k: v for k, v in reference.claim.items() if k != "source"}
-        claimed = ", ".join(f"{name} {value:.4f}" for name, value in claims.items())
-        source = str(reference.claim.get("source", ""))
-        repeats = [trial for trial in facts.ranked if trial.reference == reference.name]
-        for trial in repeats:
-            best = trial.best_epoch - 1
-            known = [name for name in claims if name in trial.history] or [facts.spec.metric]
-            measured = ", ".join(f"{name} {trial.history[name][best]:.4f}" for name in known)
-            rows.append([reference.name, claimed, measured, str(trial.number), source])
-        if not repeats:
-            rows.append([reference.name, claimed, "not complete", "", source])
-    return [
-        Heading("References"),
+    if reference:
+        rows.append(_bought_row(f"best reference: {reference.reference}", reference, facts))
+    if baseline:
+        name = f"study `{facts.spec.baseline}`: best of {_n(len(baseline.ended), 'trial')}"
+        rows.append(_bought_row(f"{name} in {baseline.minutes:.1f} minutes", baseline.best, facts))
+    name = f"this study: best of {_n(len(facts.ended), 'trial')} in {facts.minutes:.1f} minutes"
+    rows.append(_bought_row(name, facts.champion, facts))
+    blocks: list[Block] = [
+        Heading("What searching bought"),
+        Table(["", "val_accuracy", "95 % interval", "parameters", "hyperparameters"], rows),
         Paragraph(
-            "Known networks, trained to their end and never pruned. Measured is the epoch with "
-            f"the best `{facts.spec.metric}`."
+            "Each is one run, and the best of several: intervals tell of the images, not of "
+            "seeds, nor of having been picked."
         ),
-        Table(["reference", "claimed", "measured here", "trial", "source of the claim"], rows),
     ]
+    if facts.spec.baseline and not baseline:
+        blocks.append(
+            Paragraph(
+                f"The study `{facts.spec.baseline}` belongs here too; it has not been run: "
+                f"`make search STUDY={facts.spec.baseline}`"
+            )
+        )
+    return blocks
+
+
+def _bought_row(name: str, trial: Trial, facts: Facts) -> list[str]:
+    accuracy = _accuracy(trial)
+    interval = statistics.wilson(accuracy, facts.n_validation_images)
+    size = f"{trial.n_parameters:,}"
+    return [name, f"{accuracy:.4f}", str(interval), size, str(trial.hyperparameters)]
 
 
 def _importance(facts: Facts) -> list[Block]:
@@ -319,7 +265,7 @@ def _failures(facts: Facts) -> list[Block]:
     failed = [trial for trial in facts.ended if trial.state == "FAIL"]
     if not failed:
         return []
-    rows = [[str(t.number), t.reason, str(t.hyperparameters)] for t in failed]
+    rows = [[str(t.number), t.reason, str(t.hyperparameters or t.reference)] for t in failed]
     return [Heading("Failed trials"), Table(["trial", "reason", "hyperparameters"], rows)]
 
 
@@ -344,39 +290,6 @@ def _how(facts: Facts) -> list[Block]:
         ["commit", f"`{about.get('git_commit', 'unknown')}`"],
     ]
     return [Heading("How this was made"), Table(["", "value"], rows)]
-
-
-def as_csv(facts: Facts) -> str:
-    """All trials that ended, a row each; hyperparameters by their own names."""
-    import pandas as pd
-
-    rows = []
-    for trial in facts.ended:
-        best = trial.best_epoch - 1
-        at_best = {k: v[best] for k, v in trial.history.items() if trial.best_epoch}
-        rows.append(
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                facts.spec.metric: trial.value,
-                "best_epoch": trial.best_epoch,
-                "epochs_trained": trial.n_epochs,
-                **{k: v for k, v in at_best.items() if k in ("loss", "accuracy")},
-                **{k: v for k, v in at_best.items() if k in ("val_loss", "val_accuracy")},
-                "n_parameters": trial.n_parameters or None,
-                "train_seconds": round(sum(trial.history.get("seconds", ())), 3),
-                "seed": trial.seed,
-                "reference": trial.reference,
-                "reason": trial.reason,
-                "run_id": trial.run_id,
-                **(trial.hyperparameters.flat() if trial.hyperparameters else {}),
-            }
-        )
-    table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
-    known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
-    names = list(max(known, key=lambda each: each.hidden_layers).flat())
-    others = [name for name in table.columns if name not in names]
-    return table[[*others, *names]].to_csv(index=False)
 
 
 def _accuracy(trial: Trial) -> float:

@@ -36,6 +36,8 @@ MEASURES: Mapping[str, str] = MappingProxyType(
         "val_loss_rise": "last validation loss less the lowest",
         "overfitting_gap": "validation less training loss, in inference mode, kept weights",
         "n_parameters": "number of trainable weights",
+        "first_layer_parameters": "number of weights of the first hidden layer",
+        "output_layer_parameters": "number of weights of the output layer",
         "n_epochs": "number of epochs trained",
     }
 )
@@ -98,7 +100,7 @@ class Reference(BaseModel):
             "sgd_classifier".
         patience: instead of the study's.
         repeats: how often it is trained, each time with a fresh seed.
-        claim: what somebody has published of it, by name of a measure (see `claims.MEASURES`), and
+        claim: what somebody has published of it, by name of a measure (see `MEASURES`), and
             under `source` where.
     """
 
@@ -118,9 +120,9 @@ class Comparison(BaseModel):
         claim: what is claimed, in a sentence.
         first: name of a reference.
         second: name of another.
-        measure: what is compared (see `claims.MEASURES`).
-        difference: sign of first less second if the claim holds; or "none" if it stays within
-            `margin` of zero.
+        measure: what is compared (see `MEASURES`).
+        difference: what first less second is if the claim holds: "positive", "negative", "none",
+            or, if one side alone matters, "not positive" or "not negative".
         margin: the largest difference that does not matter.
         published: the difference somebody has published.
         source: where.
@@ -131,7 +133,7 @@ class Comparison(BaseModel):
     first: str
     second: str
     measure: str
-    difference: Literal["positive", "negative", "none"]
+    difference: Literal["positive", "negative", "not positive", "not negative", "none"]
     margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     published: Annotated[float, Field(allow_inf_nan=False)] | None = None
     source: str = ""
@@ -213,9 +215,16 @@ def load(project: Project, study: str) -> StudySpec:
     name = study_name(path)
     content = _read(path)
     try:
-        return parse(name, _with_borrowed_references(content, path.parent))
+        spec = parse(name, _with_borrowed_references(content, path.parent))
+        if spec.baseline == name or not (
+            spec.baseline == "" or _is_study(spec.baseline, path.parent)
+        ):
+            raise UsageError(
+                f"baseline: found {spec.baseline!r}, allowed is another study in the same folder"
+            )
     except UsageError as error:
         raise UsageError(f"{shown(path)}: {error}") from None
+    return spec
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -237,23 +246,40 @@ def _with_borrowed_references(content: dict[str, Any], folder: Path) -> dict[str
         if not isinstance(own, dict) or "study" not in own:
             complete.append(own)
             continue
-        place = f"[[reference]] number {number}"
-        other = folder / f"{own['study']}.toml"
-        if not isinstance(own["study"], str) or other.parent != folder or not other.is_file():
-            raise UsageError(f"{place} study: found {own['study']!r}, which is no study here")
-        known = {
-            each.get("name"): each
-            for each in _read(other).get("reference", [])
-            if isinstance(each, dict)
-        }
-        if own.get("name") not in known:
+        place, study, name = f"[[reference]] number {number}", own["study"], own.get("name")
+        if not _is_study(study, folder):
+            raise UsageError(f"{place} study: found {study!r}, which is no study here")
+        known = _own_references(_read(folder / f"{study}.toml"))
+        if not isinstance(name, str) or name not in known:
+            found = f"found {name!r}" if "name" in own else "missing"
             raise UsageError(
-                f"{place} name: found {own.get('name')!r}, allowed is a reference of "
-                f"{own['study']}: {', '.join(map(repr, known))}"
+                f"{place} name: {found}, allowed is the name of a reference that {study} has "
+                f"itself: {', '.join(map(repr, known)) or 'none'}"
             )
-        borrowed = {k: v for k, v in known[own["name"]].items() if k != "repeats"}
+        borrowed = {k: v for k, v in known[name].items() if k != "repeats"}
         complete.append({**borrowed, **{k: v for k, v in own.items() if k != "study"}})
     return {**content, "reference": complete}
+
+
+def _is_study(study: object, folder: Path) -> bool:
+    """Whether it is the name of a study in that folder."""
+    if not isinstance(study, str):
+        return False
+    file = folder / f"{study}.toml"
+    try:
+        return file.parent == folder and file.is_file()
+    except OSError:  # a name longer than a disk allows
+        return False
+
+
+def _own_references(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """References by name, as far as they are any; without those that are borrowed themselves."""
+    references = content.get("reference")
+    return {
+        each["name"]: each
+        for each in (references if isinstance(references, list) else [])
+        if isinstance(each, dict) and isinstance(each.get("name"), str) and "study" not in each
+    }
 
 
 def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
@@ -311,6 +337,10 @@ def _check_references(spec: StudySpec) -> None:
                     f"{place} {key}: found {getattr(comparison, key)!r}, allowed is the name of a "
                     f"reference: {', '.join(map(repr, names)) or 'none'}"
                 )
+        if comparison.first == comparison.second:
+            raise UsageError(
+                f"{place} second: found {comparison.second!r}, allowed is another than the first"
+            )
         _check_measure(f"{place} measure", comparison.measure)
 
 
@@ -350,7 +380,7 @@ def _sentence(error: ValidationError) -> str:
         table = tag or (place[0] if len(place) > 1 else "")
         fields = _TABLES.get(str(table), StudySpec).model_fields.keys() - {"name"}
         if table == "reference":
-            fields |= {"name"}
+            fields |= {"name", "study"}  # the latter is replaced before
         return f"{where}: no such key, allowed are {', '.join(sorted(fields))}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         what = f"found {found['type']!r}" if "type" in found else "missing"

@@ -268,14 +268,15 @@ def facts() -> dict[str, str]:
     with contextlib.suppress(OSError, KeyError):
         known["mlflow.user"] = getpass.getuser()
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             cwd=Path(__file__).parent,
             check=True,
             capture_output=True,
             text=True,
-        )
-        known["mlflow.source.git.commit"] = known["git_commit"] = commit.stdout.strip()
+        ).stdout.strip()
+        known["git_commit"] = described  # ends in -dirty if there were changes
+        known["mlflow.source.git.commit"] = described.removesuffix("-dirty")
     known |= {"mlflow.source.name": "pipeline.search", "mlflow.source.type": "LOCAL"}
     return known
 

@@ -22,7 +22,7 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import is_better
 from pipeline.paths import Project, shown
-from pipeline.study import Component, StudySpec
+from pipeline.study import Component, StudySpec, load
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -98,8 +98,8 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
         if stored not in (None, spec.fingerprint):
             raise UsageError(
                 f"{project.optuna_url}: the study {spec.name!r} was begun with another study "
-                "file (more than its goal and budget changed); a changed question is a new "
-                f"study: copy the file to a new name, or undo the change"
+                "file, and what changed decides how trials turn out; a changed question is a new "
+                "study: copy the file to a new name, or undo the change"
             )
         study.set_user_attr(SPEC, spec.model_dump_json())
         study.set_user_attr(FINGERPRINT, spec.fingerprint)
@@ -109,7 +109,7 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
 
 
 def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
-    """Opens a study that has been searched, to read it.
+    """Opens a study that has been searched, to read it, and its study file.
 
     Raises:
         PipelineError: there is none of that name; the text says how to start it.
@@ -129,6 +129,10 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
                 f"{project.optuna_url}: no study {name!r} yet; start it with: "
                 f"make search STUDY={name}"
             ) from None
+    with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
+        today = load(project, name)
+        if today.fingerprint == study.user_attrs[FINGERPRINT]:
+            return study, today
     return study, spec
 
 

@@ -1,5 +1,6 @@
 """What is in the traces of a report's figures, and that their axes can be read."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -93,6 +94,38 @@ def test_curves_are_both_histories_over_epochs_and_the_epoch_kept(kind: str) -> 
     assert line.x0 == line.x1 == 3
     assert figure.layout.xaxis.dtick == 1
     assert figure.layout.yaxis.title.text == kind
+
+
+def test_bands_are_of_the_runs_that_came_so_far() -> None:
+    """Early stopping ends one run after two epochs, another goes on to the fourth."""
+    short, long = (
+        dataclasses.replace(trial(i, value), history=recorded.history(value, n_epochs, 1))
+        for i, (value, n_epochs) in enumerate([(0.9, 2), (0.8, 4)])
+    )
+    figure = figures.bands([short, long])
+    assert [each.text for each in figure.layout.annotations] == ["loss", "accuracy"]
+    assert len(figure.data) == 8
+    for i, name in enumerate(["loss", "val_loss", "accuracy", "val_accuracy"]):
+        band, mean = figure.data[2 * i : 2 * i + 2]
+        a, b = short.history[name], long.history[name]
+        assert list(mean.x) == [1, 2, 3, 4]
+        assert list(mean.y) == pytest.approx([(a[0] + b[0]) / 2, (a[1] + b[1]) / 2, b[2], b[3]])
+        assert list(band.x) == [1, 2, 3, 4, 4, 3, 2, 1]
+        assert list(band.y) == [
+            max(a[0], b[0]), max(a[1], b[1]), b[2], b[3],
+            b[3], b[2], min(a[1], b[1]), min(a[0], b[0]),
+        ]  # fmt: skip
+        assert mean.name == ("validation" if name.startswith("val_") else "training")
+        assert mean.xaxis == band.xaxis == ("x" if "loss" in name else "x2")
+        assert mean.line.color == band.fillcolor[:7] == figures.LINES[name]
+    assert sum(each.showlegend is not False for each in figure.data) == 2, "one for each colour"
+    assert figure.layout.xaxis.dtick == figure.layout.xaxis2.dtick == 1
+
+
+def test_history_calls_what_is_no_network_by_its_reference() -> None:
+    other = dataclasses.replace(trial(0, 0.8), hyperparameters=None, reference="logistic")
+    _, complete, _ = figures.history([other], [0.8], "val_accuracy").data
+    assert list(complete.text) == ["logistic"]
 
 
 def test_importance_has_the_largest_on_top() -> None:

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from pipeline import data, preview, study, trials
-from pipeline.hyperparameters import Hyperparameters
+from pipeline.hyperparameters import Hyperparameters, layer_parameters
 from pipeline.paths import Project
 from pipeline.study import StudySpec
 
@@ -167,8 +167,10 @@ def test_parameters_are_counted_as_keras_counts_them(layer_kind: str, units: lis
             "dropout": 0.2,
         }
     )
-    network = model.build_model(hyperparameters, data.INPUT_SHAPE, len(data.CLASS_NAMES))
-    assert preview._n_parameters(spec(), hyperparameters) == network.count_params()
+    n_classes = len(data.CLASS_NAMES)
+    network = model.build_model(hyperparameters, data.INPUT_SHAPE, n_classes)
+    counts = [layer.count_params() for layer in network.layers if layer.count_params()]
+    assert layer_parameters(hyperparameters, data.INPUT_SHAPE, n_classes) == counts
 
 
 # The whole text
@@ -184,9 +186,25 @@ def test_a_preview_of_each_study_here(name: str) -> None:
     for reference in loaded.reference:
         assert f"\n  {reference.name}" in text
     draws = text.partition("\nsample draws\n")[2].splitlines()
-    assert len(draws) == preview.N_SAMPLES
-    assert len(set(draws)) > 1
+    assert len(draws) == (preview.N_SAMPLES if loaded.space else 0)
+    assert len(set(draws)) > 1 or not loaded.space
     assert len(max(text.splitlines(), key=len)) < 110
+
+
+def test_references_are_shown_with_their_repeats_and_what_they_are() -> None:
+    values = {"hidden_layers": 0, "units": [], "optimizer": "adam", "learning_rate": 0.01,
+              "batch_size": 32, "epochs": 5}  # fmt: skip
+    references = [
+        {"name": "one", "hyperparameters": values, "repeats": 10},
+        {"name": "two", "trainer": "sgd_classifier"},
+    ]
+    text = preview.preview(spec(reference=references))
+    hyperparameters = Hyperparameters.from_mapping(values)
+    assert (
+        "\nreferences, tried first\n"
+        f"  one (10 times)\n    {hyperparameters}\n"
+        "  two\n    sgd_classifier\n"
+    ) in text
 
 
 def test_the_draws_are_the_same_on_each_call() -> None:

@@ -75,6 +75,17 @@ def inline(value: Any) -> str:
     return str(value) if isinstance(value, float | date) else json.dumps(value)
 
 
+COMPARISON = {"claim": "A beats B", "first": "a", "second": "b", "measure": "val_loss",
+              "difference": "negative"}  # fmt: skip
+
+
+def compared(n: int = 1, **changes: Any) -> dict[str, Any]:
+    """The quick study with references a and b, and a comparison of them."""
+    values = CONTENT["reference"][0]["hyperparameters"]
+    references = [{"name": name, "hyperparameters": values} for name in ("a", "b")]
+    return {**CONTENT, "reference": references, "comparison": [{**COMPARISON, **changes}] * n}
+
+
 # Good files
 
 
@@ -82,6 +93,9 @@ def inline(value: Any) -> str:
 def test_every_study_here_can_be_searched(name: str) -> None:
     spec = study.load(Project(ROOT), name)
     assert spec.name == name
+    if not spec.space:
+        assert spec.references
+        return
     assert spec.searched.missing == []
     sampler = trials.build_sampler(spec.sampler, spec.seed, 0)
     pruner = trials.build_pruner(spec.pruner)
@@ -149,6 +163,199 @@ def test_a_claim_may_be_a_whole_number() -> None:
     assert spec.reference[0].claim == {"val_accuracy": 1.0}
 
 
+def test_logistic_regression_has_no_hyperparameters() -> None:
+    spec = parsed({**CONTENT, "reference": [{"name": "lr", "trainer": "sgd_classifier"}]})
+    [(reference, hyperparameters)] = spec.references
+    assert hyperparameters is None
+    assert (reference.trainer, reference.patience) == ("sgd_classifier", None)
+
+
+def test_a_comparison_is_read_as_it_stands() -> None:
+    [comparison] = parsed(compared(margin=0.1, published=-1, source="p. 3")).comparison
+    assert (comparison.first, comparison.second) == ("a", "b")
+    assert (comparison.measure, comparison.difference) == ("val_loss", "negative")
+    assert (comparison.margin, comparison.published, comparison.source) == (0.1, -1.0, "p. 3")
+    [comparison] = parsed(compared()).comparison
+    assert (comparison.margin, comparison.published, comparison.source) == (0.0, None, "")
+
+
+# The studies that are here
+
+
+def test_references_of_the_default_study_are_those_of_chapter_7() -> None:
+    own = study.load(Project(ROOT), "fashion_mnist").reference
+    chapter = {each.name: each for each in study.load(Project(ROOT), "chapter7").reference}
+    assert len(own) == 2
+    for reference in own:
+        assert reference == chapter[reference.name].model_copy(update={"repeats": 1})
+    written = tomllib.loads((ROOT / "studies" / "fashion_mnist.toml").read_text())["reference"]
+    assert all(set(each) == {"study", "name"} for each in written), "taken, not copied"
+
+
+def test_every_reference_of_chapter_7_has_ten_seeds() -> None:
+    spec = study.load(Project(ROOT), "chapter7")
+    assert spec.space == {}
+    assert {each.repeats for each in spec.reference} == {10}
+    assert spec.budget.trials is not None
+    assert spec.budget.trials >= 10 * len(spec.reference)
+    assert spec.budget.minutes is None
+
+
+def test_the_random_study_differs_from_the_default_one_in_its_sampler_and_references() -> None:
+    default, random = (study.load(Project(ROOT), each) for each in ("fashion_mnist", "random"))
+    assert default.baseline == random.name
+    for key in ("dataset", "metric", "space", "fixed", "pruner", "training", "budget"):
+        assert getattr(random, key) == getattr(default, key), key
+    assert list(random.space) == list(default.space), "the order decides what is drawn"
+    assert (random.sampler.type, random.seed) == ("RandomSampler", default.seed)
+    assert random.reference == ()
+
+
+# References that are borrowed
+
+LENDER = {
+    "name": "known",
+    "hyperparameters": CONTENT["reference"][0]["hyperparameters"],
+    "repeats": 10,
+    "patience": 7,
+    "claim": {"val_loss": 0.3, "source": "p. 1"},
+}
+
+
+def lend(project: Project, references: Any, name: str = "lender") -> None:
+    file = project.root / "studies" / f"{name}.toml"
+    file.write_text(toml({**CONTENT, "reference": references}), encoding="utf-8")
+
+
+def borrow(project: Project, *references: Mapping[str, Any]) -> StudySpec:
+    lend(project, list(references), "borrower")
+    return study.load(project, "borrower")
+
+
+def test_a_reference_is_taken_whole_but_for_its_repeats(project: Project) -> None:
+    lend(project, [LENDER, {"name": "lr", "trainer": "sgd_classifier", "repeats": 3}])
+    network, other = borrow(
+        project, {"study": "lender", "name": "known"}, {"study": "lender", "name": "lr"}
+    ).reference
+    assert network.model_dump() == {**LENDER, "repeats": 1, "trainer": "keras"}
+    assert (other.trainer, other.repeats, other.hyperparameters) == ("sgd_classifier", 1, {})
+
+
+def test_what_stands_in_the_file_itself_wins(project: Project) -> None:
+    lend(project, [LENDER])
+    own = {"study": "lender", "name": "known", "repeats": 2, "patience": 1, "claim": {}}
+    [reference] = borrow(project, own).reference
+    assert (reference.repeats, reference.patience, reference.claim) == (2, 1, {})
+    assert reference.hyperparameters == LENDER["hyperparameters"]
+
+
+def test_a_borrowed_reference_is_part_of_the_fingerprint(project: Project) -> None:
+    prints = []
+    for patience in (7, 8):
+        lend(project, [{**LENDER, "patience": patience}])
+        prints.append(borrow(project, {"study": "lender", "name": "known"}).fingerprint)
+    assert prints[0] != prints[1]
+
+
+def test_a_study_by_path_borrows_from_its_own_folder(project: Project) -> None:
+    (project.root / "elsewhere").mkdir()
+    lend(project, [LENDER], "../elsewhere/lender")
+    lend(project, [{"study": "lender", "name": "known"}], "../elsewhere/mine")
+    spec = study.load(project, "elsewhere/mine.toml")
+    assert spec.reference[0].patience == 7
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["absent", "../outside", "sub/../lender", "/etc/passwd", "", ".", "x" * 300, "a\nb", 5, ["x"],
+     {"x": 1}, True],
+    ids=str,
+)  # fmt: skip
+def test_borrowing_from_what_is_no_study_here_is_refused(project: Project, name: Any) -> None:
+    (project.root / "studies" / "sub").mkdir()
+    lend(project, [LENDER])
+    lend(project, [LENDER], "../outside")
+    text = refusal(lambda: borrow(project, {"study": name, "name": "known"}))
+    found = " ".join(repr(name).splitlines())
+    assert text == (
+        f"studies/borrower.toml: [[reference]] number 1 study: found {found}, "
+        "which is no study here"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        ({"name": "unknown"}, "found 'unknown'"),
+        ({"name": 5}, "found 5"),
+        ({"name": ["known"]}, "found ['known']"),
+        ({}, "missing"),
+    ],
+    ids=str,
+)
+def test_borrowing_a_reference_that_is_not_there_is_refused(
+    project: Project, own: dict[str, Any], found: str
+) -> None:
+    lend(project, [LENDER, {**LENDER, "name": "second"}])
+    text = refusal(lambda: borrow(project, LENDER | {"name": "x"}, {"study": "lender", **own}))
+    assert text == (
+        f"studies/borrower.toml: [[reference]] number 2 name: {found}, allowed is the name of a "
+        "reference that lender has itself: 'known', 'second'"
+    )
+
+
+@pytest.mark.parametrize(
+    "lent", [5, {}, [], [5], [{}], [{"name": ["known"]}], [{"study": "quick", "name": "known"}]],
+    ids=str,
+)  # fmt: skip
+def test_a_study_that_has_none_itself_lends_none(project: Project, lent: Any) -> None:
+    lend(project, lent)
+    text = refusal(lambda: borrow(project, {"study": "lender", "name": "known"}))
+    assert text.endswith("allowed is the name of a reference that lender has itself: none")
+
+
+def test_a_study_cannot_borrow_from_itself(project: Project) -> None:
+    text = refusal(lambda: borrow(project, {"study": "borrower", "name": "known"}))
+    assert text.endswith("a reference that borrower has itself: none")
+
+
+def test_a_lender_that_cannot_be_read_is_named(project: Project) -> None:
+    (project.root / "studies" / "lender.toml").write_text("hello")
+    text = refusal(lambda: borrow(project, {"study": "lender", "name": "known"}))
+    assert text.startswith("studies/borrower.toml: studies/lender.toml: not a TOML file: ")
+
+
+def test_what_is_wrong_with_a_borrowed_reference_is_said(project: Project) -> None:
+    lend(project, [{**LENDER, "patience": 0}])
+    text = refusal(lambda: borrow(project, {"study": "lender", "name": "known"}))
+    assert text == (
+        "studies/borrower.toml: [[reference]] number 1 patience: found 0, "
+        "allowed is greater than 0"
+    )
+
+
+# The study that a report sets beside
+
+
+@pytest.mark.parametrize("name", ["absent", "borrower", "../outside", "x" * 300, "."])
+def test_a_baseline_that_is_no_other_study_here_is_refused(project: Project, name: str) -> None:
+    lend(project, [], "../outside")
+    file = project.root / "studies" / "borrower.toml"
+    file.write_text(toml({**CONTENT, "baseline": name}))
+    text = refusal(lambda: study.load(project, "borrower"))
+    assert text == (
+        f"studies/borrower.toml: baseline: found {name!r}, "
+        "allowed is another study in the same folder"
+    )
+
+
+def test_a_baseline_that_is_a_study_here(project: Project) -> None:
+    lend(project, [])
+    file = project.root / "studies" / "borrower.toml"
+    file.write_text(toml({**CONTENT, "baseline": "lender"}))
+    assert study.load(project, "borrower").baseline == "lender"
+
+
 # The fingerprint
 
 
@@ -178,7 +385,9 @@ OTHER_TEXTS = {
     "TPESampler": "RandomSampler", "SuccessiveHalvingPruner": "MedianPruner",
     "relu": "gelu", "tanh": "selu", "adam": "sgd", "rmsprop": "nadam",
 }  # fmt: skip
-ASKED = [path for path in leaves(CONTENT) if path[0] not in ("goal", "budget", "dataset")]
+# What only a report reads, or has no other value.
+UNASKED = ("goal", "budget", "dataset", "baseline", "comparison")
+ASKED = [path for path in leaves(CONTENT) if path[0] not in UNASKED and "claim" not in path]
 # A range's type, and the name of a range, have no other value that could stand alone.
 VARIED = [path for path in ASKED if path[-1] not in ("type", "per") or path[0] != "space"]
 
@@ -188,7 +397,7 @@ def test_the_fingerprint_covers_what_is_asked(path: tuple[Key, ...]) -> None:
     value: Any = CONTENT
     for key in path:
         value = value[key]
-    free_text = path[0] == "reference" and path[-1] in ("name", "source")
+    free_text = path[0] == "reference" and path[-1] == "name"
     content = changed(*path, to="another" if free_text else other(value))
     if path[-2:] == ("hyperparameters", "hidden_layers"):
         content["reference"][0]["hyperparameters"]["units"] = 100
@@ -211,11 +420,58 @@ def test_the_fingerprint_covers_what_is_left_out(path: tuple[Key, ...]) -> None:
         changed("goal", to="Another goal."),
         changed("budget", to={"minutes": 600}),
         changed("budget", "trials", to=1000),
+        changed("reference", 0, "claim", to=...),
+        changed("reference", 0, "claim", "val_accuracy", to=0.5),
+        changed("reference", 0, "claim", "source", to="another"),
+        changed("baseline", to="random"),
         {key: CONTENT[key] for key in reversed(list(CONTENT))},
     ],
 )
-def test_the_fingerprint_leaves_out_goal_budget_and_order(content: dict[str, Any]) -> None:
+def test_the_fingerprint_leaves_out_what_changes_no_trial(content: dict[str, Any]) -> None:
     assert parsed(content).fingerprint == parsed(CONTENT).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        (("metric",), "val_accuracy"),
+        (("training",), {"patience": 3, "trial_minutes": 10.0}),
+        (("training", "trial_minutes"), 10),
+        (("sampler",), {"type": "TPESampler"}),
+        (("pruner",), {"type": "MedianPruner"}),
+        (("reference", 0, "repeats"), 1),
+        (("reference", 0, "trainer"), "keras"),
+        (("space", "dropout", "log"), False),
+    ],
+    ids=str,
+)
+def test_a_default_that_is_written_out_changes_no_fingerprint(
+    path: tuple[Key, ...], default: Any
+) -> None:
+    without = changed(*path, to=default)
+    place: Any = without
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+    assert parsed(without).fingerprint == parsed(changed(*path, to=default)).fingerprint
+
+
+def test_the_fingerprint_covers_how_a_reference_is_trained() -> None:
+    classifier = {"name": "logistic", "trainer": "sgd_classifier"}
+    prints = [
+        parsed({**CONTENT, "reference": [*CONTENT["reference"], each]}).fingerprint
+        for each in (
+            classifier,
+            {**classifier, "repeats": 2},
+            {**classifier, "patience": 5},
+            {**CONTENT["reference"][0], "name": "logistic"},
+        )
+    ]
+    assert len({*prints, parsed(CONTENT).fingerprint}) == 5
+
+
+def test_the_fingerprint_leaves_out_comparisons() -> None:
+    assert parsed(compared()).fingerprint == parsed(compared(n=0)).fingerprint
 
 
 def test_the_fingerprint_leaves_out_the_name() -> None:
@@ -237,9 +493,9 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
     ("path", "value", "sentence"),
     [
         # keys and tables
-        (["speed"], 1, "speed: no such key, allowed are budget, dataset, fixed, goal, metric"),
-        (["speed"], {}, "speed: no such key, allowed are budget, dataset, fixed, goal, metric"),
-        (["a\nb"], 1, "a b: no such key, allowed are budget"),
+        (["speed"], 1, "speed: no such key, allowed are baseline, budget, comparison, dataset"),
+        (["speed"], {}, "speed: no such key, allowed are baseline, budget, comparison, dataset"),
+        (["a\nb"], 1, "a b: no such key, allowed are baseline, budget"),
         (["name"], "x", "name: no such key, the study is named by its file"),
         (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),
         (["training", "epochs"], 1, "[training] epochs: no such key, allowed are patience, trial"),
@@ -263,7 +519,12 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
         (["space", "optimizer", "choices"], ..., "[space] optimizer.choices: missing"),
         (["sampler", "type"], ..., "[sampler] type: missing"),
         (["reference", 0, "name"], ..., "[[reference]] number 1 name: missing"),
-        (["reference", 0, "hyperparameters"], ..., "[[reference]] number 1 hyperparameters: miss"),
+        (
+            ["reference", 0, "hyperparameters"],
+            ...,
+            "[[reference]] 'chapter 7: one hidden layer, adam' hyperparameters: missing: "
+            "batch_size, epochs, hidden_layers, learning_rate, optimizer, units",
+        ),
         (
             ["reference", 0, "hyperparameters", "units"],
             ...,
@@ -456,6 +717,75 @@ def test_a_bad_study_is_refused_in_a_sentence(
     file = project.root / "studies" / "bad.toml"
     file.write_text(toml(changed(*path, to=value)), encoding="utf-8")
     assert refusal(lambda: study.load(project, "bad")).startswith(f"studies/bad.toml: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"first": "c"},
+            "'A beats B' first: found 'c', allowed is the name of a reference: 'a', 'b",
+        ),
+        (
+            {"second": "c"},
+            "'A beats B' second: found 'c', allowed is the name of a reference: 'a'",
+        ),
+        ({"second": "a"}, "'A beats B' second: found 'a', allowed is another than the first"),
+        (
+            {"measure": "lr"},
+            "'A beats B' measure: found 'lr', allowed are val_accuracy, val_loss,",
+        ),
+        ({"measure": 3}, "number 1 measure: found 3, allowed is a string"),
+        (
+            {"difference": "up"},
+            "number 1 difference: found 'up', allowed is 'positive', 'negative'",
+        ),
+        ({"difference": 1}, "number 1 difference: found 1, allowed is 'positive', 'negative'"),
+        ({"margin": -0.1}, "number 1 margin: found -0.1, allowed is greater than or equal to 0"),
+        ({"margin": NAN}, "number 1 margin: found nan, allowed is"),
+        ({"published": INF}, "number 1 published: found inf, allowed is a finite number"),
+        ({"claim": ""}, "number 1 claim: found nothing, allowed is one or more"),
+        (
+            {"sign": 1},
+            "number 1 sign: no such key, allowed are claim, difference, first, margin, ",
+        ),
+    ],
+    ids=str,
+)
+def test_a_bad_comparison_is_refused_in_a_sentence(
+    project: Project, changes: dict[str, Any], sentence: str
+) -> None:
+    (project.root / "studies" / "bad.toml").write_text(toml(compared(**changes)))
+    text = refusal(lambda: study.load(project, "bad"))
+    assert text.startswith(f"studies/bad.toml: [[comparison]] {sentence}")
+
+
+def test_a_comparison_without_references_says_that_there_are_none() -> None:
+    text = refusal(lambda: parsed({**compared(), "reference": []}))
+    assert text.endswith("first: found 'a', allowed is the name of a reference: none")
+
+
+def test_a_claim_about_an_unknown_measure_is_refused_with_those_there_are() -> None:
+    text = refusal(lambda: parsed(changed("reference", 0, "claim", to={"test_accuracy": 0.9})))
+    assert text == (
+        "[[reference]] 'chapter 7: one hidden layer, adam' claim.test_accuracy: found "
+        f"'test_accuracy', allowed are {', '.join(study.MEASURES)}"
+    )
+
+
+def test_logistic_regression_with_hyperparameters_is_refused() -> None:
+    text = refusal(lambda: parsed(changed("reference", 0, "trainer", to="sgd_classifier")))
+    assert text == (
+        "[[reference]] 'chapter 7: one hidden layer, adam' hyperparameters: "
+        "found some, allowed are none with this trainer"
+    )
+
+
+def test_an_unknown_trainer_is_refused() -> None:
+    text = refusal(lambda: parsed(changed("reference", 0, "trainer", to="torch")))
+    assert text == (
+        "[[reference]] number 1 trainer: found 'torch', allowed is 'keras' or 'sgd_classifier'"
+    )
 
 
 def test_a_good_study_is_not(project: Project) -> None:

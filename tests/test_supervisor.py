@@ -278,6 +278,102 @@ def test_references_alone_are_a_study() -> None:
     assert len(trials.finished(study)) == 3
 
 
+LOGISTIC = {"name": "logistic", "trainer": "sgd_classifier"}
+
+
+def by_kind(job: Job) -> list[float]:
+    """Logistic regression beats every network."""
+    return steady(job) if job.hyperparameters else [0.99]
+
+
+def test_a_job_has_the_trainer_and_the_patience_of_its_reference() -> None:
+    references = [
+        {"name": "a", "hyperparameters": REFERENCE, "patience": 7, "repeats": 2},
+        {"name": "b", "hyperparameters": REFERENCE},
+        {**LOGISTIC, "patience": 5},
+    ]
+    spec = make_spec(reference=references, training={"patience": 2})
+    executor = ScriptedExecutor(by_kind)
+    study = make_study(spec)
+    search(spec, study, executor)
+    assert [(job.trainer, job.patience) for job in executor.jobs] == [
+        ("keras", 7),
+        ("keras", 7),
+        ("keras", 2),
+        ("sgd_classifier", 5),
+        ("keras", 2),
+        ("keras", 2),
+    ]
+    assert [job.trial for job in executor.jobs if job.hyperparameters is None] == [3]
+    seeds = [job.seed for job in executor.jobs]
+    assert seeds[0] == seeds[2] == seeds[3] != seeds[1], "the n-th repeats are pairs"
+    done = trials.finished(study)
+    assert (done[3].reference, done[3].hyperparameters) == ("logistic", None)
+    assert (done[3].state, done[3].value) == ("COMPLETE", 0.99)
+
+
+def test_what_is_no_network_sets_no_record_even_with_the_best_value() -> None:
+    spec = make_spec(
+        reference=[LOGISTIC, {"name": "a", "hyperparameters": REFERENCE}], budget={"trials": 3}
+    )
+    study, tracker, progress = make_study(spec), ListTracker(), SilentProgress()
+    executor = ScriptedExecutor(by_kind)
+    Supervisor(spec, study, executor, tracker, progress).run()
+    done = trials.finished(study)
+    best = max(steady(job)[1] for job in executor.jobs[1:])
+    assert trials.champion(study).value == best < (done[0].value or 0)
+    assert 0 not in [trial.number for trial in trials.ranking(done, spec.direction)]
+    assert [job.record for job in executor.jobs[:2]] == [None, None]
+    assert "run 0" not in tracker.models, "although the executor sent one"
+    assert tracker.records[0] == steady(executor.jobs[1])[1]
+    assert tracker.status["run 0"] == "COMPLETE"
+    assert f"{best:.4f}" in progress.snapshots[-1].best
+    assert any("0.9900, logistic" in line for line in progress.lines)
+
+
+def test_what_is_no_network_sets_no_record_for_a_supervisor_that_goes_on() -> None:
+    study = make_study(make_spec())
+    references = [LOGISTIC, {"name": "a", "hyperparameters": REFERENCE}]
+    search(make_spec(reference=references, budget={"trials": 2}), study, ScriptedExecutor(by_kind))
+    again = ScriptedExecutor(by_kind)
+    search(make_spec(reference=references, budget={"trials": 3}), study, again)
+    network = trials.finished(study)[1]
+    assert network.reference == "a"
+    assert [job.record for job in again.jobs] == [network.value]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_logistic_regression_is_queued_again_when_it_is_interrupted(
+    is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(
+        reference=[{**LOGISTIC, "repeats": 2, "patience": 5}], space={}, fixed={},
+        budget={"trials": 10},
+    )  # fmt: skip
+    study, executor, tracker = make_study(spec), ScriptedExecutor(by_kind), ListTracker()
+    supervisor = Supervisor(spec, study, executor, tracker, SilentProgress())
+    with monkeypatch.context() as patch:
+        if is_killed:
+            patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        executor.on_events = supervisor.interrupt
+        assert supervisor.run() is Outcome.INTERRUPTED
+    assert n_running(study) == int(is_killed)
+
+    again = ScriptedExecutor(by_kind)
+    assert search(spec, study, again, tracker) is Outcome.BUDGET_USED
+
+    done = trials.finished(study)
+    assert [trial.interrupted for trial in done] == [True, False, False]
+    counted = trials.counted(done)
+    assert [trial.reference for trial in counted] == ["logistic", "logistic"]
+    assert {trial.seed for trial in counted} == {job.seed for job in again.jobs}
+    assert done[0].seed in {trial.seed for trial in counted}
+    assert len({trial.seed for trial in counted}) == 2
+    for job in again.jobs:
+        assert (job.trainer, job.patience, job.hyperparameters) == ("sgd_classifier", 5, None)
+    assert "RUNNING" not in tracker.status.values()
+
+
 def test_pruning_stops_the_job_and_keeps_its_curve() -> None:
     spec = make_spec(
         pruner={"type": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2}
