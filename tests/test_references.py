@@ -221,14 +221,17 @@ def test_logistic_regression_has_its_row_and_claims(facts: Facts) -> None:
             history={
                 **{name: [run.history[name][-1]] for name in ("loss", "val_loss", "accuracy")},
                 "val_accuracy": [0.8193 + 0.0003 * run.number],
-                "fold_1": [0.81],
+                **{f"fold_{i}": [0.8 + i / 100] for i in range(1, 6)},
             },
         )
         for run in facts.ended[:3]
     ]
     known = dataclasses.replace(facts, spec=spec, ended=runs)
-    (row,) = rows(known, "References")
-    assert row[:3] == ["logistic", "3", "7,850"]
+    table, folds = (each for each in section(known, "References") if isinstance(each, Table))
+    assert table.rows[0][:3] == ["logistic", "3", "7,850"]
+    scores = ["0.8100", "0.8200", "0.8300", "0.8400", "0.8500"]
+    assert folds.rows[0] == ["logistic", "0", *scores, "0.8193"]
+    assert len(folds.rows) == 3
     (claim,) = rows(known, "Claims")
     assert claim[1:5] == ["0.8196", "0.8196 (0.8189 to 0.8203)", "3", "holds"]
     assert section(known, "Curves of the references") == [], "a single epoch is no curve"
