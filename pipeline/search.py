@@ -67,12 +67,11 @@ def _supervise(project: Project, spec: StudySpec, executor: "Executor") -> int:
     # imported while the workers import TensorFlow
     from pipeline import data, progress, trials
     from pipeline.supervisor import Outcome, Supervisor
-    from pipeline.tracking import Tracker, facts, machine
+    from pipeline.tracking import Tracker, facts
 
     trials.rehearse(spec)
     study = trials.open_study(project, spec)
     print(f"study {spec.name}: workers are importing TensorFlow ...", file=sys.stderr, flush=True)
-    study.set_user_attr(trials.MACHINE, machine())
     study.set_user_attr(trials.DATA_FINGERPRINT, data.fingerprint(spec.dataset))
     study.set_user_attr(trials.VERSIONS, facts())
     tracker = Tracker(project, spec.name)
@@ -103,7 +102,7 @@ def _supervise(project: Project, spec: StudySpec, executor: "Executor") -> int:
         raise
     finally:
         display.close()
-        tracker.close_study(status, {})
+        tracker.close_study(status)
 
 
 def _publish(

@@ -93,9 +93,8 @@ class Tracker:
         about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
         self._client.log_batch(self._parent, tags=_tags(about))
 
-    def close_study(self, status: str, metrics: Mapping[str, float]) -> None:
+    def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""
-        self._log(self._parent, metrics, step=0)
         self.flush()
         self._client.set_terminated(self._parent, status)
 

@@ -33,7 +33,7 @@ REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patien
 INTERRUPTED, RETRY_OF = "interrupted", "retry_of"
 # User attributes of a study.
 SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
-MACHINE, VERSIONS, DATA_FINGERPRINT = "machine", "versions", "data_fingerprint"
+VERSIONS, DATA_FINGERPRINT = "versions", "data_fingerprint"
 
 
 @dataclass(frozen=True)
