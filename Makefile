@@ -8,7 +8,7 @@ DASHBOARD_PORT ?= 8080
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help search report chapter best ui dashboard test browser lint check lock clean
+.PHONY: help search report chapter best ui dashboard test browser lint check bench lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -45,6 +45,9 @@ lint: $(SETUP)  ## ruff and mypy
 	@$(PYTHON) -m mypy
 
 check: lint test  ## what CI runs: lint and tests
+
+bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three hours: FULL=1)
+	@$(PYTHON) -m benchmarks $(if $(FULL),--full)
 
 lock: $(SETUP)  ## pin all dependencies anew in requirements.lock
 	@$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \

@@ -15,6 +15,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # an unreachable server: 4 s instead of 244 s
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # else every installed package is searched for some
 }
 for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)

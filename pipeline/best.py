@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import model_card, statistics
+from pipeline import statistics
 from pipeline.errors import DONE, PipelineError, run_command
 from pipeline.paths import DEFAULT_STUDY, Project, named, shown, write_atomically
 
@@ -109,7 +109,7 @@ def export(
     Raises:
         PipelineError: the stored model is missing, or does not have its recorded metric.
     """
-    from pipeline import data, tracking
+    from pipeline import data, model_card, tracking
 
     content = tracking.load_model_bytes(project, champion.run_id)
     with _without_banner():

@@ -10,28 +10,28 @@ import argparse
 import functools
 import gzip
 import hashlib
-import http.client
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.errors import PipelineError, UsageError, run_command
 from pipeline.paths import Project, data_dir, shown
 
-Images = NDArray[np.uint8]
-Labels = NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Images: TypeAlias = "NDArray[np.uint8]"
+Labels: TypeAlias = "NDArray[np.uint8]"
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -49,6 +49,7 @@ SYSTEM_DIR = Path("/usr/share/datasets/fashion-mnist")
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 INPUT_SHAPE, N_TRAIN_FILE = (28, 28), 60_000
+ALIGNMENT_BYTES = 64  # of memory that TensorFlow shares with NumPy
 VALIDATION_SHARE, SPLIT_SEED = 0.2, 42  # the chapter's train_test_split
 
 
@@ -92,9 +93,9 @@ def load(name: str) -> Dataset:
     train, validation = split_indices(len(images))
     return Dataset(
         name=name,
-        train_images=images[train],
+        train_images=_aligned(images, train),
         train_labels=labels[train],
-        validation_images=images[validation],
+        validation_images=_aligned(images, validation),
         validation_labels=labels[validation],
         class_names=CLASS_NAMES,
         fingerprint=fingerprint(name),
@@ -117,21 +118,23 @@ def open_test_set(name: str) -> tuple[Images, Labels]:
     return _images(folder, images), _labels(folder, labels)
 
 
-def split_indices(n_images: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
     """Indices for training and validation, as scikit-learn's `train_test_split` draws them.
 
     With `test_size=0.2, random_state=42`, as in the chapter; a test compares the two. Drawn here
     because importing scikit-learn takes seconds.
     """
+    import numpy as np
+
     order = np.random.RandomState(SPLIT_SEED).permutation(n_images)
-    n_validation = int(np.ceil(n_images * VALIDATION_SHARE))
+    n_validation = math.ceil(n_images * VALIDATION_SHARE)
     return order[n_validation:], order[:n_validation]
 
 
 def n_validation_images(name: str) -> int:
     """Number of validation images, known without loading them."""
     _check_name(name)
-    return int(np.ceil(N_TRAIN_FILE * VALIDATION_SHARE))
+    return math.ceil(N_TRAIN_FILE * VALIDATION_SHARE)
 
 
 def fingerprint(name: str) -> str:
@@ -175,7 +178,7 @@ def _fill(folder: Path) -> None:
                     if found != expected:
                         raise ValueError(f"{file} has SHA-256 {found}, not {expected}")
                     (Path(scratch) / file).write_bytes(content)
-            except _SOURCE_ERRORS as error:
+            except _source_errors() as error:
                 failures.append(f"  - {source}: {_reason(error)}")
                 continue
             for file in CHECKSUMS:
@@ -203,9 +206,11 @@ def _from_keras_cache(_: Path) -> Path:
 
 def _from_keras(scratch: Path) -> Path:
     """The files that `keras.datasets.fashion_mnist` downloads, without importing Keras."""
+    from urllib.request import urlopen
+
     for file in CHECKSUMS:
         with (
-            urllib.request.urlopen(f"{KERAS_URL}/{file}.gz", timeout=20) as answer,
+            urlopen(f"{KERAS_URL}/{file}.gz", timeout=20) as answer,
             (scratch / f"{file}.gz").open("wb") as target,
         ):
             shutil.copyfileobj(answer, target)
@@ -229,11 +234,6 @@ def _from_debian(scratch: Path) -> Path:
     return scratch / "unpacked" / SYSTEM_DIR.relative_to("/")
 
 
-# What a source can do wrong: the disk or the network, a broken archive, a command that fails.
-_SOURCE_ERRORS = (
-    OSError, http.client.HTTPException, EOFError, zlib.error, ValueError,
-    subprocess.SubprocessError,
-)  # fmt: skip
 SOURCES: dict[str, Callable[[Path], Path]] = {
     f"the system's package in {SYSTEM_DIR}": _from_system,
     "Keras's cache": _from_keras_cache,
@@ -250,14 +250,23 @@ def _run(command: list[str], folder: Path) -> None:
     )  # fmt: skip
 
 
+def _source_errors() -> tuple[type[Exception], ...]:
+    """What a source can do wrong: disk or network, a broken archive, a command that fails."""
+    from http.client import HTTPException
+
+    return OSError, HTTPException, EOFError, zlib.error, ValueError, subprocess.SubprocessError
+
+
 def _reason(error: BaseException) -> str:
     """Why a source did not work, in a line."""
+    from urllib.error import URLError
+
     if isinstance(error, subprocess.CalledProcessError):
         lines = str(error.stderr or error.stdout or "no message").strip().splitlines()
         return f"{error.cmd[0]}: {lines[-1]}"
     if isinstance(error, FileNotFoundError):
         return f"no {error.filename}"
-    if isinstance(error, urllib.error.URLError):
+    if isinstance(error, URLError):
         return str(error.reason)
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -282,11 +291,26 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def _images(folder: Path, file: str) -> Images:
+    import numpy as np
+
     return np.frombuffer((folder / file).read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
 
 
 def _labels(folder: Path, file: str) -> Labels:
+    import numpy as np
+
     return np.frombuffer((folder / file).read_bytes(), np.uint8, offset=8)
+
+
+def _aligned(images: Images, indices: "NDArray[np.intp]") -> Images:
+    """A selection of images where TensorFlow can use them as they are, without a copy."""
+    import numpy as np
+
+    shape = (len(indices), *images.shape[1:])
+    memory = np.empty(math.prod(shape) + ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT_BYTES
+    selected = memory[start : start + math.prod(shape)].reshape(shape)
+    return np.take(images, indices, axis=0, out=selected)
 
 
 def _check_name(name: str) -> None:

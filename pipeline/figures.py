@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"COMPLETE": "#2463b0", "PRUNED": "#c9ced6", "FAIL": "#c23b3b"}
 N_COLUMNS = 3  # of panels
+N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
 CHAMPION, FAINT = "#d9730d", "#8a94a0"
 LINES = {
     "accuracy": "#2463b0",
@@ -25,6 +26,16 @@ NAMES = {
     "loss": "training",
     "val_loss": "validation",
 }
+
+
+def thinned(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Trial"]:
+    """About `N_SHOWN` trials: the best of `ranked`, and of the others every so many."""
+    if len(trials) <= N_SHOWN:
+        return list(trials)
+    best = {trial.number for trial in ranked[: N_SHOWN // 2]}
+    others = [trial.number for trial in trials if trial.number not in best]
+    shown = best | set(others[:: -(-len(others) // (N_SHOWN - len(best)))])
+    return [trial for trial in trials if trial.number in shown]
 
 
 def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str) -> "go.Figure":

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +121,8 @@ def shown(path: Path) -> str:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all: after a crash there is the old file or the new one."""
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

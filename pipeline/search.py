@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DONE, INTERRUPTED, PipelineError, run_command
 from pipeline.paths import DEFAULT_STUDY, Project
-from pipeline.study import StudySpec, load
 
 if TYPE_CHECKING:
     from pipeline.executors import Executor
+    from pipeline.study import StudySpec
     from pipeline.supervisor import Supervisor
     from pipeline.tracking import Tracker
     from pipeline.trials import Trial
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 def main() -> int:
     """Runs a study, or with --dry-run shows what it would do."""
     arguments = _parse(sys.argv[1:])
+    from pipeline.study import load
+
     project = Project.here()
     spec = load(project, arguments.study)
     budget = {
@@ -44,13 +46,12 @@ def main() -> int:
     return search(project, spec, arguments.workers)
 
 
-def search(project: Project, spec: StudySpec, n_workers: int) -> int:
+def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
     """Runs a study in this process and its workers, and returns the exit code."""
     from pipeline import data, executors
 
     project.runs_dir.mkdir(parents=True, exist_ok=True)
     with _only_supervisor(project, spec.name):
-        data.fetch(spec.dataset)  # before workers need it
         executor = executors.LocalExecutor(
             spec.dataset,
             n_workers,
@@ -58,12 +59,13 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
             scratch=project.runs_dir / f".{spec.name}.scratch",
         )
         try:
+            data.fetch(spec.dataset)  # they need it when they have imported TensorFlow
             return _supervise(project, spec, executor)
         finally:
             executor.close()
 
 
-def _supervise(project: Project, spec: StudySpec, executor: "Executor") -> int:
+def _supervise(project: Project, spec: "StudySpec", executor: "Executor") -> int:
     # imported while the workers import TensorFlow
     from pipeline import data, progress, trials
     from pipeline.supervisor import Outcome, Supervisor
@@ -107,7 +109,7 @@ def _supervise(project: Project, spec: StudySpec, executor: "Executor") -> int:
 
 def _publish(
     project: Project,
-    spec: StudySpec,
+    spec: "StudySpec",
     executor: "Executor",
     tracker: "Tracker",
     champion: "Trial",
@@ -126,7 +128,7 @@ def _publish(
         )
 
 
-def _say_what_next(spec: StudySpec, champion: "Trial", ended: "list[Trial]") -> None:
+def _say_what_next(spec: "StudySpec", champion: "Trial", ended: "list[Trial]") -> None:
     by_state = {
         state: sum(trial.state == state for trial in ended)
         for state in ("COMPLETE", "PRUNED", "FAIL")
@@ -149,7 +151,7 @@ next:
       writes the champion to exports/{spec.name}/, with its test score""")
 
 
-def _why_no_champion(spec: StudySpec, ended: "list[Trial]") -> str:
+def _why_no_champion(spec: "StudySpec", ended: "list[Trial]") -> str:
     failed = [trial for trial in ended if trial.state == "FAIL" and not trial.interrupted]
     if failed:
         return (

@@ -34,7 +34,7 @@ for _name in ("alembic", "mlflow"):  # they tell of every table that they create
 CHAMPION = "champion"
 MODEL_ARTIFACT = "model.keras"
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
-FLUSH_SECONDS = 5.0  # how old a curve in the UI may be while its trial is running
+FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
 _PACKAGES = ("tensorflow", "keras", "optuna", "mlflow", "numpy")
 
 
@@ -173,13 +173,15 @@ class Tracker:
         Args:
             states: COMPLETE, PRUNED or FAIL by number of the trial; others were interrupted.
         """
-        left = self._client.search_runs(
-            [self._experiment], "attributes.status = 'RUNNING' and tags.trial != ''"
-        )
-        for run in left:
-            state = states.get(int(run.data.tags["trial"]), "KILLED")
-            self.finish_trial(run.info.run_id, state, {}, {})
-        return len(left)
+        n_mended = 0
+        running = "attributes.status = 'RUNNING' and tags.trial != ''"
+        # page by page: those of the page before are not among them any more
+        while left := self._client.search_runs([self._experiment], running):
+            for run in left:
+                state = states.get(int(run.data.tags["trial"]), "KILLED")
+                self.finish_trial(run.info.run_id, state, {}, {})
+            n_mended += len(left)
+        return n_mended
 
     def champion_run(self) -> str | None:
         """The run whose model bears the alias `champion`, if there is one."""

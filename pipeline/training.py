@@ -23,6 +23,7 @@ from pipeline.optimizers import fused_update
 EVALUATION_BATCH = 1000  # images; large enough for matrix products, small enough for the cache
 
 Epoch = Callable[[tf.Tensor], tf.Tensor]
+Evaluation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -41,6 +42,7 @@ def train(job: Job) -> Iterator[Event]:
         restore_best_weights=True,
     )
     best: float | None = None
+    evaluation = compile_evaluation(model)
     epochs = fit(
         model,
         dataset,
@@ -48,6 +50,7 @@ def train(job: Job) -> Iterator[Event]:
         epochs=hyperparameters.epochs,
         seed=job.seed,
         callbacks=[early_stopping],
+        evaluation=evaluation,
     )
     for epoch, metrics in enumerate(epochs, start=1):
         for name in ("loss", "val_loss"):
@@ -58,7 +61,9 @@ def train(job: Job) -> Iterator[Event]:
         if is_better(metrics[job.metric], best, job.direction):
             best = metrics[job.metric]
     is_record = best is not None and is_better(best, job.record, job.direction)
-    train_loss, train_accuracy = evaluate(model, dataset.train_images, dataset.train_labels)
+    train_loss, train_accuracy = (
+        evaluation(*_tensors(dataset.train_images, dataset.train_labels)).numpy().tolist()
+    )
     yield Finished(
         job.trial,
         model.count_params(),
@@ -75,14 +80,16 @@ def fit(
     epochs: int,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    evaluation: Evaluation | None = None,
 ) -> Iterator[dict[str, float]]:
     """Trains a compiled model and yields the metrics of each epoch, as `model.fit` logs them.
 
     The order of batches is drawn anew for every epoch, from the seed. As with `model.fit`, loss
     and accuracy of the training set are means over the epoch, while the weights change. When the
-    iterator is exhausted the callbacks have seen the end of training.
+    iterator is exhausted the callbacks have seen the end of training. Who evaluates the model
+    afterwards may give its `evaluation`, so that it is traced once.
     """
-    run_epoch = compile_epoch(model, dataset, batch_size)
+    run_epoch = compile_epoch(model, dataset, batch_size, evaluation or compile_evaluation(model))
     callback_list = keras.callbacks.CallbackList(
         list(callbacks), add_history=False, model=model, epochs=epochs, verbose=0
     )
@@ -111,61 +118,79 @@ def fit(
     callback_list.on_train_end(metrics)
 
 
-def compile_epoch(model: keras.Model, dataset: data.Dataset, batch_size: int) -> Epoch:
+def compile_epoch(
+    model: keras.Model, dataset: data.Dataset, batch_size: int, evaluation: Evaluation
+) -> Epoch:
     """Returns a function that trains for one epoch and evaluates, in one graph.
 
     It takes the order of the training images, int32 (n,), and returns float32 (4,): loss and
     accuracy on the training set, loss and accuracy on the validation set.
     """
-    images, labels = _constant(dataset.train_images), _constant(dataset.train_labels)
-    val_images = _constant(dataset.validation_images)
-    val_labels = _constant(dataset.validation_labels)
-    n_images, n_val_images = len(dataset.train_images), len(dataset.validation_images)
+    images, labels = _tensors(dataset.train_images, dataset.train_labels)
+    validation_set = _tensors(dataset.validation_images, dataset.validation_labels)
+    n_images = len(dataset.train_images)
     variables = model.trainable_variables
     update = fused_update(model.optimizer, variables)
     loss_of = keras.losses.get(model.loss)
-
-    def count(inputs: tf.Tensor, targets: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, ...]:
-        """Mean loss, sum of losses and number of correct answers in a batch."""
-        outputs = model(inputs, training=training)
-        loss = tf.reduce_mean(loss_of(targets[:, tf.newaxis], outputs))  # binary or not
-        n_correct = tf.reduce_sum(tf.cast(_is_correct(targets, outputs), tf.float32))
-        return loss, loss * tf.cast(tf.shape(inputs)[0], tf.float32), n_correct
 
     def train_step(start: tf.Tensor, order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
         batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
         if n_images % batch_size == 0:
             batch = tf.ensure_shape(batch, (batch_size,))
+        targets = tf.gather(labels, batch)
         with tf.GradientTape() as tape:
-            loss, sum_of_losses, n_correct = count(
-                tf.gather(images, batch), tf.gather(labels, batch), training=True
-            )
+            outputs = model(tf.gather(images, batch), training=True)
+            losses = loss_of(targets[:, tf.newaxis], outputs)  # binary or not
+            loss = tf.reduce_mean(losses)
         update(tape.gradient(loss, [variable.value for variable in variables]))
-        return start + batch_size, order, total + tf.stack([sum_of_losses, n_correct])
-
-    def evaluation_step(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        part = slice(start, start + EVALUATION_BATCH)
-        _, sum_of_losses, n_correct = count(val_images[part], val_labels[part], training=False)
-        return start + EVALUATION_BATCH, total + tf.stack([sum_of_losses, n_correct])
+        return start + batch_size, order, total + _sums(losses, targets, outputs)
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def run_epoch(order: tf.Tensor) -> tf.Tensor:
-        start, zeros = tf.constant(0), tf.zeros(2)
-        *_, trained = tf.while_loop(
+        *_, total = tf.while_loop(
             lambda start, *_: start < n_images,
             train_step,
-            (start, order, zeros),
+            (tf.constant(0), order, tf.zeros(2)),
             parallel_iterations=1,
         )
-        *_, evaluated = tf.while_loop(
-            lambda start, _: start < n_val_images,
-            evaluation_step,
-            (start, zeros),
-            parallel_iterations=1,
-        )
-        return tf.concat([trained / n_images, evaluated / n_val_images], axis=0)
+        return tf.concat([total / n_images, evaluation(*validation_set)], axis=0)
 
     return run_epoch  # type: ignore[no-any-return]
+
+
+def compile_evaluation(model: keras.Model) -> Evaluation:
+    """Returns a function that evaluates in one graph, as `model.evaluate` does in many.
+
+    It takes images, uint8 (n, ...), and labels, int32 (n,), and returns float32 (2,): mean loss
+    and accuracy.
+    """
+    loss_of = keras.losses.get(model.loss)
+
+    @tf.function(  # type: ignore[untyped-decorator]
+        autograph=False,
+        input_signature=(
+            tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8),
+            tf.TensorSpec((None,), tf.int32),
+        ),
+    )
+    def evaluation(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        n_images = tf.shape(labels)[0]
+
+        def step(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            part = slice(start, start + EVALUATION_BATCH)
+            targets, outputs = labels[part], model(images[part], training=False)
+            losses = loss_of(targets[:, tf.newaxis], outputs)
+            return start + EVALUATION_BATCH, total + _sums(losses, targets, outputs)
+
+        _, total = tf.while_loop(
+            lambda start, _: start < n_images,
+            step,
+            (tf.constant(0), tf.zeros(2)),
+            parallel_iterations=1,
+        )
+        return total / tf.cast(n_images, tf.float32)
+
+    return evaluation  # type: ignore[no-any-return]
 
 
 def to_bytes(model: keras.Model) -> bytes:
@@ -186,8 +211,8 @@ def from_bytes(content: bytes) -> keras.Model:
 
 def evaluate(model: keras.Model, images: data.Images, labels: data.Labels) -> tuple[float, float]:
     """Loss and accuracy of a compiled model on raw images, as `model.evaluate` gives them."""
-    loss, accuracy = model.evaluate(images, labels, batch_size=EVALUATION_BATCH, verbose=0)
-    return float(loss), float(accuracy)
+    loss, accuracy = compile_evaluation(model)(*_tensors(images, labels)).numpy().tolist()
+    return loss, accuracy
 
 
 def use_threads(n_threads: int) -> None:
@@ -210,5 +235,21 @@ def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     return tf.equal(tf.cast(targets, answers.dtype), answers)
 
 
-def _constant(array: np.ndarray) -> tf.Tensor:
-    return tf.constant(array if array.ndim > 1 else array.astype(np.int32))
+def _sums(losses: tf.Tensor, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Sum of the losses and number of correct answers in a batch, (2,)."""
+    n_correct = tf.reduce_sum(tf.cast(_is_correct(targets, outputs), tf.float32))
+    return tf.stack([tf.reduce_sum(losses), n_correct])
+
+
+def _tensors(images: data.Images, labels: data.Labels) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images and labels as tensors: uint8 (n, ...) and int32 (n,).
+
+    Images that `data` has aligned are not copied. They stay where the forkserver has loaded
+    them, and all workers share them.
+    """
+    is_shared = images.ctypes.data % data.ALIGNMENT_BYTES == 0 and images.flags.c_contiguous
+    if is_shared and images.flags.writeable:  # NumPy exports nothing that is read-only
+        tensor = tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+    else:
+        tensor = tf.constant(images)
+    return tensor, tf.constant(labels.astype(np.int32))

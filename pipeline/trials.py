@@ -10,7 +10,6 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import is_better
 from pipeline.paths import Project, shown
+from pipeline.sampling import RecentTPE
+from pipeline.store import open_storage
 from pipeline.study import Component, StudySpec, load
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -71,7 +72,6 @@ class Trial:
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     interrupted: bool = False
-    started: datetime | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -90,7 +90,7 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
     with _store_errors(project):
         study = optuna.create_study(
             study_name=spec.name,
-            storage=project.optuna_url,
+            storage=open_storage(project.optuna_url, to_write=True),
             direction=spec.direction,
             load_if_exists=True,
         )
@@ -122,7 +122,7 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
         )
     with _store_errors(project):
         try:
-            study = optuna.load_study(study_name=name, storage=project.optuna_url)
+            study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
             spec = StudySpec.model_validate_json(study.user_attrs[SPEC], strict=False)
         except KeyError:
             raise PipelineError(
@@ -167,10 +167,14 @@ def champion(study: optuna.Study) -> Trial:
     Raises:
         PipelineError: there is none yet.
     """
-    best = ranking(finished(study), study.direction.name.lower())[:1]
-    if not best:
+    direction = study.direction.name.lower()
+    networks: list[Trial] = []
+    with contextlib.suppress(ValueError):  # nothing is complete
+        best = _trial(study.best_trial, direction)  # found without reading all trials
+        networks = [best] if best.hyperparameters else ranking(finished(study), direction)
+    if not networks:
         raise PipelineError(f"study {study.study_name!r} has no complete trial yet")
-    return best[0]
+    return networks[0]
 
 
 def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
@@ -284,6 +288,8 @@ def _build(table: str, component: Component, seed: int | None) -> Any:
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and value is not base
     }
+    if table == "sampler":
+        known["TPESampler"] = RecentTPE
     if component.type not in known:
         raise UsageError(
             f"[{table}] type: found {component.type!r}, allowed are {', '.join(sorted(known))}"
@@ -326,7 +332,6 @@ def _trial(frozen: FrozenTrial, direction: str) -> Trial:
         scores=attributes.get(SCORES, {}),
         seconds=(ended - started).total_seconds() if started and ended else 0.0,
         interrupted=bool(attributes.get(INTERRUPTED)),
-        started=started,
     )
 
 

@@ -4,6 +4,7 @@ An export of a real model is tested end to end elsewhere.
 """
 
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,9 @@ def test_without_a_database_nothing_is_created(
     assert (project_folder / "mlruns").exists() == has_folder
 
 
-def test_a_study_without_a_complete_trial_is_one_line(
-    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trials, "finished", lambda study: [])
+def test_a_study_without_a_complete_trial_is_one_line(recorded_study: Project, run: Any) -> None:
+    with sqlite3.connect(recorded_study.runs_dir / "optuna.db") as database:
+        database.execute("UPDATE trials SET state = 'FAIL'")
     code, said, complaints = run(recorded.NAME)
     assert (code, said) == (1, "")
     assert complaints == "error: study 'recorded' has no complete trial yet\n"

@@ -24,6 +24,7 @@ import browser
 import optuna
 import psutil
 import pytest
+from sqlalchemy.pool import NullPool
 
 REPOSITORY = Path(__file__).parent.parent
 STUDY = """
@@ -140,7 +141,9 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
 
 def stored_study(project: Path) -> optuna.Study:
     url = f"sqlite:///{project / 'mlruns' / 'optuna.db'}"
-    return optuna.load_study(study_name="small", storage=url)
+    # without a pool: a connection left open here would keep the database's log beside it
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+    return optuna.load_study(study_name="small", storage=storage)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pipeline import figures
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.paths import Project
 from pipeline.space import Choices, Entry, FloatRange, IntRange
-from pipeline.trials import Trial, counted, finished
+from pipeline.trials import Trial, counted, finished, ranking
 
 SPACE: Mapping[str, Entry] = {
     "hidden_layers": IntRange(type="int", low=0, high=3),
@@ -120,6 +120,24 @@ def test_bands_are_of_the_runs_that_came_so_far() -> None:
         assert mean.line.color == band.fillcolor[:7] == figures.LINES[name]
     assert sum(each.showlegend is not False for each in figure.data) == 2, "one for each colour"
     assert figure.layout.xaxis.dtick == figure.layout.xaxis2.dtick == 1
+
+
+def test_of_many_trials_the_best_and_a_sample_of_the_others_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = [trial(i, 0.5 + (i * 37 % 100) / 1000) for i in range(100)]
+    ranked = ranking(known, "maximize")
+    assert figures.thinned(known, ranked) == known
+    monkeypatch.setattr(figures, "N_SHOWN", 20)
+    numbers = [each.number for each in figures.thinned(known, ranked)]
+    assert len(numbers) == 20
+    assert numbers == sorted(numbers)
+    assert {each.number for each in ranked[:10]} <= set(numbers)
+    assert min(numbers) < 10, "of every part of the search"
+    assert max(numbers) >= 90
+    few_complete = figures.thinned(known, ranked[:3])
+    assert {each.number for each in ranked[:3]} <= {each.number for each in few_complete}
+    assert 15 <= len(few_complete) <= 20
 
 
 def test_history_calls_what_is_no_network_by_its_reference() -> None:

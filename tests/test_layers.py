@@ -1,6 +1,9 @@
 """The package is flat, and each module imports only from those above it."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,8 @@ ORDER = (
     "executors",
     "preload",
     "tracking",
+    "store",
+    "sampling",
     "trials",
     "statistics",
     "claims",
@@ -34,6 +39,7 @@ ORDER = (
     "search",
     "figures",
     "references",
+    "story",
     "report",
     "model_card",
     "best",
@@ -44,10 +50,12 @@ HEAVY = {
     "tensorflow": {"optimizers", "training"},
     "keras": {"model", "optimizers", "training"},
     "mlflow": {"tracking"},
-    "optuna": {"trials", "supervisor"},
+    "optuna": {"store", "sampling", "trials", "supervisor"},
     "pandas": set(),
     "plotly": set(),
 }
+# Besides, what alone takes a third of the time in which `--help` has to answer.
+SLOW = {"numpy", "scipy", "sklearn", "sqlalchemy"}
 
 
 def modules() -> list[str]:
@@ -99,3 +107,32 @@ def test_only_tracking_knows_mlflow(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in modules() if name not in ("data", "best")])
 def test_only_best_opens_the_test_set(module: str) -> None:
     assert "open_test_set" not in (PACKAGE / f"{module}.py").read_text()
+
+
+def imported_by(folder: Path, *arguments: str) -> tuple[int, set[str]]:
+    """Exit code of a command, and the packages that it imported."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+    )
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return ended.returncode, {line.split("|")[-1].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("command", ["search", "report", "best", "data", "ui"])
+def test_help_imports_nothing_that_takes_time(command: str, tmp_path: Path) -> None:
+    exit_code, packages = imported_by(tmp_path, f"pipeline.{command}", "--help")
+    assert exit_code == 0
+    assert "argparse" in packages
+    assert packages & {*HEAVY, *SLOW, "pydantic"} == set()
+
+
+def test_a_bad_study_file_needs_pydantic_alone(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('goal = "none"\nmetrics = "val_loss"\n')
+    exit_code, packages = imported_by(tmp_path, "pipeline.search", "./bad.toml")
+    assert exit_code == 2
+    assert "pydantic" in packages
+    assert packages & {*HEAVY, *SLOW} == set()

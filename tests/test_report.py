@@ -19,7 +19,7 @@ import pytest
 import recorded
 from browser import dom
 
-from pipeline import document, report, trials
+from pipeline import document, figures, report, story, trials
 from pipeline.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.errors import PipelineError, run_command
 from pipeline.facts import Baseline, Facts, as_csv, collect
@@ -49,17 +49,17 @@ def written(recorded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def verdict(facts: Facts) -> str:
-    return document.as_markdown("", report._verdict(facts))
+    return document.as_markdown("", story._verdict(facts))
 
 
 def section(facts: Facts, heading: str) -> str:
-    text = document.as_markdown("", report.write(facts))
+    text = document.as_markdown("", story.blocks(facts))
     return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
 def blocks_of(facts: Facts, heading: str) -> list[Block]:
     """The blocks of one section."""
-    blocks = report.write(facts)
+    blocks = story.blocks(facts)
     start = blocks.index(Heading(heading)) + 1
     return list(itertools.takewhile(lambda block: not isinstance(block, Heading), blocks[start:]))
 
@@ -158,7 +158,7 @@ def plain(markdown: str) -> str:
 def test_a_browser_draws_every_figure_and_shows_the_verdict(
     written: Path, facts: Facts, tmp_path: Path
 ) -> None:
-    blocks = report.write(facts)
+    blocks = story.blocks(facts)
     n_figures = sum(isinstance(block, Figure) for block in blocks)
     assert n_figures == 5
     page = dom((written / "report.html").as_uri(), tmp_path)
@@ -223,7 +223,7 @@ def test_no_reference(facts: Facts) -> None:
     spec = facts.spec.model_copy(update={"reference": ()})
     without = dataclasses.replace(ranked_anew(facts, ended), spec=spec)
     assert "names no reference" in verdict(without)
-    assert "## References" not in document.as_markdown("", report.write(without))
+    assert "## References" not in document.as_markdown("", story.blocks(without))
 
 
 def test_references_that_never_came_to_an_end(facts: Facts) -> None:
@@ -336,7 +336,7 @@ def references_only(facts: Facts) -> Facts:
 
 
 def test_where_nothing_was_searched_nothing_was_bought(facts: Facts) -> None:
-    text = document.as_markdown("", report.write(references_only(facts)))
+    text = document.as_markdown("", story.blocks(references_only(facts)))
     assert "It is a run of the reference 'book: dropout | 0.3': nothing was searched." in text
     assert "searching found nothing better" not in text
     assert "What searching bought" not in text
@@ -355,7 +355,7 @@ def test_logistic_regression_is_reported_by_its_name(facts: Facts) -> None:
     ended = [*facts.ended, complete, failed]
     with_it = ranked_anew(dataclasses.replace(facts, spec=spec), ended)
     assert with_it.champion.number == recorded.CHAMPION, "only networks are ranked"
-    text = document.as_markdown("", report.write(with_it))
+    text = document.as_markdown("", story.blocks(with_it))
     assert "| 51 | no memory | logistic |" in text
     assert "| logistic | 1 | 10,000 |" in text
     assert "| logistic: number of trainable weights | 7,850 | 10,000 | 1 | cannot tell |" in text
@@ -366,19 +366,19 @@ def test_logistic_regression_is_reported_by_its_name(facts: Facts) -> None:
 
 def test_a_study_of_a_single_trial_can_be_reported(facts: Facts) -> None:
     single = ranked_anew(dataclasses.replace(facts, importance={}), list(facts.ended[:1]))
-    text = document.as_markdown("", report.write(single))
+    text = document.as_markdown("", story.blocks(single))
     assert "The best of 1 trial is **trial 0" in text
     assert "1 complete trial is too few to say; 8 are needed" in text
 
 
 def test_a_study_without_a_space_has_no_slices(facts: Facts) -> None:
     spec = facts.spec.model_copy(update={"space": {}})
-    blocks = report.write(dataclasses.replace(facts, spec=spec))
+    blocks = story.blocks(dataclasses.replace(facts, spec=spec))
     assert sum(isinstance(block, Figure) for block in blocks) == 4
 
 
 def test_enough_trials_without_a_common_hyperparameter(facts: Facts) -> None:
-    blocks = report.write(dataclasses.replace(facts, importance={}))
+    blocks = story.blocks(dataclasses.replace(facts, importance={}))
     said = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
     assert "too few" not in said
     assert "no hyperparameter" in said
@@ -386,12 +386,40 @@ def test_enough_trials_without_a_common_hyperparameter(facts: Facts) -> None:
 
 def test_without_a_failure_there_is_no_table_of_failures(facts: Facts) -> None:
     ended = [t for t in facts.ended if t.state != "FAIL"]
-    text = document.as_markdown("", report.write(ranked_anew(facts, ended)))
+    text = document.as_markdown("", story.blocks(ranked_anew(facts, ended)))
     assert "Failed trials" not in text
 
 
+def test_of_many_failures_the_last_are_listed(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (failed,) = (t for t in facts.ended if t.state == "FAIL")
+    again = dataclasses.replace(failed, number=99)
+    many = dataclasses.replace(facts, ended=[*facts.ended, again])
+    assert "The last" not in section(many, "Failed trials")
+    monkeypatch.setattr(story, "N_FAILED", 1)
+    said = section(many, "Failed trials")
+    assert "The last 1 of 2; all are in `trials.csv`." in said
+    assert "| 99 |" in said
+    assert f"| {failed.number} |" not in said
+
+
+def test_figures_of_a_long_search_say_what_they_leave_out(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def captions() -> list[str]:
+        blocks = blocks_of(facts, "How the search went")
+        return [block.caption for block in blocks if isinstance(block, Figure)]
+
+    assert not any("Shown are" in caption for caption in captions())
+    monkeypatch.setattr(figures, "N_SHOWN", 8)
+    assert len(captions()) == 2
+    for caption in captions():
+        assert f"of {recorded.N_COUNTED} trials: the best, and a sample" in caption
+
+
 def test_every_row_of_every_table_is_as_long_as_its_head(facts: Facts) -> None:
-    tables = [block for block in report.write(facts) if isinstance(block, Table)]
+    tables = [block for block in story.blocks(facts) if isinstance(block, Table)]
     # bought, champion, best, records, references, claims, importance, failures, how
     assert len(tables) == 9
     for table in tables:

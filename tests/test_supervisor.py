@@ -95,13 +95,7 @@ class ListTracker(Tracker):
         if len(self.calls) == self.kill_at:
             raise Killed
 
-    def start_trial(
-        self,
-        trial: int,
-        hyperparameters: Hyperparameters | None,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-    ) -> str:
+    def start_trial(self, trial: int, *_: Any, **__: Any) -> str:
         self._called("start_trial")
         run = f"run {len(self.status)}"
         self.status[run], self.trial_of[run] = "RUNNING", trial

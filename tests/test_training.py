@@ -199,6 +199,28 @@ def evaluate(model: keras.Model, dataset: Dataset) -> tuple[float, float]:
     return loss, accuracy
 
 
+def test_evaluate_is_that_of_keras(dataset: Dataset) -> None:
+    model, _ = our_fit(replace(DROPOUT, epochs=1), dataset)
+    found = training.evaluate(model, dataset.validation_images, dataset.validation_labels)
+    assert found == pytest.approx(evaluate(model, dataset), rel=1e-5)
+
+
+def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
+    whole = data.load("fashion_mnist")
+    for images in (whole.train_images, whole.validation_images):
+        tensor, _ = training._tensors(images, whole.train_labels)
+        assert np.shares_memory(np.asarray(memoryview(tensor)), images)
+
+
+def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: Path) -> None:
+    *_, last = training.train(job)
+    assert isinstance(last, Finished)
+    images, labels = (data.load(job.dataset).train_images, data.load(job.dataset).train_labels)
+    loss, accuracy = load(last.model, tmp_path).evaluate(images, labels, verbose=0)
+    assert last.scores["train_loss"] == pytest.approx(loss, rel=1e-5)
+    assert last.scores["train_accuracy"] == pytest.approx(accuracy, rel=1e-6)
+
+
 def test_dropout_is_on_in_training_and_off_in_validation(dataset: Dataset) -> None:
     still = replace(DROPOUT, dropout=0.9, learning_rate=1e-12, epochs=1)
     same = replace(

@@ -1,0 +1,276 @@
+"""An epoch of the pipeline's training loop against one of plain `model.fit`, on one thread each.
+
+Both run in processes of their own and take turns, an epoch each, so that what else the machine
+does meets both. The first epoch, which traces graphs, is left out. Between the two a third
+process multiplies the same matrices with NumPy: as fast as this machine can on one thread.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.results import Section, spread
+from pipeline.document import Block, Paragraph, Table
+
+ROOT = Path(__file__).parent.parent
+DATASET, N_IMAGES = "fashion_mnist", 48_000
+N_INPUTS, N_CLASSES = 784, 10
+CONTENDERS = ("model.fit", "pipeline", "sgemm")
+ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "CUDA_VISIBLE_DEVICES": "",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of dense ReLU layers, trained with Adam, and the speed-up asked for."""
+
+    units: tuple[int, ...]
+    batch_size: int
+    goal: float
+
+    @property
+    def products(self) -> list[tuple[int, int, int]]:
+        """The matrix products of a step: (m, k) by (k, n), 2mkn operations each.
+
+        For each layer outputs = inputs x weights and the weights' gradients = inputs^T x those
+        of outputs; for each but the first also the gradients of inputs.
+        """
+        sizes, batch = [N_INPUTS, *self.units, N_CLASSES], self.batch_size
+        shapes = [(batch, n_in, n_out) for n_in, n_out in pairwise(sizes)]
+        shapes += [(n_in, batch, n_out) for n_in, n_out in pairwise(sizes)]
+        return shapes + [(batch, n_out, n_in) for n_in, n_out in pairwise(sizes[1:])]
+
+    @property
+    def epoch_gflop(self) -> float:
+        """Operations in the products of an epoch, in 10^9."""
+        step = sum(2 * m * k * n for m, k, n in self.products)
+        return step * N_IMAGES / self.batch_size / 1e9
+
+    def __str__(self) -> str:
+        """Sizes of the layers, and images in a batch."""
+        return f"{'-'.join(map(str, (N_INPUTS, *self.units, N_CLASSES)))} at {self.batch_size}"
+
+
+NETWORKS = (
+    Network((100,), 32, 3.5),
+    Network((256, 128), 64, 2.0),
+    Network((512, 256), 128, 1.4),
+)
+
+
+def measure(full: bool) -> Section:
+    """Five rounds without validation; nine in full, and as many with validation in both."""
+    n_rounds = 9 if full else 5
+    blocks: list[Block] = []
+    for validates in (False, True) if full else (False,):
+        rows = [_row(network, n_rounds, validates) for network in NETWORKS]
+        blocks += [
+            Paragraph(f"With{'' if validates else 'out'} validation, in both:"),
+            Table(
+                [
+                    "network and batch size", "model.fit, s", "pipeline, s", "ratio", "goal",
+                    "pipeline, GFLOP/s", "sgemm, GFLOP/s",
+                ],
+                rows,
+            ),
+        ]  # fmt: skip
+    return Section(
+        "Training loop",
+        [
+            Paragraph(
+                "Seconds of an epoch of 48,000 images after the first, on one thread: "
+                "`model.fit(x, y, batch_size)` of float32 images against the pipeline's loop; "
+                f"{n_rounds} rounds in turns. A ratio is that of two neighbouring epochs. GFLOP/s "
+                "count the matrix products of training alone, 2mkn for (m, k) by (k, n): outputs, "
+                "gradients of weights and, but for the first layer, of inputs; sgemm is NumPy "
+                "doing just these products, one after another."
+            ),
+            *blocks,
+        ],
+    )
+
+
+def _row(network: Network, n_rounds: int, validates: bool) -> list[str]:
+    found = {name: each for name, each in zip(
+        CONTENDERS, _take_turns(network, n_rounds, validates), strict=True
+    )}  # fmt: skip
+    theirs, ours, products = (found[name] for name in CONTENDERS)
+    ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+    rates = [network.epoch_gflop / seconds for seconds in ours]
+    # validation costs operations that are not counted
+    achieved = "" if validates else spread(rates, 0)
+    print(f"{network}: ratio {spread(ratios)}", file=sys.stderr, flush=True)
+    return [
+        str(network),
+        spread(theirs),
+        spread(ours),
+        spread(ratios),
+        f"{network.goal:g}",
+        achieved,
+        spread([network.epoch_gflop / seconds for seconds in products], 0),
+    ]
+
+
+def _take_turns(network: Network, n_rounds: int, validates: bool) -> list[list[float]]:
+    """Seconds of each epoch after the first, for each contender."""
+    code = "import sys; from benchmarks import epochs; epochs.contend(*sys.argv[1:])"
+    which = str(NETWORKS.index(network))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, name, which, "validates" if validates else ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **ONE_THREAD},
+        )
+        for name in CONTENDERS
+    ]
+    try:
+        rounds = [[_turn(process) for process in processes] for _ in range(n_rounds + 1)]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    return [list(each) for each in zip(*rounds[1:], strict=True)]
+
+
+def _turn(process: "subprocess.Popen[str]") -> float:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return float(json.loads(process.stdout.readline()))
+
+
+# What runs in the contenders' processes
+
+
+def contend(name: str, which: str, validates: str) -> None:
+    """Runs an epoch for each line on stdin and answers with its seconds, for ever."""
+    network = NETWORKS[int(which)]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print
+
+    def wait() -> float:
+        if not sys.stdin.readline():
+            os._exit(0)
+        return time.perf_counter()
+
+    def answer(seconds: float) -> None:
+        print(seconds, file=answers, flush=True)
+
+    contenders: Sequence[Callable[..., None]] = (_plain_fit, _pipeline, _sgemm)
+    contenders[CONTENDERS.index(name)](network, bool(validates), wait, answer)
+
+
+def _plain_fit(
+    network: Network, validates: bool, wait: Callable[[], float], answer: Callable[[float], None]
+) -> None:
+    import keras
+
+    from pipeline import data, training
+
+    training.use_threads(1)
+
+    class Turns(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.started = wait()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            answer(time.perf_counter() - self.started)
+
+    dataset = data.load(DATASET)
+    images = dataset.train_images.astype("float32") / 255
+    validation = dataset.validation_images.astype("float32") / 255
+    dense = [keras.layers.Dense(units, activation="relu") for units in network.units]
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.Flatten(),
+            *dense,
+            keras.layers.Dense(N_CLASSES, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(
+        images,
+        dataset.train_labels,
+        batch_size=network.batch_size,
+        epochs=1_000_000,
+        validation_data=(validation, dataset.validation_labels) if validates else None,
+        callbacks=[Turns()],
+        verbose=0,
+    )
+
+
+def _pipeline(
+    network: Network, validates: bool, wait: Callable[[], float], answer: Callable[[float], None]
+) -> None:
+    from pipeline import data, training
+    from pipeline.hyperparameters import Hyperparameters
+    from pipeline.model import build_model
+
+    training.use_threads(1)
+    dataset = data.load(DATASET)
+    if not validates:
+        dataset = replace(
+            dataset,
+            validation_images=dataset.validation_images[:0],
+            validation_labels=dataset.validation_labels[:0],
+        )
+    hyperparameters = Hyperparameters(
+        hidden_layers=len(network.units),
+        units=network.units,
+        optimizer="adam",
+        learning_rate=0.001,
+        batch_size=network.batch_size,
+        epochs=1_000_000,
+    )
+    model = build_model(hyperparameters, dataset.input_shape, N_CLASSES)
+    epochs: Iterator[object] = training.fit(
+        model, dataset, batch_size=network.batch_size, epochs=hyperparameters.epochs, seed=0
+    )
+    while True:
+        started = wait()
+        next(epochs)
+        answer(time.perf_counter() - started)
+
+
+def _sgemm(
+    network: Network, validates: bool, wait: Callable[[], float], answer: Callable[[float], None]
+) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    n_steps = N_IMAGES // network.batch_size
+    matrices = [
+        (
+            rng.random((m, k), np.float32),
+            rng.random((k, n), np.float32),
+            np.empty((m, n), np.float32),
+        )
+        for m, k, n in network.products
+    ]
+    while True:
+        started = wait()
+        for _ in range(n_steps):
+            for a, b, product in matrices:
+                np.matmul(a, b, out=product)
+        answer(time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    sys.exit(results.main(measure, "epochs"))

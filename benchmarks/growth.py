@@ -1,0 +1,243 @@
+"""What a search, its report and its champion cost as the store of trials grows.
+
+The first hundred trials are searched by the real supervisor, with curves in the place of training;
+larger stores hold copies of these rows, trial by trial and run by run, in both databases.
+"""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import copies, results
+from benchmarks.results import Section
+from pipeline.document import Paragraph, Table
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.paths import DEFAULT_STUDY, Project
+
+ROOT = Path(__file__).parent.parent
+BASE, SIZES, FULL_SIZES = 100, (100, 1_000), (100, 1_000, 10_000)
+N_TRIALS = 10  # that a supervisor goes on for
+N_REPEATS = 3
+COMMANDS = {
+    "`best`": ["pipeline.best"],
+    "`best --json`": ["pipeline.best", "--json"],
+    "`report`": ["pipeline.report"],
+}
+# What is timed in the supervisor, by the name it has in the table.
+STEPS = {
+    "ask, draw, start": ("pipeline.supervisor", "Supervisor", "_start_next"),
+    "... of it MLflow": ("pipeline.tracking", "Tracker", "start_trial"),
+    "report": ("optuna", "Trial", "report"),
+    "prune?": ("optuna", "Trial", "should_prune"),
+    "tell": ("optuna", "Study", "tell"),
+}
+# Above these at 10,000 trials, an issue of this repository is open again.
+GOALS = {"ask, draw, start": 0.5, "`best`": 5.0, "`report`": 30.0, "supervisor, MB": 1000.0}
+
+
+def measure(full: bool) -> Section:
+    """Measures stores of 100 and 1,000 trials, and of 10,000 with `full`."""
+    sizes = FULL_SIZES if full else SIZES
+    found: dict[int, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        searched = Path(scratch) / "searched"
+        shutil.copytree(
+            ROOT / "studies", searched / "studies", ignore=shutil.ignore_patterns("report*")
+        )
+        _in_process(searched, BASE)
+        for n in sizes:
+            folder = Path(scratch) / str(n)
+            shutil.copytree(searched, folder)
+            copies.add(Project(folder), n // BASE - 1)
+            found[n] = _measure(folder)
+            print(f"{n} trials: measured", file=sys.stderr)
+            shutil.rmtree(folder)
+    return Section("Growth", _blocks(found))
+
+
+def _measure(folder: Path) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for _ in range(N_REPEATS):
+        for name, command in COMMANDS.items():
+            started = time.perf_counter()
+            _run(folder, ["-m", *command])
+            found[name].append(time.perf_counter() - started)
+    report = folder / "studies" / DEFAULT_STUDY / "report.html"
+    found["report.html, MB"].append(report.stat().st_size / 1e6)
+    for _ in range(N_REPEATS):
+        for name, values in _in_process(folder, N_TRIALS).items():
+            found[name] += values
+    return found
+
+
+def _blocks(found: Mapping[int, Mapping[str, Sequence[float]]]) -> list[Any]:
+    sizes = list(found)
+    last = sizes[-1]
+    rows = []
+    for name in found[last]:
+        medians = [statistics.median(found[n][name]) for n in sizes]
+        growth = [f"{b / a:.1f}" for a, b in itertools.pairwise(medians)]
+        digits = 1 if name.endswith("MB") else 3
+        cells = [results.spread(found[n][name], digits) for n in sizes]
+        rows.append([name, *cells, *growth, f"{GOALS[name]:g}" if name in GOALS else ""])
+    columns = ["seconds", *(f"{n:,} trials" for n in sizes)]
+    columns += [f"{b:,} / {a:,}" for a, b in itertools.pairwise(sizes)]
+    return [
+        Table([*columns, "goal at 10,000"], rows),
+        Paragraph(
+            f"Of {N_REPEATS} processes each; the supervisor's steps of {N_TRIALS} trials in each "
+            f"of them. The first {BASE} trials were searched with the default study's space, "
+            "sampler and pruner, with computed curves in the place of training; larger stores "
+            "hold copies of them, in Optuna's database and in MLflow's. `ask, draw, start` is all "
+            "between a free worker and its next job; `resume` is from the opening of the stores "
+            "to the first job; imports are not in it, but they are in `best` and `report`. "
+            "A ratio of 10 from one size to the next is linear growth."
+        ),
+    ]
+
+
+# What runs in a process of its own
+
+
+def go_on(n_trials: int) -> None:
+    """Goes on with the default study in the current folder, and prints what it cost as JSON."""
+    import optuna  # noqa: F401, found by name below
+
+    from pipeline import trials
+    from pipeline.progress import PlainProgress
+    from pipeline.study import load
+    from pipeline.supervisor import Supervisor
+    from pipeline.tracking import Tracker, facts
+
+    project = Project.here()
+    spec = load(project, DEFAULT_STUDY)
+    about = facts()
+    seconds: dict[str, list[float]] = defaultdict(list)
+    with contextlib.ExitStack() as timed:
+        for name, (module, kind, method) in STEPS.items():
+            timed.enter_context(_timed(getattr(sys.modules[module], kind), method, seconds[name]))
+        opened = time.perf_counter()
+        study = trials.open_study(project, spec)
+        study.set_user_attr(trials.VERSIONS, about)
+        tracker = Tracker(project, spec.name)
+        tracker.open_study(spec.goal, {"dataset": spec.dataset}, "0" * 64)
+        executor = Playback()
+        n_known = len(study.get_trials(deepcopy=False))
+        budget = spec.budget.model_copy(update={"trials": n_known + n_trials, "minutes": None})
+        supervisor = Supervisor(
+            spec.model_copy(update={"budget": budget}), study, executor, tracker, PlainProgress()
+        )
+        supervisor.run()
+    tracker.close_study("FINISHED")
+    assert executor.first_job is not None
+    seconds["resume"] = [executor.first_job - opened]
+    seconds["supervisor, MB"] = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000]
+    print(json.dumps(seconds))
+
+
+class Playback:
+    """An executor that computes curves from hyperparameters and trains nothing."""
+
+    n_workers = 1
+
+    def __init__(self) -> None:
+        self.first_job: float | None = None
+        self._playing: dict[int, Iterator[Event]] = {}
+
+    def submit(self, job: Job) -> None:
+        """Takes a job."""
+        self.first_job = self.first_job or time.perf_counter()
+        self._playing[job.trial] = _events(job)
+
+    def events(self, timeout_seconds: float) -> list[Event]:
+        """The next event of every job, at once."""
+        happened = [next(events) for events in self._playing.values()]
+        for event in happened:
+            if isinstance(event, Finished | Failed):
+                del self._playing[event.trial]
+        return happened
+
+    def stop(self, trial: int) -> None:
+        """Ends a job."""
+        self._playing.pop(trial, None)
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def _events(job: Job) -> Iterator[Event]:
+    """As a worker would send them: rising to a level that depends on the hyperparameters."""
+    given = job.hyperparameters
+    assert given is not None
+    yield Started(job.trial)
+    for epoch in range(1, given.epochs + 1):
+        value = round(_level(given) - 0.1 * 0.6**epoch + 0.002 * math.sin(job.seed * epoch), 6)
+        metrics = {"loss": 1.05 - value, "accuracy": value + 0.01, "val_loss": 1.1 - value}
+        metrics |= {"val_accuracy": value, "learning_rate": given.learning_rate, "seconds": 1.5}
+        yield EpochEnd(job.trial, epoch, metrics)
+    scores = {"train_loss": 0.2, "train_accuracy": 0.93}
+    yield Finished(job.trial, 100_000, scores, b"a model")
+
+
+def _level(given: Hyperparameters) -> float:
+    rate = math.log10(given.learning_rate) + 3
+    return 0.89 - 0.02 * rate**2 - 0.01 * abs(given.hidden_layers - 2) - 0.02 * given.dropout
+
+
+@contextlib.contextmanager
+def _timed(kind: type, method: str, seconds: list[float]) -> Iterator[None]:
+    """Notes how long each call of a method takes."""
+    original = getattr(kind, method)
+
+    def timed(*arguments: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return original(*arguments, **named)
+        finally:
+            seconds.append(time.perf_counter() - started)
+
+    setattr(kind, method, timed)
+    try:
+        yield
+    finally:
+        setattr(kind, method, original)
+
+
+def _in_process(folder: Path, n_trials: int) -> dict[str, list[float]]:
+    command = f"from benchmarks import growth; growth.go_on({n_trials})"
+    return dict(json.loads(_run(folder, ["-c", command])))
+
+
+def _run(folder: Path, arguments: Sequence[str]) -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIPELINE_S", "MLFLOW_T"))}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{arguments} failed: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(results.main(measure, "growth"))

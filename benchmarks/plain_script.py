@@ -1,0 +1,97 @@
+"""What one writes first: Optuna, `model.fit` and MLflow in one process.
+
+The default study's space, TPE, Optuna's median pruner, early stopping, every epoch logged to
+MLflow. Started by `time_to_quality` with a seed and the folder of studies; writes `curve.csv`.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import keras
+import mlflow
+import optuna
+
+from benchmarks.curves import append
+from pipeline import data, space, study
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.model import build_optimizer
+from pipeline.paths import Project
+
+DATASET = data.load("fashion_mnist")
+X, X_VAL = (x.astype("float32") / 255 for x in (DATASET.train_images, DATASET.validation_images))
+Y, Y_VAL = DATASET.train_labels, DATASET.validation_labels
+SPEC = study.load(Project.here(), "fashion_mnist")
+
+
+class Report(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells Optuna and MLflow of every epoch, and stops what Optuna prunes."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        super().__init__()
+        self.trial = trial
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Reports the metrics of an epoch."""
+        metrics = dict(logs or {})
+        mlflow.log_metrics(metrics, step=epoch)
+        append(Path("curve.csv"), time.time(), str(self.trial.number), metrics["val_accuracy"])
+        self.trial.report(metrics["val_accuracy"], epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def objective(trial: optuna.Trial) -> float:
+    """Trains one network and returns its best validation accuracy."""
+    hyperparameters = space.suggest(trial, SPEC.searched)
+    with mlflow.start_run(run_name=f"trial {trial.number}"):
+        mlflow.log_params(hyperparameters.flat())
+        model = build(hyperparameters)
+        history = model.fit(
+            X,
+            Y,
+            batch_size=hyperparameters.batch_size,
+            epochs=hyperparameters.epochs,
+            validation_data=(X_VAL, Y_VAL),
+            callbacks=[
+                Report(trial),
+                keras.callbacks.EarlyStopping(
+                    "val_accuracy", patience=SPEC.training.patience, restore_best_weights=True
+                ),
+            ],
+            verbose=0,
+        )
+    return float(max(history.history["val_accuracy"]))
+
+
+def build(hyperparameters: Hyperparameters) -> keras.Model:
+    """The network of the chapter's way of writing it: images scaled beforehand."""
+    layers = [keras.Input((28, 28)), keras.layers.Flatten()]
+    for units in hyperparameters.units:
+        layers.append(keras.layers.Dense(units, activation=hyperparameters.activation))
+        if hyperparameters.dropout:
+            layers.append(keras.layers.Dropout(hyperparameters.dropout))
+    model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
+    model.compile(
+        optimizer=build_optimizer(hyperparameters),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def main() -> None:
+    """Searches until somebody stops it."""
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    mlflow.set_experiment("plain")
+    search = optuna.create_study(
+        direction="maximize",
+        storage="sqlite:///optuna.db",
+        sampler=optuna.samplers.TPESampler(seed=int(sys.argv[1])),
+        pruner=optuna.pruners.MedianPruner(),
+    )
+    search.optimize(objective)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""What a trial costs beside its epochs, and what a second worker brings.
+
+Jobs go through the real `LocalExecutor`, from this process, as the supervisor's do. Plain Keras
+runs in a process that has done its imports and converted its data before its clock starts.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.epochs import DATASET, N_CLASSES, ONE_THREAD, ROOT
+from benchmarks.results import Section, spread
+from pipeline.document import Paragraph, Table
+from pipeline.executors import LocalExecutor
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.jobs import EpochEnd, Failed, Job
+
+UNITS, BATCH_SIZE, N_EPOCHS = (256, 128), 64, 4
+FIXED_GOAL_SECONDS, SPEED_UP_GOAL = 0.7, 1.9
+
+
+def measure(full: bool) -> Section:
+    """Fixed cost in five turns, speed-up in three of six seconds; in full nine, of twelve."""
+    n_turns, n_rounds, window_seconds = (9, 9, 12.0) if full else (5, 3, 6.0)
+    ours, theirs = [], []
+    alone, together = [], []
+    with tempfile.TemporaryDirectory() as folder, _plain_keras() as plain:
+        executor = LocalExecutor(DATASET, 2, Path(folder) / "log", Path(folder) / "scratch")
+        try:
+            _fixed_seconds(executor)  # waits for imports
+            _answer(plain)  # nor is a process's very first network counted
+            for _ in range(n_turns):
+                ours.append(_fixed_seconds(executor))
+                theirs.append(_answer(plain))
+            for _ in range(n_rounds):
+                alone.append(_epochs_per_second(executor, 1, window_seconds))
+                together.append(_epochs_per_second(executor, 2, window_seconds))
+        finally:
+            executor.close()
+            plain.kill()
+    speed_ups = [two / one for one, two in zip(alone, together, strict=True)]
+    name = f"784-{'-'.join(map(str, UNITS))}-{N_CLASSES} at batch size {BATCH_SIZE}"
+    return Section(
+        "Trials",
+        [
+            Paragraph(
+                f"A network of {name}, Adam, validation in every epoch, one thread for each "
+                f"worker. Fixed cost: from `submit` until the first epoch's metrics are here, "
+                f"less a later epoch; {n_turns} turns. Plain Keras: building the network and "
+                "`model.fit` until the end of its first epoch, less a later one, in a process "
+                "that has imported everything and trained one before."
+            ),
+            Table(
+                ["what", "found", "goal"],
+                [
+                    ["fixed cost of a trial, s", spread(ours), f"{FIXED_GOAL_SECONDS:g}"],
+                    ["fixed cost with plain Keras, s", spread(theirs), ""],
+                    ["epochs a second, one worker", spread(alone), ""],
+                    ["epochs a second, two workers", spread(together), ""],
+                    ["two workers to one", spread(speed_ups), f"{SPEED_UP_GOAL:g}"],
+                ],
+            ),
+            Paragraph(
+                f"Workers ran the same job in turns, {n_rounds} times {window_seconds:g} seconds "
+                f"alone and two at a time, on {os.cpu_count()} cores."
+            ),
+        ],
+    )
+
+
+def _job(trial: int, epochs: int) -> Job:
+    return Job(
+        trial=trial,
+        dataset=DATASET,
+        hyperparameters=Hyperparameters(
+            hidden_layers=len(UNITS),
+            units=UNITS,
+            optimizer="adam",
+            learning_rate=0.001,
+            batch_size=BATCH_SIZE,
+            epochs=epochs,
+        ),
+        seed=0,
+        metric="val_accuracy",
+        direction="maximize",
+        patience=epochs,
+    )
+
+
+def _fixed_seconds(executor: LocalExecutor) -> float:
+    """From `submit` to the end of the first epoch, less a later epoch."""
+    times = [time.perf_counter()]
+    executor.submit(_job(0, N_EPOCHS + 1))  # one more: it does not come to its end
+    while len(times) <= N_EPOCHS:
+        for event in executor.events(10.0):
+            assert not isinstance(event, Failed), event.reason
+            if isinstance(event, EpochEnd):
+                times.append(time.perf_counter())
+    executor.stop(0)
+    return _less_a_later_epoch(times)
+
+
+def _less_a_later_epoch(times: list[float]) -> float:
+    seconds = [end - start for start, end in pairwise(times)]
+    return seconds[0] - statistics.median(seconds[1:])
+
+
+def _epochs_per_second(executor: LocalExecutor, n_workers: int, window_seconds: float) -> float:
+    """Epochs after the first one, of all workers, while all of them train."""
+    ends: dict[int, list[float]] = {trial: [] for trial in range(n_workers)}
+    for trial in ends:
+        executor.submit(_job(trial, 100_000))
+    until = float("inf")
+    while time.perf_counter() < until:
+        for event in executor.events(0.1):
+            assert not isinstance(event, Failed), event.reason
+            if isinstance(event, EpochEnd):
+                ends[event.trial].append(time.perf_counter())
+        if until == float("inf") and all(ends.values()):
+            ends = {trial: times[-1:] for trial, times in ends.items()}
+            until = time.perf_counter() + window_seconds
+    for trial in ends:
+        executor.stop(trial)
+    return sum((len(times) - 1) / (times[-1] - times[0]) for times in ends.values())
+
+
+def _plain_keras() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", "from benchmarks import trials; trials.plain_keras()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **ONE_THREAD},
+    )
+
+
+def _answer(process: "subprocess.Popen[str]") -> float:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return float(json.loads(process.stdout.readline()))
+
+
+def plain_keras() -> None:
+    """For each line on stdin builds and trains a network, and answers with its fixed cost."""
+    import keras
+
+    from pipeline import data, training
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print
+    training.use_threads(1)
+    dataset = data.load(DATASET)
+    images = dataset.train_images.astype("float32") / 255
+    validation = dataset.validation_images.astype("float32") / 255
+    while sys.stdin.readline():
+        times = [time.perf_counter()]
+
+        def note(*_: Any, times: list[float] = times) -> None:
+            times.append(time.perf_counter())
+
+        dense = [keras.layers.Dense(units, activation="relu") for units in UNITS]
+        output = keras.layers.Dense(N_CLASSES, activation="softmax")
+        model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), *dense, output])
+        model.compile(
+            optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+        model.fit(
+            images,
+            dataset.train_labels,
+            batch_size=BATCH_SIZE,
+            epochs=N_EPOCHS - 1,
+            validation_data=(validation, dataset.validation_labels),
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)],
+            verbose=0,
+        )
+        print(_less_a_later_epoch(times), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(results.main(measure, "trials"))

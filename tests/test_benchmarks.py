@@ -1,0 +1,132 @@
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from benchmarks import curves, results, time_to_quality
+from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
+from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender
+from pipeline.document import Paragraph, Table
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "FILE", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(time_to_quality, "STATE", tmp_path / "state.jsonl")
+    (tmp_path / "state.jsonl").touch()
+
+
+def test_curve_keeps_each_new_best_and_counts_epochs_and_trials() -> None:
+    rows = [(103.0, "b", 0.7), (101.0, "a", 0.5), (104.0, "b", 0.6), (106.0, "a", 0.8)]
+    found = curve("x", 1, 100.0, 7.0, rows)
+    assert found == Curve("x", 1, 7.0, 2, 4, ((1.0, 0.5), (3.0, 0.7), (6.0, 0.8)))
+    assert found.best == 0.8
+    assert found.seconds_to(0.7) == 3.0
+    assert found.seconds_to(0.71) == 6.0
+    assert found.seconds_to(0.81) == math.inf
+
+
+def test_csv_gives_back_what_was_appended_and_leaves_out_half_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    assert from_csv(path) == []
+    append(path, 12.5, "3", 0.25)
+    with path.open("a") as file:
+        file.write("13.5,3")
+    assert from_csv(path) == [(12.5, "3", 0.25)]
+
+
+def test_mlflow_rows_are_those_of_val_accuracy_in_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    assert from_mlflow(path) == []
+    connection = sqlite3.connect(path)
+    assert from_mlflow(path) == []  # no table yet
+    connection.execute("CREATE TABLE metrics (timestamp, run_uuid, value, key)")
+    connection.execute("INSERT INTO metrics VALUES (1500, 'r', 0.5, 'val_accuracy')")
+    connection.execute("INSERT INTO metrics VALUES (1600, 'r', 0.9, 'loss')")
+    connection.commit()
+    assert from_mlflow(path) == [(1.5, "r", 0.5)]
+
+
+def test_a_section_takes_the_place_of_the_one_of_its_title_in_a_fixed_order() -> None:
+    results.record(results.Section("Growth", [Paragraph("old growth")]), "one")
+    results.record(results.Section("Trials", [Table(["a"], [["1"]])]), "two")
+    results.record(results.Section("Growth", [Paragraph("new growth")]), "three")
+    text = results.FILE.read_text()
+    assert "old growth" not in text
+    assert text.startswith(f"# {results.TITLE}\n")
+    assert text.index("## Trials") < text.index("## Growth") < text.index("new growth")
+    assert "`two`" in text
+    assert text.count("`three`") == 1
+
+
+def test_spread_is_median_and_range() -> None:
+    assert results.spread([3.0, 1.0, 2.0], 1) == "2.0 (1.0–3.0)"  # noqa: RUF001
+    assert results.spread([3.0], 1) == "3.0"
+
+
+def _save(*found: Curve) -> None:
+    import dataclasses
+    import json
+
+    with time_to_quality.STATE.open("a") as file:
+        for each in found:
+            file.write(json.dumps(dataclasses.asdict(each)) + "\n")
+
+
+TAKING_PART = [
+    Contender(KERAS_TUNER, (), n_seeds=1, minutes=None),
+    Contender(OURS, (), n_seeds=2, minutes=5),
+]
+
+
+def _missing() -> list[tuple[str, int]]:
+    return [(each.name, seed) for each, seed in time_to_quality._missing(TAKING_PART)]
+
+
+def test_searches_take_turns_and_those_done_are_not_repeated() -> None:
+    assert _missing() == [(KERAS_TUNER, 1), (OURS, 1), (OURS, 2)]
+    _save(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((5.0, 0.89),)))
+    _save(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
+    assert _missing() == [(OURS, 2)]
+    _save(Curve(OURS, 2, 300.5, 9, 90, ((30.0, 0.88),)))  # never got there
+    assert _missing() == []
+
+
+def test_a_search_stopped_before_a_target_that_came_later_is_run_again() -> None:
+    _save(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
+    _save(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((500.0, 0.899),)))
+    assert (OURS, 1) in _missing()
+    _save(Curve(OURS, 1, 80.0, 12, 120, ((30.0, 0.895), (75.0, 0.899))))
+    assert (OURS, 1) not in _missing()
+
+
+def test_table_says_time_to_the_same_accuracy_as_a_share() -> None:
+    _save(
+        Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((100.0, 0.88), (400.0, 0.89))),
+        Curve(OURS, 1, 60.0, 9, 120, ((20.0, 0.88), (40.0, 0.895))),
+        Curve(OURS, 2, 300.0, 9, 120, ((20.0, 0.88),)),
+    )
+    table, *_ = time_to_quality.compare(time_to_quality._done(), TAKING_PART)
+    assert isinstance(table, Table)
+    assert table.rows[0][-2:] == ["400", "1.00"]
+    assert table.rows[1][-2:] == ["never (40–never)", "never (0.10–never)"]  # noqa: RUF001
+
+
+def test_a_picture_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_to_quality, "PICTURE", tmp_path / "picture.svg")
+    time_to_quality.draw([Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.88), (40.0, 0.895)))])
+    assert "<svg" in (tmp_path / "picture.svg").read_text()
+
+
+def test_our_contenders_differ_in_seed_and_references(tmp_path: Path) -> None:
+    from pipeline import study
+    from pipeline.paths import Project
+
+    time_to_quality._prepare(tmp_path, 7)
+    alone = study.load(Project(tmp_path), "alone")
+    default = study.load(Project(tmp_path), "fashion_mnist")
+    assert alone.seed == default.seed == 7
+    assert default.reference
+    assert alone == default.model_copy(update={"name": "alone", "reference": ()})
+    assert not list(curves.from_mlflow(tmp_path / "none.db"))

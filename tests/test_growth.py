@@ -1,0 +1,85 @@
+"""The stores that `benchmarks/growth.py` measures are those that a search would have left."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from benchmarks import copies, growth
+from pipeline import trials
+from pipeline.paths import DEFAULT_STUDY, Project
+from pipeline.tracking import Tracker
+
+N, N_COPIES = 4, 2
+SPEC = """
+goal = "Grow."
+dataset = "fashion_mnist"
+metric = "val_accuracy"
+[budget]
+trials = 1
+[training]
+patience = 3
+trial_minutes = 1
+[sampler]
+type = "RandomSampler"
+seed = 1
+[pruner]
+type = "NopPruner"
+[fixed]
+hidden_layers = 1
+units = 50
+optimizer = "adam"
+batch_size = 32
+epochs = 3
+[space]
+learning_rate = { type = "float", low = 1e-4, high = 1e-2, log = true }
+"""
+
+
+@pytest.fixture
+def grown(project_folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
+    """What a search of `N` trials cost; then each is in the stores with its copies."""
+    (project_folder / "studies").mkdir()
+    (project_folder / "studies" / f"{DEFAULT_STUDY}.toml").write_text(SPEC)
+    growth.go_on(N)
+    found: dict[str, list[float]] = json.loads(capsys.readouterr().out)
+    copies.add(Project(project_folder), N_COPIES)
+    return found
+
+
+def test_copies_are_trials_and_runs_like_any_other(
+    grown: dict[str, list[float]], project_folder: Path
+) -> None:
+    assert {name: len(grown[name]) for name in growth.STEPS} == {
+        "ask, draw, start": N,
+        "... of it MLflow": N,
+        "report": 3 * N,
+        "prune?": 3 * N,
+        "tell": N,
+    }
+    project = Project(project_folder)
+    study, _ = trials.stored_study(project, DEFAULT_STUDY)
+    known = trials.finished(study)
+    assert [trial.number for trial in known] == list(range(N * (1 + N_COPIES)))
+    assert len({trial.run_id for trial in known}) == len(known)
+    client = Tracker(project, DEFAULT_STUDY)._client
+    for trial in known:
+        first, run = known[trial.number % N], client.get_run(trial.run_id)
+        assert (trial.value, trial.hyperparameters, trial.history) == (
+            first.value, first.hyperparameters, first.history,
+        )  # fmt: skip
+        original = client.get_run(first.run_id)
+        assert run.data.tags["trial"] == str(trial.number)
+        assert {**run.data.tags, "trial": ""} == {**original.data.tags, "trial": ""}
+        assert run.data.params == original.data.params
+        assert run.data.metrics == original.data.metrics
+        assert len(client.get_metric_history(trial.run_id, "val_accuracy")) == 3
+    with sqlite3.connect(project.runs_dir / "mlflow.db") as database:
+        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_search_goes_on_from_copies(grown: dict[str, list[float]], project_folder: Path) -> None:
+    growth.go_on(2)
+    study, _ = trials.stored_study(Project(project_folder), DEFAULT_STUDY)
+    assert len(trials.finished(study)) == N * (1 + N_COPIES) + 2

@@ -1,0 +1,67 @@
+"""TPE that looks at the best and the latest trials."""
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipeline import sampling
+from pipeline.sampling import RecentTPE, seen
+
+
+def trial(
+    number: int, value: float | None, state: TrialState = TrialState.COMPLETE
+) -> FrozenTrial:
+    frozen = create_trial(state=state, value=value)
+    frozen.number = number
+    return frozen
+
+
+def draws(kind: type[optuna.samplers.TPESampler], n: int) -> list[dict[str, float]]:
+    """What is drawn in turns of ask and tell, in a space with a condition."""
+    study = optuna.create_study(direction="maximize")
+    for i in range(n):
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            study.sampler = kind(seed=i, n_startup_trials=5, group=True)
+        asked = study.ask()
+        x = asked.suggest_float("x", 0, 1)
+        y = asked.suggest_float("y", 0, 1) if x > 0.5 else 0.0
+        asked.report(x, 1)
+        study.tell(asked, None if i % 3 else x - y, TrialState.PRUNED if i % 3 else None)
+    return [each.params for each in study.get_trials()]
+
+
+def test_a_short_search_draws_as_tpe_does() -> None:
+    assert draws(RecentTPE, 30) == draws(optuna.samplers.TPESampler, 30)
+
+
+def test_a_long_search_goes_on_from_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = draws(RecentTPE, 30)
+    monkeypatch.setattr(sampling, "N_BEST", 3)
+    monkeypatch.setattr(sampling, "N_LATEST", 12)
+    bounded = draws(RecentTPE, 30)
+    assert bounded[:15] == long[:15], "all 15 trials are seen, the one that is drawn included"
+    assert bounded[15:] != long[15:]
+
+
+def test_the_best_complete_and_the_latest_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "N_BEST", 2)
+    monkeypatch.setattr(sampling, "N_LATEST", 3)
+    known = [
+        trial(0, 0.7),
+        trial(1, 0.9),
+        trial(2, 0.95, TrialState.PRUNED),
+        trial(3, None, TrialState.FAIL),
+        trial(4, 0.8),
+        trial(5, 0.1),
+        trial(6, 0.99),
+        trial(7, 0.2),
+        trial(8, None, TrialState.RUNNING),
+    ]
+
+    def numbers(direction: StudyDirection, n: int = 9) -> list[int]:
+        return [each.number for each in seen(known[:n], direction)]
+
+    assert numbers(StudyDirection.MAXIMIZE) == [1, 4, 6, 7, 8]
+    assert numbers(StudyDirection.MINIMIZE) == [0, 5, 6, 7, 8]
+    assert numbers(StudyDirection.MAXIMIZE, 5) == [0, 1, 2, 3, 4]
