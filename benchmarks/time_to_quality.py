@@ -1,7 +1,8 @@
 """How soon a search finds a good network: this pipeline, Keras Tuner, a straightforward script.
 
 Every search is a fresh process in a fresh folder and is watched from its start, imports included.
-Those that are compared take turns. An interrupted run is gone on with.
+Those that are compared take turns. What was found is kept in `time_to_quality.jsonl`; a run that
+was interrupted is gone on with, one that was complete is begun anew.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from benchmarks.curves import Curve
 from pipeline.document import Block, Paragraph, Table
 
 REPOSITORY = Path(__file__).parent.parent
-STATE = Path(__file__).parent / "out" / "time_to_quality.jsonl"  # of a run under way
+RECORD = Path(__file__).parent / "time_to_quality.jsonl"  # every search of the full form
 PICTURE = Path(__file__).parent / "time_to_quality.svg"
 POLL_SECONDS = 2.0
 # A search is watched no longer once it is better than this (and than all of Keras Tuner's).
@@ -68,25 +69,64 @@ def contenders(is_full: bool) -> list[Contender]:
 
 
 def measure(is_full: bool) -> results.Section:
-    """Runs what has not been run yet, then compares."""
-    taking_part = contenders(is_full)
-    STATE.parent.mkdir(exist_ok=True)
-    STATE.touch()
-    while missing := next(_missing(taking_part), None):
-        contender, seed = missing
-        found = watch(contender, seed)
-        print(f"{found.name}, seed {seed}: {found.best:.4f} in {found.seconds:.0f} s, "
-              f"{found.n_epochs} epochs", file=sys.stderr, flush=True)  # fmt: skip
-        with STATE.open("a") as file:
+    """Runs what has not been run yet, then compares. The short form leaves no record."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Record(RECORD if is_full else Path(folder) / RECORD.name, contenders(is_full))
+        if next(record.missing(), None) is None:
+            record.path.unlink()
+        while missing := next(record.missing(), None):
+            contender, seed = missing
+            found = watch(contender, seed, record.enough())
+            print(f"{found.name}, seed {seed}: {found.best:.4f} in {found.seconds:.0f} s, "
+                  f"{found.n_epochs} epochs", file=sys.stderr, flush=True)  # fmt: skip
+            record.add(found)
+        draw(record.done())
+        return results.Section("Quality over time", compare(record.done(), record.contenders))
+
+
+@dataclass(frozen=True)
+class Record:
+    """The searches of a run so far.
+
+    Attributes:
+        path: of the file that holds them, a line each.
+        contenders: who takes part.
+    """
+
+    path: Path
+    contenders: Sequence[Contender]
+
+    def add(self, found: Curve) -> None:
+        """Writes a search at the end."""
+        with self.path.open("a") as file:
             file.write(json.dumps(dataclasses.asdict(found)) + "\n")
-    done = _done()
-    draw(done)
-    section = results.Section("Quality over time", compare(done, taking_part))
-    STATE.unlink()
-    return section
+
+    def done(self) -> list[Curve]:
+        """The last search of each contender and seed."""
+        latest: dict[tuple[str, int], Curve] = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            each = Curve(**json.loads(line))
+            latest[each.name, each.seed] = each
+        return list(latest.values())
+
+    def enough(self) -> float:
+        """The accuracy above which nothing remains to be compared."""
+        return max([ENOUGH, *(each.best for each in self.done() if each.name == KERAS_TUNER)])
+
+    def missing(self) -> Iterator[tuple[Contender, int]]:
+        """Searches still to be run, in turns; one that stopped before a later target is again."""
+        done = {(each.name, each.seed): each for each in self.done()}
+        for seed in range(1, 1 + max(each.n_seeds for each in self.contenders)):
+            for contender in self.contenders:
+                known = done.get((contender.name, seed))
+                is_cut_short = known is not None and contender.minutes is not None and (
+                    known.best < self.enough() and known.seconds < 60 * contender.minutes
+                )  # fmt: skip
+                if seed <= contender.n_seeds and (known is None or is_cut_short):
+                    yield contender, seed
 
 
-def watch(contender: Contender, seed: int) -> Curve:
+def watch(contender: Contender, seed: int, enough: float) -> Curve:
     """Runs one search until it ends, has been watched long enough, or is good enough."""
     with tempfile.TemporaryDirectory(prefix="time_to_quality.") as name:
         folder = Path(name)
@@ -103,7 +143,7 @@ def watch(contender: Contender, seed: int) -> Curve:
             while process.poll() is None and time.time() < started + limit:
                 time.sleep(POLL_SECONDS)
                 best = max((value for *_, value in _rows(folder, contender)), default=0.0)
-                if contender.minutes is not None and best >= _enough():
+                if contender.minutes is not None and best >= enough:
                     break
             seconds = time.time() - started
             ended = process.poll()
@@ -123,6 +163,8 @@ def compare(done: Sequence[Curve], taking_part: Sequence[Contender]) -> list[Blo
     rows = []
     for contender in taking_part:
         of_it = [each for each in done if each.name == contender.name]
+        if not of_it:
+            continue
         ratios = [
             each.seconds_to(target.best) / target.seconds_to(target.best)
             for target in targets
@@ -188,35 +230,6 @@ def draw(done: Sequence[Curve]) -> None:
     axes.grid(which="both", alpha=0.2)
     axes.legend(loc="lower right", frameon=False)
     figure.savefig(PICTURE, metadata={"Date": None})
-
-
-def _missing(taking_part: Sequence[Contender]) -> Iterator[tuple[Contender, int]]:
-    """Searches still to be run, in turns; one that was stopped before a later target is again."""
-    done = {(each.name, each.seed): each for each in _done()}
-    for seed in range(1, 1 + max(each.n_seeds for each in taking_part)):
-        for contender in taking_part:
-            if seed > contender.n_seeds:
-                continue
-            known = done.get((contender.name, seed))
-            if known is None or (
-                contender.minutes is not None
-                and known.best < _enough()
-                and known.seconds < 60 * contender.minutes
-            ):
-                yield contender, seed
-
-
-def _done() -> list[Curve]:
-    """Searches of this run, the last one of each contender and seed."""
-    latest: dict[tuple[str, int], Curve] = {}
-    for line in STATE.read_text().splitlines():
-        each = Curve(**json.loads(line))
-        latest[each.name, each.seed] = each
-    return list(latest.values())
-
-
-def _enough() -> float:
-    return max([ENOUGH, *(each.best for each in _done() if each.name == KERAS_TUNER)])
 
 
 def _prepare(folder: Path, seed: int) -> None:

@@ -51,7 +51,8 @@ class _Seen(optuna.Study):
     """A study as a sampler sees it."""
 
     def __init__(self, study: optuna.Study) -> None:
-        self.__setstate__(study.__getstate__())
+        whole = getattr(study, "_study", study)  # with Hyperband it is one bracket of a study
+        self.__setstate__(whole.__getstate__())
         self._trials = seen(study.get_trials(deepcopy=False), study.direction)
 
     def _get_trials(

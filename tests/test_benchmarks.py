@@ -6,15 +6,13 @@ import pytest
 
 from benchmarks import curves, results, time_to_quality
 from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
-from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender
+from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
 from pipeline.document import Paragraph, Table
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "FILE", tmp_path / "RESULTS.md")
-    monkeypatch.setattr(time_to_quality, "STATE", tmp_path / "state.jsonl")
-    (tmp_path / "state.jsonl").touch()
 
 
 def test_curve_keeps_each_new_best_and_counts_epochs_and_trials() -> None:
@@ -65,49 +63,43 @@ def test_spread_is_median_and_range() -> None:
     assert results.spread([3.0], 1) == "3.0"
 
 
-def _save(*found: Curve) -> None:
-    import dataclasses
-    import json
-
-    with time_to_quality.STATE.open("a") as file:
-        for each in found:
-            file.write(json.dumps(dataclasses.asdict(each)) + "\n")
-
-
 TAKING_PART = [
     Contender(KERAS_TUNER, (), n_seeds=1, minutes=None),
     Contender(OURS, (), n_seeds=2, minutes=5),
 ]
 
 
-def _missing() -> list[tuple[str, int]]:
-    return [(each.name, seed) for each, seed in time_to_quality._missing(TAKING_PART)]
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    return Record(tmp_path / "record.jsonl", TAKING_PART)
 
 
-def test_searches_take_turns_and_those_done_are_not_repeated() -> None:
-    assert _missing() == [(KERAS_TUNER, 1), (OURS, 1), (OURS, 2)]
-    _save(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((5.0, 0.89),)))
-    _save(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
-    assert _missing() == [(OURS, 2)]
-    _save(Curve(OURS, 2, 300.5, 9, 90, ((30.0, 0.88),)))  # never got there
-    assert _missing() == []
+def missing(record: Record) -> list[tuple[str, int]]:
+    return [(each.name, seed) for each, seed in record.missing()]
 
 
-def test_a_search_stopped_before_a_target_that_came_later_is_run_again() -> None:
-    _save(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
-    _save(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((500.0, 0.899),)))
-    assert (OURS, 1) in _missing()
-    _save(Curve(OURS, 1, 80.0, 12, 120, ((30.0, 0.895), (75.0, 0.899))))
-    assert (OURS, 1) not in _missing()
+def test_searches_take_turns_and_those_done_are_not_repeated(record: Record) -> None:
+    assert missing(record) == [(KERAS_TUNER, 1), (OURS, 1), (OURS, 2)]
+    record.add(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((5.0, 0.89),)))
+    record.add(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
+    assert missing(record) == [(OURS, 2)]
+    record.add(Curve(OURS, 2, 300.5, 9, 90, ((30.0, 0.88),)))  # never got there
+    assert missing(record) == []
 
 
-def test_table_says_time_to_the_same_accuracy_as_a_share() -> None:
-    _save(
-        Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((100.0, 0.88), (400.0, 0.89))),
-        Curve(OURS, 1, 60.0, 9, 120, ((20.0, 0.88), (40.0, 0.895))),
-        Curve(OURS, 2, 300.0, 9, 120, ((20.0, 0.88),)),
-    )
-    table, *_ = time_to_quality.compare(time_to_quality._done(), TAKING_PART)
+def test_a_search_stopped_before_a_target_that_came_later_is_run_again(record: Record) -> None:
+    record.add(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
+    record.add(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((500.0, 0.899),)))
+    assert (OURS, 1) in missing(record)
+    record.add(Curve(OURS, 1, 80.0, 12, 120, ((30.0, 0.895), (75.0, 0.899))))
+    assert (OURS, 1) not in missing(record)
+
+
+def test_table_says_time_to_the_same_accuracy_as_a_share(record: Record) -> None:
+    record.add(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((100.0, 0.88), (400.0, 0.89))))
+    record.add(Curve(OURS, 1, 60.0, 9, 120, ((20.0, 0.88), (40.0, 0.895))))
+    record.add(Curve(OURS, 2, 300.0, 9, 120, ((20.0, 0.88),)))
+    table, *_ = time_to_quality.compare(record.done(), TAKING_PART)
     assert isinstance(table, Table)
     assert table.rows[0][-2:] == ["400", "1.00"]
     assert table.rows[1][-2:] == ["never (40–never)", "never (0.10–never)"]  # noqa: RUF001

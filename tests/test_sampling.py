@@ -17,9 +17,13 @@ def trial(
     return frozen
 
 
-def draws(kind: type[optuna.samplers.TPESampler], n: int) -> list[dict[str, float]]:
+def draws(
+    kind: type[optuna.samplers.TPESampler],
+    n: int,
+    pruner: optuna.pruners.BasePruner | None = None,
+) -> list[dict[str, float]]:
     """What is drawn in turns of ask and tell, in a space with a condition."""
-    study = optuna.create_study(direction="maximize")
+    study = optuna.create_study(study_name="drawn", direction="maximize", pruner=pruner)
     for i in range(n):
         with pytest.warns(optuna.exceptions.ExperimentalWarning):
             study.sampler = kind(seed=i, n_startup_trials=5, group=True)
@@ -27,12 +31,20 @@ def draws(kind: type[optuna.samplers.TPESampler], n: int) -> list[dict[str, floa
         x = asked.suggest_float("x", 0, 1)
         y = asked.suggest_float("y", 0, 1) if x > 0.5 else 0.0
         asked.report(x, 1)
+        asked.should_prune()  # Hyperband makes its brackets when it is first asked
         study.tell(asked, None if i % 3 else x - y, TrialState.PRUNED if i % 3 else None)
     return [each.params for each in study.get_trials()]
 
 
 def test_a_short_search_draws_as_tpe_does() -> None:
     assert draws(RecentTPE, 30) == draws(optuna.samplers.TPESampler, 30)
+
+
+def test_hyperbands_brackets_draw_as_with_tpe() -> None:
+    pruners = [optuna.pruners.HyperbandPruner(max_resource=9) for _ in range(2)]
+    ours = draws(RecentTPE, 30, pruners[0])
+    assert ours == draws(optuna.samplers.TPESampler, 30, pruners[1])
+    assert ours != draws(RecentTPE, 30), "each bracket draws from its own trials"
 
 
 def test_a_long_search_goes_on_from_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
