@@ -51,9 +51,10 @@ class _Seen(optuna.Study):
     """A study as a sampler sees it."""
 
     def __init__(self, study: optuna.Study) -> None:
-        whole = getattr(study, "_study", study)  # with Hyperband it is one bracket of a study
+        # With Hyperband it is one bracket of a study, but Optuna's TPE, too, looks at all of it.
+        whole = getattr(study, "_study", study)
         self.__setstate__(whole.__getstate__())
-        self._trials = seen(study.get_trials(deepcopy=False), study.direction)
+        self._trials = seen(whole.get_trials(deepcopy=False), whole.direction)
 
     def _get_trials(
         self,
