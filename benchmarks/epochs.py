@@ -5,30 +5,20 @@ does meets both. The first epoch, which traces graphs, is left out. Between the 
 process multiplies the same matrices with NumPy: as fast as this machine can on one thread.
 """
 
-import json
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import results, turns
 from benchmarks.results import Section, spread
 from pipeline.document import Block, Paragraph, Table
 
-ROOT = Path(__file__).parent.parent
 DATASET, N_IMAGES = "fashion_mnist", 48_000
 N_INPUTS, N_CLASSES = 784, 10
 CONTENDERS = ("model.fit", "pipeline", "sgemm")
-ONE_THREAD = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "CUDA_VISIBLE_DEVICES": "",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
 
 
 @dataclass(frozen=True)
@@ -124,22 +114,13 @@ def _row(network: Network, n_rounds: int, validates: bool) -> list[str]:
 
 def _take_turns(network: Network, n_rounds: int, validates: bool) -> list[list[float]]:
     """Seconds of each epoch after the first, for each contender."""
-    code = "import sys; from benchmarks import epochs; epochs.contend(*sys.argv[1:])"
     which = str(NETWORKS.index(network))
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, name, which, "validates" if validates else ""],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **ONE_THREAD},
-        )
+        turns.start("epochs", "contend", name, which, "validates" if validates else "")
         for name in CONTENDERS
     ]
     try:
-        rounds = [[_turn(process) for process in processes] for _ in range(n_rounds + 1)]
+        rounds = [[turns.go(process) for process in processes] for _ in range(n_rounds + 1)]
     finally:
         for process in processes:
             process.kill()
@@ -147,40 +128,21 @@ def _take_turns(network: Network, n_rounds: int, validates: bool) -> list[list[f
     return [list(each) for each in zip(*rounds[1:], strict=True)]
 
 
-def _turn(process: "subprocess.Popen[str]") -> float:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    return float(json.loads(process.stdout.readline()))
-
-
 # What runs in the contenders' processes
 
 
 def contend(name: str, which: str, validates: str) -> None:
     """Runs an epoch for each line on stdin and answers with its seconds, for ever."""
-    network = NETWORKS[int(which)]
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print
-
-    def wait() -> float:
-        if not sys.stdin.readline():
-            os._exit(0)
-        return time.perf_counter()
-
-    def answer(seconds: float) -> None:
-        print(seconds, file=answers, flush=True)
-
-    contenders: Sequence[Callable[..., None]] = (_plain_fit, _pipeline, _sgemm)
-    contenders[CONTENDERS.index(name)](network, bool(validates), wait, answer)
+    contenders: dict[str, Callable[..., None]] = dict(
+        zip(CONTENDERS, (_plain_fit, _pipeline, _sgemm), strict=True)
+    )
+    contenders[name](NETWORKS[int(which)], bool(validates), *turns.taking())
 
 
-def _plain_fit(
-    network: Network, validates: bool, wait: Callable[[], float], answer: Callable[[float], None]
-) -> None:
+def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer) -> None:
     import keras
 
+    from benchmarks import plain
     from pipeline import data, training
 
     training.use_threads(1)
@@ -193,32 +155,19 @@ def _plain_fit(
             answer(time.perf_counter() - self.started)
 
     dataset = data.load(DATASET)
-    images = dataset.train_images.astype("float32") / 255
-    validation = dataset.validation_images.astype("float32") / 255
-    dense = [keras.layers.Dense(units, activation="relu") for units in network.units]
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            keras.layers.Flatten(),
-            *dense,
-            keras.layers.Dense(N_CLASSES, activation="softmax"),
-        ]
-    )
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(
-        images,
+    validation = (plain.scaled(dataset.validation_images), dataset.validation_labels)
+    plain.network(network.units).fit(
+        plain.scaled(dataset.train_images),
         dataset.train_labels,
         batch_size=network.batch_size,
         epochs=1_000_000,
-        validation_data=(validation, dataset.validation_labels) if validates else None,
+        validation_data=validation if validates else None,
         callbacks=[Turns()],
         verbose=0,
     )
 
 
-def _pipeline(
-    network: Network, validates: bool, wait: Callable[[], float], answer: Callable[[float], None]
-) -> None:
+def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer) -> None:
     from pipeline import data, training
     from pipeline.hyperparameters import Hyperparameters
     from pipeline.model import build_model
@@ -249,9 +198,7 @@ def _pipeline(
         answer(time.perf_counter() - started)
 
 
-def _sgemm(
-    network: Network, validates: bool, wait: Callable[[], float], answer: Callable[[float], None]
-) -> None:
+def _sgemm(network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer) -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)

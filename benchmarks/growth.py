@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import resource
 import shutil
 import statistics
@@ -21,14 +20,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import copies, results
+from benchmarks import copies, projects, results
 from benchmarks.results import Section
 from pipeline.document import Paragraph, Table
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
 from pipeline.paths import DEFAULT_STUDY, Project
 
-ROOT = Path(__file__).parent.parent
 BASE, SIZES, FULL_SIZES = 100, (100, 1_000), (100, 1_000, 10_000)
 N_TRIALS = 10  # that a supervisor goes on for
 N_REPEATS = 3
@@ -53,11 +51,7 @@ def measure(full: bool) -> Section:
     """Measures stores of 100 and 1,000 trials, and of 10,000 with `full`."""
     sizes = FULL_SIZES if full else SIZES
     found: dict[int, dict[str, list[float]]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        searched = Path(scratch) / "searched"
-        shutil.copytree(
-            ROOT / "studies", searched / "studies", ignore=shutil.ignore_patterns("report*")
-        )
+    with tempfile.TemporaryDirectory() as scratch, projects.fresh() as searched:
         _in_process(searched, BASE)
         for n in sizes:
             folder = Path(scratch) / str(n)
@@ -226,11 +220,10 @@ def _in_process(folder: Path, n_trials: int) -> dict[str, list[float]]:
 
 
 def _run(folder: Path, arguments: Sequence[str]) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIPELINE_S", "MLFLOW_T"))}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(ROOT)},
+        env=projects.environment(),
         capture_output=True,
         text=True,
     )

@@ -9,40 +9,30 @@ and the forkserver, not reaped yet, is asked for by `psutil`.
 """
 
 import json
-import os
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import projects, results
 from benchmarks.results import Section
 from pipeline.document import Paragraph, Table
 from pipeline.paths import DEFAULT_STUDY
 
-ROOT = Path(__file__).parent.parent
 GOAL = 0.03
 
 
 def measure(full: bool) -> Section:
     """A minute and a half of the default study in a new project; in full all of it."""
     minutes = 15 if full else 1.5
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "studies", Path(folder) / "studies")
-        counted = Path(folder) / "seconds.json"
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in ("PIPELINE_STORAGE", "MLFLOW_TRACKING_URI")
-        }
+    with projects.fresh() as folder:
+        counted = folder / "seconds.json"
         code = "import sys; from benchmarks import overhead; overhead.search(*sys.argv[1:])"
         subprocess.run(
             [sys.executable, "-c", code, str(counted), str(minutes)],
             cwd=folder,
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            env=projects.environment(),
             stdout=subprocess.DEVNULL,
             check=True,
         )
@@ -83,6 +73,7 @@ def search(file: str, minutes: str) -> None:
 
     from pipeline import executors
     from pipeline import search as command
+    from pipeline.errors import run_command
     from pipeline.jobs import EpochEnd, Event, Started
 
     seconds: dict[str, Any] = {"trials": 0, "epochs": 0}
@@ -102,7 +93,7 @@ def search(file: str, minutes: str) -> None:
 
     executors.LocalExecutor = Counted  # type: ignore[misc]
     sys.argv = ["search", DEFAULT_STUDY, "--minutes", minutes]
-    code = command.main()
+    code = run_command(command.main)
     seconds["end"] = (_own(), _reaped())
     Path(file).write_text(json.dumps(seconds))
     sys.exit(code)

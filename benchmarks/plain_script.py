@@ -12,14 +12,14 @@ import keras
 import mlflow
 import optuna
 
+from benchmarks import plain
 from benchmarks.curves import append
 from pipeline import data, space, study
-from pipeline.hyperparameters import Hyperparameters
 from pipeline.model import build_optimizer
 from pipeline.paths import Project
 
 DATASET = data.load("fashion_mnist")
-X, X_VAL = (x.astype("float32") / 255 for x in (DATASET.train_images, DATASET.validation_images))
+X, X_VAL = (plain.scaled(x) for x in (DATASET.train_images, DATASET.validation_images))
 Y, Y_VAL = DATASET.train_labels, DATASET.validation_labels
 SPEC = study.load(Project.here(), "fashion_mnist")
 
@@ -46,7 +46,12 @@ def objective(trial: optuna.Trial) -> float:
     hyperparameters = space.suggest(trial, SPEC.searched)
     with mlflow.start_run(run_name=f"trial {trial.number}"):
         mlflow.log_params(hyperparameters.flat())
-        model = build(hyperparameters)
+        model = plain.network(
+            hyperparameters.units,
+            hyperparameters.activation,
+            hyperparameters.dropout,
+            build_optimizer(hyperparameters),
+        )
         history = model.fit(
             X,
             Y,
@@ -62,22 +67,6 @@ def objective(trial: optuna.Trial) -> float:
             verbose=0,
         )
     return float(max(history.history["val_accuracy"]))
-
-
-def build(hyperparameters: Hyperparameters) -> keras.Model:
-    """The network of the chapter's way of writing it: images scaled beforehand."""
-    layers = [keras.Input((28, 28)), keras.layers.Flatten()]
-    for units in hyperparameters.units:
-        layers.append(keras.layers.Dense(units, activation=hyperparameters.activation))
-        if hyperparameters.dropout:
-            layers.append(keras.layers.Dropout(hyperparameters.dropout))
-    model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
-    model.compile(
-        optimizer=build_optimizer(hyperparameters),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    return model
 
 
 def main() -> None:

@@ -5,23 +5,19 @@ and in turns, so that a busy minute of the machine falls on all of them alike.
 """
 
 import contextlib
-import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import results
+from benchmarks import projects, results
 from pipeline.document import Block, Paragraph, Table
 from pipeline.errors import BAD_USAGE, DONE
 
-REPOSITORY = Path(__file__).parent.parent
 STUDY, MISSPELT, SMALL = "fashion_mnist", "misspelt", "quick"
 EPOCH_GOAL_SECONDS = 5.0  # that the first epoch may end after TensorFlow's import would
 POLL_SECONDS = 0.02
@@ -52,7 +48,7 @@ class Command:
         ended = subprocess.run(
             [sys.executable, *self.arguments],
             cwd=project,
-            env=_environment(),
+            env=projects.environment(),
             capture_output=True,
             text=True,
         )
@@ -108,7 +104,7 @@ def _first_epoch_seconds(project: Path) -> float:
         search = subprocess.Popen(
             [sys.executable, "-m", "pipeline.search", STUDY],
             cwd=project,
-            env=_environment(),
+            env=projects.environment(),
             stdout=log,
             stderr=log,
         )
@@ -138,23 +134,13 @@ def _n_epochs(project: Path) -> int:
 @contextlib.contextmanager
 def _project() -> Iterator[Path]:
     """A fresh project with this repository's studies, and one with a misspelt key."""
-    with tempfile.TemporaryDirectory() as folder:
-        studies = Path(folder) / "studies"
-        studies.mkdir()
-        for file in (REPOSITORY / "studies").glob("*.toml"):
-            shutil.copy(file, studies)
+    with projects.fresh() as folder:
+        studies = folder / "studies"
         text = (studies / f"{STUDY}.toml").read_text(encoding="utf-8")
         misspelt = text.replace("\n[training]\n", "\n[traning]\n", 1)
         assert misspelt != text
         (studies / f"{MISSPELT}.toml").write_text(misspelt, encoding="utf-8")
-        yield Path(folder)
-
-
-def _environment() -> Mapping[str, str]:
-    """A user's: no settings of the pipeline, and Python keeps what it compiled."""
-    own = ("PIPELINE_STORAGE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
-    kept = {key: value for key, value in os.environ.items() if key not in own}
-    return {**kept, "PYTHONPATH": str(REPOSITORY)}
+        yield folder
 
 
 def _answers_table(commands: Sequence[Command]) -> list[Block]:

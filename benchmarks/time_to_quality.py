@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import statistics
 import subprocess
@@ -21,11 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import curves, results
+from benchmarks import curves, projects, results
 from benchmarks.curves import Curve
 from pipeline.document import Block, Paragraph, Table
 
-REPOSITORY = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "time_to_quality.jsonl"  # every search of the full form
 PICTURE = Path(__file__).parent / "time_to_quality.svg"
 POLL_SECONDS = 2.0
@@ -128,15 +126,14 @@ class Record:
 
 def watch(contender: Contender, seed: int, enough: float) -> Curve:
     """Runs one search until it ends, has been watched long enough, or is good enough."""
-    with tempfile.TemporaryDirectory(prefix="time_to_quality.") as name:
-        folder = Path(name)
+    with projects.fresh() as folder:
         _prepare(folder, seed)
         command = [part.format(seed=seed, study=contender.study) for part in contender.command]
         started = time.time()
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, *command], cwd=folder, start_new_session=True,
-                env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stdout=log, stderr=log,
+                env=projects.environment(), stdout=log, stderr=log,
             )  # fmt: skip
         limit = math.inf if contender.minutes is None else 60 * contender.minutes
         try:
@@ -179,7 +176,7 @@ def compare(done: Sequence[Curve], taking_part: Sequence[Contender]) -> list[Blo
                 results.spread(after, 4),
                 results.spread([each.n_epochs / each.seconds * 60 for each in of_it], 0),
                 _or_never(times, 0),
-                _or_never([1.0], 2) if contender.name == KERAS_TUNER else _or_never(ratios, 2),
+                "1" if contender.name == KERAS_TUNER else _or_never(ratios, 2),
             ]
         )
     blocks: list[Block] = [
@@ -234,7 +231,6 @@ def draw(done: Sequence[Curve]) -> None:
 
 def _prepare(folder: Path, seed: int) -> None:
     """Our studies with another seed, and the default one without its references."""
-    shutil.copytree(REPOSITORY / "studies", folder / "studies")
     for file in (folder / "studies").glob("*.toml"):
         file.write_text(re.sub(r"^seed = .*$", f"seed = {seed}", file.read_text(), flags=re.M))
     text = (folder / "studies" / "fashion_mnist.toml").read_text()

@@ -4,10 +4,8 @@ Jobs go through the real `LocalExecutor`, from this process, as the supervisor's
 runs in a process that has done its imports and converted its data before its clock starts.
 """
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
-from benchmarks.epochs import DATASET, N_CLASSES, ONE_THREAD, ROOT
+from benchmarks import results, turns
+from benchmarks.epochs import DATASET, N_CLASSES
 from benchmarks.results import Section, spread
 from pipeline.document import Paragraph, Table
 from pipeline.executors import LocalExecutor
@@ -32,14 +30,14 @@ def measure(full: bool) -> Section:
     n_turns, n_rounds, window_seconds = (9, 9, 12.0) if full else (5, 3, 6.0)
     ours, theirs = [], []
     alone, together = [], []
-    with tempfile.TemporaryDirectory() as folder, _plain_keras() as plain:
+    with tempfile.TemporaryDirectory() as folder, turns.start("trials", "plain_keras") as plain:
         executor = LocalExecutor(DATASET, 2, Path(folder) / "log", Path(folder) / "scratch")
         try:
             _fixed_seconds(executor)  # waits for imports
-            _answer(plain)  # nor is a process's very first network counted
+            turns.go(plain)  # nor is a process's very first network counted
             for _ in range(n_turns):
                 ours.append(_fixed_seconds(executor))
-                theirs.append(_answer(plain))
+                theirs.append(turns.go(plain))
             for _ in range(n_rounds):
                 alone.append(_epochs_per_second(executor, 1, window_seconds))
                 together.append(_epochs_per_second(executor, 2, window_seconds))
@@ -132,60 +130,34 @@ def _epochs_per_second(executor: LocalExecutor, n_workers: int, window_seconds: 
     return sum((len(times) - 1) / (times[-1] - times[0]) for times in ends.values())
 
 
-def _plain_keras() -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", "from benchmarks import trials; trials.plain_keras()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **ONE_THREAD},
-    )
-
-
-def _answer(process: "subprocess.Popen[str]") -> float:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    return float(json.loads(process.stdout.readline()))
-
-
 def plain_keras() -> None:
-    """For each line on stdin builds and trains a network, and answers with its fixed cost."""
+    """Builds and trains a network at each turn; a turn's seconds are its fixed cost."""
     import keras
 
+    from benchmarks import plain
     from pipeline import data, training
 
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print
+    wait, answer = turns.taking()
     training.use_threads(1)
     dataset = data.load(DATASET)
-    images = dataset.train_images.astype("float32") / 255
-    validation = dataset.validation_images.astype("float32") / 255
-    while sys.stdin.readline():
-        times = [time.perf_counter()]
+    images = plain.scaled(dataset.train_images)
+    validation = (plain.scaled(dataset.validation_images), dataset.validation_labels)
+    while True:
+        times = [wait()]
 
         def note(*_: Any, times: list[float] = times) -> None:
             times.append(time.perf_counter())
 
-        dense = [keras.layers.Dense(units, activation="relu") for units in UNITS]
-        output = keras.layers.Dense(N_CLASSES, activation="softmax")
-        model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), *dense, output])
-        model.compile(
-            optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"]
-        )
-        model.fit(
+        plain.network(UNITS).fit(
             images,
             dataset.train_labels,
             batch_size=BATCH_SIZE,
             epochs=N_EPOCHS - 1,
-            validation_data=(validation, dataset.validation_labels),
+            validation_data=validation,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)],
             verbose=0,
         )
-        print(_less_a_later_epoch(times), file=answers, flush=True)
+        answer(_less_a_later_epoch(times))
 
 
 if __name__ == "__main__":

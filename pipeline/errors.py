@@ -1,5 +1,6 @@
 """What can go wrong for a user, and how a command says so: one sentence, one exit code."""
 
+import gc
 import sys
 from collections.abc import Callable
 
@@ -30,6 +31,7 @@ def run_command(command: Callable[[], int]) -> int:
     A `PipelineError` becomes one line on stderr; any other exception is a bug and keeps its
     traceback.
     """
+    gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
         return command()
     except PipelineError as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import curves, results, time_to_quality
+from benchmarks import curves, projects, results, time_to_quality
 from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
 from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
 from pipeline.document import Paragraph, Table
@@ -101,7 +101,7 @@ def test_table_says_time_to_the_same_accuracy_as_a_share(record: Record) -> None
     record.add(Curve(OURS, 2, 300.0, 9, 120, ((20.0, 0.88),)))
     table, *_ = time_to_quality.compare(record.done(), TAKING_PART)
     assert isinstance(table, Table)
-    assert table.rows[0][-2:] == ["400", "1.00"]
+    assert table.rows[0][-2:] == ["400", "1"]
     assert table.rows[1][-2:] == ["never (40–never)", "never (0.10–never)"]  # noqa: RUF001
 
 
@@ -115,10 +115,21 @@ def test_our_contenders_differ_in_seed_and_references(tmp_path: Path) -> None:
     from pipeline import study
     from pipeline.paths import Project
 
-    time_to_quality._prepare(tmp_path, 7)
-    alone = study.load(Project(tmp_path), "alone")
-    default = study.load(Project(tmp_path), "fashion_mnist")
+    with projects.fresh() as folder:
+        time_to_quality._prepare(folder, 7)
+        alone = study.load(Project(folder), "alone")
+        default = study.load(Project(folder), "fashion_mnist")
     assert alone.seed == default.seed == 7
     assert default.reference
     assert alone == default.model_copy(update={"name": "alone", "reference": ()})
     assert not list(curves.from_mlflow(tmp_path / "none.db"))
+
+
+def test_a_project_of_its_own_has_the_studies_and_no_store_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PIPELINE_STORAGE", "postgresql://somewhere")
+    with projects.fresh() as folder:
+        assert {file.name for file in (folder / "studies").iterdir()} >= {"quick.toml"}
+    assert not folder.exists()
+    assert "PIPELINE_STORAGE" not in projects.environment()
