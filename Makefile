@@ -3,12 +3,15 @@
 STUDY ?= fashion_mnist
 PYTHON := .venv/bin/python
 SETUP := .venv/.installed
+KILLS ?= 100
+FUZZ_EXAMPLES ?= 10000
 UI_PORT ?= 5000
 DASHBOARD_PORT ?= 8080
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help search report chapter best ui dashboard test browser lint check bench lock clean
+.PHONY: help search report chapter best doctor ui dashboard test browser \
+  lint audit check fuzz soak torture bench lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -27,6 +30,9 @@ chapter: $(SETUP)  ## every step of chapter 7 with ten seeds, and its report (ha
 best: $(SETUP)  ## show the study's champion
 	@$(PYTHON) -m pipeline.best $(STUDY)
 
+doctor: $(SETUP)  ## hold Optuna, MLflow and the disk against each other; mend them: FIX=1
+	@$(PYTHON) -m pipeline.doctor $(if $(FIX),--fix)
+
 ui: $(SETUP)  ## MLflow's UI on 127.0.0.1:5000 (other port: UI_PORT=...)
 	@$(PYTHON) -m pipeline.ui mlflow --port $(UI_PORT)
 
@@ -34,7 +40,7 @@ dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBO
 	@$(PYTHON) -m pipeline.ui optuna --port $(DASHBOARD_PORT)
 
 test: $(SETUP)  ## run the test suite
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
 
 browser:  ## install Chromium for the tests that need a browser (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
@@ -44,7 +50,19 @@ lint: $(SETUP)  ## ruff and mypy
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 
-check: lint test  ## what CI runs: lint and tests
+audit: $(SETUP)  ## hold requirements.lock against known vulnerabilities, if a database answers
+	@$(PYTHON) .ci/audit.py
+
+check: lint test audit  ## what CI runs: lint, tests and audit
+
+fuzz: $(SETUP)  ## 10,000 study files and arguments of each kind at random (half an hour)
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTHON) -m pytest tests/test_fuzz.py
+
+soak: $(SETUP)  ## 1,000 trials of tiny networks: what grows, what stays open (ten minutes)
+	@$(PYTHON) -m benchmarks.soak --full
+
+torture: $(SETUP)  ## kill small searches a hundred times at random (half an hour; KILLS=...)
+	@$(PYTHON) tests/torture.py --kills $(KILLS)
 
 bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three hours: FULL=1)
 	@$(PYTHON) -m benchmarks $(if $(FULL),--full)

@@ -112,10 +112,11 @@ def go_on(n_trials: int) -> None:
     import optuna  # noqa: F401, found by name below
 
     from pipeline import trials
+    from pipeline.environment import facts
     from pipeline.progress import PlainProgress
     from pipeline.study import load
     from pipeline.supervisor import Supervisor
-    from pipeline.tracking import Tracker, facts
+    from pipeline.tracking import Tracker
 
     project = Project.here()
     spec = load(project, DEFAULT_STUDY)

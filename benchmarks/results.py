@@ -60,7 +60,7 @@ def main(measure: Callable[[bool], Section], module: str) -> int:
 
 def record(section: Section, command: str) -> None:
     """Prints a section and puts it in the place of the one of the same title."""
-    from pipeline.tracking import facts
+    from pipeline.environment import facts
 
     known = facts()
     versions = ", ".join(

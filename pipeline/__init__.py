@@ -12,7 +12,8 @@ _SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "-1",  # one core each beats a shared GPU for networks this small
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # an unreachable server: 4 s instead of 244 s
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a repeated request may do twice what it asks
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "PYDANTIC_DISABLE_PLUGINS": "__all__",  # else every installed package is searched for some

@@ -8,6 +8,7 @@ study and shown in its report.
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import statistics
-from pipeline.errors import DONE, PipelineError, run_command
+from pipeline.errors import DONE, PipelineError, one_line, run_command
 from pipeline.paths import DEFAULT_STUDY, Project, named, shown, write_atomically
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.trials import Trial
 
 MODEL_FILE = "model.keras"
+FILES = (MODEL_FILE, "hyperparameters.json", "metrics.json", "README.md")  # of an export
 TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one image in 10,000
 
 
@@ -42,8 +44,8 @@ def main() -> int:
     study, spec = trials.stored_study(project, named(arguments.study))
     champion = trials.champion(study)
     if arguments.export is not None:
-        folder = Path(arguments.export) if arguments.export else project.export_dir(spec.name)
-        _check_folder(folder, arguments.force)
+        chosen = Path(arguments.export) if arguments.export else project.export_dir(spec.name)
+        folder = _checked_folder(chosen, arguments.force)
         export(project, study, spec, champion, folder)
         print(f"exported to {shown(folder)}", file=sys.stderr)
     found = summary(study, spec, champion)
@@ -51,18 +53,29 @@ def main() -> int:
     return DONE
 
 
-def _check_folder(folder: Path, force: bool) -> None:
-    """Refuses to overwrite without --force, and ever to overwrite what is not an export.
+def _checked_folder(folder: Path, force: bool) -> Path:
+    """The folder, behind links, unless what is there would be lost by an export.
+
+    An earlier export may be overwritten with --force, anything else never.
 
     Raises:
-        PipelineError: the text says which of the two.
+        PipelineError: the text says what is there.
     """
-    is_export = (folder / MODEL_FILE).is_file()
-    is_empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not (is_export or is_empty):
+    try:
+        folder = folder.resolve()
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        is_file = folder.exists() and not folder.is_dir()
+        above = next((path for path in folder.parents if path.exists()), folder)
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{shown(above)} is no folder")
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise PipelineError(f"{shown(folder)} cannot be exported to: {reason}") from None
+    if is_file or (there and not (MODEL_FILE in there and there <= {*FILES})):
         raise PipelineError(f"{shown(folder)} is not an earlier export: choose another folder")
-    if is_export and not force:
+    if there and not force:
         raise PipelineError(f"{shown(folder)} exists; overwrite it with --force")
+    return folder
 
 
 def summary(study: "optuna.Study", spec: "StudySpec", champion: "Trial") -> dict[str, Any]:
@@ -107,14 +120,20 @@ def export(
     The folder appears whole or not at all.
 
     Raises:
-        PipelineError: the stored model is missing, or does not have its recorded metric.
+        PipelineError: the stored model is missing, cannot be loaded, or does not have its
+            recorded metric.
     """
     from pipeline import data, model_card, tracking
 
     content = tracking.load_model_bytes(project, champion.run_id)
     with _without_banner():
         from pipeline import training
-    model = training.from_bytes(content)
+    try:
+        model = training.from_bytes(content)
+    except Exception as error:  # zipfile's, h5py's, and Keras's, whose safe mode refuses code
+        raise PipelineError(
+            f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
+        ) from None
     dataset = data.load(spec.dataset)
     _, accuracy = training.evaluate(model, dataset.validation_images, dataset.validation_labels)
     recorded = champion.history["val_accuracy"][champion.best_epoch - 1]

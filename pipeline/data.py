@@ -151,29 +151,29 @@ def fetch(name: str) -> Path:
     """
     _check_name(name)
     folder = data_dir() / name
-    if _is_complete(folder):
+    if not _damage(folder):
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder):
-            if not _is_complete(folder):  # else another process was faster
-                _fill(folder)
+            if damage := _damage(folder):  # else another process was faster
+                _fill(folder, damage)
     except OSError as error:
         raise PipelineError(
-            f"{folder}: cannot be written ({error.strerror or error}); "
+            f"{shown(folder)}: cannot be written ({error.strerror or error}); "
             "choose another folder with PIPELINE_DATA_DIR"
         ) from None
     return folder
 
 
-def _fill(folder: Path) -> None:
+def _fill(folder: Path, damage: str) -> None:
     failures = []
     for source, get in SOURCES.items():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
                 files = get(Path(scratch))
                 for file, expected in CHECKSUMS.items():
-                    content = gzip.decompress((files / f"{file}.gz").read_bytes())
+                    content = _unpacked(files / f"{file}.gz")
                     found = hashlib.sha256(content).hexdigest()
                     if found != expected:
                         raise ValueError(f"{file} has SHA-256 {found}, not {expected}")
@@ -183,14 +183,14 @@ def _fill(folder: Path) -> None:
                 continue
             for file in CHECKSUMS:
                 (Path(scratch) / file).replace(folder / file)
-        print(f"Fashion-MNIST: fetched from {source} to {folder}", file=sys.stderr)
+        print(f"Fashion-MNIST: fetched from {source} to {shown(folder)}", file=sys.stderr)
         return
     raise PipelineError(
         "Fashion-MNIST could not be had; tried:\n"
-        + "\n".join([f"  - the cache {folder}: not there yet, or damaged", *failures])
+        + "\n".join([f"  - the cache {shown(folder)}: {damage}", *failures])
         + f"\nWith root on Debian or Ubuntu: apt-get install {DEBIAN_PACKAGE}. Elsewhere: put the "
         f"four .gz files of Fashion-MNIST into {SYSTEM_DIR}, or their decompressed content into "
-        f"{folder}."
+        f"{shown(folder)}."
     )
 
 
@@ -271,15 +271,25 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _is_complete(folder: Path) -> bool:
-    """Whether all files are there and unchanged: 0.1 s, so that a bad disk is seen at once."""
+def _damage(folder: Path) -> str:
+    """What is wrong with the cache, or "". It takes 0.1 s, so that a bad disk is seen at once."""
+    for file, expected in CHECKSUMS.items():
+        try:
+            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return f"{file} is not there"
+        except OSError as error:
+            return f"{file} cannot be read ({error.strerror})"
+        if found != expected:
+            return f"{file} is damaged: it has SHA-256 {found}, not {expected}"
+    return ""
+
+
+def _unpacked(archive: Path) -> bytes:
     try:
-        return all(
-            hashlib.sha256((folder / file).read_bytes()).hexdigest() == checksum
-            for file, checksum in CHECKSUMS.items()
-        )
-    except OSError:
-        return False
+        return gzip.decompress(archive.read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:  # which do not say where
+        raise ValueError(f"{archive.name}: {error}") from None
 
 
 @contextmanager
@@ -340,10 +350,9 @@ def save_picture(dataset: Dataset, path: Path, n_per_class: int = 12) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, format="PNG")
-    except OSError as error:
-        raise PipelineError(
-            f"{shown(path)}: cannot be written ({error.strerror or error})"
-        ) from None
+    except (OSError, ValueError) as error:  # the latter of a name with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise PipelineError(f"{shown(path)}: cannot be written ({reason})") from None
 
 
 def main() -> int:

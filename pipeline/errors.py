@@ -1,8 +1,16 @@
 """What can go wrong for a user, and how a command says so: one sentence, one exit code."""
 
+import errno
 import gc
 import sys
 from collections.abc import Callable
+
+# What the system says of a disk or a folder that a user has to see to.
+_OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR,
+    errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
+_LONGEST = 1000  # characters of a sentence that somebody is to read
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -16,20 +24,29 @@ class PipelineError(Exception):
 class UsageError(PipelineError):
     """A bad argument, environment variable or study file: refused before anything starts.
 
-    Its text is one line, whatever line breaks stand in the names and keys that it quotes.
+    Its text is one line that fits a screen, whatever stands in the names and values it quotes.
     """
 
     exit_code = BAD_USAGE
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(" ".join(sentence.splitlines()))
+        super().__init__(one_line(sentence))
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and what else does not show; of a long one both ends."""
+    line = " ".join(text.splitlines())
+    line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 3 :]}"
 
 
 def run_command(command: Callable[[], int]) -> int:
     """Runs a command line's `main` and returns its exit code.
 
-    A `PipelineError` becomes one line on stderr; any other exception is a bug and keeps its
-    traceback.
+    A `PipelineError` becomes one line on stderr, as does a full or forbidden disk; any other
+    exception is a bug and keeps its traceback.
     """
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
@@ -43,3 +60,9 @@ def run_command(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # `... | head` has read enough
         sys.stderr.close()
         return DONE
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = one_line(str(error.filename or "the disk"))
+        print(f"error: {where}: {error.strerror}", file=sys.stderr)
+        return FAILED

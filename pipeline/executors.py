@@ -1,14 +1,16 @@
 """Where jobs run. A supervisor submits jobs, takes events, and may stop a job at any time."""
 
+import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -18,7 +20,10 @@ from pipeline.errors import PipelineError
 from pipeline.jobs import Event, Failed, Finished, Job, Started
 from pipeline.paths import shown
 
-STOP_SECONDS = 2.0  # between SIGTERM and SIGKILL
+STOP_SECONDS = 2.0  # for a process to be gone
+MAX_RESTARTS = 3  # of a forkserver that is killed before it has run a job
+SOCKET_BYTES = 80  # of its folder's path, since a socket's may have little more than 100
+_UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver is dead
 
 # How the forkserver's environment tells `pipeline.preload` what to do.
 PRELOAD_DATASET = "PIPELINE_PRELOAD_DATASET"
@@ -73,7 +78,8 @@ class LocalExecutor:
         dataset: loaded once, shared by all workers.
         n_workers: how many jobs run at a time, each on one thread.
         log: file to which workers write what they print.
-        scratch: folder for files that workers need for a moment; removed at start and end.
+        scratch: folder for files that workers and this process need for a moment; removed at
+            start and end, so that what a killed process left is removed by the next.
     """
 
     def __init__(self, dataset: str, n_workers: int, log: Path, scratch: Path) -> None:
@@ -83,9 +89,11 @@ class LocalExecutor:
         self._queue: deque[Job] = deque()
         self._context = multiprocessing.get_context("forkserver")
         self._ready, self._ready_signal = self._context.Pipe(duplex=False)
-        self._is_ready = False
+        self._is_ready, self._n_restarts = False, 0
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        scratch.mkdir(parents=True, exist_ok=True)  # what a dead supervisor left may write to it
+        self._temporary = contextlib.ExitStack()
+        self._temporary.enter_context(_temporary_files_in(scratch))
         self._context.set_forkserver_preload(["pipeline.preload"])
         # left there, for a server that has to be started again after somebody killed it
         os.environ |= {
@@ -93,9 +101,7 @@ class LocalExecutor:
             WORKER_LOG: str(log),
             WORKER_SCRATCH: str(scratch),
         }
-        forkserver.ensure_running()
-        self._importing = threading.Thread(target=self._warm_up, daemon=True)
-        self._importing.start()
+        self._start_server()
 
     def submit(self, job: Job) -> None:
         """Starts a job, or queues it until TensorFlow is imported."""
@@ -104,26 +110,22 @@ class LocalExecutor:
 
     def events(self, timeout_seconds: float) -> list[Event]:
         """Waits for events of any worker, and for the import to be done."""
-        if not self._is_ready:
-            if not self._ready.poll(timeout_seconds):
-                return []
-            if not self._ready.recv():
-                raise PipelineError(f"workers cannot start; {shown(self._log)} says why")
-            self._is_ready = True
-            self._start_queued()
-            return []
         trials = {worker.connection: trial for trial, worker in self._workers.items()}
+        sources = [*trials, *([] if self._is_ready else [self._ready])]
         happened: list[Event] = []
-        for connection in wait(list(trials), timeout_seconds):
-            happened += self._receive(trials[connection])  # type: ignore[index]
+        for source in wait(sources, timeout_seconds):
+            if source is self._ready:
+                self._hear_of_server(self._ready.recv())
+            else:
+                happened += self._receive(trials[source])  # type: ignore[index]
         return happened
 
     def stop(self, trial: int) -> None:
-        """Ends a job's process by SIGTERM, and by SIGKILL if that does not help."""
+        """Ends a job's process."""
         self._queue = deque(job for job in self._queue if job.trial != trial)
         worker = self._workers.pop(trial, None)
         if worker:
-            worker.process.terminate()
+            worker.process.kill()  # it has nothing to clear up
             _reap(worker)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
@@ -135,7 +137,7 @@ class LocalExecutor:
         try:
             failure = receiver.recv()
         except EOFError:
-            failure = _cause_of_death(process)
+            failure, _ = _cause_of_death(process)
         finally:
             _reap(_Worker(process, receiver))
         if failure:
@@ -145,34 +147,64 @@ class LocalExecutor:
         """Ends all workers at once, then the server."""
         self._queue.clear()
         for worker in self._workers.values():
-            worker.process.terminate()
+            worker.process.kill()
         for trial in list(self._workers):
             self.stop(trial)
         _kill_forkserver()
         while self._importing.is_alive():  # it may have been about to start another
             self._importing.join(0.1)
             _kill_forkserver()
+        self._temporary.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
+    def _start_server(self) -> None:
+        """Starts the server, unless it runs, and has `events` told when it has imported all."""
+        with _no_ctrl_c():  # until it ignores that itself
+            forkserver.ensure_running()
+        self._is_ready = False
+        self._importing = threading.Thread(target=self._warm_up, daemon=True)
+        self._importing.start()
+
     def _warm_up(self) -> None:
-        """Says when the server has forked its first child, that is, has imported all."""
+        """Sends the exit code of the server's first child: 0 if it has imported all."""
         process = self._context.Process(target=_nothing)
         try:
             process.start()
             process.join()
         except Exception:  # whatever comes of a server that died, or was closed meanwhile
-            self._ready_signal.send(False)
+            self._ready_signal.send(None)
         else:
-            self._ready_signal.send(process.exitcode == 0)
+            self._ready_signal.send(process.exitcode)
+
+    def _hear_of_server(self, exit_code: int | None) -> None:
+        """Starts what is queued; a server that somebody killed is started again."""
+        if exit_code == 0:
+            self._is_ready, self._n_restarts = True, 0
+            self._start_queued()
+        elif _was_server_killed() and self._n_restarts < MAX_RESTARTS:
+            self._n_restarts += 1
+            self._start_server()
+        else:
+            raise PipelineError(f"workers cannot start; {shown(self._log)} says why")
 
     def _start_queued(self) -> None:
         while self._is_ready and self._queue:
-            job = self._queue.popleft()
+            if _was_server_killed():
+                self._start_server()
+                return
             receiver, sender = self._context.Pipe(duplex=False)
-            process = self._context.Process(target=_work, args=(sender, job), daemon=True)
-            process.start()
-            sender.close()  # the worker holds the other end alone, so its death is seen
-            self._workers[job.trial] = _Worker(process, receiver)
+            process = self._context.Process(
+                target=_work, args=(sender, self._queue[0]), daemon=True
+            )
+            try:
+                process.start()
+            except (EOFError, OSError):  # killed at this moment
+                receiver.close()
+                self._start_server()
+                return
+            finally:
+                sender.close()  # the worker holds this end alone, so its death is seen
+            self._workers[self._queue.popleft().trial] = _Worker(process, receiver)
 
     def _receive(self, trial: int) -> list[Event]:
         worker = self._workers[trial]
@@ -186,7 +218,8 @@ class LocalExecutor:
             else:
                 return received
         except (EOFError, OSError):
-            received.append(Failed(trial, _cause_of_death(worker.process)))
+            reason, is_transient = _cause_of_death(worker.process)
+            received.append(Failed(trial, reason, is_transient))
         del self._workers[trial]
         _reap(worker)
         return received
@@ -206,7 +239,7 @@ def _work(connection: Connection, job: Job) -> None:
     except BrokenPipeError:  # the supervisor is gone
         pass
     except Exception as error:
-        connection.send(Failed(job.trial, _first_line(error)))
+        connection.send(Failed(job.trial, _first_line(error), _is_transient(error)))
     connection.close()
     os._exit(0)  # TensorFlow takes its time to say goodbye
 
@@ -244,14 +277,23 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _cause_of_death(process: ForkServerProcess) -> str:
+def _is_transient(error: Exception) -> bool:
+    """Whether memory or the disk was short, which may be over the next time."""
+    is_short_of_memory = type(error).__name__ == "ResourceExhaustedError"  # TensorFlow's
+    return is_short_of_memory or isinstance(error, MemoryError | OSError)
+
+
+def _cause_of_death(process: ForkServerProcess) -> tuple[str, bool]:
+    """Why a process is gone, and whether that may not happen another time."""
     process.join(STOP_SECONDS)
     code = process.exitcode
+    if code == _UNKNOWN_EXIT_CODE:
+        return "the process ended, and so had the server that knows why", True
     if code == -signal.SIGKILL:
-        return "the process was killed by SIGKILL; was it out of memory?"
+        return "the process was killed by SIGKILL; was it out of memory?", True
     if code is not None and code < 0:
-        return f"the process was killed by {signal.Signals(-code).name}"
-    return f"the process ended with exit code {code} and without a result"
+        return f"the process was killed by {signal.Signals(-code).name}", True
+    return f"the process ended with exit code {code} and without a result", False
 
 
 def _reap(worker: _Worker) -> None:
@@ -263,9 +305,51 @@ def _reap(worker: _Worker) -> None:
     worker.connection.close()
 
 
+def _was_server_killed() -> bool:
+    """Whether the forkserver is dead by a signal, and so not by a fault of its own."""
+    pid = _server()._forkserver_pid
+    if pid is None:
+        return True
+    try:  # without reaping it: multiprocessing does when it starts another
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return ended is not None and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Puts this process's temporary files, and the server's socket, into a folder."""
+    settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    before = tempfile.tempdir, settings.get("tempdir")
+    shortest = min(str(folder), os.path.relpath(folder), key=len)  # nobody leaves the project
+    if len(os.fsencode(shortest)) <= SOCKET_BYTES:
+        settings["tempdir"] = shortest
+    else:
+        util.get_temp_dir()  # the system's, while that is where temporary files go
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir, settings["tempdir"] = before
+
+
+@contextlib.contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _server() -> Any:
+    return forkserver._forkserver  # there is no public way to look at it, or to stop it
+
+
 def _kill_forkserver() -> None:
     """Without waiting for its imports; a new one is started when it is needed again."""
-    server: Any = forkserver._forkserver  # there is no public way to stop it
+    server = _server()
     if server._forkserver_pid is not None:
         os.kill(server._forkserver_pid, signal.SIGKILL)
         server._stop()

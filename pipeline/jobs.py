@@ -85,10 +85,12 @@ class Failed:
     Attributes:
         trial: number of the trial.
         reason: what a user reads.
+        is_transient: whether it may go well another time: the cause lies outside the trial.
     """
 
     trial: int
     reason: str
+    is_transient: bool = False
 
 
 Event = Started | EpochEnd | Finished | Failed

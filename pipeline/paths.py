@@ -1,14 +1,20 @@
 """Where everything lies: the one module that spells a path or a store's URL."""
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 
 DEFAULT_STUDY = "fashion_mnist"
+BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
+
+
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@/]*(?=@)")
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,15 @@ class Project:
 
     @classmethod
     def here(cls) -> "Project":
-        """The project in the current folder."""
-        return cls(Path.cwd())
+        """The project in the current folder.
+
+        Raises:
+            PipelineError: somebody has removed that folder.
+        """
+        try:
+            return cls(Path.cwd())
+        except FileNotFoundError:
+            raise PipelineError("the current folder is gone; go to the project's folder") from None
 
     @property
     def runs_dir(self) -> Path:
@@ -34,17 +47,36 @@ class Project:
 
     @property
     def optuna_url(self) -> str:
-        """Optuna's storage: `PIPELINE_STORAGE`, else a SQLite file in `mlruns/`."""
-        return os.environ.get("PIPELINE_STORAGE") or f"sqlite:///{self.runs_dir / 'optuna.db'}"
+        """Optuna's storage: `PIPELINE_STORAGE`, else a SQLite file in `mlruns/`.
+
+        Raises:
+            UsageError: the environment's is no URL.
+        """
+        chosen = _from_environment("PIPELINE_STORAGE")
+        if chosen and not _URL.match(chosen):
+            raise UsageError(
+                f"PIPELINE_STORAGE: found {chosen!r}, allowed is a URL such as "
+                "sqlite:///mlruns/optuna.db"
+            )
+        return chosen or f"sqlite:///{self.runs_dir / 'optuna.db'}"
 
     @property
     def mlflow_uri(self) -> str:
-        """MLflow's store: `MLFLOW_TRACKING_URI`, else a SQLite file in `mlruns/`."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.runs_dir / 'mlflow.db'}"
+        """MLflow's store: `MLFLOW_TRACKING_URI`, else a SQLite file in `mlruns/`.
+
+        Raises:
+            UsageError: there are characters in the environment's that no URI has.
+        """
+        chosen = _from_environment("MLFLOW_TRACKING_URI")
+        return chosen or f"sqlite:///{self.runs_dir / 'mlflow.db'}"
 
     def supervisor_lock(self, study: str) -> Path:
         """Held by the one supervisor of a study; says who that is."""
         return self.runs_dir / f"{study}.lock"
+
+    def outbox(self, study: str) -> Path:
+        """The folder of what MLflow has not got yet."""
+        return self.runs_dir / f"{study}.outbox"
 
     def study_file(self, study: str) -> Path:
         """The file of a study that is given by name or by path.
@@ -56,7 +88,7 @@ class Project:
         path = Path(study) if is_path else self.root / "studies" / f"{study}.toml"
         try:
             is_there = path.is_file()
-        except OSError:  # a name longer than a disk allows
+        except (OSError, ValueError):  # a name longer than a disk allows, or with a NUL in it
             is_there = False
         if not is_there:
             known = sorted(file.stem for file in (self.root / "studies").glob("*.toml"))
@@ -103,20 +135,46 @@ def named(study: str) -> str:
 
 
 def data_dir() -> Path:
-    """The cache of data sets: `PIPELINE_DATA_DIR`, else the user's cache folder."""
-    if chosen := os.environ.get("PIPELINE_DATA_DIR"):
-        return Path(chosen).expanduser()
+    """The cache of data sets: `PIPELINE_DATA_DIR`, else the user's cache folder.
+
+    Raises:
+        UsageError: the environment's is no path.
+    """
+    if chosen := _from_environment("PIPELINE_DATA_DIR"):
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError:  # ~somebody, who has no home
+            raise UsageError(
+                f"PIPELINE_DATA_DIR: found {chosen!r}, allowed is a folder; there is no such user"
+            ) from None
     from platformdirs import user_cache_path
 
     return user_cache_path("keras-search-pipeline")
 
 
+def _from_environment(name: str) -> str:
+    """A variable's value, "" if it is not set.
+
+    Raises:
+        UsageError: a terminal, a log or a URL would not show it as it is.
+    """
+    value = os.environ.get(name, "")
+    if not value.isprintable():
+        raise UsageError(f"{name}: found {value!r}, allowed is text without control characters")
+    return value
+
+
+def shown_url(url: str) -> str:
+    """A store's URL as people get to see it: without the password."""
+    return _PASSWORD.sub(r"\1:***", url)
+
+
 def shown(path: Path) -> str:
-    """A path as a message shows it: relative to the current folder where that is shorter."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """A path as a message shows it: in a line, relative to the current folder where shorter."""
+    text = str(path)
+    with contextlib.suppress(ValueError, OSError):  # elsewhere, or the current folder is gone
+        text = str(path.relative_to(Path.cwd()))
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

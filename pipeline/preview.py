@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import data, trials
+from pipeline.errors import UsageError
 from pipeline.hyperparameters import layer_parameters
 from pipeline.space import Choices, Entry
 from pipeline.study import StudySpec
@@ -15,8 +16,9 @@ def preview(spec: StudySpec) -> str:
     """The space, the size of its networks, the rungs of the pruner and sample draws, as text.
 
     Raises:
-        UsageError: the sampler or the pruner cannot be built.
+        UsageError: the sampler or the pruner cannot do it; the text says which and why.
     """
+    draws = _draws(spec)  # first, since what follows relies on arguments that Optuna has taken
     budget = spec.budget
     parts = [_n(budget.trials, "trial")] if budget.trials else []
     parts += [_n(budget.minutes, "minute")] if budget.minutes else []
@@ -32,7 +34,7 @@ def preview(spec: StudySpec) -> str:
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
     ]
-    return "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *_draws(spec)])
+    return "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
 
 
 def rungs(spec: StudySpec) -> str:
@@ -61,26 +63,30 @@ def _halving(arguments: Mapping[str, Any], epochs: int) -> str:
     epoch, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
     if not isinstance(epoch, int):
         return "rungs: set by the first complete trial"
-    epoch *= factor ** arguments.get("min_early_stopping_rate", 0)
-    found = []
-    while epoch <= epochs:
-        found.append(str(epoch))
-        epoch *= factor
+    found = _powers(epoch * factor ** arguments.get("min_early_stopping_rate", 0), factor, epochs)
     kept = f"the best 1/{factor} go on"
     return f"rungs after epoch {', '.join(found)}: {kept}" if found else "no rung in reach"
 
 
 def _hyperband(arguments: Mapping[str, Any]) -> str:
-    epoch, last = arguments.get("min_resource", 1), arguments.get("max_resource", "auto")
+    first, last = arguments.get("min_resource", 1), arguments.get("max_resource", "auto")
     factor = arguments.get("reduction_factor", 3)
     if not isinstance(last, int):
         return "brackets: set by the first complete trial"
-    found = []
-    while epoch <= last:
-        found.append(str(epoch))
-        epoch *= factor
+    found = _powers(first, factor, last)
+    if not found:
+        return "no bracket in reach"
     starts = " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
     return f"{_n(len(found), 'bracket')}, rungs from epoch {starts}, each {factor} times the last"
+
+
+def _powers(epoch: float, factor: float, last: float) -> list[str]:
+    """An epoch times each power of a factor, up to the last one; none if they do not rise."""
+    found = []
+    while 0 < epoch <= last and factor >= 2:
+        found.append(str(epoch))
+        epoch *= factor
+    return found
 
 
 def _space(spec: StudySpec) -> list[str]:
@@ -125,9 +131,12 @@ def _references(spec: StudySpec) -> list[str]:
 
 def _draws(spec: StudySpec) -> list[str]:
     """The first draws of the sampler, in memory; they show what it makes of the space."""
-    if not spec.space:
+    try:
+        drawn = trials.rehearse(spec, N_SAMPLES)
+    except UsageError as error:
+        raise UsageError(f"study {spec.name}: {error}") from None
+    if not drawn:
         return []
-    drawn = trials.rehearse(spec, N_SAMPLES)
     return ["", "sample draws", *(f"  {hyperparameters}" for hyperparameters in drawn)]
 
 
@@ -136,4 +145,5 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
 
 
 def _n(count: float, noun: str) -> str:
-    return f"{count:.10g} {noun}{'s' * (count != 1)}"
+    number = f"{count:d}" if isinstance(count, int) else f"{count:.10g}"
+    return f"{number} {noun}{'s' * (count != 1)}"

@@ -5,23 +5,28 @@ python -m pipeline.search [STUDY] [--trials N] [--minutes M] [--workers N] [--dr
 
 import argparse
 import contextlib
-import json
+import functools
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DONE, INTERRUPTED, PipelineError, run_command
-from pipeline.paths import DEFAULT_STUDY, Project
+from pipeline.paths import DEFAULT_STUDY, Project, shown
 
 if TYPE_CHECKING:
+    import optuna
+
     from pipeline.executors import Executor
+    from pipeline.ownership import Claim
     from pipeline.study import StudySpec
     from pipeline.supervisor import Supervisor
     from pipeline.tracking import Tracker
     from pipeline.trials import Trial
+
+
+_N_CORES = os.cpu_count() or 1
 
 
 def main() -> int:
@@ -48,10 +53,10 @@ def main() -> int:
 
 def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
     """Runs a study in this process and its workers, and returns the exit code."""
-    from pipeline import data, executors
+    from pipeline import data, executors, ownership
 
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    with _only_supervisor(project, spec.name):
+    with ownership.lock(project, spec.name) as claim, _Interruption() as interruption:
         executor = executors.LocalExecutor(
             spec.dataset,
             n_workers,
@@ -60,51 +65,87 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
         )
         try:
             data.fetch(spec.dataset)  # they need it when they have imported TensorFlow
-            return _supervise(project, spec, executor)
+            from pipeline import trials
+
+            with trials.store_errors(project):
+                return _supervise(project, spec, executor, claim, interruption)
         finally:
             executor.close()
 
 
-def _supervise(project: Project, spec: "StudySpec", executor: "Executor") -> int:
+def _supervise(
+    project: Project,
+    spec: "StudySpec",
+    executor: "Executor",
+    claim: "Claim",
+    interruption: "_Interruption",
+) -> int:
     # imported while the workers import TensorFlow
-    from pipeline import data, progress, trials
+    from pipeline import data, ownership, progress, trials
+    from pipeline.environment import facts
     from pipeline.supervisor import Outcome, Supervisor
-    from pipeline.tracking import Tracker, facts
+    from pipeline.tracking import Tracker
 
     trials.rehearse(spec)
     study = trials.open_study(project, spec)
+    ownership.take(study, claim)
     print(f"study {spec.name}: workers are importing TensorFlow ...", file=sys.stderr, flush=True)
     study.set_user_attr(trials.DATA_FINGERPRINT, data.fingerprint(spec.dataset))
     study.set_user_attr(trials.VERSIONS, facts())
-    tracker = Tracker(project, spec.name)
-    tracker.open_study(
-        spec.goal,
-        {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
-        data.fingerprint(spec.dataset),
-    )
     status, display = "FAILED", progress.for_terminal()
     try:
+        tracker = Tracker(
+            project, spec.name, display.say, functools.partial(trials.note_run, study)
+        )
+        tracker.open_study(
+            spec.goal,
+            {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
+            data.fingerprint(spec.dataset),
+        )
+    except BaseException:
+        display.close()
+        raise
+    try:
         supervisor = Supervisor(spec, study, executor, tracker, display)
-        with _ctrl_c_interrupts(supervisor):
+        with interruption.asks(supervisor):
             outcome = supervisor.run()
         display.close()
-        if outcome is Outcome.INTERRUPTED:
-            status = "KILLED"
+        if outcome is Outcome.INTERRUPTED or interruption.is_asked:
+            _close(study, tracker, "KILLED")
             print(f"interrupted; go on with: make search STUDY={spec.name}", file=sys.stderr)
             return INTERRUPTED
+        n_kept = tracker.settle()  # before the champion's run is looked up
         best = trials.ranking(trials.finished(study), spec.direction)[:1]
         if not best:
             raise PipelineError(_why_no_champion(spec, trials.finished(study)))
+        if n_kept:
+            raise PipelineError(
+                f"the search is complete, but MLflow does not answer: {n_kept} writes are kept in "
+                f"{shown(project.outbox(spec.name))}; when it does, the same command sends them "
+                "and registers the champion"
+            )
         _publish(project, spec, executor, tracker, best[0])
-        status = "FINISHED"
+        _close(study, tracker, "FINISHED")
         _say_what_next(spec, best[0], trials.counted(trials.finished(study)))
         return DONE
-    except KeyboardInterrupt:
-        status = "KILLED"
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            status = "KILLED"
+        with contextlib.suppress(Exception):  # what came first is to be seen
+            _close(study, tracker, status)
         raise
     finally:
         display.close()
+
+
+def _close(study: "optuna.Study", tracker: "Tracker", status: str) -> None:
+    """Ends the study's own run, and gives the study back."""
+    from pipeline import ownership
+
+    try:
         tracker.close_study(status)
+    finally:
+        ownership.give_back(study)
 
 
 def _publish(
@@ -119,13 +160,14 @@ def _publish(
 
     if tracker.champion_run() != champion.run_id:
         print("registering the champion's model ...", file=sys.stderr)
-        executor.call(
-            publish_champion,
-            project.mlflow_uri,
-            spec.name,
-            champion.run_id,
-            champion.best_epoch,
-        )
+        arguments = (project.mlflow_uri, spec.name, champion.run_id, champion.best_epoch)
+        try:
+            executor.call(publish_champion, *arguments)
+        except PipelineError as error:
+            raise PipelineError(
+                f"the search is complete, but its champion is not registered ({error}); the same "
+                "command tries that again"
+            ) from None
 
 
 def _say_what_next(spec: "StudySpec", champion: "Trial", ended: "list[Trial]") -> None:
@@ -161,56 +203,42 @@ def _why_no_champion(spec: "StudySpec", ended: "list[Trial]") -> str:
     return f"no trial of {spec.name} was completed within the budget; raise it and run again"
 
 
-@contextlib.contextmanager
-def _only_supervisor(project: Project, study: str) -> Iterator[None]:
-    """Holds the claim on a study. The system gives up a dead supervisor's claim by itself.
+class _Interruption:
+    """Ctrl-C and SIGTERM, from its `with` on.
 
-    Raises:
-        PipelineError: another process holds it; the text says which, and since when.
-    """
-    import platform
-
-    from filelock import FileLock, Timeout
-
-    path = project.supervisor_lock(study)
-    about = path.with_suffix(".lock.json")
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = "another process"
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            known = json.loads(about.read_text())
-            holder = f"process {known['process']} on {known['host']} since {known['since']}"
-        raise PipelineError(f"study {study} is being searched already, by {holder}") from None
-    try:
-        since = datetime.now().astimezone().isoformat(" ", "seconds")
-        about.write_text(
-            json.dumps({"host": platform.node(), "process": os.getpid(), "since": since})
-        )
-        yield
-    finally:
-        about.unlink(missing_ok=True)
-        lock.release()
-
-
-@contextlib.contextmanager
-def _ctrl_c_interrupts(supervisor: "Supervisor") -> Iterator[None]:
-    """SIGINT and SIGTERM ask the supervisor to stop, which it does within a second or so.
-
-    A second one changes nothing about that: what runs is being told, and will not be cut short.
+    They raise KeyboardInterrupt, but for a supervisor, which is asked to stop: what runs is being
+    told, and will not be cut short. And they are remembered, for libraries may swallow exceptions.
     """
 
-    def interrupt(*_: object) -> None:
-        supervisor.interrupt()
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._supervisor: Supervisor | None = None
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(each, interrupt) for each in signals]
-    try:
-        yield
-    finally:
-        for each, handler in zip(signals, before, strict=True):
+    def __enter__(self) -> "_Interruption":
+        signals = (signal.SIGINT, signal.SIGTERM)
+        self._before = {each: signal.signal(each, self._hear) for each in signals}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
             signal.signal(each, handler)
+
+    def _hear(self, *_: object) -> None:
+        self.is_asked = True
+        if self._supervisor is None:
+            raise KeyboardInterrupt
+        self._supervisor.interrupt()
+
+    @contextlib.contextmanager
+    def asks(self, supervisor: "Supervisor") -> "Iterator[None]":
+        """Meanwhile nothing is raised."""
+        self._supervisor = supervisor
+        if self.is_asked:
+            supervisor.interrupt()
+        try:
+            yield
+        finally:
+            self._supervisor = None
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -225,13 +253,23 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=_positive(float), help="budget instead of the study's")
     parser.add_argument(
         "--workers",
-        type=_positive(int),
-        default=os.cpu_count() or 1,
+        type=_n_workers,
+        default=_N_CORES,
         help="trials at a time, one thread each (default: one for each core)",
     )
     parser.add_argument("--engine", choices=["local"], default="local", help="where trials run")
     parser.add_argument("--dry-run", action="store_true", help="show what would happen, and stop")
     return parser.parse_args(arguments)
+
+
+def _n_workers(text: str) -> int:
+    """A converter for argparse that refuses what would bring the machine down."""
+    number = int(_positive(int)(text))
+    if number > 4 * _N_CORES:
+        raise argparse.ArgumentTypeError(
+            f"found {number}, allowed are at most {4 * _N_CORES}, four for each core"
+        )
+    return number
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -1,6 +1,7 @@
 """A search space: ranges and choices of hyperparameters, with conditions and per-layer entries."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -20,6 +21,8 @@ from pipeline.hyperparameters import (
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
+
+MOST_STEPS = 1_000_000  # in a range: as many as the largest batch size has
 
 
 class SpaceError(ValueError):
@@ -80,8 +83,12 @@ class FloatRange(_Entry):
         """Whether `value` can be drawn."""
         if isinstance(value, str) or not self.low <= value <= self.high:
             return False
-        n_steps = (value - self.low) / self.step if self.step else 0
-        return abs(n_steps - round(n_steps)) < 1e-8  # Optuna's third step of 0.1 is above 0.3
+        if not self.step:
+            return True
+        n_steps = (value - self.low) / self.step
+        # Optuna's third step of 0.1 is above 0.3, and steps may be as small as such errors
+        lost = 4 * sys.float_info.epsilon * max(abs(self.low), abs(self.high)) / self.step
+        return abs(n_steps - round(n_steps)) < 1e-8 + lost
 
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
         """Draws a value."""
@@ -233,6 +240,14 @@ def _check_range(name: str, entry: Entry) -> None:
         if not _is_multiple(entry.low, entry.high, entry.step):
             raise SpaceError(
                 "space", name, f"{found}, allowed is a difference of a multiple of {entry.step!r}"
+            )
+        # some samplers list them all, and one that changes nothing would list for ever
+        if entry.step * MOST_STEPS < entry.high - entry.low or entry.low + entry.step == entry.low:
+            raise SpaceError(
+                "space",
+                f"{name}.step",
+                f"found {entry.step!r}, allowed are steps that lead from {entry.low!r} to "
+                f"{entry.high!r} in at most {MOST_STEPS}",
             )
 
 

@@ -23,6 +23,8 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline import paths
+
 _TRIAL = models.TrialModel
 
 
@@ -51,7 +53,9 @@ class _RowStorage(optuna.storages.RDBStorage):
     """Reads trials as rows; may write to SQLite without waiting for the disk each time."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url)
+        is_file = url.startswith("sqlite")
+        options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if is_file else None
+        super().__init__(url, engine_kwargs=options)
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
         self._log: Path | None = None
         # who closes a database last moves the log into its file, and removes it

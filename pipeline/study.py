@@ -41,6 +41,9 @@ MEASURES: Mapping[str, str] = MappingProxyType(
         "n_epochs": "number of epochs trained",
     }
 )
+DEPTH = 20  # of tables and lists in each other; a study has five
+LARGEST = 100_000  # number among the arguments of samplers and pruners, as of epochs
+MOST_REPEATS = 10_000  # of a reference
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -70,11 +73,15 @@ class Training(BaseModel):
     Attributes:
         patience: epochs without improvement of the metric before a trial stops itself.
         trial_minutes: wall time after which a trial is stopped and counts as failed.
+        retries: how often a trial is tried again that failed for want of memory and the like.
+        stop_after_failures: so many failed trials in a row end the search.
     """
 
     model_config = _FROZEN
     patience: Annotated[int, Field(gt=0)] = 3
     trial_minutes: _Positive = 10
+    retries: Annotated[int, Field(ge=0)] = 2
+    stop_after_failures: Annotated[int, Field(gt=0)] = 5
 
 
 class Component(BaseModel):
@@ -109,7 +116,7 @@ class Reference(BaseModel):
     trainer: Trainer = "keras"
     hyperparameters: dict[str, Any] = {}
     patience: Annotated[int, Field(gt=0)] | None = None
-    repeats: Annotated[int, Field(gt=0)] = 1
+    repeats: Annotated[int, Field(gt=0, le=MOST_REPEATS)] = 1
     claim: dict[str, float | str] = {}
 
 
@@ -186,7 +193,8 @@ class StudySpec(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 of what decides how trials turn out.
 
-        That is everything but the name, the goal, the budget, and what only a report reads.
+        That is everything but the name, the goal, the budget, when to give up, and what only a
+        report reads.
         Settings at their defaults are left out, so that a new setting changes no old study.
         """
         asked = self.model_dump(
@@ -198,9 +206,11 @@ class StudySpec(BaseModel):
                 "budget": True,
                 "comparison": True,
                 "baseline": True,
+                "training": {"retries", "stop_after_failures"},
                 "reference": {"__all__": {"claim"}},
             },
         )
+        asked = {key: value for key, value in asked.items() if value != {}}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -229,11 +239,34 @@ def load(project: Project, study: str) -> StudySpec:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
         raise UsageError(f"{shown(path)}: not a TOML file: {error}") from None
     except OSError as error:
         raise UsageError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    for key, value in content.items():
+        try:
+            _check_extent([key], value)
+        except UsageError as error:
+            raise UsageError(f"{shown(path)}: {error}") from None
+    return content
+
+
+def _check_extent(place: list[int | str], value: Any) -> None:
+    """Refuses what is nested deeper than any study, and integers that TOML does not promise.
+
+    Either would break what wants to show it.
+    """
+    if len(place) > DEPTH:
+        raise UsageError(f"{_place(place[:3])}: found more than {DEPTH} levels, allowed are fewer")
+    if isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_extent([*place, key], each)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        digits = str(value) if value.bit_length() < 10_000 else hex(value)  # str has a limit
+        raise UsageError(
+            f"{_place(place)}: found {digits[:20]}..., allowed is an integer of 64 bits"
+        )
 
 
 def _with_borrowed_references(content: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -302,11 +335,42 @@ def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
         raise UsageError(
             f"[space]: without {', '.join(space.missing)}, which must stand in [fixed] or [space]"
         )
+    if not (spec.space or spec.reference):
+        raise UsageError("[space]: missing, as is [[reference]]; allowed is one of them or both")
     _check_references(spec)
-    seed = spec.sampler.arguments.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"[sampler] seed: found {seed!r}, allowed is an integer from 0")
+    _check_arguments("sampler", [], spec.sampler.arguments)
+    _check_arguments("pruner", [], spec.pruner.arguments)
     return spec
+
+
+def _check_arguments(table: str, place: list[str], arguments: Mapping[str, Any]) -> None:
+    """Refuses what no class of Optuna takes from a file; what it takes, it checks itself.
+
+    It checks types and signs, but counts to a billion and computes powers with a billion digits.
+    """
+    for key, value in arguments.items():
+        keys = [*place, key]
+        where = f"[{table}] {'.'.join(keys)}"
+        if key == "type" and not isinstance(value, str):
+            raise UsageError(f"{where}: found {value!r}, allowed is a string")
+        if key == "seed" and table == "pruner":
+            raise UsageError(f"{where}: no such key, for a pruner draws nothing")
+        if key == "seed":
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise UsageError(f"{where}: found {value!r}, allowed is an integer from 0")
+        elif isinstance(value, dict):
+            _check_arguments(table, keys, value)
+        elif isinstance(value, list):
+            _check_arguments(table, keys, {str(i): each for i, each in enumerate(value)})
+        elif not isinstance(value, bool | int | float | str):
+            raise UsageError(
+                f"{where}: found {value}, allowed are numbers, strings, true and false, lists and "
+                "tables"
+            )
+        elif not isinstance(value, str) and not abs(value) <= LARGEST:
+            raise UsageError(
+                f"{where}: found {value!r}, allowed is a number from {-LARGEST} to {LARGEST}"
+            )
 
 
 def _check_references(spec: StudySpec) -> None:

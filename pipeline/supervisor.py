@@ -17,13 +17,14 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline import space, trials
+from pipeline import space, trials, waiting
+from pipeline.errors import PipelineError
 from pipeline.executors import Executor
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started, is_better
 from pipeline.progress import Progress, RunningTrial, Snapshot
 from pipeline.study import StudySpec
-from pipeline.tracking import Tracker
+from pipeline.tracking import INTERRUPTED, Tracker
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
 SAVE_SECONDS = 10.0  # between two notes of the time used
@@ -42,7 +43,6 @@ class _Running:
 
     trial: optuna.Trial
     hyperparameters: Hyperparameters | None
-    run: str
     attributes: Mapping[str, Any]
     started: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Supervisor:
         self._seconds_before = float(study.user_attrs.get(trials.SECONDS, 0.0))
         self._started = self._saved = time.monotonic()
         self._states: Counter[str] = Counter()
-        self._n_drawn = 0
+        self._n_drawn = self._n_failed_in_a_row = 0
         self._record: float | None = None
         self._best_line = ""
 
@@ -95,10 +95,14 @@ class Supervisor:
         self._is_interrupted = True
 
     def run(self) -> Outcome:
-        """Runs the study. Nothing is left RUNNING when it returns or raises."""
+        """Runs the study. Nothing is left RUNNING when it returns or raises.
+
+        Raises:
+            PipelineError: too many trials failed in a row; the text says why the last one did.
+        """
         try:
             self._recover()
-            self._queue_references()
+            waiting.queue_references(self._study, self._spec)
             while not self._is_interrupted:
                 while self._may_start():
                     self._start_next()
@@ -148,48 +152,19 @@ class Supervisor:
 
     def _recover(self) -> None:
         """Takes stock of what is there, and queues again what a killed supervisor left."""
-        left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for frozen in left:
-            self._requeue(frozen.number, frozen.user_attrs)
-            trial = optuna.Trial(self._study, frozen._trial_id)
-            trial.set_user_attr(trials.INTERRUPTED, True)
-            self._study.tell(frozen.number, state=TrialState.FAIL)
+        n_left = waiting.requeue_left(self._study, self._spec)
         known = trials.finished(self._study)
         n_mended = self._tracker.mend(
-            {trial.number: trial.state for trial in known if not trial.interrupted}
+            {trial.number: trial.end(self._spec.metric) for trial in trials.counted(known)}
         )
-        if left or n_mended:
-            self._progress.say(
-                f"a supervisor was killed here: {len(left)} trials are queued again"
-            )
+        if n_left or n_mended:
+            self._progress.say(f"a supervisor was killed here: {n_left} trials are queued again")
         for ended in trials.counted(known):
             self._states[ended.state] += 1
             self._n_drawn += not ended.reference
         for best in trials.ranking(known, self._spec.direction)[:1]:
             self._record = best.value
             self._best_line = f"trial {best.number}: {best.value:.4f}, {best.hyperparameters}"
-
-    def _queue_references(self) -> None:
-        """Queues each repeat of each reference once in the life of the study."""
-        known = {
-            (attributes.get(trials.REFERENCE), attributes.get(trials.REPEAT))
-            for frozen in self._study.get_trials(deepcopy=False)
-            if (attributes := frozen.user_attrs)
-        }
-        for reference, hyperparameters in self._spec.references:
-            for repeat in range(reference.repeats):
-                if (reference.name, repeat) not in known:
-                    self._enqueue(
-                        hyperparameters,
-                        {
-                            trials.REFERENCE: reference.name,
-                            trials.REPEAT: repeat,
-                            trials.TRAINER: reference.trainer,
-                            trials.PATIENCE: reference.patience,
-                            # the same for all references, so that they can be compared in pairs
-                            trials.SEED: trials.derived_seed(self._spec.seed, "repeat", repeat),
-                        },
-                    )
 
     # Starting and ending trials
 
@@ -201,8 +176,11 @@ class Supervisor:
             and len(self._running) < self._executor.n_workers
             and (budget.trials is None or n_begun < budget.trials)
             and (budget.minutes is None or self.seconds < 60 * budget.minutes)
-            and (bool(self._spec.space) or self._has_waiting())
+            and (self._can_draw() or waiting.has_waiting(self._study))
         )
+
+    def _can_draw(self) -> bool:
+        return bool(self._spec.space) and not trials.is_exhausted(self._study)
 
     def _start_next(self) -> None:
         spec = self._spec
@@ -211,7 +189,7 @@ class Supervisor:
         attributes = dict(trial.user_attrs)
         hyperparameters: Hyperparameters | None
         if trials.HYPERPARAMETERS in attributes:
-            hyperparameters = _given(attributes)
+            hyperparameters = waiting.given(attributes)
             if hyperparameters:
                 space.register(trial, spec.searched, hyperparameters)
         else:
@@ -227,11 +205,12 @@ class Supervisor:
             for key in (trials.REFERENCE, trials.REPEAT, trials.RETRY_OF)
             if key in attributes
         }
+        self._running[trial.number] = _Running(trial, hyperparameters, attributes)
         run = self._tracker.start_trial(
             trial.number, hyperparameters, {"seed": seed, "dataset": spec.dataset}, tags
         )
-        trial.set_user_attr(trials.RUN_ID, run)
-        self._running[trial.number] = _Running(trial, hyperparameters, run, attributes)
+        if run:
+            trial.set_user_attr(trials.RUN_ID, run)
         self._executor.submit(
             Job(
                 trial=trial.number,
@@ -261,10 +240,14 @@ class Supervisor:
                 running.trial.set_user_attr(trials.SCORES, dict(event.scores))
                 running.scores = event.scores
                 if event.model and self._is_record(running):
-                    self._tracker.store_model(running.run, event.model)
+                    self._tracker.store_model(event.trial, event.model)
                 self._end(running, TrialState.COMPLETE)
             case Failed():
-                self._end(running, TrialState.FAIL, event.reason)
+                n_retries = running.attributes.get(trials.N_RETRIES, 0)
+                if event.is_transient and n_retries < self._spec.training.retries:
+                    self._try_again(running, event.reason)
+                else:
+                    self._end(running, TrialState.FAIL, event.reason)
 
     def _epoch_ended(self, running: _Running, event: EpochEnd) -> None:
         for name, value in event.metrics.items():
@@ -272,7 +255,7 @@ class Supervisor:
         value = event.metrics[self._spec.metric]
         if is_better(value, running.best, self._spec.direction):
             running.best, running.best_epoch = value, event.epoch
-        self._tracker.log_epoch(running.run, event.epoch, event.metrics)
+        self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
         running.trial.report(value, event.epoch)
         # A reference is trained to its end, to be compared with what was claimed of it.
         if running.trial.should_prune() and trials.REFERENCE not in running.attributes:
@@ -302,7 +285,7 @@ class Supervisor:
             metrics = {f"best_{metric}": running.best, "best_epoch": running.best_epoch}
             metrics |= running.scores
         self._tracker.finish_trial(
-            running.run, state.name, metrics, {"reason": reason} if reason else {}
+            trial.number, state.name, metrics, {"reason": reason} if reason else {}
         )
         about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.about}"
         why = f" ({reason})" if reason else ""
@@ -311,6 +294,13 @@ class Supervisor:
             assert running.best is not None
             self._record, self._best_line = running.best, about
             self._tracker.note_record(trial.number, metric, running.best)
+        self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if state == TrialState.FAIL else 0
+        if self._n_failed_in_a_row >= self._spec.training.stop_after_failures:
+            raise PipelineError(
+                f"stopped, for {self._n_failed_in_a_row} trials failed in a row, the last one "
+                f"(trial {trial.number}) because: {reason}; run again to go on, or allow more by "
+                "[training] stop_after_failures"
+            )
 
     # Interruption
 
@@ -318,43 +308,23 @@ class Supervisor:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
-        for number, running in self._running.items():
-            self._requeue(number, running.attributes)
-            running.trial.set_user_attr(trials.INTERRUPTED, True)
-            self._study.tell(running.trial, state=TrialState.FAIL)
         for running in self._running.values():
-            self._tracker.finish_trial(running.run, "KILLED", {}, {"interrupted": "true"})
+            waiting.give_up(self._study, self._spec, running.trial, running.attributes)
+        for number in self._running:
+            self._tracker.finish_trial(number, *INTERRUPTED)
         self._running.clear()
 
-    def _requeue(self, number: int, attributes: Mapping[str, Any]) -> None:
-        """Queues an interrupted trial anew, unless that was done before, or it had not begun."""
-        if trials.HYPERPARAMETERS not in attributes:
-            return
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if any(each.user_attrs.get(trials.RETRY_OF) == number for each in waiting):
-            return
-        kept = (
-            trials.REFERENCE, trials.REPEAT, trials.TRAINER, trials.PATIENCE, trials.SEED
-        )  # fmt: skip
-        self._enqueue(
-            _given(attributes),
-            {
-                **{key: attributes[key] for key in kept if key in attributes},
-                trials.RETRY_OF: number,
-            },
-        )
-
-    def _enqueue(
-        self, hyperparameters: Hyperparameters | None, attributes: Mapping[str, Any]
-    ) -> None:
-        params, stored = {}, None
-        if hyperparameters:
-            params = space.params_of(self._spec.searched, hyperparameters)
-            stored = hyperparameters.as_dict()
-        self._study.enqueue_trial(dict(params), {trials.HYPERPARAMETERS: stored, **attributes})
-
-    def _has_waiting(self) -> bool:
-        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    def _try_again(self, running: _Running, reason: str) -> None:
+        """Queues a trial again that failed for a cause that may be over the next time."""
+        number, n_retries = running.trial.number, running.attributes.get(trials.N_RETRIES, 0)
+        running.trial.set_user_attr(trials.REASON, reason)
+        self._tracker.flush()
+        attributes = {**running.attributes, trials.N_RETRIES: n_retries + 1}
+        waiting.give_up(self._study, self._spec, running.trial, attributes)
+        del self._running[number]
+        self._n_drawn -= trials.REFERENCE not in attributes  # it is counted when it runs again
+        self._tracker.finish_trial(number, "FAIL", {}, {"reason": reason, "retried": "true"})
+        self._progress.say(f"again    trial {number}: {running.about} ({reason})")
 
     def _save_seconds(self, *, now: bool = False) -> None:
         if now or time.monotonic() - self._saved > SAVE_SECONDS:
@@ -368,9 +338,3 @@ class Supervisor:
             and running.best is not None
             and is_better(running.best, self._record, self._spec.direction)
         )
-
-
-def _given(attributes: Mapping[str, Any]) -> Hyperparameters | None:
-    """The hyperparameters that a queued trial brings along; None if it is no network."""
-    stored = attributes[trials.HYPERPARAMETERS]
-    return Hyperparameters.from_mapping(stored) if stored else None

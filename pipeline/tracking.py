@@ -1,41 +1,42 @@
-"""What MLflow gets to see. The only module that imports mlflow.
+"""What MLflow gets to see of a study; the wording, not the sending (see `delivery`).
 
 One experiment for a study, one parent run for the study itself, one child run for each trial, one
 registered model whose alias `champion` is the best so far. Runs are addressed by id throughout:
 MLflow's notion of an active run is a thread's own and would outlive nothing.
 """
 
-import contextlib
-import functools
-import getpass
 import importlib.metadata
 import json
-import logging
-import platform
-import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, Metric
 from mlflow.exceptions import MlflowException
 
+from pipeline.delivery import (
+    MODEL_ARTIFACT,
+    OUT_OF_REACH,
+    Delivery,
+    as_tags,
+    first_line,
+    open_client,
+)  # fmt: skip
+from pipeline.environment import facts
 from pipeline.errors import PipelineError
 from pipeline.hyperparameters import Hyperparameters
-from pipeline.paths import Project
-
-for _name in ("alembic", "mlflow"):  # they tell of every table that they create
-    logging.getLogger(_name).setLevel(logging.WARNING)
+from pipeline.paths import Project, shown_url
 
 CHAMPION = "champion"
-MODEL_ARTIFACT = "model.keras"
+# State, metrics and tags with which a trial's run ends.
+End = tuple[str, Mapping[str, float], Mapping[str, str]]
+INTERRUPTED: End = ("KILLED", {}, {"interrupted": "true"})
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
-_PACKAGES = ("tensorflow", "keras", "optuna", "mlflow", "numpy")
 
 
 class Tracker:
@@ -44,33 +45,46 @@ class Tracker:
     Args:
         project: whose store it is.
         study: name of the study, and so of the experiment and of the registered model.
+        say: told when MLflow is out of reach, and when it is back.
+        note_run: told the number of a trial and its run, if the run could only be created after
+            `start_trial` had returned.
 
     Raises:
         PipelineError: the store cannot be opened; the text says which and why.
     """
 
-    def __init__(self, project: Project, study: str) -> None:
+    def __init__(
+        self,
+        project: Project,
+        study: str,
+        say: Callable[[str], None] = lambda _: None,
+        note_run: Callable[[int, str], None] = lambda *_: None,
+    ) -> None:
         self._uri, self._study = project.mlflow_uri, study
-        self._buffer: dict[str, list[Metric]] = defaultdict(list)
+        self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._flushed = time.monotonic()
         project.runs_dir.mkdir(parents=True, exist_ok=True)
         try:
-            self._client = mlflow.MlflowClient(self._uri)
+            self._client = open_client(self._uri)
             self._experiment = self._experiment_id(project)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
-            reason = str(error).strip().splitlines()[0]
-            raise PipelineError(f"MLflow's store {self._uri} cannot be used: {reason}") from None
+            raise self._unusable(error) from None
+        self._delivery = Delivery(
+            self._client, self._experiment, project.outbox(study), say, note_run
+        )
         self._parent = ""
         self._about: dict[str, str] = {}
-        self._inputs: list[DatasetInput] = []
 
     def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
-        """Starts the study's own run, or takes it up again.
+        """Starts the study's own run, or takes it up again, and sends what an earlier one kept.
 
         Args:
             goal: shown as the description of experiment and run.
             tags: of the study's run; `dataset` is one of them.
             data_fingerprint: SHA-256 of the data; noted in every run.
+
+        Raises:
+            PipelineError: MLflow does not take it.
         """
         self._about = {"study": self._study, "data_fingerprint": data_fingerprint, **facts()}
         dataset = Dataset(
@@ -79,24 +93,36 @@ class Tracker:
             source_type="local",
             source=json.dumps({"uri": tags["dataset"]}),
         )
-        self._inputs = [DatasetInput(dataset, [])]
-        self._client.set_experiment_tag(self._experiment, "mlflow.note.content", goal)
-        found = self._client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
-        if found:
-            self._parent = found[0].info.run_id
-            self._client.update_run(self._parent, status="RUNNING")
-        else:
-            self._parent = self._client.create_run(
-                self._experiment, run_name=self._study
-            ).info.run_id
-            self._client.log_inputs(self._parent, self._inputs)
-        about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
-        self._client.log_batch(self._parent, tags=_tags(about))
+        self._delivery.inputs = [DatasetInput(dataset, [])]
+        self._delivery.send_kept()
+        client = self._client
+        try:
+            client.set_experiment_tag(self._experiment, "mlflow.note.content", goal)
+            found = client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
+            if found:
+                self._parent = found[0].info.run_id
+                client.update_run(self._parent, status="RUNNING")
+            else:
+                created = client.create_run(
+                    self._experiment, run_name=self._study, tags={"role": "study"}
+                )
+                self._parent = created.info.run_id
+                client.log_inputs(self._parent, self._delivery.inputs)
+            about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
+            client.log_batch(self._parent, tags=as_tags(about))
+        except OUT_OF_REACH as error:
+            raise self._unusable(error) from None
 
     def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""
         self.flush()
-        self._client.set_terminated(self._parent, status)
+        self._end(None, status)
+
+    def settle(self) -> int:
+        """Tries to send all that is noted or kept; returns how many writes still are kept."""
+        self.flush()
+        self._delivery.send_kept()
+        return len(self._delivery)
 
     def start_trial(
         self,
@@ -105,7 +131,7 @@ class Tracker:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> str:
-        """Creates the run of a trial and returns its id.
+        """Creates the run of a trial and returns its id, or "" as long as there is none.
 
         Args:
             trial: its number.
@@ -113,74 +139,70 @@ class Tracker:
             params: what else is fixed for the trial, such as the seed.
             tags: what else to search runs by.
         """
-        about = {
-            "mlflow.parentRunId": self._parent,
-            "trial": str(trial),
-            "state": "RUNNING",
-            **self._about,
-            **tags,
-        }
-        created = self._client.create_run(
-            self._experiment, tags=about, run_name=f"trial {trial:04d}"
-        )
-        run = str(created.info.run_id)
+        about = {"trial": str(trial), "state": "RUNNING", **self._about, **tags}
         values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
-        self._client.log_batch(run, params=[Param(k, str(v)) for k, v in values.items()])
-        self._client.log_inputs(run, self._inputs)
-        if hyperparameters:
-            self._client.log_dict(run, hyperparameters.as_dict(), "hyperparameters.json")
-        return run
+        self._delivery.send(
+            {
+                "what": "start",
+                **self._run_of(trial),
+                "started": _now(),
+                "tags": {"mlflow.parentRunId": self._parent, **about},
+                "params": {key: str(value) for key, value in values.items()},
+                "hyperparameters": hyperparameters.as_dict() if hyperparameters else None,
+            }
+        )
+        return self._delivery.runs.get(trial, "")
 
-    def log_epoch(self, run: str, epoch: int, metrics: Mapping[str, float]) -> None:
+    def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Notes the metrics of an epoch; they are sent in batches."""
-        self._log(run, metrics, step=epoch)
+        self._log(trial, metrics, step=epoch)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Sends what was noted."""
-        for run in list(self._buffer):
-            self._client.log_batch(run, metrics=self._buffer.pop(run))
+        """Sends what was noted, or keeps it on disk."""
+        for trial in list(self._buffer):
+            self._send_log(trial, self._buffer.pop(trial), {})
         self._flushed = time.monotonic()
 
-    def store_model(self, run: str, model: bytes) -> None:
+    def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that set a record, as an artifact of its run."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / MODEL_ARTIFACT
-            path.write_bytes(model)
-            self._client.log_artifact(run, str(path))
+        self._delivery.send({"what": "model", **self._run_of(trial)}, model)
 
     def finish_trial(
-        self, run: str, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+        self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         """Ends a trial's run: COMPLETE, PRUNED, FAIL, or KILLED if it was interrupted."""
-        self._buffer.pop(run, None)  # flushed before Optuna was told, unless interrupted
-        now = int(time.time() * 1000)
-        self._client.log_batch(
-            run,
-            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-            tags=_tags({"state": "FAIL" if state == "KILLED" else state, **tags}),
-        )
-        self._client.set_terminated(run, STATUS.get(state, "KILLED"))
+        self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
+        now = _now()
+        noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
+        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
+        self._end(trial, STATUS.get(state, "KILLED"))
 
     def note_record(self, trial: int, metric: str, value: float) -> None:
         """Draws the best value so far over the trials, as a curve of the study's run."""
-        self._log(self._parent, {f"best_{metric}": value}, step=trial)
+        self._log(None, {f"best_{metric}": value}, step=trial)
 
-    def mend(self, states: Mapping[int, str]) -> int:
+    def mend(self, ends: Mapping[int, End]) -> int:
         """Ends child runs that a killed supervisor left RUNNING; returns how many.
 
         Args:
-            states: COMPLETE, PRUNED or FAIL by number of the trial; others were interrupted.
+            ends: of trials that came to one, by number; others were interrupted.
         """
         n_mended = 0
         running = "attributes.status = 'RUNNING' and tags.trial != ''"
         # page by page: those of the page before are not among them any more
-        while left := self._client.search_runs([self._experiment], running):
-            for run in left:
-                state = states.get(int(run.data.tags["trial"]), "KILLED")
-                self.finish_trial(run.info.run_id, state, {}, {})
-            n_mended += len(left)
+        try:
+            while left := self._client.search_runs([self._experiment], running):
+                for run in left:
+                    trial = int(run.data.tags["trial"])
+                    self._delivery.runs[trial] = run.info.run_id
+                    state, metrics, tags = ends.get(trial, INTERRUPTED)
+                    is_told = "best_epoch" in run.data.metrics  # killed before the last step
+                    self.finish_trial(trial, state, {} if is_told else metrics, tags)
+                n_mended += len(left)
+        except OUT_OF_REACH as error:
+            raise self._unusable(error) from None
         return n_mended
 
     def champion_run(self) -> str | None:
@@ -191,9 +213,29 @@ class Tracker:
             return None
         return str(version.run_id)
 
-    def _log(self, run: str, metrics: Mapping[str, float], step: int) -> None:
-        now = int(time.time() * 1000)
-        self._buffer[run] += [Metric(key, value, now, step) for key, value in metrics.items()]
+    def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
+        now = _now()
+        self._buffer[trial] += [Metric(key, value, now, step) for key, value in metrics.items()]
+
+    def _send_log(
+        self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
+    ) -> None:
+        values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
+        write = {"what": "log", **self._run_of(trial), "metrics": values, "tags": dict(tags)}
+        self._delivery.send(write)
+
+    def _end(self, trial: int | None, status: str) -> None:
+        write = {"what": "end", **self._run_of(trial), "status": status, "ended": _now()}
+        self._delivery.send(write)
+
+    def _run_of(self, trial: int | None) -> dict[str, Any]:
+        """Says in a write whose run it is for: a trial's, or the study's own."""
+        run = self._parent if trial is None else self._delivery.runs.get(trial)
+        return {"trial": trial, "run": run}
+
+    def _unusable(self, error: Exception) -> PipelineError:
+        where = shown_url(self._uri)
+        return PipelineError(f"MLflow's store {where} cannot be used: {first_line(error)}")
 
     def _experiment_id(self, project: Project) -> str:
         known = self._client.get_experiment_by_name(self._study)
@@ -213,13 +255,18 @@ def load_model_bytes(project: Project, run: str) -> bytes:
     Raises:
         PipelineError: it is not there.
     """
+    if not run:
+        raise PipelineError(
+            "MLflow has not got the run and its model yet: when it answers, the study's search "
+            "sends them (make search)"
+        )
     client = mlflow.MlflowClient(project.mlflow_uri)
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
             return Path(path).read_bytes()
         except (MlflowException, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise PipelineError(f"the model of run {run} is not to be had: {reason}") from None
 
 
@@ -261,39 +308,6 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
     client.set_registered_model_alias(study, CHAMPION, str(info.registered_model_version))
 
 
-@functools.cache
-def facts() -> dict[str, str]:
-    """Where and with what this runs: machine, versions, git commit."""
-    known = {f"version.{name}": importlib.metadata.version(name) for name in _PACKAGES}
-    known |= {"version.python": platform.python_version(), "machine": machine()}
-    with contextlib.suppress(OSError, KeyError):
-        known["mlflow.user"] = getpass.getuser()
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        known["git_commit"] = described  # ends in -dirty if there were changes
-        known["mlflow.source.git.commit"] = described.removesuffix("-dirty")
-    known |= {"mlflow.source.name": "pipeline.search", "mlflow.source.type": "LOCAL"}
-    return known
-
-
-@functools.cache
-def machine() -> str:
-    """Processor, cores and memory, in a line."""
-    import psutil
-
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
-    memory = round(psutil.virtual_memory().total / 2**30)
-    return f"{name}, {psutil.cpu_count()} cores, {memory} GiB, {platform.system()}"
-
-
-def _tags(values: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, value) for key, value in values.items()]
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)

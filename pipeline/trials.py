@@ -20,7 +20,7 @@ from pipeline import space
 from pipeline.errors import PipelineError, UsageError
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import is_better
-from pipeline.paths import Project, shown
+from pipeline.paths import Project, shown, shown_url
 from pipeline.sampling import RecentTPE
 from pipeline.store import open_storage
 from pipeline.study import Component, StudySpec, load
@@ -31,10 +31,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 RUN_ID, SEED, HYPERPARAMETERS = "run_id", "seed", "hyperparameters"
 HISTORY, N_PARAMETERS, SCORES, REASON = "history", "n_parameters", "scores", "reason"
 REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
-INTERRUPTED, RETRY_OF = "interrupted", "retry_of"
+INTERRUPTED, RETRY_OF, N_RETRIES = "interrupted", "retry_of", "n_retries"
 # User attributes of a study.
 SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
-VERSIONS, DATA_FINGERPRINT = "versions", "data_fingerprint"
+VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
+EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Trial:
         n_parameters: trainable weights, 0 if it did not finish.
         scores: train_loss and train_accuracy in inference mode, with the kept weights.
         seconds: wall time from ask to tell.
-        interrupted: whether it was stopped from outside and queued again: it does not count.
+        interrupted: whether it was stopped from outside, or failed for a cause that may be over
+            the next time, and was queued again: it does not count.
     """
 
     number: int
@@ -78,6 +80,17 @@ class Trial:
         """Number of epochs it was trained."""
         return len(self.history.get("loss", ()))
 
+    def end(self, metric: str) -> tuple[str, dict[str, float], dict[str, str]]:
+        """State, metrics and tags with which its run in MLflow ends."""
+        metrics: dict[str, float] = {}
+        if values := self.history.get(metric, ())[: self.best_epoch]:
+            metrics = {f"best_{metric}": values[-1], "best_epoch": self.best_epoch, **self.scores}
+        return self.state, metrics, {"reason": self.reason} if self.reason else {}
+
+
+# What Optuna raises where a URL, a driver, a file or a version of its tables is wrong.
+_AT_OPENING = (RuntimeError, OSError, ImportError, ValueError)
+
 
 def open_study(project: Project, spec: StudySpec) -> optuna.Study:
     """Opens a study, and creates it if it is not there.
@@ -87,7 +100,7 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
         PipelineError: the store cannot be used.
     """
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    with _store_errors(project):
+    with store_errors(project, *_AT_OPENING):
         study = optuna.create_study(
             study_name=spec.name,
             storage=open_storage(project.optuna_url, to_write=True),
@@ -97,14 +110,15 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
         stored = study.user_attrs.get(FINGERPRINT)
         if stored not in (None, spec.fingerprint):
             raise UsageError(
-                f"{project.optuna_url}: the study {spec.name!r} was begun with another study "
-                "file, and what changed decides how trials turn out; a changed question is a new "
-                "study: copy the file to a new name, or undo the change"
+                f"{shown_url(project.optuna_url)}: the study {spec.name!r} was begun with another "
+                "study file, and what changed decides how trials turn out; a changed question is "
+                "a new study: copy the file to a new name, or undo the change"
             )
         study.set_user_attr(SPEC, spec.model_dump_json())
         study.set_user_attr(FINGERPRINT, spec.fingerprint)
     study.sampler = build_sampler(spec.sampler, spec.seed, 0)
     study.pruner = build_pruner(spec.pruner)
+    _let_sampler_stop(study)
     return study
 
 
@@ -120,13 +134,13 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
         raise PipelineError(
             f"{shown(file)}: nothing there yet; start with: make search STUDY={name}"
         )
-    with _store_errors(project):
+    with store_errors(project, *_AT_OPENING):
         try:
             study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
             spec = StudySpec.model_validate_json(study.user_attrs[SPEC], strict=False)
         except KeyError:
             raise PipelineError(
-                f"{project.optuna_url}: no study {name!r} yet; start it with: "
+                f"{shown_url(project.optuna_url)}: no study {name!r} yet; start it with: "
                 f"make search STUDY={name}"
             ) from None
     with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
@@ -136,10 +150,24 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
     return study, spec
 
 
+def stored_names(project: Project) -> list[str]:
+    """Names of all studies that have been searched.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    url = project.optuna_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return []
+    with store_errors(project, *_AT_OPENING):
+        return sorted(optuna.get_all_study_names(open_storage(url)))
+
+
 def finished(study: optuna.Study) -> list[Trial]:
     """All trials that came to an end, by number; interrupted ones too."""
+    direction, late_runs = study.direction.name.lower(), study.user_attrs.get(LATE_RUNS, {})
     return [
-        _trial(frozen, study.direction.name.lower())
+        _trial(frozen, direction, late_runs)
         for frozen in study.get_trials(deepcopy=False)
         if frozen.state.is_finished()
     ]
@@ -170,11 +198,25 @@ def champion(study: optuna.Study) -> Trial:
     direction = study.direction.name.lower()
     networks: list[Trial] = []
     with contextlib.suppress(ValueError):  # nothing is complete
-        best = _trial(study.best_trial, direction)  # found without reading all trials
+        # found without reading all trials
+        best = _trial(study.best_trial, direction, study.user_attrs.get(LATE_RUNS, {}))
         networks = [best] if best.hyperparameters else ranking(finished(study), direction)
     if not networks:
         raise PipelineError(f"study {study.study_name!r} has no complete trial yet")
     return networks[0]
+
+
+def is_exhausted(study: optuna.Study) -> bool:
+    """Whether the sampler has said, now or in an earlier search, that all is drawn."""
+    if study._stop_flag and not study.user_attrs.get(EXHAUSTED):
+        study.set_user_attr(EXHAUSTED, True)
+    return bool(study.user_attrs.get(EXHAUSTED))
+
+
+def note_run(study: optuna.Study, trial: int, run: str) -> None:
+    """Notes an MLflow run of a trial that has its attributes already: a late or a new one."""
+    known = study.user_attrs.get(LATE_RUNS, {})
+    study.set_user_attr(LATE_RUNS, {**known, str(trial): run})
 
 
 def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
@@ -212,7 +254,7 @@ def derived_seed(*parts: object) -> int:
 
 
 # Their seed is the sequence itself: another seed for the next draw would break the sequence.
-_ONE_SEQUENCE = ("QMCSampler", "GridSampler", "BruteForceSampler")
+_ONE_SEQUENCE = ("QMCSampler", "BruteForceSampler")
 
 
 def build_sampler(component: Component, seed: int, n_drawn: int) -> optuna.samplers.BaseSampler:
@@ -248,6 +290,7 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
     """
     study = optuna.create_study(direction=spec.direction)
+    _let_sampler_stop(study)
     study.pruner = build_pruner(spec.pruner)
     build_sampler(spec.sampler, spec.seed, 0)
     drawn: list[Hyperparameters] = []
@@ -264,6 +307,11 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
         with _argument_errors("sampler", spec.sampler):
             study.tell(trial, 0.5 + i / 1000)
     return drawn[:n_draws]
+
+
+def _let_sampler_stop(study: optuna.Study) -> None:
+    """Some samplers call `study.stop`, which Optuna allows in `optimize` alone."""
+    study._thread_local.in_optimize_loop = True
 
 
 @contextlib.contextmanager
@@ -290,6 +338,7 @@ def _build(table: str, component: Component, seed: int | None) -> Any:
     }
     if table == "sampler":
         known["TPESampler"] = RecentTPE
+        del known["GridSampler"]  # fails on trials that are queued; BruteForceSampler does not
     if component.type not in known:
         raise UsageError(
             f"[{table}] type: found {component.type!r}, allowed are {', '.join(sorted(known))}"
@@ -310,7 +359,7 @@ def _takes_seed(kind: type) -> bool:
     return "seed" in inspect.signature(kind).parameters
 
 
-def _trial(frozen: FrozenTrial, direction: str) -> Trial:
+def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) -> Trial:
     attributes = frozen.user_attrs
     steps = sorted(frozen.intermediate_values)
     values = [frozen.intermediate_values[step] for step in steps]
@@ -327,7 +376,7 @@ def _trial(frozen: FrozenTrial, direction: str) -> Trial:
         history=attributes.get(HISTORY, {}),
         reason=attributes.get(REASON, ""),
         reference=attributes.get(REFERENCE, ""),
-        run_id=attributes.get(RUN_ID, ""),
+        run_id=late_runs.get(str(frozen.number)) or attributes.get(RUN_ID, ""),
         n_parameters=attributes.get(N_PARAMETERS, 0),
         scores=attributes.get(SCORES, {}),
         seconds=(ended - started).total_seconds() if started and ended else 0.0,
@@ -336,14 +385,24 @@ def _trial(frozen: FrozenTrial, direction: str) -> Trial:
 
 
 @contextlib.contextmanager
-def _store_errors(project: Project) -> Iterator[None]:
-    """A store that cannot be used is said in a sentence."""
+def store_errors(project: Project, *more: type[Exception]) -> Iterator[None]:
+    """A store that cannot be used is said in a sentence.
+
+    Args:
+        project: whose store it is.
+        more: what else can only come from the store, where this is used.
+    """
+    from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
+    kinds: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError, *more)
     try:
         yield
-    except (SQLAlchemyError, RuntimeError, OSError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except kinds as error:
+        cause: BaseException = error
+        while cause.__cause__:  # what the database itself says
+            cause = cause.__cause__
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         raise PipelineError(
-            f"Optuna's store {project.optuna_url} cannot be used: {reason}"
+            f"Optuna's store {shown_url(project.optuna_url)} cannot be used: {reason}"
         ) from None

@@ -5,6 +5,7 @@ python -m pipeline.ui mlflow|optuna [--port PORT]
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,11 +19,17 @@ def main() -> int:
     """Becomes the server; ends with Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description=main.__doc__)
     parser.add_argument("which", choices=["mlflow", "optuna"])
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=_port, required=True)
     arguments = parser.parse_args()
     command = server_command(Project.here(), arguments.which, arguments.port)
     print(f"http://{HOST}:{arguments.port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    os.execv(command[0], command)
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        raise PipelineError(
+            f"{command[0]}: cannot be started ({error.strerror}); what is in .venv is mended by: "
+            "make clean, and the same command again"
+        ) from None
 
 
 def server_command(project: Project, which: str, port: int) -> list[str]:
@@ -44,6 +51,13 @@ def server_command(project: Project, which: str, port: int) -> list[str]:
     if url.startswith("sqlite"):
         options += ["--default-artifact-root", project.artifacts_dir.as_uri()]
     return [sys.executable, "-m", "mlflow", "server", *options]
+
+
+def _port(text: str) -> int:
+    """A converter for argparse that refuses what is no port."""
+    if not (re.fullmatch("[1-9][0-9]{0,4}", text) and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed is a number from 1 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

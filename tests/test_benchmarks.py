@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import curves, projects, results, time_to_quality
+from benchmarks import curves, projects, results, soak, time_to_quality
 from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
 from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
-from pipeline.document import Paragraph, Table
+from pipeline import trials
+from pipeline.document import Items, Paragraph, Table
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +134,43 @@ def test_a_project_of_its_own_has_the_studies_and_no_store_of_the_user(
         assert {file.name for file in (folder / "studies").iterdir()} >= {"quick.toml"}
     assert not folder.exists()
     assert "PIPELINE_STORAGE" not in projects.environment()
+
+
+def _soaked(n: int, memory: float = 0.0, handles: int = 0, size: int = 0) -> list[str]:
+    """What is said of a search of so many trials, each of which adds that much."""
+    looks = [soak.Look(200.0 + memory * i, 30 + handles * i, 5) for i in range(n)]
+    sizes = [
+        soak.Sizes(100_000 + 20_000 * i + size * i**2, 50_000 * i, 1_000 * i)
+        for i in range(n // 10, n + 1, n // 10)
+    ]
+    table, goals, _ = soak._blocks(looks, sizes, n // 10)
+    assert isinstance(table, Table)
+    assert isinstance(goals, Items)
+    assert [len(row) for row in table.rows] == [len(table.columns)] * 10
+    assert table.rows[0][0] == f"{n // 10:,}"
+    assert table.rows[-1][0] == f"{n:,}"
+    return [text.split()[0] for text in goals.texts if "does not hold" in text]
+
+
+@pytest.mark.parametrize("n", [soak.N_TRIALS, soak.N_TRIALS_FULL])
+def test_a_soak_that_stays_flat_holds_every_goal(n: int) -> None:
+    assert _soaked(n) == []
+    assert _soaked(n, memory=0.1 * 200 / n) == []
+
+
+@pytest.mark.parametrize("n", [soak.N_TRIALS, soak.N_TRIALS_FULL])
+def test_a_soak_that_grows_says_in_what(n: int) -> None:
+    assert _soaked(n, memory=0.2 * 200 / n) == ["memory"]
+    assert _soaked(n, handles=1) == ["open"]
+    assert _soaked(n, size=1_000) == ["optuna"]
+
+
+def test_what_a_soak_searches_is_a_study(tmp_path: Path) -> None:
+    from pipeline import preview, study
+    from pipeline.paths import Project
+
+    (tmp_path / "soak.toml").write_text(soak.STUDY.format(n_trials=3))
+    spec = study.load(Project(tmp_path), str(tmp_path / "soak.toml"))
+    assert spec.budget.trials == 3
+    assert max(each.units for each in trials.rehearse(spec, 20)) <= (8,)
+    assert "never looks" in preview.preview(spec)

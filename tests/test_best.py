@@ -3,6 +3,7 @@
 An export of a real model is tested end to end elsewhere.
 """
 
+import errno
 import json
 import sqlite3
 import sys
@@ -201,6 +202,64 @@ def test_an_earlier_export_with_force_and_an_empty_folder_will_do(
     code, _, complaints = run(recorded.NAME, "--export", str(folder), *["--force"] * force)
     assert (code, complaints) == (0, "exported to exports/mine\n")
     assert exported == [folder]
+
+
+def test_what_no_export_wrote_is_never_lost(recorded_study: Project, run: Any) -> None:
+    """`--export . --force` beside a model of that name must not cost the project."""
+    (recorded_study.root / "model.keras").write_bytes(b"old")
+    code, said, complaints = run(recorded.NAME, "--export", ".", "--force")
+    assert (code, said) == (1, "")
+    assert complaints == "error: . is not an earlier export: choose another folder\n"
+    assert (recorded_study.root / "model.keras").read_bytes() == b"old"
+    assert (recorded_study.root / "studies" / "recorded.toml").read_text() == recorded.SPEC
+
+
+def test_an_export_behind_a_link_is_an_earlier_export(
+    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = recorded_study.root / "elsewhere"
+    folder.mkdir()
+    (folder / "model.keras").write_bytes(b"old")
+    (recorded_study.root / "link").symlink_to(folder)
+    assert run(recorded.NAME, "--export", "link")[2] == (
+        "error: elsewhere exists; overwrite it with --force\n"
+    )
+    exported: list[Path] = []
+    monkeypatch.setattr(best, "export", lambda *arguments: exported.append(arguments[-1]))
+    assert run(recorded.NAME, "--export", "link", "--force")[0] == 0
+    assert exported == [folder]
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("studies/recorded.toml/x", "is no folder"),
+        ("studies/recorded.toml/x/y", "is no folder"),
+        ("mlruns", "mlruns is not an earlier export"),
+        ("..", "is not an earlier export"),
+        ("/", "/ is not an earlier export"),
+        ("/proc", "/proc is not an earlier export"),
+        ("circle", ""),
+        ("x" * 300, "File name too long"),
+        ("a\0b", "null"),
+    ],
+    ids=lambda text: ascii(text)[:20],
+)
+def test_a_folder_that_cannot_be_exported_to_is_one_line(
+    folder: str, said: str, recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circle = recorded_study.root / "circle"
+    circle.symlink_to(circle)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENAMETOOLONG, "File name too long")  # newer Pythons notice it here
+
+    monkeypatch.setattr(best, "export", fail)
+    code, shown, complaints = run(recorded.NAME, "--export", folder, "--force")
+    assert (code, shown) == (1, "")
+    (line,) = complaints.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
 
 
 def test_a_model_that_is_not_stored_is_one_line_and_exports_nothing(

@@ -216,46 +216,93 @@ def test_a_damaged_file_is_fetched_again(
     assert in_cache(cache) == contents
 
 
+DAMAGED = {"changed": "is damaged: it has SHA-256 ", "cut": "is damaged: it has SHA-256 ",
+           "empty": "is damaged: it has SHA-256 ", "gone": "is not there",
+           "a folder": "cannot be read (Is a directory)"}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", data.CHECKSUMS)
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_file_that_no_source_has_is_named(
+    damage: str,
+    file: str,
+    contents: dict[str, bytes],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(data, "SOURCES", {"good": good(contents)})
+    data.fetch("fashion_mnist")
+    path = cache / file
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage != "gone":
+        spoilt = {"changed": b"x" + contents[file][1:], "cut": contents[file][:-1], "empty": b""}
+        path.write_bytes(spoilt[damage])
+    monkeypatch.setattr(data, "SOURCES", {})
+    with pytest.raises(PipelineError) as caught:
+        data.fetch("fashion_mnist")
+    line = str(caught.value).splitlines()[1]
+    assert line.startswith(f"  - the cache {cache}: {file} {DAMAGED[damage]}")
+
+
 def archives(contents: dict[str, bytes]) -> dict[str, bytes]:
     return {file: gzip.compress(content, mtime=0) for file, content in contents.items()}
 
 
-def spoiled(contents: dict[str, bytes], how: str) -> dict[str, bytes]:
-    """Archives of which the last is spoiled."""
+LAST = "t10k-labels-idx1-ubyte"
+
+
+def spoiled(contents: dict[str, bytes], how: str, file: str = LAST) -> dict[str, bytes]:
+    """Archives of which one is spoiled."""
     good_ones = archives(contents)
-    last = list(good_ones)[-1]
-    archive = good_ones.pop(last)
+    archive = good_ones.pop(file)
+    content = contents[file]
     if how == "another content":
-        return {**good_ones, last: gzip.compress(b"something else")}
+        return {**good_ones, file: gzip.compress(b"something else")}
+    if how == "another magic":
+        return {**good_ones, file: gzip.compress(b"\x00\x00\x08\x02" + content[4:])}
+    if how == "another shape":
+        return {**good_ones, file: gzip.compress(content[:7] + b"\x01" + content[8:])}
+    if how == "short":
+        return {**good_ones, file: gzip.compress(content[:-784])}
+    if how == "wrong sum":
+        return {**good_ones, file: archive[:-8] + b"\0\0\0\0" + archive[-4:]}
     if how == "truncated":
-        return {**good_ones, last: archive[:-20]}
+        return {**good_ones, file: archive[:-20]}
     if how == "broken inside":
-        return {**good_ones, last: archive[:12] + b"\xff" * 20 + archive[32:]}
+        return {**good_ones, file: archive[:12] + b"\xff" * 20 + archive[32:]}
     if how == "not gzip":
-        return {**good_ones, last: b"<html>Sign in to the network</html>"}
+        return {**good_ones, file: b"<html>Sign in to the network</html>"}
     if how == "empty":
-        return {**good_ones, last: b""}
+        return {**good_ones, file: b""}
     return good_ones
 
 
-SPOILED = {
-    "another content": "t10k-labels-idx1-ubyte has SHA-256 ",
-    "truncated": "Compressed file ended before the end-of-stream marker was reached",
-    "broken inside": "Error -3 while decompressing data: ",
-    "not gzip": "Not a gzipped file (b'<h')",
-    "empty": "t10k-labels-idx1-ubyte has SHA-256 ",
-    "missing": "no /",
+SPOILED = {  # what is said of the file
+    "another content": " has SHA-256 ",
+    "another magic": " has SHA-256 ",
+    "another shape": " has SHA-256 ",
+    "short": " has SHA-256 ",
+    "truncated": ".gz: Compressed file ended before the end-of-stream marker was reached",
+    "broken inside": ".gz: Error -3 while decompressing data: ",
+    "wrong sum": ".gz: CRC check failed",
+    "not gzip": ".gz: Not a gzipped file (b'<h')",
+    "empty": " has SHA-256 ",
+    "missing": ".gz",
 }
 
 
+@pytest.mark.parametrize("file", data.CHECKSUMS)
 @pytest.mark.parametrize("how", SPOILED)
-def test_what_is_not_the_data_never_lands_in_the_cache(
-    how: str, contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_not_the_data_is_named_and_never_lands_in_the_cache(
+    how: str, file: str, contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "SOURCES", {"mirror": packed(spoiled(contents, how))})
+    monkeypatch.setattr(data, "SOURCES", {"mirror": packed(spoiled(contents, how, file))})
     with pytest.raises(PipelineError) as caught:
         data.fetch("fashion_mnist")
-    assert f"\n  - mirror: {SPOILED[how]}" in str(caught.value)
+    (line,) = [each for each in str(caught.value).splitlines() if each.startswith("  - mirror: ")]
+    assert f"{file}{SPOILED[how]}" in line
     assert in_cache(cache) == {}
 
 
@@ -290,7 +337,7 @@ def test_when_nothing_works_every_source_is_listed_with_its_reason(
     assert caught.value.exit_code == 1
     assert str(caught.value).splitlines() == [
         "Fashion-MNIST could not be had; tried:",
-        f"  - the cache {cache}: not there yet, or damaged",
+        f"  - the cache {cache}: train-images-idx3-ubyte is not there",
         "  - system: no /usr/share/datasets/x.gz",
         "  - no net: Name or service not known",
         "  - server: Not Found",

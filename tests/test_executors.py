@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -74,11 +75,16 @@ def process_of(executor: LocalExecutor, trial: int) -> psutil.Process:
     return psutil.Process(executor._workers[trial].process.pid)
 
 
-def failure(executor: LocalExecutor, trial: int) -> str:
-    """Waits for a trial to end and returns why it failed."""
+def failed(executor: LocalExecutor, trial: int) -> Failed:
+    """Waits for a trial to end as it should not."""
     last = [e for e in events_until(executor, has_ended(trial)) if e.trial == trial][-1]
     assert isinstance(last, Failed)
-    return last.reason
+    return last
+
+
+def failure(executor: LocalExecutor, trial: int) -> str:
+    """Waits for a trial to end and returns why it failed."""
+    return failed(executor, trial).reason
 
 
 def test_two_jobs_run_side_by_side_and_finish(executor: LocalExecutor) -> None:
@@ -125,22 +131,78 @@ def test_stop_of_a_job_that_does_not_run_does_nothing(executor: LocalExecutor) -
     assert executor.events(0) == []
 
 
-def test_a_killed_worker_is_a_failed_job(executor: LocalExecutor) -> None:
+def test_stop_ends_a_process_that_hangs(executor: LocalExecutor) -> None:
+    executor.submit(replace(ENDLESS, trial=10))
+    events_until(executor, has_begun(10))
+    process = process_of(executor, 10)
+    process.suspend()  # so that it takes no notice of SIGTERM
+    executor.stop(10)
+    assert not process.is_running()
+
+
+# SIGKILL is what the kernel sends where memory is short
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_killed_worker_is_a_failed_job_that_may_be_tried_again(
+    executor: LocalExecutor, number: signal.Signals
+) -> None:
     executor.submit(replace(ENDLESS, trial=7))
     events_until(executor, has_begun(7))
-    process_of(executor, 7).send_signal(signal.SIGKILL)
-    assert "SIGKILL" in failure(executor, 7)
+    process_of(executor, 7).send_signal(number)
+    last = failed(executor, 7)
+    assert number.name in last.reason
+    assert last.is_transient
 
 
 def test_an_exception_in_a_worker_is_a_failed_job(executor: LocalExecutor) -> None:
     executor.submit(replace(JOB, trial=8, dataset="no_such_dataset"))
-    assert 'found "no_such_dataset"' in failure(executor, 8)
+    last = failed(executor, 8)
+    assert 'found "no_such_dataset"' in last.reason
+    assert not last.is_transient
 
 
 def test_a_network_that_cannot_be_built_is_a_failed_job(executor: LocalExecutor) -> None:
     wrong = replace(NETWORK, hidden_layers=1, units=(8,), activation="no_such")
     executor.submit(replace(JOB, trial=9, hyperparameters=wrong))
-    assert "no_such" in failure(executor, 9)
+    last = failed(executor, 9)
+    assert "no_such" in last.reason
+    assert not last.is_transient
+
+
+def test_a_loss_that_is_not_a_number_is_a_failed_job(executor: LocalExecutor) -> None:
+    diverging = replace(
+        NETWORK, hidden_layers=4, units=(64,) * 4, optimizer="sgd", learning_rate=100.0, epochs=20
+    )
+    executor.submit(replace(JOB, trial=11, hyperparameters=diverging))
+    last = failed(executor, 11)
+    assert last.reason.startswith("loss became nan in epoch")
+    assert not last.is_transient
+
+
+class Greedy(Hyperparameters):
+    """Wants more memory than any machine has, as soon as somebody asks for its layers."""
+
+    def __getattribute__(self, name: str) -> Any:
+        return bytearray(1 << 60) if name == "units" else super().__getattribute__(name)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        # its second layer alone has more weights than a process has addresses
+        (replace(NETWORK, hidden_layers=2, units=(20_000, 2_000_000_000)), "ResourceExhausted"),
+        (Greedy(**vars(NETWORK)), "MemoryError"),
+    ],
+    ids=["TensorFlow", "Python"],
+)
+def test_want_of_memory_is_a_failed_job_that_may_be_tried_again(
+    executor: LocalExecutor, network: Hyperparameters, reason: str
+) -> None:
+    executor.submit(replace(JOB, trial=12, hyperparameters=network))
+    last = failed(executor, 12)
+    assert last.reason.startswith(reason)
+    assert last.is_transient
+    executor.submit(replace(JOB, trial=13))
+    assert isinstance(events_until(executor, has_ended(13))[-1], Finished)
 
 
 def write(path: Path, text: str) -> None:
@@ -230,6 +292,34 @@ def fail_to_import(folder: Path) -> None:
         executor.close()
 
 
+def kill_server() -> None:
+    """Kills the forkserver as soon as it is one: before that it bears its parent's name."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        for process in psutil.Process().children():
+            if "multiprocessing.forkserver" in " ".join(process.cmdline()):
+                process.kill()
+                return
+    raise AssertionError("there is no forkserver")
+
+
+def outlive_the_server(folder: Path) -> None:
+    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    kill_server()  # at its imports
+    executor.submit(replace(JOB, trial=1))
+    print(type(events_until(executor, has_ended(1))[-1]).__name__)
+    executor.submit(replace(ENDLESS, trial=2))
+    events_until(executor, has_begun(2))
+    worker = process_of(executor, 2)
+    kill_server()  # which alone would know what becomes of the worker
+    worker.kill()
+    print(failed(executor, 2).is_transient)
+    executor.submit(replace(JOB, trial=3))
+    print(type(events_until(executor, has_ended(3))[-1]).__name__)
+    executor.close()
+    assert others() == []
+
+
 def run_until_killed(folder: Path) -> None:
     executor = LocalExecutor("fashion_mnist", 1, folder / "log", folder / "scratch")
     executor.submit(ENDLESS)
@@ -267,6 +357,12 @@ def test_close_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
 def test_workers_that_cannot_start_are_an_error_that_names_the_log(tmp_path: Path) -> None:
     assert str(tmp_path / "log") in output_of(fail_to_import, tmp_path)
     assert "no_such_backend" in (tmp_path / "log").read_text()
+
+
+def test_the_death_of_the_forkserver_costs_no_job(tmp_path: Path) -> None:
+    said = output_of(outlive_the_server, tmp_path)
+    assert said.split() == ["Finished", "True", "Finished"]
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_workers_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:

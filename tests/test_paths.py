@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def test_what_belongs_to_a_study_stays_in_the_project(project: Project, name: st
         project.report_dir(name),
         project.export_dir(name),
         project.supervisor_lock(name),
+        project.outbox(name),
         project.artifacts_dir,
     ):
         assert path.resolve().is_relative_to(project.root)
@@ -105,6 +107,41 @@ def test_the_environment_chooses_other_stores(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert project.optuna_url == "postgresql://somewhere/optuna"
     assert project.mlflow_uri == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("url", ["junk", "mlruns/optuna.db", "://x", "a b://c", "--help"])
+def test_a_storage_that_is_no_url_is_refused(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_STORAGE", url)
+    with pytest.raises(UsageError, match=r"^PIPELINE_STORAGE: found .*, allowed is a URL such as"):
+        _ = project.optuna_url
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("PIPELINE_STORAGE", lambda: Project.here().optuna_url),
+        ("MLFLOW_TRACKING_URI", lambda: Project.here().mlflow_uri),
+        ("PIPELINE_DATA_DIR", paths.data_dir),
+    ],
+)
+@pytest.mark.parametrize("value", ["sqlite:///a\nb", "sqlite:///\x1b[2J", "sqlite:///\u202eb"])
+def test_control_characters_in_the_environment_are_refused(
+    name: str, read: Callable[[], object], value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        read()
+    assert str(caught.value) == (
+        f"{name}: found {value!r}, allowed is text without control characters"
+    )
+
+
+def test_a_data_folder_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DATA_DIR", "~nobody-has-this-name/data")
+    with pytest.raises(UsageError, match="there is no such user"):
+        paths.data_dir()
 
 
 def test_the_environment_chooses_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +170,7 @@ def test_a_path_is_shown_relative_to_the_current_folder(
     monkeypatch.chdir(tmp_path)
     assert paths.shown(tmp_path / "studies" / "quick.toml") == "studies/quick.toml"
     assert paths.shown(Path("/elsewhere/x")) == "/elsewhere/x"
+    assert paths.shown(Path("/elsewhere/a\nb\x1b둘")) == r"/elsewhere/a\nb\x1b둘"
 
 
 @pytest.mark.parametrize("content", [b"\x00bytes\n", "text, naïve\n", ""])

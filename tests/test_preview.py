@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from pipeline import data, preview, study, trials
+from pipeline.errors import UsageError
 from pipeline.hyperparameters import Hyperparameters, layer_parameters
 from pipeline.paths import Project
 from pipeline.study import StudySpec
@@ -99,6 +100,19 @@ def test_rungs_of_hyperband() -> None:
 
 def test_rungs_of_hyperband_whose_end_is_not_known() -> None:
     assert rungs(type="HyperbandPruner") == "brackets: set by the first complete trial"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_resource": 30, "max_resource": 20},
+        {"min_resource": 1, "max_resource": 20, "reduction_factor": 0.5},
+        {"min_resource": -2, "max_resource": -1},
+    ],
+    ids=str,
+)
+def test_hyperband_without_a_bracket_in_reach(arguments: dict[str, Any]) -> None:
+    assert rungs(type="HyperbandPruner", **arguments) == "no bracket in reach"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +233,41 @@ def test_another_seed_draws_others() -> None:
     assert lines[0] != lines[1]
 
 
+@pytest.mark.parametrize(
+    ("pruner", "said"),
+    [
+        (
+            {"type": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2.5,
+             "min_early_stopping_rate": 100_000},
+            "SuccessiveHalvingPruner: ",
+        ),
+        (
+            {"type": "HyperbandPruner", "max_resource": 20, "reduction_factor": 1},
+            "HyperbandPruner: ",
+        ),
+    ],
+)  # fmt: skip
+def test_arguments_are_refused_before_they_are_computed_with(
+    pruner: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        preview.preview(spec(pruner=pruner, sampler={"type": "RandomSampler"}))
+    assert str(caught.value).startswith(f"study small: [pruner] {said}")
+
+
+def test_a_sampler_is_tried_even_if_nothing_is_searched() -> None:
+    values = {"hidden_layers": 0, "units": [], "optimizer": "adam", "learning_rate": 0.01,
+              "batch_size": 32, "epochs": 5}  # fmt: skip
+    only = spec(
+        fixed={},
+        space={},
+        reference=[{"name": "one", "hyperparameters": values}],
+        sampler={"type": "TPESampler", "n_startup": 3},
+    )
+    with pytest.raises(UsageError, match=r"^study small: \[sampler\] TPESampler: "):
+        preview.preview(only)
+
+
 def test_a_preview_leaves_nothing_behind(project_folder: Path) -> None:
     with contextlib.chdir(project_folder):
         preview.preview(spec())
@@ -230,6 +279,7 @@ def test_a_preview_leaves_nothing_behind(project_folder: Path) -> None:
     [
         ({"trials": 10}, "budget    10 trials\n"),
         ({"minutes": 1.5}, "budget    1.5 minutes\n"),
+        ({"trials": 10**300}, f"budget    {10**300} trials\n"),
         ({"trials": 1, "minutes": 1}, "budget    1 trial or 1 minute, whichever comes first\n"),
     ],
 )

@@ -337,6 +337,11 @@ def test_what_makes_no_sense_is_refused(
             [0, 0.1, 0.3, 0.1 + 0.2, 0.4],
             [0.15, 0.5, 0.3001, float("nan")],
         ),
+        (  # of which one is lost in what a float can tell apart
+            FloatRange(type="float", low=0.3, high=0.3000000001, step=1e-12),
+            [0.3, 0.3 + 1e-12, 0.3 + 7e-11],
+            [0.2999],
+        ),
         (Choices(type="categorical", choices=("a", 2)), ["a", 2], ["b", 3, ""]),
     ],
 )

@@ -10,8 +10,6 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipeline import space, study, trials
 from pipeline.errors import UsageError
@@ -499,7 +497,7 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
         (["a\nb"], 1, "a b: no such key, allowed are baseline, budget"),
         (["name"], "x", "name: no such key, the study is named by its file"),
         (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),
-        (["training", "epochs"], 1, "[training] epochs: no such key, allowed are patience, trial"),
+        (["training", "epochs"], 1, "[training] epochs: no such key, allowed are patience, retr"),
         (["fixed", "lr"], 1, "[fixed] lr: no such hyperparameter, allowed are layer_kind, hidden"),
         (["fixed", "a\nb"], 1, "[fixed] a b: no such hyperparameter, allowed are layer_kind"),
         (["space", "lr"], MOMENTUM, "[space] lr: no such hyperparameter, allowed are layer_kind"),
@@ -625,11 +623,25 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
         (["space", "dropout", "low"], -INF, "[space] dropout.low: found -inf, allowed is a numbe"),
         (["space", "dropout", "low"], NAN, "[space] dropout.low: found nan, allowed is a number"),
         (["space", "dropout", "high"], 1.0, "[space] dropout.high: found 1.0, allowed is a numbe"),
+        (["budget", "trials"], 2**63, "[budget] trials: found 9223372036854775808..., allowed is"),
+        (["sampler", "n_ei_candidates"], 10**9, "[sampler] n_ei_candidates: found 1000000000, al"),
+        (["sampler", "gamma"], date(2026, 1, 2), "[sampler] gamma: found 2026-01-02, allowed are"),
+        (
+            ["sampler", "base_sampler"],
+            {"type": "RandomSampler", "seed": -1},
+            "[sampler] base_sampler.seed: found -1, allowed is an integer from 0",
+        ),
+        (["pruner", "seed"], 1, "[pruner] seed: no such key, for a pruner draws nothing"),
+        (["pruner", "lower"], NAN, "[pruner] lower: found nan, allowed is a number from -100000 "),
+        (["pruner", "x"], [1, INF], "[pruner] x.1: found inf, allowed is a number from -100000 t"),
+        (["pruner", "x"], {"type": 5}, "[pruner] x.type: found 5, allowed is a string"),
+        (["space", "dropout", "step"], 1e-9, "[space] dropout.step: found 1e-09, allowed are ste"),
         (["space", "dropout", "step"], INF, "[space] dropout.step: found inf, allowed is a finit"),
         (["space", "dropout", "step"], NAN, "[space] dropout.step: found nan, allowed is"),
         (["space", "learning_rate", "high"], INF, "[space] learning_rate.high: found inf, allowe"),
         (["space", "learning_rate", "low"], 10**400, "[space] learning_rate.low: found 1000"),
         (["reference", 0, "repeats"], 0, "[[reference]] number 1 repeats: found 0, allowed is gr"),
+        (["reference", 0, "repeats"], 10**5, "[[reference]] number 1 repeats: found 100000, allo"),
         (
             ["reference", 0, "claim", "val_accuracy"],
             NAN,
@@ -789,6 +801,34 @@ def test_an_unknown_trainer_is_refused() -> None:
     )
 
 
+def test_a_step_that_changes_nothing_is_refused() -> None:
+    entry = {"type": "float", "low": 0.3, "high": 0.3, "step": 1e-300}
+    text = refusal(lambda: parsed(changed("space", "dropout", to=entry)))
+    assert text.startswith("[space] dropout.step: found 1e-300, allowed are steps that lead")
+
+
+def test_a_study_without_anything_to_train_is_refused() -> None:
+    fixed = CONTENT["reference"][0]["hyperparameters"]
+    text = refusal(lambda: parsed({**CONTENT, "fixed": fixed, "space": {}, "reference": []}))
+    assert text == "[space]: missing, as is [[reference]]; allowed is one of them or both"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (f"goal = 0x{'f' * 5000}", "goal: found 0xffffffffffffffffff..., allowed is an integer"),
+        (f"goal{'.a' * 1000} = 1", "[goal] a.a: found more than 20 levels, allowed are fewer"),
+        (f"goal = {'[' * 30}{']' * 30}", "[goal] 0.0: found more than 20 levels, allowed are few"),
+    ],
+    ids=["5,000 digits", "dotted", "nested"],
+)
+def test_what_could_not_even_be_shown_is_refused(
+    project: Project, content: str, sentence: str
+) -> None:
+    (project.root / "studies" / "bad.toml").write_text(content)
+    assert refusal(lambda: study.load(project, "bad")).startswith(f"studies/bad.toml: {sentence}")
+
+
 def test_a_good_study_is_not(project: Project) -> None:
     (project.root / "studies" / "good.toml").write_text(toml(CONTENT), encoding="utf-8")
     assert study.load(project, "good").fingerprint == parsed(CONTENT).fingerprint
@@ -849,137 +889,3 @@ def test_a_file_that_cannot_be_read_is_refused(
     monkeypatch.setattr(Path, "read_text", fail)  # tests run as root, who may read everything
     text = refusal(lambda: study.load(project, "quick"))
     assert text == "studies/quick.toml: cannot be read: Permission denied"
-
-
-# Study files at random
-
-WORDS = st.sampled_from(
-    ["hidden_layers", "units", "dropout", "momentum", "nesterov", "optimizer", "epochs", "type",
-     "low", "high", "step", "log", "per", "when", "choices", "seed", "adam", "sgd", "relu", "int",
-     "float", "categorical", "val_loss", "source", "RandomSampler", "NopPruner", "", "a\nb"]
-)  # fmt: skip
-SCALARS = st.one_of(
-    st.booleans(),
-    st.integers(-2, 200),
-    st.integers(),
-    st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0, -1.0, 1e-300, INF, NAN]),
-    st.floats(),
-    st.just(date(2026, 1, 2)),
-    st.text(max_size=4),
-    WORDS,
-)
-CONDITIONS = st.dictionaries(WORDS, st.lists(SCALARS, max_size=3), max_size=2)
-ENTRIES = st.fixed_dictionaries(
-    {"type": st.sampled_from(["int", "float", "categorical"])},
-    optional={
-        "low": SCALARS,
-        "high": SCALARS,
-        "step": SCALARS,
-        "log": SCALARS,
-        "choices": st.lists(SCALARS, max_size=4),
-        "when": CONDITIONS,
-    },
-)
-VALUES = st.one_of(
-    SCALARS,
-    SCALARS,
-    st.lists(SCALARS, max_size=4),
-    st.dictionaries(WORDS, SCALARS | st.lists(SCALARS, max_size=2), max_size=3),
-    CONDITIONS,
-    ENTRIES,
-)
-
-
-RANGES = st.fixed_dictionaries(  # of which many are allowed
-    {
-        "type": st.just("float"),
-        "low": st.sampled_from([0.0, 0.1, 0.3]),
-        "high": st.sampled_from([0.3, 0.5, 0.9]),
-    },
-    optional={
-        "step": st.sampled_from([0.1, 0.2, 0.3]),
-        "when": st.dictionaries(
-            st.sampled_from(["hidden_layers", "optimizer", "dropout", "epochs"]),
-            st.lists(st.sampled_from([1, 2, 6, "adam", 0.1, 0.3]), min_size=1, max_size=2),
-            max_size=2,
-        ),
-    },
-)
-ALIKE: Mapping[type, st.SearchStrategy[Any]] = {
-    bool: st.booleans(),
-    int: st.integers(0, 300),
-    float: st.floats(0, 1) | st.sampled_from([0.1, 0.2, 0.3]),
-    str: WORDS,
-    list: st.lists(WORDS | st.integers(1, 300), max_size=4),
-    dict: ENTRIES,
-}
-
-
-def places(value: Any) -> Iterator[tuple[Any, Key]]:
-    """Every container in a study file, with each of its keys.
-
-    Not the arguments of sampler and pruner: Optuna looks at their types only when it draws.
-    """
-    if isinstance(value, dict | list):
-        for key in list(value) if isinstance(value, dict) else range(len(value)):
-            yield value, key
-            if key not in ("sampler", "pruner"):
-                yield from places(value[key])
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    """The quick study after up to four changes."""
-    content: dict[str, Any] = copy.deepcopy(dict(CONTENT))
-    if draw(st.booleans()):
-        content["space"][draw(st.sampled_from(["dropout", "momentum"]))] = draw(RANGES)
-    for _ in range(draw(st.sampled_from([0, 1, 1, 2, 3]))):
-        container, key = draw(st.sampled_from(list(places(content))))
-        action = draw(st.sampled_from(["delete", "replace", "vary", "vary", "add", "swap"]))
-        if action == "delete":
-            del container[key]
-        elif action == "replace":
-            container[key] = draw(VALUES)
-        elif action == "vary":
-            container[key] = draw(ALIKE.get(type(container[key]), VALUES))
-        elif action == "add" and isinstance(container, dict):
-            container[draw(WORDS)] = draw(VALUES)
-        else:
-            another, its_key = draw(st.sampled_from(list(places(content))))
-            values = copy.deepcopy(another[its_key]), copy.deepcopy(container[key])
-            container[key], another[its_key] = values
-        if not content:
-            break
-    return content
-
-
-@settings(
-    max_examples=150,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@given(mutated())
-def test_a_study_at_random_is_searched_or_refused(content: dict[str, Any]) -> None:
-    refused = ""
-    try:
-        spec = parsed(content)
-        sampler = trials.build_sampler(spec.sampler, spec.seed, 0)
-        pruner = trials.build_pruner(spec.pruner)
-    except UsageError as error:
-        refused = str(error)
-    if refused:
-        assert len(refused.splitlines()) == 1
-        return
-    stored = StudySpec.model_validate_json(spec.model_dump_json(), strict=False)
-    assert stored.fingerprint == spec.fingerprint
-    source = optuna.create_study(direction=spec.direction, sampler=sampler, pruner=pruner)
-    for hyperparameters in [h for _, h in spec.references if h]:
-        source.enqueue_trial(space.params_of(spec.searched, hyperparameters))
-        space.register(source.ask(), spec.searched, hyperparameters)
-    for value in range(8 if not spec.searched.missing else 0):
-        trial = source.ask()
-        drawn = space.suggest(trial, spec.searched)
-        assert space.params_of(spec.searched, drawn) == trial.params
-        source.tell(trial, value)

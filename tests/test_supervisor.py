@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -9,14 +10,16 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline import trials
+from pipeline.errors import PipelineError
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.paths import Project
 from pipeline.progress import Snapshot
 from pipeline.study import StudySpec, parse
 from pipeline.supervisor import Outcome, Supervisor
-from pipeline.tracking import Tracker
+from pipeline.tracking import INTERRUPTED, End, Tracker
 
-Script = Callable[[Job], list[float] | str]
+Script = Callable[[Job], list[float] | str | Failed]
 
 REFERENCE = {
     "hidden_layers": 1,
@@ -71,7 +74,9 @@ class ScriptedExecutor:
         yield Started(job.trial)
         script = self._script(job)
         if isinstance(script, str):
-            yield Failed(job.trial, script)
+            script = Failed(job.trial, script)
+        if isinstance(script, Failed):
+            yield script
             return
         for epoch, value in enumerate(script, start=1):
             yield EpochEnd(job.trial, epoch, {"loss": 1 - value, "val_accuracy": value})
@@ -87,6 +92,7 @@ class ListTracker(Tracker):
         self.curves: dict[str, list[int]] = {}
         self.models: dict[str, bytes] = {}
         self.trial_of: dict[str, int] = {}
+        self.reasons: dict[str, str] = {}
         self.records: list[float] = []
         self.kill_at: int | None = None
 
@@ -102,30 +108,35 @@ class ListTracker(Tracker):
         self.curves[run] = []
         return run
 
-    def log_epoch(self, run: str, epoch: int, metrics: Mapping[str, float]) -> None:
+    def run_of(self, trial: int) -> str:
+        (run,) = (run for run, number in self.trial_of.items() if number == trial)
+        return run
+
+    def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         self._called("log_epoch")
-        self.curves[run].append(epoch)
+        self.curves[self.run_of(trial)].append(epoch)
 
     def flush(self) -> None:
         self._called("flush")
 
-    def store_model(self, run: str, model: bytes) -> None:
+    def store_model(self, trial: int, model: bytes) -> None:
         self._called("store_model")
-        self.models[run] = model
+        self.models[self.run_of(trial)] = model
 
     def finish_trial(
-        self, run: str, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+        self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         self._called("finish_trial")
-        self.status[run] = state
+        self.status[self.run_of(trial)] = state
+        self.reasons[self.run_of(trial)] = tags.get("reason", "")
 
     def note_record(self, trial: int, metric: str, value: float) -> None:
         self.records.append(value)
 
-    def mend(self, states: Mapping[int, str]) -> int:
+    def mend(self, ends: Mapping[int, End]) -> int:
         left = [run for run, status in self.status.items() if status == "RUNNING"]
         for run in left:
-            self.status[run] = states.get(self.trial_of[run], "KILLED")
+            self.status[run] = ends.get(self.trial_of[run], INTERRUPTED)[0]
         return len(left)
 
 
@@ -217,6 +228,31 @@ def test_budget_used_up_means_nothing_is_started() -> None:
     search(spec, study, ScriptedExecutor(steady))
     again = ScriptedExecutor(steady)
     assert search(spec, study, again) is Outcome.BUDGET_USED
+    assert again.jobs == []
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_a_sampler_that_has_drawn_all_there_is_ends_the_search(
+    n_workers: int, tmp_path: Path
+) -> None:
+    spec = make_spec(
+        budget={"trials": 50},
+        sampler={"type": "BruteForceSampler"},
+        fixed={"epochs": 3, "optimizer": "adam", "learning_rate": 0.01},
+        space={
+            "hidden_layers": {"type": "int", "low": 0, "high": 1},
+            "units": {"type": "int", "low": 8, "high": 10, "per": "hidden_layers"},
+            "batch_size": {"type": "categorical", "choices": [32, 64]},
+        },
+    )
+    study = trials.open_study(Project(tmp_path), spec)
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    drawn = {str(trial.hyperparameters) for trial in trials.finished(study)}
+    assert len(drawn) == 8
+    # what the others still train when a worker is free, it may draw again
+    assert len(trials.finished(study)) < 8 + n_workers
+    again = ScriptedExecutor(steady, n_workers)
+    search(spec, trials.open_study(Project(tmp_path), spec), again)
     assert again.jobs == []
 
 
@@ -409,6 +445,108 @@ def test_a_failure_has_its_reason_and_the_search_goes_on() -> None:
     assert (done[2].state, done[2].reason, done[2].value) == ("FAIL", "no memory", None)
     assert len(done) == 6, "a trial that failed of its own counts"
     assert tracker.status["run 2"] == "FAIL"
+
+
+def out_of_memory(job: Job) -> Failed:
+    return Failed(job.trial, "killed", is_transient=True)
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_what_failed_for_want_of_memory_is_tried_again_with_its_seed(n_workers: int) -> None:
+    spec = make_spec()
+    study, tracker = make_study(spec), ListTracker()
+    executor = ScriptedExecutor(
+        lambda job: out_of_memory(job) if job.trial == 1 else steady(job), n_workers
+    )
+    assert search(spec, study, executor, tracker) is Outcome.BUDGET_USED
+    done = trials.finished(study)
+    assert [trial.state for trial in trials.counted(done)] == ["COMPLETE"] * 6
+    (again,) = (frozen for frozen in study.trials if trials.RETRY_OF in frozen.user_attrs)
+    failed, retried = done[1], done[again.number]
+    assert (failed.state, failed.reason, failed.interrupted) == ("FAIL", "killed", True)
+    assert again.user_attrs[trials.RETRY_OF] == 1
+    assert (retried.hyperparameters, retried.seed) == (failed.hyperparameters, failed.seed)
+    assert tracker.status["run 1"] == "FAIL"
+    assert tracker.reasons["run 1"] == "killed"
+
+
+def test_trying_again_draws_what_would_have_been_drawn() -> None:
+    spec = make_spec()
+    disturbed, undisturbed = make_study(spec), make_study(spec)
+    search(
+        spec,
+        disturbed,
+        ScriptedExecutor(lambda job: out_of_memory(job) if job.trial == 2 else steady(job)),
+    )
+    search(spec, undisturbed, ScriptedExecutor(steady))
+    assert asked(disturbed) == asked(undisturbed)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_trying_again_has_an_end(retries: int) -> None:
+    spec = make_spec(training={"retries": retries}, budget={"trials": 2})
+    study, hopeless = make_study(spec), set[int]()
+
+    def script(job: Job) -> list[float] | Failed:
+        hopeless.update({job.seed} if not hopeless else ())
+        return out_of_memory(job) if job.seed in hopeless else steady(job)
+
+    search(spec, study, ScriptedExecutor(script))
+    done = trials.finished(study)
+    assert sum(trial.seed in hopeless for trial in done) == 1 + retries
+    assert sorted(trial.state for trial in trials.counted(done)) == ["COMPLETE", "FAIL"]
+
+
+def test_an_interruption_does_not_forget_how_often_a_trial_was_tried() -> None:
+    spec = make_spec(training={"retries": 1}, budget={"trials": 1})
+    study = make_study(spec)
+    executor = ScriptedExecutor(lambda job: out_of_memory(job) if job.trial == 0 else steady(job))
+    supervisor = Supervisor(spec, study, executor, ListTracker(), SilentProgress())
+    executor.on_events = lambda: supervisor.interrupt() if len(executor.jobs) == 2 else None
+    assert supervisor.run() is Outcome.INTERRUPTED
+    search(spec, study, ScriptedExecutor(out_of_memory))
+    (counted,) = trials.counted(trials.finished(study))
+    assert (counted.number, counted.state) == (2, "FAIL")
+
+
+def test_failures_in_a_row_end_the_search_and_a_rerun_goes_on() -> None:
+    spec = make_spec(training={"stop_after_failures": 3}, budget={"trials": 8})
+    study, tracker = make_study(spec), ListTracker()
+    script = ["no memory", "no disk", None, "no data", "no luck", "no end", "never run"]
+    executor = ScriptedExecutor(lambda job: script[job.trial] or steady(job))
+    with pytest.raises(PipelineError) as caught:
+        search(spec, study, executor, tracker)
+    assert "3 trials failed in a row" in str(caught.value)
+    assert "(trial 5) because: no end" in str(caught.value)
+    assert "stop_after_failures" in str(caught.value)
+    assert len(executor.jobs) == 6
+    assert "RUNNING" not in tracker.status.values()
+    assert search(spec, study, ScriptedExecutor(steady), tracker) is Outcome.BUDGET_USED
+    assert len(trials.counted(trials.finished(study))) == 8
+
+
+def test_five_failures_in_a_row_are_the_default_limit() -> None:
+    spec, executor = make_spec(), ScriptedExecutor(lambda job: "no luck")
+    with pytest.raises(PipelineError, match="5 trials failed in a row"):
+        search(spec, make_study(spec), executor)
+    assert len(executor.jobs) == 5
+
+
+def test_a_run_that_was_created_late_is_a_trials_run_all_the_same() -> None:
+    spec = make_spec(budget={"trials": 2})
+    study = make_study(spec)
+
+    class Late(ListTracker):
+        def start_trial(self, trial: int, *_: Any, **__: Any) -> str:
+            super().start_trial(trial)
+            return ""
+
+    search(spec, study, ScriptedExecutor(steady), Late())
+    assert [trial.run_id for trial in trials.finished(study)] == ["", ""]
+    trials.note_run(study, 1, "late")
+    trials.note_run(study, 0, "later")
+    assert [trial.run_id for trial in trials.finished(study)] == ["later", "late"]
+    assert trials.champion(study).run_id in ("late", "later")
 
 
 def test_only_records_store_their_model() -> None:

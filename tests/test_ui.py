@@ -85,3 +85,27 @@ def test_the_command_becomes_the_server(
     command = ui.server_command(project, "optuna", 8123)
     assert became == [(command[0], command)]
     assert capsys.readouterr().err.startswith("http://127.0.0.1:8123 ")
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999999", "5e3", "", "٣", "five", "80 80"])
+def test_a_port_that_is_none_is_refused(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ui", "mlflow", f"--port={port}"])
+    with pytest.raises(SystemExit, match="2"):
+        ui.main()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"found {port!r}, allowed is a number from 1 to 65535")
+
+
+def test_a_server_that_is_not_installed_is_said_in_a_sentence(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    (project.runs_dir / "optuna.db").touch()
+    monkeypatch.setattr("os.execv", missing)
+    monkeypatch.setattr(sys, "argv", ["ui", "optuna", "--port", "8123"])
+    with pytest.raises(PipelineError, match=r"cannot be started \(No such file or directory\); "):
+        ui.main()

@@ -1,0 +1,92 @@
+"""Writes that could not be sent, kept on disk in their order until they can."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.paths import write_atomically
+
+Write = Mapping[str, Any]
+
+_LIST = "writes.jsonl"
+
+
+class Outbox:
+    """A queue of writes in a folder, oldest first. Survives the process, and a kill at any time.
+
+    A write may be delivered a second time after a kill, so that delivering twice must do no more
+    than delivering once.
+
+    Args:
+        folder: is there as long as something waits.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting = self._read()
+
+    def __len__(self) -> int:
+        """How many writes wait."""
+        return len(self._waiting)
+
+    def add(self, write: Write, attachment: bytes | None = None) -> None:
+        """Puts a write at the end, with a file that belongs to it.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if attachment is not None:
+            name = f"{len(self._waiting)}-{os.urandom(4).hex()}"
+            write_atomically(self._folder / name, attachment)
+            write = {**write, "attachment": name}
+        path = self._folder / _LIST
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(write) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(path, size)  # not half a line, to which others would be added
+            raise
+        self._waiting.append(write)
+
+    def deliver(self, send: Callable[[Write, bytes | None], object]) -> None:
+        """Sends what waits, oldest first; what `send` raises ends it, and the rest stays."""
+        n_sent = 0
+        try:
+            for write in self._waiting:
+                name = write.get("attachment")
+                send(write, (self._folder / name).read_bytes() if name else None)
+                n_sent += 1
+        finally:
+            self._forget(n_sent)
+
+    def _forget(self, n_sent: int) -> None:
+        sent, self._waiting = self._waiting[:n_sent], self._waiting[n_sent:]
+        if not self._waiting:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        elif sent:
+            lines = "".join(json.dumps(write) + "\n" for write in self._waiting)
+            write_atomically(self._folder / _LIST, lines)
+            for write in sent:
+                if "attachment" in write:
+                    (self._folder / write["attachment"]).unlink(missing_ok=True)
+
+    def _read(self) -> list[Write]:
+        """All whole lines; a kill may have cut the last one, on which nobody relied yet."""
+        path = self._folder / _LIST
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        *lines, rest = text.split("\n")
+        if rest:
+            write_atomically(path, text.removesuffix(rest))
+        return [json.loads(line) for line in lines]
