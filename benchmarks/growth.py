@@ -29,7 +29,7 @@ from pipeline.paths import DEFAULT_STUDY, Project
 
 BASE, SIZES, FULL_SIZES = 100, (100, 1_000), (100, 1_000, 10_000)
 N_TRIALS = 10  # that a supervisor goes on for
-N_REPEATS = 3
+N_REPEATS, N_REPEATS_FULL = 1, 3
 COMMANDS = {
     "`best`": ["pipeline.best"],
     "`best --json`": ["pipeline.best", "--json"],
@@ -48,8 +48,8 @@ GOALS = {"ask, draw, start": 0.5, "`best`": 5.0, "`report`": 30.0, "supervisor, 
 
 
 def measure(full: bool) -> Section:
-    """Measures stores of 100 and 1,000 trials, and of 10,000 with `full`."""
-    sizes = FULL_SIZES if full else SIZES
+    """Measures stores of 100 and 1,000 trials once; in full three times, and of 10,000."""
+    sizes, n_repeats = (FULL_SIZES, N_REPEATS_FULL) if full else (SIZES, N_REPEATS)
     found: dict[int, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as scratch, projects.fresh() as searched:
         _in_process(searched, BASE)
@@ -57,28 +57,28 @@ def measure(full: bool) -> Section:
             folder = Path(scratch) / str(n)
             shutil.copytree(searched, folder)
             copies.add(Project(folder), n // BASE - 1)
-            found[n] = _measure(folder)
+            found[n] = _measure(folder, n_repeats)
             print(f"{n} trials: measured", file=sys.stderr)
             shutil.rmtree(folder)
-    return Section("Growth", _blocks(found))
+    return Section("Growth", _blocks(found, n_repeats))
 
 
-def _measure(folder: Path) -> dict[str, list[float]]:
+def _measure(folder: Path, n_repeats: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = defaultdict(list)
-    for _ in range(N_REPEATS):
+    for _ in range(n_repeats):
         for name, command in COMMANDS.items():
             started = time.perf_counter()
             _run(folder, ["-m", *command])
             found[name].append(time.perf_counter() - started)
     report = folder / "studies" / DEFAULT_STUDY / "report.html"
     found["report.html, MB"].append(report.stat().st_size / 1e6)
-    for _ in range(N_REPEATS):
+    for _ in range(n_repeats):
         for name, values in _in_process(folder, N_TRIALS).items():
             found[name] += values
     return found
 
 
-def _blocks(found: Mapping[int, Mapping[str, Sequence[float]]]) -> list[Any]:
+def _blocks(found: Mapping[int, Mapping[str, Sequence[float]]], n_repeats: int) -> list[Any]:
     sizes = list(found)
     last = sizes[-1]
     rows = []
@@ -93,7 +93,7 @@ def _blocks(found: Mapping[int, Mapping[str, Sequence[float]]]) -> list[Any]:
     return [
         Table([*columns, "goal at 10,000"], rows),
         Paragraph(
-            f"Of {N_REPEATS} processes each; the supervisor's steps of {N_TRIALS} trials in each "
+            f"Of {n_repeats} processes each; the supervisor's steps of {N_TRIALS} trials in each "
             f"of them. The first {BASE} trials were searched with the default study's space, "
             "sampler and pruner, with computed curves in the place of training; larger stores "
             "hold copies of them, in Optuna's database and in MLflow's. `ask, draw, start` is all "

@@ -24,8 +24,8 @@ GOAL = 0.03
 
 
 def measure(full: bool) -> Section:
-    """A minute and a half of the default study in a new project; in full all of it."""
-    minutes = 15 if full else 1.5
+    """A minute of the default study in a new project; in full all of it."""
+    minutes = 15 if full else 1
     with projects.fresh() as folder:
         counted = folder / "seconds.json"
         code = "import sys; from benchmarks import overhead; overhead.search(*sys.argv[1:])"

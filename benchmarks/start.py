@@ -62,11 +62,11 @@ def measure(full: bool) -> results.Section:
     with _project() as project:
         _module("search", SMALL, "--trials", "2").run(project)  # for `best`; also fetches the data
         answers = _answers()
-        for _ in range(15 if full else 5):
+        for _ in range(15 if full else 3):
             for command in answers:
                 command.run(project)
     imports, first, later = Command("", ["-c", "import tensorflow"]), [], []
-    for _ in range(7 if full else 3):
+    for _ in range(7 if full else 2):
         with _project() as project:
             imports.run(project)
             first.append(_first_epoch_seconds(project))

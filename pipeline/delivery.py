@@ -132,7 +132,7 @@ class Delivery:
             ):
                 self.runs[trial] = found[0].info.run_id
         self._deliver(write, attachment)
-        if write["what"] == "start":
+        if write["what"] == "start" and trial in self.runs:  # unless MLflow refuses it
             self._note_run(trial, self.runs[trial])
 
     def _deliver(self, write: Write, attachment: bytes | None) -> None:
@@ -142,12 +142,11 @@ class Delivery:
             MlflowException, OSError: MLflow is out of reach.
         """
         client, trial = self._client, write["trial"]
-        if write["what"] == "start":
-            self._start(write)
-            return
         run = write["run"] or self.runs.get(trial, "")
         try:
             match write["what"]:
+                case "start":
+                    self._start(write)
                 case "log":
                     metrics = [Metric(*each) for each in write["metrics"]]
                     client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
@@ -162,7 +161,8 @@ class Delivery:
         except MlflowException as error:
             if error.error_code not in _REFUSED:
                 raise
-            self._say(f"MLflow refuses what run {run} is told: {first_line(error)}")
+            whom = f"trial {trial}" if trial is not None else "the study"
+            self._say(f"MLflow refuses what it is told of {whom}: {first_line(error)}")
 
     def _start(self, write: Write) -> None:
         trial = write["trial"]

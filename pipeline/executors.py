@@ -5,24 +5,22 @@ import multiprocessing
 import os
 import shutil
 import signal
-import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from pipeline import server
 from pipeline.errors import PipelineError
 from pipeline.jobs import Event, Failed, Finished, Job, Started
 from pipeline.paths import shown
 
 STOP_SECONDS = 2.0  # for a process to be gone
 MAX_RESTARTS = 3  # of a forkserver that is killed before it has run a job
-SOCKET_BYTES = 80  # of its folder's path, since a socket's may have little more than 100
 _UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver is dead
 
 # How the forkserver's environment tells `pipeline.preload` what to do.
@@ -93,7 +91,7 @@ class LocalExecutor:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True, exist_ok=True)  # what a dead supervisor left may write to it
         self._temporary = contextlib.ExitStack()
-        self._temporary.enter_context(_temporary_files_in(scratch))
+        self._temporary.enter_context(server.temporary_files_in(scratch))
         self._context.set_forkserver_preload(["pipeline.preload"])
         # left there, for a server that has to be started again after somebody killed it
         os.environ |= {
@@ -150,17 +148,16 @@ class LocalExecutor:
             worker.process.kill()
         for trial in list(self._workers):
             self.stop(trial)
-        _kill_forkserver()
+        server.kill()
         while self._importing.is_alive():  # it may have been about to start another
             self._importing.join(0.1)
-            _kill_forkserver()
+            server.kill()
         self._temporary.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start_server(self) -> None:
         """Starts the server, unless it runs, and has `events` told when it has imported all."""
-        with _no_ctrl_c():  # until it ignores that itself
-            forkserver.ensure_running()
+        server.start()
         self._is_ready = False
         self._importing = threading.Thread(target=self._warm_up, daemon=True)
         self._importing.start()
@@ -181,7 +178,7 @@ class LocalExecutor:
         if exit_code == 0:
             self._is_ready, self._n_restarts = True, 0
             self._start_queued()
-        elif _was_server_killed() and self._n_restarts < MAX_RESTARTS:
+        elif server.was_killed() and self._n_restarts < MAX_RESTARTS:
             self._n_restarts += 1
             self._start_server()
         else:
@@ -189,7 +186,7 @@ class LocalExecutor:
 
     def _start_queued(self) -> None:
         while self._is_ready and self._queue:
-            if _was_server_killed():
+            if server.was_killed():
                 self._start_server()
                 return
             receiver, sender = self._context.Pipe(duplex=False)
@@ -303,53 +300,3 @@ def _reap(worker: _Worker) -> None:
         worker.process.join()
     worker.process.close()
     worker.connection.close()
-
-
-def _was_server_killed() -> bool:
-    """Whether the forkserver is dead by a signal, and so not by a fault of its own."""
-    pid = _server()._forkserver_pid
-    if pid is None:
-        return True
-    try:  # without reaping it: multiprocessing does when it starts another
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return True
-    return ended is not None and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
-
-
-@contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Puts this process's temporary files, and the server's socket, into a folder."""
-    settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
-    before = tempfile.tempdir, settings.get("tempdir")
-    shortest = min(str(folder), os.path.relpath(folder), key=len)  # nobody leaves the project
-    if len(os.fsencode(shortest)) <= SOCKET_BYTES:
-        settings["tempdir"] = shortest
-    else:
-        util.get_temp_dir()  # the system's, while that is where temporary files go
-    tempfile.tempdir = str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir, settings["tempdir"] = before
-
-
-@contextlib.contextmanager
-def _no_ctrl_c() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _server() -> Any:
-    return forkserver._forkserver  # there is no public way to look at it, or to stop it
-
-
-def _kill_forkserver() -> None:
-    """Without waiting for its imports; a new one is started when it is needed again."""
-    server = _server()
-    if server._forkserver_pid is not None:
-        os.kill(server._forkserver_pid, signal.SIGKILL)
-        server._stop()

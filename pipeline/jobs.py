@@ -1,5 +1,6 @@
 """What travels between the supervisor and a worker: a job one way, events the other."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -99,3 +100,9 @@ Event = Started | EpochEnd | Finished | Failed
 def is_better(value: float, than: float | None, direction: str) -> bool:
     """Whether a metric's value beats another; anything beats None."""
     return than is None or (value > than if direction == "maximize" else value < than)
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed below 2**31 that follows from its parts alone."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1

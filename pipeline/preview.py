@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import data, trials
+from pipeline import components, data
 from pipeline.errors import UsageError
 from pipeline.hyperparameters import layer_parameters
 from pipeline.space import Choices, Entry
@@ -41,7 +41,7 @@ def rungs(spec: StudySpec) -> str:
     """When the pruner looks at a trial, in a line."""
     if not spec.space:
         return "never looks: references are trained to their end"
-    pruner, arguments = trials.build_pruner(spec.pruner), spec.pruner.arguments
+    pruner, arguments = components.build_pruner(spec.pruner), spec.pruner.arguments
     match spec.pruner.type:
         case "SuccessiveHalvingPruner":
             return _halving(arguments, spec.searched.corner(largest=True).epochs)
@@ -132,7 +132,7 @@ def _references(spec: StudySpec) -> list[str]:
 def _draws(spec: StudySpec) -> list[str]:
     """The first draws of the sampler, in memory; they show what it makes of the space."""
     try:
-        drawn = trials.rehearse(spec, N_SAMPLES)
+        drawn = components.rehearse(spec, N_SAMPLES)
     except UsageError as error:
         raise UsageError(f"study {spec.name}: {error}") from None
     if not drawn:

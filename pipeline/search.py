@@ -81,12 +81,12 @@ def _supervise(
     interruption: "_Interruption",
 ) -> int:
     # imported while the workers import TensorFlow
-    from pipeline import data, ownership, progress, trials
+    from pipeline import components, data, ownership, progress, trials
     from pipeline.environment import facts
     from pipeline.supervisor import Outcome, Supervisor
     from pipeline.tracking import Tracker
 
-    trials.rehearse(spec)
+    components.rehearse(spec)
     study = trials.open_study(project, spec)
     ownership.take(study, claim)
     print(f"study {spec.name}: workers are importing TensorFlow ...", file=sys.stderr, flush=True)

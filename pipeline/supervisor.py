@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline import space, trials, waiting
+from pipeline import components, jobs, space, trials, waiting
 from pipeline.errors import PipelineError
 from pipeline.executors import Executor
 from pipeline.hyperparameters import Hyperparameters
@@ -184,7 +184,7 @@ class Supervisor:
 
     def _start_next(self) -> None:
         spec = self._spec
-        self._study.sampler = trials.build_sampler(spec.sampler, spec.seed, self._n_drawn)
+        self._study.sampler = components.build_sampler(spec.sampler, spec.seed, self._n_drawn)
         trial = self._study.ask()
         attributes = dict(trial.user_attrs)
         hyperparameters: Hyperparameters | None
@@ -195,7 +195,7 @@ class Supervisor:
         else:
             hyperparameters = space.suggest(trial, spec.searched)
             attributes[trials.HYPERPARAMETERS] = hyperparameters.as_dict()
-            attributes[trials.SEED] = trials.derived_seed(spec.seed, "trial", self._n_drawn)
+            attributes[trials.SEED] = jobs.derived_seed(spec.seed, "trial", self._n_drawn)
             for key in (trials.SEED, trials.HYPERPARAMETERS):
                 trial.set_user_attr(key, attributes[key])
         self._n_drawn += trials.REFERENCE not in attributes

@@ -193,7 +193,9 @@ class Tracker:
         running = "attributes.status = 'RUNNING' and tags.trial != ''"
         # page by page: those of the page before are not among them any more
         try:
-            while left := self._client.search_runs([self._experiment], running):
+            while len(self._delivery) == 0 and (  # else what ends them waits, and they would stay
+                left := self._client.search_runs([self._experiment], running)
+            ):
                 for run in left:
                     trial = int(run.data.tags["trial"])
                     self._delivery.runs[trial] = run.info.run_id

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline import space, trials
+from pipeline import jobs, space, trials
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.study import StudySpec
 
@@ -40,7 +40,7 @@ def queue_references(study: optuna.Study, spec: StudySpec) -> None:
                     trials.TRAINER: reference.trainer,
                     trials.PATIENCE: reference.patience,
                     # the same for all references, so that they can be compared in pairs
-                    trials.SEED: trials.derived_seed(spec.seed, "repeat", repeat),
+                    trials.SEED: jobs.derived_seed(spec.seed, "repeat", repeat),
                 }
                 _enqueue(study, spec, hyperparameters, attributes)
 

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import curves, projects, results, soak, time_to_quality
 from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
 from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
-from pipeline import trials
+from pipeline import components
 from pipeline.document import Items, Paragraph, Table
 
 
@@ -172,5 +172,5 @@ def test_what_a_soak_searches_is_a_study(tmp_path: Path) -> None:
     (tmp_path / "soak.toml").write_text(soak.STUDY.format(n_trials=3))
     spec = study.load(Project(tmp_path), str(tmp_path / "soak.toml"))
     assert spec.budget.trials == 3
-    assert max(each.units for each in trials.rehearse(spec, 20)) <= (8,)
+    assert max(each.units for each in components.rehearse(spec, 20)) <= (8,)
     assert "never looks" in preview.preview(spec)

@@ -116,6 +116,31 @@ def test_what_is_told_while_mlflow_is_away_is_sent_when_it_is_back(opened: Opene
     assert opened.said[1].startswith("MLflow answers")
 
 
+def test_what_mlflow_refuses_is_said_and_holds_up_nothing_else(opened: Opened) -> None:
+    opened.tracker.start_trial(0, None, {"no such name?": 1}, {})
+    opened.train(1)
+    assert opened.tracker.settle() == 0
+    opened.assert_whole(1)
+    assert opened.said
+    assert all(
+        line.startswith("MLflow refuses what it is told of trial 0") for line in opened.said
+    )
+
+
+def test_runs_are_mended_later_if_what_ends_them_cannot_be_sent(opened: Opened) -> None:
+    run = opened.tracker.start_trial(0, None, {}, {})
+    searches = opened.client.search_runs
+    opened.line.is_cut = True
+    opened.tracker.flush()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Line, "search_runs", searches, raising=False)  # reading goes on
+        assert opened.tracker.mend({}) == 1
+    assert opened.client.get_run(run).info.status == "RUNNING"
+    opened.line.is_cut = False
+    assert opened.tracker.settle() == 0
+    assert opened.client.get_run(run).info.status == "KILLED"
+
+
 def test_what_is_not_sent_in_time_is_sent_by_who_opens_the_study_next(
     opened: Opened, project_folder: Path
 ) -> None:

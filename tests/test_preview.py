@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
-from pipeline import data, preview, study, trials
+from pipeline import components, data, preview, study
 from pipeline.errors import UsageError
 from pipeline.hyperparameters import Hyperparameters, layer_parameters
 from pipeline.paths import Project
@@ -311,7 +311,7 @@ def test_entries_say_their_range_and_condition() -> None:
 
 def test_the_sampler_of_the_preview_is_that_of_the_search() -> None:
     loaded = spec(sampler={"type": "RandomSampler", "seed": 5})
-    own = optuna.create_study(sampler=trials.build_sampler(loaded.sampler, 5, 0))
+    own = optuna.create_study(sampler=components.build_sampler(loaded.sampler, 5, 0))
     first = own.ask()
     n_layers = first.suggest_int("hidden_layers", 0, 2)
     epochs = first.suggest_int("epochs", 5, 20)

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
-from pipeline import space, study, trials
+from pipeline import components, space, study
 from pipeline.errors import UsageError
 from pipeline.paths import Project
 from pipeline.study import StudySpec
@@ -95,8 +95,8 @@ def test_every_study_here_can_be_searched(name: str) -> None:
         assert spec.references
         return
     assert spec.searched.missing == []
-    sampler = trials.build_sampler(spec.sampler, spec.seed, 0)
-    pruner = trials.build_pruner(spec.pruner)
+    sampler = components.build_sampler(spec.sampler, spec.seed, 0)
+    pruner = components.build_pruner(spec.pruner)
     source = optuna.create_study(sampler=sampler, pruner=pruner, direction=spec.direction)
     for _ in range(20):
         space.suggest(source.ask(), spec.searched)

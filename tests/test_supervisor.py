@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline import trials
+from pipeline import components, trials
 from pipeline.errors import PipelineError
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
@@ -174,7 +174,7 @@ def make_spec(**changes: Any) -> StudySpec:
 
 def make_study(spec: StudySpec) -> optuna.Study:
     study = optuna.create_study(direction=spec.direction)
-    study.pruner = trials.build_pruner(spec.pruner)
+    study.pruner = components.build_pruner(spec.pruner)
     return study
 
 

@@ -8,7 +8,7 @@ import optuna
 import pytest
 import recorded
 
-from pipeline import trials
+from pipeline import components, jobs, trials
 from pipeline.errors import PipelineError, UsageError
 from pipeline.paths import Project
 from pipeline.study import Component, StudySpec, load, parse
@@ -81,8 +81,8 @@ def test_best_epoch_is_the_first_of_the_best(
 
 
 def test_derived_seeds_follow_from_their_parts_alone() -> None:
-    assert trials.derived_seed(1, "trial", 2) == trials.derived_seed(1, "trial", 2)
-    seeds = {trials.derived_seed(1, "trial", i) for i in range(1000)}
+    assert jobs.derived_seed(1, "trial", 2) == jobs.derived_seed(1, "trial", 2)
+    seeds = {jobs.derived_seed(1, "trial", i) for i in range(1000)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**31 for seed in seeds)
 
@@ -92,7 +92,7 @@ def test_derived_seeds_follow_from_their_parts_alone() -> None:
 )
 def test_samplers_by_name_draw_the_same_again(name: str) -> None:
     spec = spec_with("sampler", type=name, seed=3)
-    assert trials.rehearse(spec, 3) == trials.rehearse(spec, 3)
+    assert components.rehearse(spec, 3) == components.rehearse(spec, 3)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_arguments_of_samplers_and_pruners_are_checked(
     table: str, content: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said) as caught:
-        trials.rehearse(spec_with(table, **content))
+        components.rehearse(spec_with(table, **content))
     assert str(caught.value).startswith(f"[{table}] ")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_pruner_may_wrap_another() -> None:
     content = {"type": "PatientPruner", "patience": 2, "wrapped_pruner": {"type": "NopPruner"}}
-    pruner = trials.build_pruner(Component.model_validate(content))
+    pruner = components.build_pruner(Component.model_validate(content))
     assert isinstance(pruner, optuna.pruners.PatientPruner)
