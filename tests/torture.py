@@ -430,7 +430,8 @@ class _Moments:
         elif last.blow.signal == signal.SIGKILL:
             allowed = {-signal.SIGKILL}
         else:
-            allowed = {130}
+            # Python ends by SIGINT itself if the exception came in an `eval`; a shell says 130
+            allowed = {130, -signal.SIGINT}
         if any(hit.is_publishing and hit is not last for hit in hits):
             allowed.add(1)  # the worker that registers the champion was killed: a sentence
         is_at_an_edge = last is not None and (last.is_early or last.is_late)
