@@ -40,10 +40,31 @@ def open_client(uri: str) -> mlflow.MlflowClient:
         Exception: the store cannot be opened; SQLAlchemy, HTTP and MLflow have their own.
     """
     file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and file.exists():  # MLflow itself would try for minutes
+    if uri.startswith("sqlite:///"):
+        if not file.exists():
+            _create(file)
+        # MLflow itself would try for minutes to open what it cannot
         with contextlib.closing(sqlite3.connect(file, timeout=paths.BUSY_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master")
     return mlflow.MlflowClient(uri)
+
+
+def _create(file: Path) -> None:
+    """Makes MLflow's database, whole or not at all.
+
+    MLflow makes its tables in many steps, and cannot open what a kill has left of them.
+    """
+    from filelock import FileLock
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}.new")
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        if not file.exists():  # else another process was faster
+            for suffix in ("", "-journal"):
+                Path(f"{new}{suffix}").unlink(missing_ok=True)
+            SqlAlchemyStore(f"sqlite:///{new}", "mlruns").engine.dispose()
+            new.replace(file)
 
 
 class Delivery:
