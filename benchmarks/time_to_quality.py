@@ -221,9 +221,11 @@ def draw(done: Sequence[Curve]) -> None:
             )  # fmt: skip
             axes.plot(seconds[-1], values[-1], "o", color=f"C{number}", markersize=4)
     axes.set(
-        xscale="log", ylim=(0.85, None), xlabel="seconds since the process was started",
+        xscale="log",
+        ylim=(0.85, max(each.best for each in done) + 0.005),
+        xlabel="seconds since the process was started",
         ylabel="best validation accuracy so far",
-    )  # fmt: skip
+    )
     axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(which="both", alpha=0.2)
     axes.legend(loc="lower right", frameon=False)
