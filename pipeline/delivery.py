@@ -59,12 +59,14 @@ def _create(file: Path) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
-    with FileLock(file.with_name(f".{file.name}.lock")):
+    held = file.with_name(f".{file.name}.lock")
+    with FileLock(held):
         if not file.exists():  # else another process was faster
             for suffix in ("", "-journal"):
                 Path(f"{new}{suffix}").unlink(missing_ok=True)
             SqlAlchemyStore(f"sqlite:///{new}", "mlruns").engine.dispose()
             new.replace(file)
+        held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
 
 
 class Delivery:

@@ -178,7 +178,7 @@ class LocalExecutor:
         if exit_code == 0:
             self._is_ready, self._n_restarts = True, 0
             self._start_queued()
-        elif server.was_killed() and self._n_restarts < MAX_RESTARTS:
+        elif server.was_killed(STOP_SECONDS) and self._n_restarts < MAX_RESTARTS:
             self._n_restarts += 1
             self._start_server()
         else:

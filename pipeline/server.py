@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from multiprocessing import forkserver, util
 from pathlib import Path
@@ -27,16 +28,24 @@ def kill() -> None:
         server._stop()
 
 
-def was_killed() -> bool:
-    """Whether the forkserver is dead by a signal, and so not by a fault of its own."""
+def was_killed(wait_seconds: float = 0.0) -> bool:
+    """Whether the server is dead by a signal, and so not by a fault of its own.
+
+    Args:
+        wait_seconds: how long it may take to die, which others may notice before it is done.
+    """
     pid = _server()._forkserver_pid
     if pid is None:
         return True
+    until = time.monotonic() + wait_seconds
     try:  # without reaping it: multiprocessing does when it starts another
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        while not (ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
     except ChildProcessError:
         return True
-    return ended is not None and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+    return ended and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
 
 
 @contextlib.contextmanager

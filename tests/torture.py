@@ -69,8 +69,7 @@ repeats = 2
 hyperparameters = {{ hidden_layers = 1, units = 8, optimizer = "adam", learning_rate = 0.001, batch_size = 256, epochs = 2 }}
 """  # noqa: E501
 LEFT_IN_THE_END = {
-    "artifacts", "mlflow.db", ".mlflow.db.lock", "optuna.db", f"{NAME}.lock",
-    f"{NAME}.workers.log",
+    "artifacts", "mlflow.db", "optuna.db", f"{NAME}.lock", f"{NAME}.workers.log"
 }  # fmt: skip
 RESULT = "champion: trial"  # on stdout when all is done
 DEADLINE_SECONDS = 120.0  # for what should take seconds, on a machine that is busy
