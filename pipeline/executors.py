@@ -129,8 +129,16 @@ class LocalExecutor:
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Runs a function in a process forked from the same server."""
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_call, args=(sender, function, arguments))
-        process.start()
+        for _ in range(1 + MAX_RESTARTS):
+            process = self._context.Process(target=_call, args=(sender, function, arguments))
+            try:
+                process.start()
+                break
+            except (EOFError, OSError):  # the server is killed at this moment
+                server.was_killed(STOP_SECONDS)
+                server.start()
+        else:
+            raise PipelineError(f"workers cannot start; {shown(self._log)} says why")
         sender.close()
         try:
             failure = receiver.recv()

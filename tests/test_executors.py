@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,21 @@ def test_call_runs_a_function_in_a_worker_that_has_keras(
     assert (text, has_keras) == ("hello", "True")
     assert int(pid) != os.getpid()
     assert "wrote hello" in log.read_text()
+
+
+def test_call_survives_the_death_of_the_server_at_its_beginning(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, deaths = ForkServerProcess.start, iter([EOFError("unexpected EOF")])
+
+    def start_or_die(process: ForkServerProcess) -> None:
+        for death in deaths:
+            raise death
+        start(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", start_or_die)
+    executor.call(write, tmp_path / "text", "hello")
+    assert (tmp_path / "text").read_text().startswith("hello")
 
 
 def test_call_tells_why_a_function_failed(executor: LocalExecutor) -> None:
