@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from pipeline import space
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, first_line
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import derived_seed
 from pipeline.sampling import RecentTPE
@@ -84,8 +84,7 @@ def _argument_errors(table: str, component: Component) -> Iterator[None]:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = lines[0].replace(f"{component.type}.__init__()", "it")
+        reason = first_line(error).replace(f"{component.type}.__init__()", "it")
         raise UsageError(f"[{table}] {component.type}: {reason}") from None
 
 

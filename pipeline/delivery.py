@@ -18,9 +18,9 @@ from mlflow.entities import DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline import paths
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 from pipeline.outbox import Outbox, Write
-from pipeline.paths import shown
+from pipeline.paths import shown, shown_url
 
 for _name in ("alembic", "mlflow"):  # they tell of every table that they create
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -67,6 +67,11 @@ def _create(file: Path) -> None:
             SqlAlchemyStore(f"sqlite:///{new}", "mlruns").engine.dispose()
             new.replace(file)
         held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
+
+
+def unusable(uri: str, error: Exception) -> PipelineError:
+    """Says of a store that it cannot be used, and why."""
+    return PipelineError(f"MLflow's store {shown_url(uri)} cannot be used: {first_line(error)}")
 
 
 class Delivery:
@@ -208,9 +213,3 @@ class Delivery:
 def as_tags(values: Mapping[str, Any]) -> list[RunTag]:
     """Tags as MLflow takes them."""
     return [RunTag(key, str(value)) for key, value in values.items()]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its name."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

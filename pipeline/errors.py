@@ -42,6 +42,12 @@ def one_line(text: str) -> str:
     return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 3 :]}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its name."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def run_command(command: Callable[[], int]) -> int:
     """Runs a command line's `main` and returns its exit code.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline import trials
-from pipeline.delivery import OUT_OF_REACH
+from pipeline.delivery import OUT_OF_REACH, unusable
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.runs import Run
@@ -129,4 +129,4 @@ class Mender(Tracker):
         try:
             yield
         except OUT_OF_REACH as error:
-            raise self._unusable(error) from None
+            raise unusable(self._uri, error) from None

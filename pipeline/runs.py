@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from pipeline.delivery import MODEL_ARTIFACT, OUT_OF_REACH, first_line, open_client
-from pipeline.errors import PipelineError
-from pipeline.paths import Project, shown, shown_url
-from pipeline.tracking import CHAMPION
+from pipeline import tracking
+from pipeline.delivery import MODEL_ARTIFACT, OUT_OF_REACH, open_client, unusable
+from pipeline.paths import Project, shown
 
 ORPHAN = "orphan"  # tag of a run that belongs to no trial
 PAGE = 1_000  # runs that are read at a time
@@ -82,13 +80,10 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
                 return found
 
 
-def champion_run(project: Project, study: str) -> str:
-    """The run whose model bears the alias `champion`, or ""."""
+def champion_run(project: Project, study: str) -> str | None:
+    """The run whose model bears the alias `champion`, if there is one."""
     with _opened(project) as client:
-        try:
-            return str(client.get_model_version_by_alias(study, CHAMPION).run_id)
-        except MlflowException:  # there is no such model, version or alias
-            return ""
+        return tracking.champion_run(client, study)
 
 
 def model_trouble(project: Project, run: Run) -> str:
@@ -160,12 +155,11 @@ def _opened(project: Project) -> Iterator[Any]:
     Raises:
         PipelineError: the store cannot be used.
     """
-    problem = f"MLflow's store {shown_url(project.mlflow_uri)} cannot be used"
     try:
         client = open_client(project.mlflow_uri)
     except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
-        raise PipelineError(f"{problem}: {first_line(error)}") from None
+        raise unusable(project.mlflow_uri, error) from None
     try:
         yield client
     except OUT_OF_REACH as error:
-        raise PipelineError(f"{problem}: {first_line(error)}") from None
+        raise unusable(project.mlflow_uri, error) from None

@@ -280,13 +280,10 @@ class Supervisor:
         self._study.tell(trial, running.best if state == TrialState.COMPLETE else None, state)
         del self._running[trial.number]
         self._states[state.name] += 1
-        metrics: dict[str, float] = {}
-        if running.best is not None:
-            metrics = {f"best_{metric}": running.best, "best_epoch": running.best_epoch}
-            metrics |= running.scores
-        self._tracker.finish_trial(
-            trial.number, state.name, metrics, {"reason": reason} if reason else {}
+        end = trials.run_end(
+            state.name, metric, running.best, running.best_epoch, running.scores, reason
         )
+        self._tracker.finish_trial(trial.number, *end)
         about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.about}"
         why = f" ({reason})" if reason else ""
         self._progress.say(f"{state.name.lower():<8} {about}{why}")

@@ -23,13 +23,13 @@ from pipeline.delivery import (
     OUT_OF_REACH,
     Delivery,
     as_tags,
-    first_line,
     open_client,
+    unusable,
 )  # fmt: skip
 from pipeline.environment import facts
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 from pipeline.hyperparameters import Hyperparameters
-from pipeline.paths import Project, shown_url
+from pipeline.paths import Project
 
 CHAMPION = "champion"
 # State, metrics and tags with which a trial's run ends.
@@ -68,7 +68,7 @@ class Tracker:
             self._client = open_client(self._uri)
             self._experiment = self._experiment_id(project)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
-            raise self._unusable(error) from None
+            raise unusable(self._uri, error) from None
         self._delivery = Delivery(
             self._client, self._experiment, project.outbox(study), say, note_run
         )
@@ -111,7 +111,7 @@ class Tracker:
             about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
             client.log_batch(self._parent, tags=as_tags(about))
         except OUT_OF_REACH as error:
-            raise self._unusable(error) from None
+            raise unusable(self._uri, error) from None
 
     def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""
@@ -204,16 +204,12 @@ class Tracker:
                     self.finish_trial(trial, state, {} if is_told else metrics, tags)
                 n_mended += len(left)
         except OUT_OF_REACH as error:
-            raise self._unusable(error) from None
+            raise unusable(self._uri, error) from None
         return n_mended
 
     def champion_run(self) -> str | None:
         """The run whose model bears the alias `champion`, if there is one."""
-        try:
-            version = self._client.get_model_version_by_alias(self._study, CHAMPION)
-        except MlflowException:
-            return None
-        return str(version.run_id)
+        return champion_run(self._client, self._study)
 
     def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
         now = _now()
@@ -235,10 +231,6 @@ class Tracker:
         run = self._parent if trial is None else self._delivery.runs.get(trial)
         return {"trial": trial, "run": run}
 
-    def _unusable(self, error: Exception) -> PipelineError:
-        where = shown_url(self._uri)
-        return PipelineError(f"MLflow's store {where} cannot be used: {first_line(error)}")
-
     def _experiment_id(self, project: Project) -> str:
         known = self._client.get_experiment_by_name(self._study)
         if known is not None:
@@ -249,6 +241,14 @@ class Tracker:
         location = (project.artifacts_dir / self._study).as_uri() if is_local else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
         return str(self._client.create_experiment(self._study, location, tags=kind))
+
+
+def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
+    """The run whose model bears the alias `champion`, if there is one."""
+    try:
+        return str(client.get_model_version_by_alias(study, CHAMPION).run_id)
+    except MlflowException:  # there is no such model, version or alias
+        return None
 
 
 def load_model_bytes(project: Project, run: str) -> bytes:

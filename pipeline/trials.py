@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.components import build_pruner, let_sampler_stop
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError, UsageError, first_line
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.jobs import is_better
 from pipeline.paths import Project, shown, shown_url
@@ -79,10 +79,24 @@ class Trial:
 
     def end(self, metric: str) -> tuple[str, dict[str, float], dict[str, str]]:
         """State, metrics and tags with which its run in MLflow ends."""
-        metrics: dict[str, float] = {}
-        if values := self.history.get(metric, ())[: self.best_epoch]:
-            metrics = {f"best_{metric}": values[-1], "best_epoch": self.best_epoch, **self.scores}
-        return self.state, metrics, {"reason": self.reason} if self.reason else {}
+        values = self.history.get(metric, ())[: self.best_epoch]
+        best = values[-1] if values else None
+        return run_end(self.state, metric, best, self.best_epoch, self.scores, self.reason)
+
+
+def run_end(
+    state: str,
+    metric: str,
+    best: float | None,
+    best_epoch: int,
+    scores: Mapping[str, float],
+    reason: str,
+) -> tuple[str, dict[str, float], dict[str, str]]:
+    """State, metrics and tags with which a trial's run in MLflow ends."""
+    metrics: dict[str, float] = {}
+    if best is not None:
+        metrics = {f"best_{metric}": best, "best_epoch": best_epoch, **scores}
+    return state, metrics, {"reason": reason} if reason else {}
 
 
 # What Optuna raises where a URL, a driver, a file or a version of its tables is wrong.
@@ -286,7 +300,7 @@ def store_errors(project: Project, *more: type[Exception]) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__:  # what the database itself says
             cause = cause.__cause__
-        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        where = shown_url(project.optuna_url)
         raise PipelineError(
-            f"Optuna's store {shown_url(project.optuna_url)} cannot be used: {reason}"
+            f"Optuna's store {where} cannot be used: {first_line(cause)}"
         ) from None

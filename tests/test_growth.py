@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import small
 
 from benchmarks import copies, growth
 from pipeline import trials
@@ -12,36 +13,13 @@ from pipeline.paths import DEFAULT_STUDY, Project
 from pipeline.tracking import Tracker
 
 N, N_COPIES = 4, 2
-SPEC = """
-goal = "Grow."
-dataset = "fashion_mnist"
-metric = "val_accuracy"
-[budget]
-trials = 1
-[training]
-patience = 3
-trial_minutes = 1
-[sampler]
-type = "RandomSampler"
-seed = 1
-[pruner]
-type = "NopPruner"
-[fixed]
-hidden_layers = 1
-units = 50
-optimizer = "adam"
-batch_size = 32
-epochs = 3
-[space]
-learning_rate = { type = "float", low = 1e-4, high = 1e-2, log = true }
-"""
 
 
 @pytest.fixture
 def grown(project_folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
     """What a search of `N` trials cost; then each is in the stores with its copies."""
     (project_folder / "studies").mkdir()
-    (project_folder / "studies" / f"{DEFAULT_STUDY}.toml").write_text(SPEC)
+    (project_folder / "studies" / f"{DEFAULT_STUDY}.toml").write_text(small.STUDY)
     growth.go_on(N)
     found: dict[str, list[float]] = json.loads(capsys.readouterr().out)
     copies.add(Project(project_folder), N_COPIES)

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,17 +102,27 @@ def test_a_model_with_code_in_it_is_not_loaded(model_with_code: bytes) -> None:
         training.from_bytes(model_with_code)
 
 
+@pytest.fixture
+def export(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[[bytes], tuple[int, str, str]]:
+    """Exports a champion that has this model; returns exit code, stdout and stderr."""
+
+    def command(model: bytes) -> tuple[int, str, str]:
+        monkeypatch.setattr(tracking, "load_model_bytes", lambda *_: model)
+        monkeypatch.setattr(sys, "argv", ["best", recorded.NAME, "--export"])
+        return run_command(best.main), *capfd.readouterr()
+
+    return command
+
+
 def test_a_champion_with_code_in_it_is_not_exported(
     model_with_code: bytes,
     recorded_study: Project,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    export: Callable[[bytes], tuple[int, str, str]],
 ) -> None:
-    monkeypatch.setattr(tracking, "load_model_bytes", lambda *_: model_with_code)
-    monkeypatch.setattr(sys, "argv", ["best", recorded.NAME, "--export"])
-    assert run_command(best.main) == 1
-    said, complaints = capfd.readouterr()
-    assert said == ""
+    code, said, complaints = export(model_with_code)
+    assert (code, said) == (1, "")
     (line,) = complaints.splitlines()
     assert line.startswith("error: the stored model of trial 9 cannot be loaded: ")
     assert "arbitrary code execution" in line
@@ -123,15 +133,11 @@ def test_a_champion_with_code_in_it_is_not_exported(
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)])
 def test_a_damaged_champion_is_said_in_a_sentence(
-    content: bytes,
-    recorded_study: Project,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    content: bytes, export: Callable[[bytes], tuple[int, str, str]]
 ) -> None:
-    monkeypatch.setattr(tracking, "load_model_bytes", lambda *_: content)
-    monkeypatch.setattr(sys, "argv", ["best", recorded.NAME, "--export"])
-    assert run_command(best.main) == 1
-    (line,) = capfd.readouterr().err.splitlines()
+    code, _, complaints = export(content)
+    assert code == 1
+    (line,) = complaints.splitlines()
     assert line.startswith("error: the stored model of trial 9 cannot be loaded: ")
 
 

@@ -25,6 +25,8 @@ from typing import Any
 import mlflow
 import pytest
 import torture
+from small import N_TRIALS as N_FIRST
+from small import NAME, STUDY
 
 from benchmarks.growth import Playback
 from pipeline import delivery, study, tracking, trials
@@ -37,31 +39,6 @@ from pipeline.supervisor import Outcome, Supervisor
 from pipeline.tracking import Tracker
 
 DEADLINE_SECONDS = 300.0  # for what should take seconds, on a machine that is busy
-NAME, N_FIRST = "small", 3
-STUDY = f"""
-goal = "Get through."
-dataset = "fashion_mnist"
-
-[budget]
-trials = {N_FIRST}
-
-[sampler]
-type = "RandomSampler"
-seed = 1
-
-[pruner]
-type = "NopPruner"
-
-[fixed]
-hidden_layers = 1
-units = 50
-optimizer = "adam"
-batch_size = 32
-epochs = 3
-
-[space]
-learning_rate = {{ type = "float", low = 1e-4, high = 1e-2, log = true }}
-"""
 
 # `python -m pipeline.search` as it is, but for what trains, and with less patience.
 SEARCH = """
