@@ -56,7 +56,7 @@ audit: $(SETUP)  ## hold requirements.lock against known vulnerabilities, if a d
 check: lint test audit  ## what CI runs: lint, tests and audit
 
 fuzz: $(SETUP)  ## 10,000 study files and arguments of each kind at random (ten minutes)
-	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTHON) -m pytest tests/test_fuzz.py
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTHON) -m pytest tests/whole/test_fuzz.py
 
 soak: $(SETUP)  ## 1,000 trials of tiny networks: what grows, what stays open (ten minutes)
 	@$(PYTHON) -m benchmarks.soak --full

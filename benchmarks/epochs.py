@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import results, turns
 from benchmarks.results import Section, spread
-from pipeline.document import Block, Paragraph, Table
+from pipeline.report.document import Block, Paragraph, Table
 
 DATASET, N_IMAGES = "fashion_mnist", 48_000
 N_INPUTS, N_CLASSES = 784, 10
@@ -143,9 +143,10 @@ def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turn
     import keras
 
     from benchmarks import plain
-    from pipeline import data, training
+    from pipeline.data import datasets
+    from pipeline.training import loop
 
-    training.use_threads(1)
+    loop.use_threads(1)
 
     class Turns(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -154,7 +155,7 @@ def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turn
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             answer(time.perf_counter() - self.started)
 
-    dataset = data.load(DATASET)
+    dataset = datasets.load(DATASET)
     validation = (plain.scaled(dataset.validation_images), dataset.validation_labels)
     plain.network(network.units).fit(
         plain.scaled(dataset.train_images),
@@ -168,12 +169,13 @@ def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turn
 
 
 def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer) -> None:
-    from pipeline import data, training
-    from pipeline.hyperparameters import Hyperparameters
-    from pipeline.model import build_model
+    from pipeline.data import datasets
+    from pipeline.study.hyperparameters import Hyperparameters
+    from pipeline.training import loop
+    from pipeline.training.model import build_model
 
-    training.use_threads(1)
-    dataset = data.load(DATASET)
+    loop.use_threads(1)
+    dataset = datasets.load(DATASET)
     if not validates:
         dataset = replace(
             dataset,
@@ -189,7 +191,7 @@ def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns
         epochs=1_000_000,
     )
     model = build_model(hyperparameters, dataset.input_shape, N_CLASSES)
-    epochs: Iterator[object] = training.fit(
+    epochs: Iterator[object] = loop.fit(
         model, dataset, batch_size=network.batch_size, epochs=hyperparameters.epochs, seed=0
     )
     while True:

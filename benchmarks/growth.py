@@ -22,10 +22,10 @@ from typing import Any
 
 from benchmarks import copies, projects, results
 from benchmarks.results import Section
-from pipeline.document import Paragraph, Table
-from pipeline.hyperparameters import Hyperparameters
-from pipeline.jobs import EpochEnd, Event, Failed, Finished, Job, Started
 from pipeline.paths import DEFAULT_STUDY, Project
+from pipeline.report.document import Paragraph, Table
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
 BASE, SIZES, FULL_SIZES = 100, (100, 1_000), (100, 1_000, 10_000)
 N_TRIALS = 10  # that a supervisor goes on for
@@ -37,8 +37,8 @@ COMMANDS = {
 }
 # What is timed in the supervisor, by the name it has in the table.
 STEPS = {
-    "ask, draw, start": ("pipeline.supervisor", "Supervisor", "_start_next"),
-    "... of it MLflow": ("pipeline.tracking", "Tracker", "start_trial"),
+    "ask, draw, start": ("pipeline.search.supervisor", "Supervisor", "_start_next"),
+    "... of it MLflow": ("pipeline.tracking.tracker", "Tracker", "start_trial"),
     "report": ("optuna", "Trial", "report"),
     "prune?": ("optuna", "Trial", "should_prune"),
     "tell": ("optuna", "Study", "tell"),
@@ -111,23 +111,23 @@ def go_on(n_trials: int) -> None:
     """Goes on with the default study in the current folder, and prints what it cost as JSON."""
     import optuna  # noqa: F401, found by name below
 
-    from pipeline import trials
-    from pipeline.environment import facts
-    from pipeline.progress import PlainProgress
-    from pipeline.study import load
-    from pipeline.supervisor import Supervisor
-    from pipeline.tracking import Tracker
+    from pipeline.provenance import collect_provenance
+    from pipeline.search.progress import PlainProgress
+    from pipeline.search.supervisor import Supervisor
+    from pipeline.storage import study_store
+    from pipeline.study.load import load
+    from pipeline.tracking.tracker import Tracker
 
     project = Project.here()
     spec = load(project, DEFAULT_STUDY)
-    about = facts()
+    about = collect_provenance()
     seconds: dict[str, list[float]] = defaultdict(list)
     with contextlib.ExitStack() as timed:
         for name, (module, kind, method) in STEPS.items():
             timed.enter_context(_timed(getattr(sys.modules[module], kind), method, seconds[name]))
         opened = time.perf_counter()
-        study = trials.open_study(project, spec)
-        study.set_user_attr(trials.VERSIONS, about)
+        study = study_store.open_study(project, spec)
+        study.set_user_attr(study_store.VERSIONS, about)
         tracker = Tracker(project, spec.name)
         tracker.open_study(spec.goal, {"dataset": spec.dataset}, "0" * 64)
         executor = Playback()

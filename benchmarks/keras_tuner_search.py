@@ -13,7 +13,7 @@ import keras
 import keras_tuner
 
 from benchmarks.curves import append
-from pipeline import data
+from pipeline.data import datasets
 
 
 class Curve(keras.callbacks.Callback):  # type: ignore[misc]
@@ -49,7 +49,7 @@ def build(hp: keras_tuner.HyperParameters) -> keras.Model:
 
 def main() -> None:
     """Runs the tutorial's search in the current folder."""
-    images, labels = data.load_training_file("fashion_mnist")
+    images, labels = datasets.load_training_file("fashion_mnist")
     tuner = keras_tuner.Hyperband(
         build,
         objective="val_accuracy",

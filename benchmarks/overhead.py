@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks import projects, results
 from benchmarks.results import Section
-from pipeline.document import Paragraph, Table
 from pipeline.paths import DEFAULT_STUDY
+from pipeline.report.document import Paragraph, Table
 
 GOAL = 0.03
 
@@ -71,14 +71,14 @@ def search(file: str, minutes: str) -> None:
     """Searches in this process, as `pipeline.search` does, and writes what CPU time it took."""
     import psutil
 
-    from pipeline import executors
-    from pipeline import search as command
     from pipeline.errors import run_command
-    from pipeline.jobs import EpochEnd, Event, Started
+    from pipeline.execution import local
+    from pipeline.search import __main__ as search_command
+    from pipeline.training.job import EpochEnd, Event, Started
 
     seconds: dict[str, Any] = {"trials": 0, "epochs": 0}
 
-    class Counted(executors.LocalExecutor):
+    class Counted(local.LocalExecutor):
         def events(self, timeout_seconds: float) -> list[Event]:
             happened = super().events(timeout_seconds)
             if happened and "first event" not in seconds:
@@ -91,9 +91,9 @@ def search(file: str, minutes: str) -> None:
             seconds["epochs"] += sum(isinstance(event, EpochEnd) for event in happened)
             return happened
 
-    executors.LocalExecutor = Counted  # type: ignore[misc]
+    local.LocalExecutor = Counted  # type: ignore[misc]
     sys.argv = ["search", DEFAULT_STUDY, "--minutes", minutes]
-    code = run_command(command.main)
+    code = run_command(search_command.main)
     seconds["end"] = (_own(), _reaped())
     Path(file).write_text(json.dumps(seconds))
     sys.exit(code)

@@ -14,14 +14,16 @@ import optuna
 
 from benchmarks import plain
 from benchmarks.curves import append
-from pipeline import data, space, study
-from pipeline.model import build_optimizer
+from pipeline.data import datasets
 from pipeline.paths import Project
+from pipeline.study import space
+from pipeline.study.load import load
+from pipeline.training.model import build_optimizer
 
-DATASET = data.load("fashion_mnist")
+DATASET = datasets.load("fashion_mnist")
 X, X_VAL = (plain.scaled(x) for x in (DATASET.train_images, DATASET.validation_images))
 Y, Y_VAL = DATASET.train_labels, DATASET.validation_labels
-SPEC = study.load(Project.here(), "fashion_mnist")
+SPEC = load(Project.here(), "fashion_mnist")
 
 
 class Report(keras.callbacks.Callback):  # type: ignore[misc]

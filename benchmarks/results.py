@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pipeline.document import Block, Paragraph, as_markdown
 from pipeline.paths import write_atomically
+from pipeline.report.document import Block, Paragraph, as_markdown
 
 FILE = Path(__file__).parent / "RESULTS.md"
 TITLE = "Results of the benchmarks"
@@ -60,9 +60,9 @@ def main(measure: Callable[[bool], Section], module: str) -> int:
 
 def record(section: Section, command: str) -> None:
     """Prints a section and puts it in the place of the one of the same title."""
-    from pipeline.environment import facts
+    from pipeline.provenance import collect_provenance
 
-    known = facts()
+    known = collect_provenance()
     versions = ", ".join(
         f"{key.removeprefix('version.')} {value}"
         for key, value in known.items()

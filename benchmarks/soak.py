@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks import projects, results
 from benchmarks.results import Section
-from pipeline.document import Items, Paragraph, Table
+from pipeline.report.document import Items, Paragraph, Table
 
 N_TRIALS, N_TRIALS_FULL = 60, 1_000
 N_MARKS = 10  # rows of the table

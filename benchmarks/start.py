@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import projects, results
-from pipeline.document import Block, Paragraph, Table
 from pipeline.errors import BAD_USAGE, DONE
+from pipeline.report.document import Block, Paragraph, Table
 
 STUDY, MISSPELT, SMALL = "fashion_mnist", "misspelt", "quick"
 EPOCH_GOAL_SECONDS = 5.0  # that the first epoch may end after TensorFlow's import would

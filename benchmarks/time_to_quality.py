@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import curves, projects, results
 from benchmarks.curves import Curve
-from pipeline.document import Block, Paragraph, Table
+from pipeline.report.document import Block, Paragraph, Table
 
 RECORD = Path(__file__).parent / "time_to_quality.jsonl"  # every search of the full form
 PICTURE = Path(__file__).parent / "time_to_quality.svg"

@@ -16,10 +16,10 @@ from typing import Any
 from benchmarks import results, turns
 from benchmarks.epochs import DATASET, N_CLASSES
 from benchmarks.results import Section, spread
-from pipeline.document import Paragraph, Table
-from pipeline.executors import LocalExecutor
-from pipeline.hyperparameters import Hyperparameters
-from pipeline.jobs import EpochEnd, Failed, Job
+from pipeline.execution.local import LocalExecutor
+from pipeline.report.document import Paragraph, Table
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training.job import EpochEnd, Failed, Job
 
 UNITS, BATCH_SIZE, N_EPOCHS = (256, 128), 64, 4
 FIXED_GOAL_SECONDS, SPEED_UP_GOAL = 0.7, 1.9
@@ -135,11 +135,12 @@ def plain_keras() -> None:
     import keras
 
     from benchmarks import plain
-    from pipeline import data, training
+    from pipeline.data import datasets
+    from pipeline.training import loop
 
     wait, answer = turns.taking()
-    training.use_threads(1)
-    dataset = data.load(DATASET)
+    loop.use_threads(1)
+    dataset = datasets.load(DATASET)
     images = plain.scaled(dataset.train_images)
     validation = (plain.scaled(dataset.validation_images), dataset.validation_labels)
     while True:

@@ -6,6 +6,8 @@ them is. Each can be set otherwise from outside.
 
 import os
 
+__version__ = "0.2.0"
+
 _SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",  # errors that matter come as exceptions

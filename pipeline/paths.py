@@ -93,7 +93,7 @@ class Project:
         if not is_there:
             known = sorted(file.stem for file in (self.root / "studies").glob("*.toml"))
             raise UsageError(
-                f"{shown(path)}: no such study file; "
+                f"{display_path(path)}: no such study file; "
                 f"the studies here are: {', '.join(known) or 'none'}"
             )
         return path
@@ -115,13 +115,13 @@ def study_name(file: Path) -> str:
     """
     if not _NAME.fullmatch(file.stem):
         raise UsageError(
-            f"{shown(file)}: the file's name is the study's name, found {file.stem!r}, "
+            f"{display_path(file)}: the file's name is the study's name, found {file.stem!r}, "
             "allowed are letters, digits, '_', '-' and '.', at most 100, a letter or digit first"
         )
     return file.stem
 
 
-def named(study: str) -> str:
+def parse_study_name(study: str) -> str:
     """The name of a study that a command was given by name or by path; no file is needed.
 
     Raises:
@@ -164,12 +164,12 @@ def _from_environment(name: str) -> str:
     return value
 
 
-def shown_url(url: str) -> str:
+def display_url(url: str) -> str:
     """A store's URL as people get to see it: without the password."""
     return _PASSWORD.sub(r"\1:***", url)
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as a message shows it: in a line, relative to the current folder where shorter."""
     text = str(path)
     with contextlib.suppress(ValueError, OSError):  # elsewhere, or the current folder is gone

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError, run_command
-from pipeline.paths import Project, shown
+from pipeline.paths import Project, display_path
 
 HOST = "127.0.0.1"
 
@@ -42,7 +42,7 @@ def server_command(project: Project, which: str, port: int) -> list[str]:
     path = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite") and not path.exists():
         raise PipelineError(
-            f"{shown(path)}: nothing to show yet; start with: make search STUDY=quick"
+            f"{display_path(path)}: nothing to show yet; start with: make search STUDY=quick"
         )
     if which == "optuna":
         program = str(Path(sys.executable).with_name("optuna-dashboard"))

@@ -558,9 +558,9 @@ def path_of(uri: str) -> Path:
 
 CHAMPIONS = """
 import json, sys
-from pipeline import data
+from pipeline.data import datasets
 import keras
-dataset = data.load("fashion_mnist")
+dataset = datasets.load("fashion_mnist")
 for file, recorded in json.loads(sys.argv[1]):
     model = keras.saving.load_model(file)
     _, accuracy = model.evaluate(
@@ -596,7 +596,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
     print(f"--seed {arguments.seed}", flush=True)
-    fetch = "from pipeline import data; data.fetch('fashion_mnist')"
+    fetch = "from pipeline.data import datasets; datasets.fetch('fashion_mnist')"
     subprocess.run([sys.executable, "-c", fetch], env=environment(), check=True)
     folder = Path(tempfile.mkdtemp(prefix="torture-")).resolve()
     lives = random_lives(random.Random(arguments.seed))

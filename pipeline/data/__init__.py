@@ -1,0 +1,1 @@
+"""What is learned: data sets by name, fetched, verified and split, with the test set sealed."""

@@ -1,0 +1,223 @@
+"""Runs jobs on this machine: one process for each, forked from a server with TensorFlow."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.execution import forkserver
+from pipeline.execution.worker import (
+    PRELOAD_DATASET,
+    WORKER_LOG,
+    WORKER_SCRATCH,
+    call,
+    do_nothing,
+    work,
+)
+from pipeline.paths import display_path
+from pipeline.training.job import Event, Failed, Finished, Job
+
+STOP_SECONDS = 2.0  # for a process to be gone
+MAX_RESTARTS = 3  # of a forkserver that is killed before it has run a job
+_UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver is dead
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: ForkServerProcess
+    connection: Connection
+
+
+class LocalExecutor:
+    """One process for each job, forked from a server that has imported TensorFlow.
+
+    The import (some ten seconds) goes on in the background from the moment this is built; jobs
+    submitted meanwhile wait for it.
+
+    Args:
+        dataset: loaded once, shared by all workers.
+        n_workers: how many jobs run at a time, each on one thread.
+        log: file to which workers write what they print.
+        scratch: folder for files that workers and this process need for a moment; removed at
+            start and end, so that what a killed process left is removed by the next.
+    """
+
+    def __init__(self, dataset: str, n_workers: int, log: Path, scratch: Path) -> None:
+        self.n_workers = n_workers
+        self._log, self._scratch = log, scratch
+        self._workers: dict[int, _Worker] = {}
+        self._queue: deque[Job] = deque()
+        self._context = multiprocessing.get_context("forkserver")
+        self._ready, self._ready_signal = self._context.Pipe(duplex=False)
+        self._is_ready, self._n_restarts = False, 0
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True, exist_ok=True)  # what a dead supervisor left may write to it
+        self._temporary = contextlib.ExitStack()
+        self._temporary.enter_context(forkserver.temporary_files_in(scratch))
+        self._context.set_forkserver_preload(["pipeline.execution.preload"])
+        # left there, for a server that has to be started again after somebody killed it
+        os.environ |= {
+            PRELOAD_DATASET: dataset,
+            WORKER_LOG: str(log),
+            WORKER_SCRATCH: str(scratch),
+        }
+        self._start_server()
+
+    def submit(self, job: Job) -> None:
+        """Starts a job, or queues it until TensorFlow is imported."""
+        self._queue.append(job)
+        self._start_queued()
+
+    def events(self, timeout_seconds: float) -> list[Event]:
+        """Waits for events of any worker, and for the import to be done."""
+        trials = {worker.connection: trial for trial, worker in self._workers.items()}
+        sources = [*trials, *([] if self._is_ready else [self._ready])]
+        happened: list[Event] = []
+        for source in wait(sources, timeout_seconds):
+            if source is self._ready:
+                self._hear_of_server(self._ready.recv())
+            else:
+                happened += self._receive(trials[source])  # type: ignore[index]
+        return happened
+
+    def stop(self, trial: int) -> None:
+        """Ends a job's process."""
+        self._queue = deque(job for job in self._queue if job.trial != trial)
+        worker = self._workers.pop(trial, None)
+        if worker:
+            worker.process.kill()  # it has nothing to clear up
+            _reap(worker)
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Runs a function in a process forked from the same server."""
+        receiver, sender = self._context.Pipe(duplex=False)
+        for _ in range(1 + MAX_RESTARTS):
+            process = self._context.Process(target=call, args=(sender, function, arguments))
+            try:
+                process.start()
+                break
+            except (EOFError, OSError):  # the server is killed at this moment
+                forkserver.was_killed(STOP_SECONDS)
+                forkserver.start()
+        else:
+            raise PipelineError(f"workers cannot start; {display_path(self._log)} says why")
+        sender.close()
+        try:
+            failure = receiver.recv()
+        except EOFError:
+            failure, _ = _cause_of_death(process)
+        finally:
+            _reap(_Worker(process, receiver))
+        if failure:
+            raise PipelineError(failure)
+
+    def close(self) -> None:
+        """Ends all workers at once, then the server."""
+        self._queue.clear()
+        for worker in self._workers.values():
+            worker.process.kill()
+        for trial in list(self._workers):
+            self.stop(trial)
+        forkserver.kill()
+        while self._importing.is_alive():  # it may have been about to start another
+            self._importing.join(0.1)
+            forkserver.kill()
+        self._temporary.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _start_server(self) -> None:
+        """Starts the server, unless it runs, and has `events` told when it has imported all."""
+        forkserver.start()
+        self._is_ready = False
+        self._importing = threading.Thread(target=self._warm_up, daemon=True)
+        self._importing.start()
+
+    def _warm_up(self) -> None:
+        """Sends the exit code of the server's first child: 0 if it has imported all."""
+        process = self._context.Process(target=do_nothing)
+        try:
+            process.start()
+            process.join()
+        except Exception:  # whatever comes of a server that died, or was closed meanwhile
+            self._ready_signal.send(None)
+        else:
+            self._ready_signal.send(process.exitcode)
+
+    def _hear_of_server(self, exit_code: int | None) -> None:
+        """Starts what is queued; a server that somebody killed is started again."""
+        if exit_code == 0:
+            self._is_ready, self._n_restarts = True, 0
+            self._start_queued()
+        elif forkserver.was_killed(STOP_SECONDS) and self._n_restarts < MAX_RESTARTS:
+            self._n_restarts += 1
+            self._start_server()
+        else:
+            raise PipelineError(f"workers cannot start; {display_path(self._log)} says why")
+
+    def _start_queued(self) -> None:
+        while self._is_ready and self._queue:
+            if forkserver.was_killed():
+                self._start_server()
+                return
+            receiver, sender = self._context.Pipe(duplex=False)
+            process = self._context.Process(
+                target=work, args=(sender, self._queue[0]), daemon=True
+            )
+            try:
+                process.start()
+            except (EOFError, OSError):  # killed at this moment
+                receiver.close()
+                self._start_server()
+                return
+            finally:
+                sender.close()  # the worker holds this end alone, so its death is seen
+            self._workers[self._queue.popleft().trial] = _Worker(process, receiver)
+
+    def _receive(self, trial: int) -> list[Event]:
+        worker = self._workers[trial]
+        received: list[Event] = []
+        try:
+            while not received or worker.connection.poll():
+                event = worker.connection.recv()
+                received.append(event)
+                if isinstance(event, Finished | Failed):
+                    break
+            else:
+                return received
+        except (EOFError, OSError):
+            reason, is_transient = _cause_of_death(worker.process)
+            received.append(Failed(trial, reason, is_transient))
+        del self._workers[trial]
+        _reap(worker)
+        return received
+
+
+def _cause_of_death(process: ForkServerProcess) -> tuple[str, bool]:
+    """Why a process is gone, and whether that may not happen another time."""
+    process.join(STOP_SECONDS)
+    code = process.exitcode
+    if code == _UNKNOWN_EXIT_CODE:
+        return "the process ended, and so had the server that knows why", True
+    if code == -signal.SIGKILL:
+        return "the process was killed by SIGKILL; was it out of memory?", True
+    if code is not None and code < 0:
+        return f"the process was killed by {signal.Signals(-code).name}", True
+    return f"the process ended with exit code {code} and without a result", False
+
+
+def _reap(worker: _Worker) -> None:
+    worker.process.join(STOP_SECONDS)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+    worker.process.close()
+    worker.connection.close()

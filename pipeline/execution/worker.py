@@ -1,0 +1,74 @@
+"""What a worker process does: one job, or one call, and then it is gone."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+
+from pipeline.training.job import Failed, Job, Started
+
+# How the forkserver's environment tells `preload` what to do.
+PRELOAD_DATASET = "PIPELINE_PRELOAD_DATASET"
+WORKER_LOG, WORKER_SCRATCH = "PIPELINE_WORKER_LOG", "PIPELINE_WORKER_SCRATCH"
+
+
+def work(connection: Connection, job: Job) -> None:
+    """Trains one job and sends its events."""
+    _die_with_supervisor()
+    from pipeline.training import logistic_regression, loop
+
+    train = {"keras": loop.train, "sgd_classifier": logistic_regression.train}[job.trainer]
+    loop.use_threads(1)
+    try:
+        connection.send(Started(job.trial))
+        for event in train(job):
+            connection.send(event)
+    except BrokenPipeError:  # the supervisor is gone
+        pass
+    except Exception as error:
+        connection.send(Failed(job.trial, _first_line(error), _is_transient(error)))
+    connection.close()
+    os._exit(0)  # TensorFlow takes its time to say goodbye
+
+
+def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:
+    """Runs a function and sends what it failed for, or None."""
+    _die_with_supervisor()
+    failure = None
+    try:
+        function(*arguments)  # type: ignore[misc]
+    except Exception as error:
+        failure = _first_line(error)
+    connection.send(failure)
+    connection.close()
+
+
+def do_nothing() -> None:
+    """Ends at once: who waits for it knows that the forkserver has imported all."""
+    os._exit(0)
+
+
+def _die_with_supervisor() -> None:
+    """Leaves Ctrl-C to the supervisor, and ends this process when the supervisor is no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _is_transient(error: Exception) -> bool:
+    """Whether memory or the disk was short, which may be over the next time."""
+    is_short_of_memory = type(error).__name__ == "ResourceExhaustedError"  # TensorFlow's
+    return is_short_of_memory or isinstance(error, MemoryError | OSError)

@@ -1,0 +1,1 @@
+"""The champion as files: model, hyperparameters, metrics and model card."""

@@ -1,0 +1,151 @@
+"""Writes the champion out as a model that just works, with its test score.
+
+This alone looks at the sealed test set, once for each champion; every look is recorded in the
+study and shown in its report.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import PipelineError, one_line
+from pipeline.paths import Project, display_path, write_atomically
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+    from pipeline.study.spec import StudySpec
+    from pipeline.study.trial import Trial
+from pipeline.export.champion import summary
+
+MODEL_FILE = "model.keras"
+FILES = (MODEL_FILE, "hyperparameters.json", "metrics.json", "README.md")  # of an export
+TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one image in 10,000
+
+
+def check_folder(folder: Path, force: bool) -> Path:
+    """The folder, behind links, unless what is there would be lost by an export.
+
+    An earlier export may be overwritten with --force, anything else never.
+
+    Raises:
+        PipelineError: the text says what is there.
+    """
+    try:
+        folder = folder.resolve()
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        is_file = folder.exists() and not folder.is_dir()
+        above = next((path for path in folder.parents if path.exists()), folder)
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{display_path(above)} is no folder")
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise PipelineError(f"{display_path(folder)} cannot be exported to: {reason}") from None
+    if is_file or (there and not (MODEL_FILE in there and there <= {*FILES})):
+        raise PipelineError(
+            f"{display_path(folder)} is not an earlier export: choose another folder"
+        )
+    if there and not force:
+        raise PipelineError(f"{display_path(folder)} exists; overwrite it with --force")
+    return folder
+
+
+def export(
+    project: Project,
+    study: "optuna.Study",
+    spec: "StudySpec",
+    champion: "Trial",
+    folder: Path,
+) -> None:
+    """Writes the champion's model, hyperparameters, metrics and model card into a folder.
+
+    The folder appears whole or not at all.
+
+    Raises:
+        PipelineError: the stored model is missing, cannot be loaded, or does not have its
+            recorded metric.
+    """
+    from pipeline.data import datasets
+    from pipeline.export import model_card
+    from pipeline.tracking import registry
+
+    content = registry.load_model_bytes(project, champion.run_id)
+    with _without_banner():
+        from pipeline.training import loop
+    try:
+        model = loop.from_bytes(content)
+    except Exception as error:  # zipfile's, h5py's, and Keras's, whose safe mode refuses code
+        raise PipelineError(
+            f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
+        ) from None
+    dataset = datasets.load(spec.dataset)
+    _, accuracy = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
+    recorded = champion.history["val_accuracy"][champion.best_epoch - 1]
+    if abs(accuracy - recorded) > TOLERANCE:
+        raise PipelineError(
+            f"the stored model of trial {champion.number} has validation accuracy {accuracy:.4f}, "
+            f"not its recorded {recorded:.4f}; is its run's model.keras damaged?"
+        )
+    _look_at_test_set(study, spec, champion, model)
+    found = summary(study, spec, champion)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        scratch.chmod(0o755)
+        write_atomically(scratch / MODEL_FILE, content)
+        write_atomically(
+            scratch / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
+        )
+        write_atomically(scratch / "metrics.json", json.dumps(found, indent=2) + "\n")
+        write_atomically(scratch / "README.md", model_card.text(study, spec, found))
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _look_at_test_set(
+    study: "optuna.Study", spec: "StudySpec", champion: "Trial", model: "keras.Model"
+) -> None:
+    """Scores the champion on the test set, unless that was done, and records the look."""
+    from pipeline.data import datasets
+    from pipeline.storage import study_store
+    from pipeline.training import loop
+
+    looks = study_store.test_looks(study)
+    if any(each["trial"] == champion.number for each in looks):
+        return
+    images, labels = datasets.open_test_set(spec.dataset)
+    loss, accuracy = loop.evaluate(model, images, labels)
+    look = {
+        "when": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "trial": champion.number,
+        "accuracy": accuracy,
+        "loss": loss,
+        "n_images": len(labels),
+    }
+    study.set_user_attr(study_store.TEST_LOOKS, [*looks, look])
+
+
+@contextlib.contextmanager
+def _without_banner() -> Iterator[None]:
+    """Drops what TensorFlow's libraries print when they are loaded; errors are exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,91 @@
+"""The model card of an export: what the model is and how far to trust it."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data import fashion_mnist
+from pipeline.evaluation import intervals
+
+if TYPE_CHECKING:
+    import optuna
+
+    from pipeline.study.spec import StudySpec
+
+
+def text(study: "optuna.Study", spec: "StudySpec", found: dict[str, Any]) -> str:
+    """The card in Markdown, from recorded facts alone.
+
+    Args:
+        study: the stored study.
+        spec: its study file.
+        found: the champion's `best.summary`, test score included.
+    """
+    from pipeline.storage import study_store
+    from pipeline.study.trial import select_counted
+
+    test, validation = found["test"], found["validation"]
+    interval = intervals.wilson(test["accuracy"], test["n_images"])
+    error = intervals.standard_error(test["accuracy"], test["n_images"])
+    n_trials = len(select_counted(study_store.read_trials(study)))
+    n_looks = len(study_store.test_looks(study))
+    looks = "once" if n_looks == 1 else f"{n_looks} times"
+    facts = study.user_attrs[study_store.VERSIONS]
+    versions = ", ".join(f"{k[8:]} {v}" for k, v in facts.items() if k.startswith("version."))
+    shape = ", ".join(map(str, fashion_mnist.INPUT_SHAPE))
+    classes = "\n".join(f"{i}. {name}" for i, name in enumerate(fashion_mnist.CLASS_NAMES))
+    hyperparameters = "\n".join(
+        f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
+    )
+    scores = "\n".join(
+        f"| {name} | {part['accuracy']:.4f} | {part['loss']:.4f} | {part['n_images']:,} |"
+        for name, part in (("test", test), ("validation", validation))
+    )
+    return f"""# {spec.name}: the champion, trial {found["trial"]}
+
+{spec.goal}
+
+## Use
+
+```python
+import keras
+
+model = keras.saving.load_model("model.keras")
+probabilities = model.predict(images)  # images: uint8, (n, {shape}), 0 to 255
+```
+
+It takes raw pixels, scales them itself, and gives one probability for each class:
+
+{classes}
+
+## How good it is
+
+| images | accuracy | loss | number |
+|---|---|---|---|
+{scores}
+
+- The test score has a standard error of {error:.4f}. With 95 % confidence the accuracy on such
+  images is {interval}.
+- The test set was sealed during the search. For this study it has been looked at {looks}.
+- The validation score is that of the best of {n_trials} trials at its best epoch, and so too
+  good to be expected again. The test score is not.
+- The network was trained once, with seed {found["seed"]}. Another seed gives another score.
+
+## What it is
+
+{found["n_parameters"]:,} parameters. Trained for {found["epochs_trained"]} epochs; the weights are
+those of epoch {found["best_epoch"]}.
+
+| hyperparameter | value |
+|---|---|
+{hyperparameters}
+
+## Where it comes from
+
+| | |
+|---|---|
+| data | {spec.dataset}, fingerprint {study.user_attrs[study_store.DATA_FINGERPRINT][:12]} |
+| study | {spec.name}, fingerprint {spec.fingerprint[:12]} |
+| MLflow run | {found["run_id"]} |
+| machine | {facts["machine"]} |
+| versions | {versions} |
+| commit | {facts.get("git_commit", "unknown")} |
+"""

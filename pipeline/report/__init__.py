@@ -1,0 +1,1 @@
+"""The study report: what was asked, what came out, and how far it can be trusted."""

@@ -1,0 +1,267 @@
+"""The figures of a report, with plotly."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from pipeline.study.ranges import Entry
+    from pipeline.study.trial import Trial
+
+COLOURS = {"COMPLETE": "#2463b0", "PRUNED": "#c9ced6", "FAIL": "#c23b3b"}
+N_COLUMNS = 3  # of panels
+N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
+CHAMPION_COLOUR, FAINT = "#d9730d", "#8a94a0"
+LINES = {
+    "accuracy": "#2463b0",
+    "val_accuracy": "#d9730d",
+    "loss": "#2463b0",
+    "val_loss": "#d9730d",
+}
+NAMES = {
+    "accuracy": "training",
+    "val_accuracy": "validation",
+    "loss": "training",
+    "val_loss": "validation",
+}
+
+
+def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Trial"]:
+    """About `N_SHOWN` trials: the best of `ranked`, and of the others every so many."""
+    if len(trials) <= N_SHOWN:
+        return list(trials)
+    best = {trial.number for trial in ranked[: N_SHOWN // 2]}
+    others = [trial.number for trial in trials if trial.number not in best]
+    shown = best | set(others[:: -(-len(others) // (N_SHOWN - len(best)))])
+    return [trial for trial in trials if trial.number in shown]
+
+
+def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str) -> "go.Figure":
+    """Every trial's value in the order of the trials, and the best so far as a line."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for state in ("PRUNED", "COMPLETE"):
+        shown = [trial for trial in trials if trial.state == state and trial.value is not None]
+        figure.add_scatter(
+            x=[trial.number for trial in shown],
+            y=[trial.value for trial in shown],
+            mode="markers",
+            name=state.lower(),
+            marker={"color": COLOURS[state], "size": 8},
+            text=[str(trial.hyperparameters or trial.reference) for trial in shown],
+            hovertemplate="trial %{x}: %{y:.4f}<br>%{text}<extra></extra>",
+        )
+    figure.add_scatter(
+        x=[trial.number for trial in trials],
+        y=list(best_so_far),
+        mode="lines",
+        name="best so far",
+        line={"color": CHAMPION_COLOUR, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(_whole(len(trials)))
+    return _finish(figure, "trial", metric, _focus([t.value for t in trials], metric))
+
+
+def curves(trial: "Trial", kind: str) -> "go.Figure":
+    """Training and validation over the epochs of one trial; `kind` is "loss" or "accuracy"."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    epochs = list(range(1, trial.n_epochs + 1))
+    for name in (kind, f"val_{kind}"):
+        figure.add_scatter(
+            x=epochs,
+            y=list(trial.history[name]),
+            mode="lines+markers",
+            name=NAMES[name],
+            line={"color": LINES[name]},
+        )
+    figure.add_vline(x=trial.best_epoch, line={"color": FAINT, "dash": "dot", "width": 1})
+    figure.update_xaxes(_whole(trial.n_epochs))
+    return _finish(figure, "epoch", kind, None)
+
+
+def bands(runs: Sequence["Trial"]) -> "go.Figure":
+    """Loss and accuracy over the epochs: mean over runs, and a band from lowest to highest."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, 2, subplot_titles=["loss", "accuracy"])
+    n_epochs = max(run.n_epochs for run in runs)
+    epochs = list(range(1, n_epochs + 1))
+    for column, kind in enumerate(("loss", "accuracy"), start=1):
+        for name in (kind, f"val_{kind}"):
+            # at each epoch, those runs that came so far
+            reached = [
+                [r.history[name][i] for r in runs if r.n_epochs > i] for i in range(n_epochs)
+            ]
+            edge = [max(values) for values in reached] + [min(values) for values in reached][::-1]
+            figure.add_scatter(
+                x=epochs + epochs[::-1],
+                y=edge,
+                fill="toself",
+                fillcolor=f"{LINES[name]}33",
+                line={"width": 0},
+                hoverinfo="skip",
+                legendgroup=NAMES[name],
+                showlegend=False,
+                row=1,
+                col=column,
+            )
+            figure.add_scatter(
+                x=epochs,
+                y=[sum(values) / len(values) for values in reached],
+                mode="lines",
+                name=NAMES[name],
+                legendgroup=NAMES[name],
+                line={"color": LINES[name]},
+                showlegend=kind == "loss",
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(_whole(n_epochs))
+    return _finish(figure, "epoch", "", None, height=320)
+
+
+def importance(shares: Mapping[str, float]) -> "go.Figure":
+    """How much of the metric's variation each hyperparameter explains."""
+    import plotly.graph_objects as go
+
+    names = list(shares)[::-1]
+    figure = go.Figure(
+        go.Bar(
+            x=[shares[name] for name in names],
+            y=names,
+            orientation="h",
+            marker={"color": COLOURS["COMPLETE"]},
+            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        )
+    )
+    return _finish(figure, "importance", "", None, height=60 + 34 * len(names))
+
+
+def slices(trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: str) -> "go.Figure":
+    """The metric against each searched hyperparameter, one small panel for each.
+
+    A panel has the trials for which its hyperparameter was drawn; of `units` the widest layer's.
+    """
+    from plotly.subplots import make_subplots
+
+    n_rows = -(-len(space) // N_COLUMNS)
+    height = 90 + 210 * n_rows
+    figure = make_subplots(
+        n_rows, N_COLUMNS, subplot_titles=list(space), shared_yaxes=True,
+        vertical_spacing=76 / height,
+    )  # fmt: skip
+    known = [trial for trial in trials if trial.value is not None]
+    for i, (name, entry) in enumerate(space.items()):
+        place = {"row": i // N_COLUMNS + 1, "col": i % N_COLUMNS + 1}
+        is_category = entry.type == "categorical"
+        drawn = [trial for trial in known if _is_drawn(trial, name, entry)]
+        values = [_scalar(trial, name) for trial in drawn]
+        if is_category:
+            values = [str(value) for value in values]
+        figure.add_scatter(
+            x=values,
+            y=[trial.value for trial in drawn],
+            mode="markers",
+            marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
+            text=[f"trial {trial.number}" for trial in drawn],
+            hovertemplate="%{text}: %{x}, %{y:.4f}<extra></extra>",
+            showlegend=False,
+            **place,
+        )
+        figure.update_xaxes(**_axis(entry, values), **place)
+    figure = _finish(figure, "", "", _focus([trial.value for trial in known], metric), height)
+    figure.update_yaxes(title_text=metric, col=1)
+    return figure
+
+
+def _is_drawn(trial: "Trial", name: str, entry: "Entry") -> bool:
+    values = vars(trial.hyperparameters) if trial.hyperparameters else {}
+    return bool(values) and entry.is_active(values) and values[name] != ()
+
+
+def _scalar(trial: "Trial", name: str) -> Any:
+    value = getattr(trial.hyperparameters, name)
+    return max(value) if isinstance(value, tuple) else value
+
+
+def _axis(entry: "Entry", values: Sequence[Any]) -> dict[str, Any]:
+    """The x axis of a panel: all that can be drawn, and a reference beyond it, with few ticks."""
+    if entry.type == "categorical":
+        names = list(dict.fromkeys([*map(str, entry.choices), *values]))
+        return {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": names,
+            "range": [-0.5, len(names) - 0.5],
+        }
+    low, high = min([entry.low, *values]), max([entry.high, *values])
+    if entry.log:
+        ticks = log_ticks(low, high)
+        margin = 0.05 * math.log10(high / low) or 0.1
+        return {
+            "type": "log",
+            "tickvals": ticks,
+            "ticktext": [f"{tick:g}" for tick in ticks],
+            "range": [math.log10(low) - margin, math.log10(high) + margin],
+        }
+    margin = 0.05 * (high - low) or 0.5
+    whole = _whole(high - low) if entry.type == "int" else {}
+    return {"range": [low - margin, high + margin], **whole}
+
+
+def _whole(span: float) -> dict[str, Any]:
+    """Ticks at whole numbers: plotly would mark 1.5 layers."""
+    return {"dtick": 1} if span <= 12 else {}
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """At most four round numbers in a range; both ends if there are none."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for digits, every in (((1, 2, 5), 1), ((1, 3), 1), *(((1,), n) for n in range(1, 100))):
+        ticks = [
+            float(f"{digit}e{power}")
+            for power in range(first, last + 1, every)
+            for digit in digits
+            if low <= float(f"{digit}e{power}") <= high
+        ]
+        if len(ticks) <= 4:
+            break
+    return ticks if len(ticks) > 1 else [low, high]
+
+
+def _focus(values: Sequence[float | None], metric: str) -> tuple[float, float]:
+    """A range that leaves out the worst quarter: hopeless trials would flatten all others."""
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return 0.0, 1.0
+    quarter = len(known) // 4
+    kept = known[: -quarter or None] if metric.endswith("loss") else known[quarter:]
+    margin = 0.08 * (kept[-1] - kept[0]) or 0.01
+    return kept[0] - margin, kept[-1] + margin
+
+
+def _finish(
+    figure: "go.Figure",
+    x: str,
+    y: str,
+    y_range: tuple[float, float] | None,
+    height: int = 340,
+) -> "go.Figure":
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 60, "r": 16, "t": 28, "b": 44},
+        legend={"orientation": "h", "y": 1.1, "x": 0},
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    figure.update_xaxes(title_text=x)
+    figure.update_yaxes(title_text=y)
+    if y_range:
+        figure.update_yaxes(range=list(y_range))
+    return figure

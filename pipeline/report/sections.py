@@ -1,0 +1,184 @@
+"""What a report tells of a study, from top to bottom: the answer first, then what it rests on."""
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.report import figures, reference_sections
+from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
+from pipeline.report.verdict_sections import count_noun, gain, verdict
+from pipeline.study.trial import Trial, is_better
+
+N_TOP = 10
+N_FAILED = 30
+
+
+def blocks(facts: StudySummary) -> list[Block]:
+    """The whole of it."""
+    return [
+        Paragraph(facts.spec.goal),
+        *verdict(facts),
+        *gain(facts),
+        *_champion(facts),
+        *_top(facts),
+        *_history(facts),
+        *reference_sections.blocks(facts),
+        *_importance(facts),
+        *_failures(facts),
+        *_how(facts),
+    ]
+
+
+def _champion(facts: StudySummary) -> list[Block]:
+    champion = facts.champion
+    assert champion.hyperparameters is not None
+    best = champion.best_epoch - 1
+    rows = [
+        ["trial", str(champion.number)],
+        ["MLflow run", f"`{champion.run_id}`"],
+        ["parameters", f"{champion.n_parameters:,}"],
+        ["seed", str(champion.seed)],
+        ["best epoch", f"{champion.best_epoch} of {champion.n_epochs}"],
+        *(
+            [name.replace("val_", "validation "), f"{champion.history[name][best]:.4f}"]
+            for name in ("val_accuracy", "val_loss", "accuracy", "loss")
+        ),
+        *([f"`{k}`", str(v)] for k, v in champion.hyperparameters.as_dict().items()),
+    ]
+    best_line = "The dotted line is the epoch whose weights were kept."
+    return [
+        Heading("Champion"),
+        Table(["", "value"], rows),
+        Figure(figures.curves(champion, "loss"), f"Loss of the champion. {best_line}"),
+        Figure(figures.curves(champion, "accuracy"), f"Accuracy of the champion. {best_line}"),
+    ]
+
+
+def _top(facts: StudySummary) -> list[Block]:
+    columns = ["", "trial", facts.spec.metric, "epoch", "parameters", "seconds", "hyperparameters"]
+    rows = [
+        [
+            str(rank),
+            str(trial.number),
+            f"{trial.value:.4f}",
+            str(trial.best_epoch),
+            f"{trial.n_parameters:,}",
+            f"{trial.seconds:.0f}",
+            f"{trial.hyperparameters}" + (f" ({trial.reference})" if trial.reference else ""),
+        ]
+        for rank, trial in enumerate(facts.ranked[:N_TOP], start=1)
+    ]
+    return [Heading(f"The best {len(rows)}"), Table(columns, rows)]
+
+
+def _history(facts: StudySummary) -> list[Block]:
+    direction, metric = facts.spec.direction, facts.spec.metric
+    best: float | None = None
+    line: dict[int, float] = {}
+    records = []
+    complete = {trial.number for trial in facts.ranked}
+    for trial in facts.ended:
+        if trial.number in complete and is_better(trial.value or 0.0, best, direction):
+            best = trial.value
+            records.append([str(trial.number), f"{best:.4f}", str(trial.hyperparameters)])
+        line[trial.number] = best if best is not None else float("nan")
+    drawn = figures.thin_out(facts.ended, facts.ranked)
+    return [
+        Heading("How the search went"),
+        Paragraph("Trials that set a record, in their order:"),
+        Table(["trial", metric, "hyperparameters"], records),
+        Figure(
+            figures.history(drawn, [line[trial.number] for trial in drawn], metric),
+            "Trials in their order; a pruned one with its value where it was stopped. The frame "
+            f"leaves out the worst quarter.{_left_out(facts, drawn)}",
+        ),
+        *_slices(facts, drawn),
+    ]
+
+
+def _left_out(facts: StudySummary, drawn: Sequence[Trial]) -> str:
+    """What a figure does not show of a long search."""
+    if len(drawn) == len(facts.ended):
+        return ""
+    return (
+        f" Shown are {len(drawn):,} of {len(facts.ended):,} trials: the best, and a sample of the "
+        "others; all are in `trials.csv`."
+    )
+
+
+def _slices(facts: StudySummary, drawn: Sequence[Trial]) -> list[Block]:
+    space, metric = facts.spec.space, facts.spec.metric
+    if not space:
+        return []
+    caption = (
+        "The metric against each hyperparameter, of trials that have it; of `units`, the widest "
+        "layer's. Blue: complete, grey: pruned."
+    )
+    return [Figure(figures.slices(drawn, space, metric), caption + _left_out(facts, drawn))]
+
+
+def _importance(facts: StudySummary) -> list[Block]:
+    n, heading = len(facts.ranked), Heading("Which hyperparameters matter")
+    if n < N_FOR_IMPORTANCE:
+        said = f"{count_noun(n, 'complete trial')} {'is' if n == 1 else 'are'} too few to say"
+        return [heading, Paragraph(f"{said}; {N_FOR_IMPORTANCE} are needed.")]
+    if not facts.importance:
+        return [heading, Paragraph("There is no hyperparameter that was searched.")]
+    return [
+        heading,
+        Paragraph(
+            f"Optuna's PED-ANOVA over {n} complete trials: how much each hyperparameter decides "
+            "whether a trial is among the best quarter. With so few trials this is a hint, and "
+            "less than that for what only some of them have, such as the units of a third layer."
+        ),
+        Table(
+            ["hyperparameter", "importance"],
+            [[f"`{name}`", f"{share:.2f}"] for name, share in facts.importance.items()],
+        ),
+        Figure(figures.importance(facts.importance), "Importances sum to one."),
+    ]
+
+
+def _failures(facts: StudySummary) -> list[Block]:
+    failed = [trial for trial in facts.ended if trial.state == "FAIL"]
+    if not failed:
+        return []
+    rows = [
+        [str(t.number), t.reason, str(t.hyperparameters or t.reference)]
+        for t in failed[-N_FAILED:]
+    ]
+    blocks: list[Block] = [
+        Heading("Failed trials"),
+        Table(["trial", "reason", "hyperparameters"], rows),
+    ]
+    if len(failed) > len(rows):
+        said = f"The last {len(rows)} of {len(failed):,}; all are in `trials.csv`."
+        blocks.insert(1, Paragraph(said))
+    return blocks
+
+
+def _how(facts: StudySummary) -> list[Block]:
+    spec, about = facts.spec, facts.about
+    n = {s: sum(t.state == s for t in facts.ended) for s in ("COMPLETE", "PRUNED", "FAIL")}
+    n_epochs = sum(trial.n_epochs for trial in facts.ended)
+    versions = ", ".join(f"{k[8:]} {v}" for k, v in about.items() if k.startswith("version."))
+    rows = [
+        ["command", f"`make search STUDY={spec.name}`"],
+        ["trials", f"{n['COMPLETE']} complete, {n['PRUNED']} pruned, {n['FAIL']} failed"],
+        ["interrupted and queued again", str(facts.n_interrupted)],
+        ["epochs trained", f"{n_epochs:,}"],
+        ["time", f"{facts.minutes:.1f} minutes"],
+        ["data", f"{spec.dataset}, validation on {facts.n_validation_images:,} images"],
+        ["metric", f"`{spec.metric}`, at each trial's best epoch"],
+        ["sampler", _component(spec.sampler.type, spec.sampler.arguments)],
+        ["pruner", _component(spec.pruner.type, spec.pruner.arguments)],
+        ["study file", f"fingerprint `{spec.fingerprint[:12]}`"],
+        ["machine", about["machine"]],
+        ["versions", versions],
+        ["commit", f"`{about.get('git_commit', 'unknown')}`"],
+    ]
+    return [Heading("How this was made"), Table(["", "value"], rows)]
+
+
+def _component(kind: str, arguments: Mapping[str, object]) -> str:
+    listed = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    return f"`{kind}({listed})`"

@@ -1,0 +1,140 @@
+"""All that a report is made of, read from the store of trials."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import PipelineError
+from pipeline.paths import Project
+from pipeline.storage import study_store
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Trial, ranking, select_counted
+
+if TYPE_CHECKING:
+    import optuna
+
+N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What another study found."""
+
+    best: Trial
+    ended: Sequence[Trial]
+    minutes: float
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """All that a report is made of.
+
+    Attributes:
+        spec: the study file.
+        ended: trials that ended of their own, by number.
+        n_interrupted: how many more were interrupted and queued again.
+        ranked: complete trials, the best first; at least one.
+        importance: share of each hyperparameter, largest first; empty if there are too few trials.
+        minutes: how long supervisors ran.
+        n_validation_images: on which the metric was measured.
+        test_looks: every look at the test set.
+        about: machine and versions.
+        baseline: what the study that is named as `baseline` found, if it has been run.
+    """
+
+    spec: StudySpec
+    ended: Sequence[Trial]
+    n_interrupted: int
+    ranked: Sequence[Trial]
+    importance: Mapping[str, float]
+    minutes: float
+    n_validation_images: int
+    test_looks: Sequence[Mapping[str, Any]]
+    about: Mapping[str, str]
+    baseline: "Baseline | None" = None
+
+    @property
+    def champion(self) -> Trial:
+        """The best trial."""
+        return self.ranked[0]
+
+    @property
+    def best_reference(self) -> Trial | None:
+        """The best of the references, if there are any."""
+        return next((trial for trial in self.ranked if trial.reference), None)
+
+
+def summarize(project: Project, study: "optuna.Study", spec: StudySpec) -> StudySummary:
+    """Reads what the search recorded.
+
+    Raises:
+        PipelineError: no trial is complete yet.
+    """
+    from pipeline.data import datasets
+
+    known = study_store.read_trials(study)
+    ended = select_counted(known)
+    ranked = ranking(ended, spec.direction)
+    if not ranked:
+        raise PipelineError(f"study {spec.name!r} has no complete trial yet: nothing to report")
+    return StudySummary(
+        spec=spec,
+        ended=ended,
+        n_interrupted=len(known) - len(ended),
+        ranked=ranked,
+        importance=study_store.importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
+        minutes=_minutes(study),
+        n_validation_images=datasets.n_validation_images(spec.dataset),
+        test_looks=study_store.test_looks(study),
+        about=study.user_attrs[study_store.VERSIONS],
+        baseline=_baseline(project, spec.baseline),
+    )
+
+
+def _baseline(project: Project, name: str) -> Baseline | None:
+    try:
+        study, spec = study_store.stored_study(project, name)
+    except PipelineError:  # it has not been run
+        return None
+    ended = select_counted(study_store.read_trials(study))
+    ranked = ranking(ended, spec.direction)
+    return Baseline(ranked[0], ended, _minutes(study)) if ranked else None
+
+
+def _minutes(study: "optuna.Study") -> float:
+    return float(study.user_attrs.get(study_store.SECONDS, 0.0)) / 60
+
+
+def as_csv(facts: StudySummary) -> str:
+    """All trials that ended, a row each; hyperparameters by their own names."""
+    import pandas as pd
+
+    rows = []
+    for trial in facts.ended:
+        best = trial.best_epoch - 1
+        at_best = {k: v[best] for k, v in trial.history.items() if trial.best_epoch}
+        rows.append(
+            {
+                "trial": trial.number,
+                "state": trial.state,
+                facts.spec.metric: trial.value,
+                "best_epoch": trial.best_epoch,
+                "epochs_trained": trial.n_epochs,
+                **{k: v for k, v in at_best.items() if k in ("loss", "accuracy")},
+                **{k: v for k, v in at_best.items() if k in ("val_loss", "val_accuracy")},
+                **trial.scores,
+                **{k: v[0] for k, v in trial.history.items() if k.startswith("fold_")},
+                "n_parameters": trial.n_parameters or None,
+                "train_seconds": round(sum(trial.history.get("seconds", ())), 3),
+                "seed": trial.seed,
+                "reference": trial.reference,
+                "reason": trial.reason,
+                "run_id": trial.run_id,
+                **(trial.hyperparameters.flat() if trial.hyperparameters else {}),
+            }
+        )
+    table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
+    known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
+    names = list(max(known, key=lambda each: each.hidden_layers).flat())
+    others = [name for name in table.columns if name not in names]
+    return table[[*others, *names]].to_csv(index=False)

@@ -1,0 +1,89 @@
+"""Searches: runs a study until its budget is used. A rerun goes on where the last one stopped.
+
+python -m pipeline.search [STUDY] [--trials N] [--minutes M] [--workers N] [--dry-run]
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+
+from pipeline.errors import DONE, run_command
+from pipeline.paths import DEFAULT_STUDY, Project
+
+_N_CORES = os.cpu_count() or 1
+
+
+def main() -> int:
+    """Runs a study, or with --dry-run shows what it would do."""
+    arguments = _parse(sys.argv[1:])
+    from pipeline.study.load import load
+
+    project = Project.here()
+    spec = load(project, arguments.study)
+    budget = {
+        key: value
+        for key, value in (("trials", arguments.trials), ("minutes", arguments.minutes))
+        if value is not None
+    }
+    if budget:
+        spec = spec.model_copy(update={"budget": spec.budget.model_copy(update=budget)})
+    if arguments.dry_run:
+        from pipeline.search.dry_run import preview
+
+        print(preview(spec))
+        return DONE
+    from pipeline.search.session import search
+
+    return search(project, spec, arguments.workers)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.search",
+        description="Searches until the study's budget is used; a rerun goes on.",
+    )
+    parser.add_argument(
+        "study", nargs="?", default=DEFAULT_STUDY, help="name of a file in studies/, or a path"
+    )
+    parser.add_argument("--trials", type=_positive(int), help="budget instead of the study's")
+    parser.add_argument("--minutes", type=_positive(float), help="budget instead of the study's")
+    parser.add_argument(
+        "--workers",
+        type=_n_workers,
+        default=_N_CORES,
+        help="trials at a time, one thread each (default: one for each core)",
+    )
+    parser.add_argument("--engine", choices=["local"], default="local", help="where trials run")
+    parser.add_argument("--dry-run", action="store_true", help="show what would happen, and stop")
+    return parser.parse_args(arguments)
+
+
+def _n_workers(text: str) -> int:
+    """A converter for argparse that refuses what would bring the machine down."""
+    number = int(_positive(int)(text))
+    if number > 4 * _N_CORES:
+        raise argparse.ArgumentTypeError(
+            f"found {number}, allowed are at most {4 * _N_CORES}, four for each core"
+        )
+    return number
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """A converter for argparse that refuses what is no number above 0."""
+
+    def convert(text: str) -> float:
+        number: float = 0
+        with contextlib.suppress(ValueError):
+            number = kind(text)
+        if not 0 < number < float("inf"):
+            noun = "an integer" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"found {text!r}, allowed is {noun} above 0")
+        return number
+
+    return convert
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,150 @@
+"""What a search would do, shown without doing it: `python -m pipeline.search --dry-run`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.data import datasets, fashion_mnist
+from pipeline.errors import UsageError
+from pipeline.search import samplers
+from pipeline.study.hyperparameters import layer_parameters
+from pipeline.study.ranges import Choices, Entry
+from pipeline.study.spec import StudySpec
+
+N_SAMPLES = 5
+
+
+def preview(spec: StudySpec) -> str:
+    """The space, the size of its networks, the rungs of the pruner and sample draws, as text.
+
+    Raises:
+        UsageError: the sampler or the pruner cannot do it; the text says which and why.
+    """
+    draws = _draws(spec)  # first, since what follows relies on arguments that Optuna has taken
+    budget = spec.budget
+    parts = [_n(budget.trials, "trial")] if budget.trials else []
+    parts += [_n(budget.minutes, "minute")] if budget.minutes else []
+    lines = [
+        f"study {spec.name}: {spec.goal}",
+        "",
+        f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.dataset)[:12]}",
+        f"metric    {spec.metric}, {spec.direction}",
+        f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
+        f"training  patience {_n(spec.training.patience, 'epoch')}, "
+        f"at most {_n(spec.training.trial_minutes, 'minute')} a trial",
+        f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
+        f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
+        f"          {rungs(spec)}",
+    ]
+    return "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
+
+
+def rungs(spec: StudySpec) -> str:
+    """When the pruner looks at a trial, in a line."""
+    if not spec.space:
+        return "never looks: references are trained to their end"
+    pruner, arguments = samplers.build_pruner(spec.pruner), spec.pruner.arguments
+    match spec.pruner.type:
+        case "SuccessiveHalvingPruner":
+            return _halving(arguments, spec.searched.corner(largest=True).epochs)
+        case "HyperbandPruner":
+            return _hyperband(arguments)
+        case "NopPruner":
+            return "never looks"
+    if not hasattr(pruner, "_n_warmup_steps"):
+        return "looks after every epoch"
+    first = max(1, arguments.get("n_warmup_steps", 0))
+    text = f"looks from epoch {first}, every {arguments.get('interval_steps', 1)}"
+    if not hasattr(pruner, "_n_startup_trials"):
+        return text
+    n_trials = arguments.get("n_startup_trials", 5)
+    return f"{text}, once {_n(n_trials, 'trial')} {'is' if n_trials == 1 else 'are'} complete"
+
+
+def _halving(arguments: Mapping[str, Any], epochs: int) -> str:
+    epoch, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
+    if not isinstance(epoch, int):
+        return "rungs: set by the first complete trial"
+    found = _powers(epoch * factor ** arguments.get("min_early_stopping_rate", 0), factor, epochs)
+    kept = f"the best 1/{factor} go on"
+    return f"rungs after epoch {', '.join(found)}: {kept}" if found else "no rung in reach"
+
+
+def _hyperband(arguments: Mapping[str, Any]) -> str:
+    first, last = arguments.get("min_resource", 1), arguments.get("max_resource", "auto")
+    factor = arguments.get("reduction_factor", 3)
+    if not isinstance(last, int):
+        return "brackets: set by the first complete trial"
+    found = _powers(first, factor, last)
+    if not found:
+        return "no bracket in reach"
+    starts = " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    return f"{_n(len(found), 'bracket')}, rungs from epoch {starts}, each {factor} times the last"
+
+
+def _powers(epoch: float, factor: float, last: float) -> list[str]:
+    """An epoch times each power of a factor, up to the last one; none if they do not rise."""
+    found = []
+    while 0 < epoch <= last and factor >= 2:
+        found.append(str(epoch))
+        epoch *= factor
+    return found
+
+
+def _space(spec: StudySpec) -> list[str]:
+    lines = ["", "space"]
+    for name, entry in spec.space.items():
+        lines.append(f"  {name:<14} {_values(entry)}")
+    for name, value in spec.fixed.items():
+        lines.append(f"  {name:<14} {value} (fixed)")
+    return lines
+
+
+def _values(entry: Entry) -> str:
+    if isinstance(entry, Choices):
+        text = "one of " + ", ".join(map(str, entry.choices))
+    else:
+        step = f" by {entry.step:g}" if entry.step and "step" in entry.model_fields_set else ""
+        text = f"{entry.low:g} to {entry.high:g}{step}{', log' * entry.log}"
+    for name, allowed in entry.when.items():
+        text += f", if {name} is {' or '.join(map(str, allowed))}"
+    return text + (f", one for each of {entry.per}" if entry.per else "")
+
+
+def _sizes(spec: StudySpec) -> list[str]:
+    if not spec.space:
+        return []
+    n_classes, lines = len(fashion_mnist.CLASS_NAMES), ["", "networks"]
+    for label, largest in (("smallest", False), ("largest", True)):
+        hyperparameters = spec.searched.corner(largest)
+        n_parameters = sum(layer_parameters(hyperparameters, fashion_mnist.INPUT_SHAPE, n_classes))
+        units = "-".join(map(str, hyperparameters.units)) or "no hidden layer"
+        lines.append(f"  {label:<9} {n_parameters:>11,} parameters: {units}")
+    return lines
+
+
+def _references(spec: StudySpec) -> list[str]:
+    lines = ["", "references, tried first"] if spec.reference else []
+    for reference, hyperparameters in spec.references:
+        times = f" ({reference.repeats} times)" if reference.repeats > 1 else ""
+        lines += [f"  {reference.name}{times}", f"    {hyperparameters or reference.trainer}"]
+    return lines
+
+
+def _draws(spec: StudySpec) -> list[str]:
+    """The first draws of the sampler, in memory; they show what it makes of the space."""
+    try:
+        drawn = samplers.rehearse(spec, N_SAMPLES)
+    except UsageError as error:
+        raise UsageError(f"study {spec.name}: {error}") from None
+    if not drawn:
+        return []
+    return ["", "sample draws", *(f"  {hyperparameters}" for hyperparameters in drawn)]
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in arguments.items())
+
+
+def _n(count: float, noun: str) -> str:
+    number = f"{count:d}" if isinstance(count, int) else f"{count:.10g}"
+    return f"{number} {noun}{'s' * (count != 1)}"

@@ -1,0 +1,76 @@
+"""TPE for long searches: what a draw costs does not grow with the number of trials for ever."""
+
+from collections.abc import Container
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+# TPE models its best tenth, at most 25 trials, against all others, and the older these are the
+# less they weigh: of 10,000 trials all that tells is in the best and the latest.
+N_BEST, N_LATEST = 100, 900
+
+
+class RecentTPE(optuna.samplers.TPESampler):
+    """TPE that looks at the best and the latest trials: at all, as long as they are 1,000.
+
+    Made anew for each draw, for which it reads the store once.
+    """
+
+    _seen: "_Seen | None" = None
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Begins a draw."""
+        self._seen = _Seen(study)
+        return super().infer_relative_search_space(self._seen, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draws what trials have in common."""
+        return super().sample_relative(self._seen or study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draws what no trial has had yet."""
+        return super().sample_independent(
+            self._seen or study, trial, param_name, param_distribution
+        )
+
+
+class _Seen(optuna.Study):
+    """A study as a sampler sees it."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        # With Hyperband it is one bracket of a study, but Optuna's TPE, too, looks at all of it.
+        whole = getattr(study, "_study", study)
+        self.__setstate__(whole.__getstate__())
+        self._trials = select_recent(whole.get_trials(deepcopy=False), whole.direction)
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+
+def select_recent(trials: list[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """The best complete trials, and the latest of any state, by number."""
+    if len(trials) <= N_BEST + N_LATEST:
+        return trials
+    earlier, latest = trials[:-N_LATEST], trials[-N_LATEST:]
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    complete = [trial for trial in earlier if trial.state == TrialState.COMPLETE]
+    best = sorted(complete, key=lambda trial: sign * trial.values[0])[:N_BEST]
+    return sorted(best, key=lambda trial: trial.number) + latest

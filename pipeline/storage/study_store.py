@@ -1,0 +1,214 @@
+"""What the store of trials holds: an Optuna study, and how a finished trial is read from it.
+
+Optuna's store is the truth about trials; MLflow shows it. Everything a report needs is in a
+trial's user attributes, under the names below.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.errors import PipelineError, UsageError, first_line
+from pipeline.paths import Project, display_path, display_url
+from pipeline.storage import optuna_internals
+from pipeline.storage.rdb import open_storage
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.load import load
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Trial, best_epoch, ranking
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# User attributes of a trial.
+RUN_ID, SEED, HYPERPARAMETERS = "run_id", "seed", "hyperparameters"
+HISTORY, N_PARAMETERS, SCORES, REASON = "history", "n_parameters", "scores", "reason"
+REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
+INTERRUPTED, RETRY_OF, N_RETRIES = "interrupted", "retry_of", "n_retries"
+# User attributes of a study.
+SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
+VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
+EXHAUSTED = "exhausted"  # the sampler has drawn all there is
+
+
+# What Optuna raises where a URL, a driver, a file or a version of its tables is wrong.
+_AT_OPENING = (RuntimeError, OSError, ImportError, ValueError)
+
+
+def open_study(project: Project, spec: StudySpec) -> optuna.Study:
+    """Opens a study, and creates it if it is not there.
+
+    Raises:
+        UsageError: the stored study asked something else than this study file.
+        PipelineError: the store cannot be used.
+    """
+    project.runs_dir.mkdir(parents=True, exist_ok=True)
+    with store_errors(project, *_AT_OPENING):
+        study = optuna.create_study(
+            study_name=spec.name,
+            storage=open_storage(project.optuna_url, to_write=True),
+            direction=spec.direction,
+            load_if_exists=True,
+        )
+        stored = study.user_attrs.get(FINGERPRINT)
+        if stored not in (None, spec.fingerprint):
+            raise UsageError(
+                f"{display_url(project.optuna_url)}: the study {spec.name!r} was begun with "
+                "another study file, and what changed decides how trials turn out; a changed "
+                "question is a new study: copy the file to a new name, or undo the change"
+            )
+        study.set_user_attr(SPEC, spec.model_dump_json())
+        study.set_user_attr(FINGERPRINT, spec.fingerprint)
+    return study
+
+
+def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
+    """Opens a study that has been searched, to read it, and its study file.
+
+    Raises:
+        PipelineError: there is none of that name; the text says how to start it.
+    """
+    url = project.optuna_url
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():  # opening it would create it
+        raise PipelineError(
+            f"{display_path(file)}: nothing there yet; start with: make search STUDY={name}"
+        )
+    with store_errors(project, *_AT_OPENING):
+        try:
+            study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
+            spec = StudySpec.model_validate_json(study.user_attrs[SPEC], strict=False)
+        except KeyError:
+            raise PipelineError(
+                f"{display_url(project.optuna_url)}: no study {name!r} yet; start it with: "
+                f"make search STUDY={name}"
+            ) from None
+    with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
+        today = load(project, name)
+        if today.fingerprint == study.user_attrs[FINGERPRINT]:
+            return study, today
+    return study, spec
+
+
+def stored_names(project: Project) -> list[str]:
+    """Names of all studies that have been searched.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    url = project.optuna_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return []
+    with store_errors(project, *_AT_OPENING):
+        return sorted(optuna.get_all_study_names(open_storage(url)))
+
+
+def read_trials(study: optuna.Study) -> list[Trial]:
+    """All trials that came to an end, by number; interrupted ones too."""
+    direction, late_runs = study.direction.name.lower(), study.user_attrs.get(LATE_RUNS, {})
+    return [
+        _trial(frozen, direction, late_runs)
+        for frozen in study.get_trials(deepcopy=False)
+        if frozen.state.is_finished()
+    ]
+
+
+def champion(study: optuna.Study) -> Trial:
+    """The best complete trial.
+
+    Raises:
+        PipelineError: there is none yet.
+    """
+    direction = study.direction.name.lower()
+    networks: list[Trial] = []
+    with contextlib.suppress(ValueError):  # nothing is complete
+        # found without reading all trials
+        best = _trial(study.best_trial, direction, study.user_attrs.get(LATE_RUNS, {}))
+        networks = [best] if best.hyperparameters else ranking(read_trials(study), direction)
+    if not networks:
+        raise PipelineError(f"study {study.study_name!r} has no complete trial yet")
+    return networks[0]
+
+
+def is_exhausted(study: optuna.Study) -> bool:
+    """Whether the sampler has said, now or in an earlier search, that all is drawn."""
+    if optuna_internals.has_sampler_stopped(study) and not study.user_attrs.get(EXHAUSTED):
+        study.set_user_attr(EXHAUSTED, True)
+    return bool(study.user_attrs.get(EXHAUSTED))
+
+
+def note_run(study: optuna.Study, trial: int, run: str) -> None:
+    """Notes an MLflow run of a trial that has its attributes already: a late or a new one."""
+    known = study.user_attrs.get(LATE_RUNS, {})
+    study.set_user_attr(LATE_RUNS, {**known, str(trial): run})
+
+
+def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
+    """Every look at the test set: when, trial, accuracy, loss, n_images; the oldest first."""
+    return list(study.user_attrs.get(TEST_LOOKS, []))
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """Importance of each hyperparameter among complete trials, the largest first; sums to one.
+
+    PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255): how much each decides whether
+    a trial is among the best quarter. Optuna's default, the best tenth, would be a trial or two.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of hyperparameters that few trials have
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) -> Trial:
+    attributes = frozen.user_attrs
+    steps = sorted(frozen.intermediate_values)
+    values = [frozen.intermediate_values[step] for step in steps]
+    started, ended = frozen.datetime_start, frozen.datetime_complete
+    stored = attributes.get(HYPERPARAMETERS)
+    failed = frozen.state == TrialState.FAIL
+    return Trial(
+        number=frozen.number,
+        state=frozen.state.name,
+        value=None if failed else frozen.value,
+        best_epoch=best_epoch(values, direction),
+        hyperparameters=Hyperparameters.from_mapping(stored) if stored else None,
+        seed=attributes.get(SEED),
+        history=attributes.get(HISTORY, {}),
+        reason=attributes.get(REASON, ""),
+        reference=attributes.get(REFERENCE, ""),
+        run_id=late_runs.get(str(frozen.number)) or attributes.get(RUN_ID, ""),
+        n_parameters=attributes.get(N_PARAMETERS, 0),
+        scores=attributes.get(SCORES, {}),
+        seconds=(ended - started).total_seconds() if started and ended else 0.0,
+        interrupted=bool(attributes.get(INTERRUPTED)),
+    )
+
+
+@contextlib.contextmanager
+def store_errors(project: Project, *more: type[Exception]) -> Iterator[None]:
+    """A store that cannot be used is said in a sentence.
+
+    Args:
+        project: whose store it is.
+        more: what else can only come from the store, where this is used.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    kinds: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError, *more)
+    try:
+        yield
+    except kinds as error:
+        cause: BaseException = error
+        while cause.__cause__:  # what the database itself says
+            cause = cause.__cause__
+        where = display_url(project.optuna_url)
+        raise PipelineError(
+            f"Optuna's store {where} cannot be used: {first_line(cause)}"
+        ) from None

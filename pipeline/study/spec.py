@@ -1,0 +1,183 @@
+"""A study file as a frozen, validated value: `StudySpec` and the tables in it."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.ranges import EntryTable
+from pipeline.study.space import Space
+
+Metric = Literal["val_accuracy", "val_loss"]
+Trainer = Literal["keras", "sgd_classifier"]
+MOST_REPEATS = 10_000  # of a reference
+_FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Budget(BaseModel):
+    """When the study is done, over all reruns: whichever comes first.
+
+    Attributes:
+        trials: number of trials that come to an end of their own.
+        minutes: wall time that supervisors of the study run; trials running then still finish.
+    """
+
+    model_config = _FROZEN
+    trials: Annotated[int, Field(gt=0)] | None = None
+    minutes: _Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> "Budget":
+        if self.trials is None and self.minutes is None:
+            raise ValueError("found neither trials nor minutes, allowed is either or both")
+        return self
+
+
+class Training(BaseModel):
+    """What holds for every trial.
+
+    Attributes:
+        patience: epochs without improvement of the metric before a trial stops itself.
+        trial_minutes: wall time after which a trial is stopped and counts as failed.
+        retries: how often a trial is tried again that failed for want of memory and the like.
+        stop_after_failures: so many failed trials in a row end the search.
+    """
+
+    model_config = _FROZEN
+    patience: Annotated[int, Field(gt=0)] = 3
+    trial_minutes: _Positive = 10
+    retries: Annotated[int, Field(ge=0)] = 2
+    stop_after_failures: Annotated[int, Field(gt=0)] = 5
+
+
+class Component(BaseModel):
+    """A class of Optuna by name; all other keys are its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    type: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that the study file gives."""
+        return dict(self.model_extra or {})
+
+
+class Reference(BaseModel):
+    """A known model that is trained first, to its end, and compared with what was claimed of it.
+
+    In a file, `study = "other"` takes the reference of that name from another study's file.
+
+    Attributes:
+        trainer: "keras", or "sgd_classifier" for scikit-learn's logistic regression.
+        hyperparameters: all of them; they may lie outside the search space. None for
+            "sgd_classifier".
+        patience: instead of the study's.
+        repeats: how often it is trained, each time with a fresh seed.
+        claim: what somebody has published of it, by name of a measure (see `MEASURES`), and
+            under `source` where.
+    """
+
+    model_config = _FROZEN
+    name: Annotated[str, Field(min_length=1)]
+    trainer: Trainer = "keras"
+    hyperparameters: dict[str, Any] = {}
+    patience: Annotated[int, Field(gt=0)] | None = None
+    repeats: Annotated[int, Field(gt=0, le=MOST_REPEATS)] = 1
+    claim: dict[str, float | str] = {}
+
+
+class Comparison(BaseModel):
+    """A claim about two references: how a measure of the first differs from the second's.
+
+    Attributes:
+        claim: what is claimed, in a sentence.
+        first: name of a reference.
+        second: name of another.
+        measure: what is compared (see `MEASURES`).
+        difference: what first less second is if the claim holds: "positive", "negative", "none",
+            or, if one side alone matters, "not positive" or "not negative".
+        margin: the largest difference that does not matter.
+        published: the difference somebody has published.
+        source: where.
+    """
+
+    model_config = _FROZEN
+    claim: Annotated[str, Field(min_length=1)]
+    first: str
+    second: str
+    measure: str
+    difference: Literal["positive", "negative", "not positive", "not negative", "none"]
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    published: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    source: str = ""
+
+
+class StudySpec(BaseModel):
+    """A whole study file. `name` is the file's; everything else stands in it."""
+
+    model_config = _FROZEN
+    name: str
+    goal: Annotated[str, Field(min_length=1)]
+    dataset: Literal["fashion_mnist"]
+    metric: Metric = "val_accuracy"
+    budget: Budget
+    training: Training = Training()
+    sampler: Component = Component(type="TPESampler")
+    pruner: Component = Component(type="MedianPruner")
+    fixed: dict[str, Any] = {}
+    space: dict[str, EntryTable] = {}
+    reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
+    comparison: Annotated[tuple[Comparison, ...], Field(strict=False)] = ()
+    baseline: str = ""  # name of a study that the report sets beside this one
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which way the metric gets better."""
+        return "minimize" if self.metric.endswith("loss") else "maximize"
+
+    @property
+    def seed(self) -> int:
+        """The seed from which all others are derived: `[sampler] seed`, 0 unless given."""
+        return int(self.sampler.arguments.get("seed", 0))
+
+    @property
+    def searched(self) -> Space:
+        """The search space; checked when the file was loaded."""
+        return Space(self.fixed, self.space)
+
+    @property
+    def references(self) -> list[tuple[Reference, Hyperparameters | None]]:
+        """Every reference with its hyperparameters."""
+        return [
+            (each, Hyperparameters.from_mapping(each.hyperparameters))
+            if each.trainer == "keras"
+            else (each, None)
+            for each in self.reference
+        ]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides how trials turn out.
+
+        That is everything but the name, the goal, the budget, when to give up, and what only a
+        report reads.
+        Settings at their defaults are left out, so that a new setting changes no old study.
+        """
+        asked = self.model_dump(
+            mode="json",
+            exclude_defaults=True,
+            exclude={
+                "name": True,
+                "goal": True,
+                "budget": True,
+                "comparison": True,
+                "baseline": True,
+                "training": {"retries", "stop_after_failures"},
+                "reference": {"__all__": {"claim"}},
+            },
+        )
+        asked = {key: value for key, value in asked.items() if value != {}}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""A trial that came to an end, as a value, and what follows from several of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.study.hyperparameters import Hyperparameters
+
+
+def is_better(value: float, than: float | None, direction: str) -> bool:
+    """Whether a metric's value beats another; anything beats None."""
+    return than is None or (value > than if direction == "maximize" else value < than)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that came to an end.
+
+    Attributes:
+        number: counted from 0.
+        state: "COMPLETE", "PRUNED" or "FAIL".
+        value: the metric at the best epoch (COMPLETE), or where it was pruned; None for FAIL.
+        best_epoch: epoch of `value`, from 1; 0 without any.
+        hyperparameters: None if it broke off before they were drawn, or is no network.
+        seed: of weights, batches and dropout.
+        history: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds; one each epoch.
+        reason: why it failed.
+        reference: name of the reference it repeats, or "".
+        run_id: of its MLflow run.
+        n_parameters: trainable weights, 0 if it did not finish.
+        scores: train_loss and train_accuracy in inference mode, with the kept weights.
+        seconds: wall time from ask to tell.
+        interrupted: whether it was stopped from outside, or failed for a cause that may be over
+            the next time, and was queued again: it does not count.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    best_epoch: int
+    hyperparameters: Hyperparameters | None
+    seed: int | None
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    reason: str = ""
+    reference: str = ""
+    run_id: str = ""
+    n_parameters: int = 0
+    scores: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs it was trained."""
+        return len(self.history.get("loss", ()))
+
+    def end(self, metric: str) -> tuple[str, dict[str, float], dict[str, str]]:
+        """State, metrics and tags with which its run in MLflow ends."""
+        values = self.history.get(metric, ())[: self.best_epoch]
+        best = values[-1] if values else None
+        return run_end(self.state, metric, best, self.best_epoch, self.scores, self.reason)
+
+
+def run_end(
+    state: str,
+    metric: str,
+    best: float | None,
+    best_epoch: int,
+    scores: Mapping[str, float],
+    reason: str,
+) -> tuple[str, dict[str, float], dict[str, str]]:
+    """State, metrics and tags with which a trial's run in MLflow ends."""
+    metrics: dict[str, float] = {}
+    if best is not None:
+        metrics = {f"best_{metric}": best, "best_epoch": best_epoch, **scores}
+    return state, metrics, {"reason": reason} if reason else {}
+
+
+def select_counted(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that count for the budget: that ended of their own."""
+    return [trial for trial in trials if not trial.interrupted]
+
+
+def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
+    """Complete trials of networks, the best first; of equal ones the earlier."""
+    complete = [
+        trial
+        for trial in trials
+        if trial.state == "COMPLETE" and trial.value is not None and trial.hyperparameters
+    ]
+    sign = -1.0 if direction == "maximize" else 1.0
+    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_epoch(values: Sequence[float], direction: str) -> int:
+    """The epoch, from 1, with the best value; the first of equal ones; 0 if there are none."""
+    best: float | None = None
+    epoch = 0
+    for i, value in enumerate(values, start=1):
+        if is_better(value, best, direction):
+            best, epoch = value, i
+    return epoch

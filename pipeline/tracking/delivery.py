@@ -1,0 +1,215 @@
+"""Writes to MLflow that get there, now or later, once.
+
+A search goes on without MLflow: what cannot be sent is kept on disk, in its order, and sent when
+MLflow answers again, or by whoever opens the study next.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from pipeline import paths
+from pipeline.errors import PipelineError, first_line
+from pipeline.paths import display_path, display_url
+from pipeline.tracking.outbox import Outbox, Write
+
+for _name in ("alembic", "mlflow"):  # they tell of every table that they create
+    logging.getLogger(_name).setLevel(logging.WARNING)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us anyway
+
+MODEL_ARTIFACT = "model.keras"
+RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
+# What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
+_REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
+OUT_OF_REACH = (MlflowException, OSError)  # among the latter what goes wrong with HTTP
+
+
+def open_client(uri: str) -> mlflow.MlflowClient:
+    """A client of a store.
+
+    Raises:
+        Exception: the store cannot be opened; SQLAlchemy, HTTP and MLflow have their own.
+    """
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///"):
+        if not file.exists():
+            _create(file)
+        # MLflow itself would try for minutes to open what it cannot
+        with contextlib.closing(sqlite3.connect(file, timeout=paths.BUSY_SECONDS)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master")
+    return mlflow.MlflowClient(uri)
+
+
+def _create(file: Path) -> None:
+    """Makes MLflow's database, whole or not at all.
+
+    MLflow makes its tables in many steps, and cannot open what a kill has left of them.
+    """
+    from filelock import FileLock
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}.new")
+    held = file.with_name(f".{file.name}.lock")
+    with FileLock(held):
+        if not file.exists():  # else another process was faster
+            for suffix in ("", "-journal"):
+                Path(f"{new}{suffix}").unlink(missing_ok=True)
+            SqlAlchemyStore(f"sqlite:///{new}", "mlruns").engine.dispose()
+            new.replace(file)
+        held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
+
+
+def unusable(uri: str, error: Exception) -> PipelineError:
+    """Says of a store that it cannot be used, and why."""
+    return PipelineError(f"MLflow's store {display_url(uri)} cannot be used: {first_line(error)}")
+
+
+class Delivery:
+    """Sends writes about the runs of one experiment, in their order.
+
+    A write is a mapping that JSON can hold. Its `what` is "start" (of a trial's run), "log",
+    "model" or "end"; its `run` is None as long as the trial's run has not been created.
+
+    Args:
+        client: of the store.
+        experiment: id of the experiment.
+        folder: where is kept what cannot be sent.
+        say: told when MLflow is out of reach, and when it is back.
+        note_run: told the number of a trial and its run, if that was created late.
+    """
+
+    def __init__(
+        self,
+        client: mlflow.MlflowClient,
+        experiment: str,
+        folder: Path,
+        say: Callable[[str], None],
+        note_run: Callable[[int, str], None],
+    ) -> None:
+        self.runs: dict[int, str] = {}  # of trials under way
+        self.inputs: list[DatasetInput] = []  # of every run
+        self._client, self._experiment, self._folder = client, experiment, folder
+        self._say, self._note_run = say, note_run
+        self._outbox = Outbox(folder)
+        self._retry_at = 0.0
+
+    def __len__(self) -> int:
+        """How many writes are kept."""
+        return len(self._outbox)
+
+    def send(self, write: Write, attachment: bytes | None = None) -> None:
+        """Delivers a write; keeps it if MLflow is out of reach, or if others wait before it.
+
+        Raises:
+            PipelineError: the disk does not take it either.
+        """
+        if self._outbox and time.monotonic() > self._retry_at:
+            self.send_kept()
+        if not self._outbox:
+            try:
+                self._deliver(write, attachment)
+            except OUT_OF_REACH as error:
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                self._say(
+                    "MLflow does not answer: what it misses is kept in "
+                    f"{display_path(self._folder)} ({first_line(error)})"
+                )
+            else:
+                return
+        try:
+            self._outbox.add(write, attachment)
+        except OSError as error:
+            raise PipelineError(
+                f"{display_path(self._folder)}: cannot be written: {error.strerror}"
+            ) from None
+
+    def send_kept(self) -> None:
+        """Tries to send what is kept; the rest stays."""
+        n_kept = len(self._outbox)
+        try:
+            self._outbox.deliver(self._deliver_again)
+        except OUT_OF_REACH:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        else:
+            if n_kept:
+                self._say(f"MLflow answers, and has got the {n_kept} writes that were kept for it")
+
+    def _deliver_again(self, write: Write, attachment: bytes | None) -> None:
+        """Delivers what may have been delivered before, if the answer to it was lost."""
+        trial = write["trial"]
+        if trial is not None and not write["run"] and trial not in self.runs:
+            found = self._client.search_runs(
+                [self._experiment],
+                f"tags.trial = '{trial}'",
+                max_results=1,
+                order_by=["attributes.start_time DESC"],
+            )
+            # another study of this name, deleted meanwhile, may have had a trial of this number
+            if found and found[0].info.start_time == write.get(
+                "started", found[0].info.start_time
+            ):
+                self.runs[trial] = found[0].info.run_id
+        self._deliver(write, attachment)
+        if write["what"] == "start" and trial in self.runs:  # unless MLflow refuses it
+            self._note_run(trial, self.runs[trial])
+
+    def _deliver(self, write: Write, attachment: bytes | None) -> None:
+        """Does what a write says; doing it twice does no more than doing it once.
+
+        Raises:
+            MlflowException, OSError: MLflow is out of reach.
+        """
+        client, trial = self._client, write["trial"]
+        run = write["run"] or self.runs.get(trial, "")
+        try:
+            match write["what"]:
+                case "start":
+                    self._start(write)
+                case "log":
+                    metrics = [Metric(*each) for each in write["metrics"]]
+                    client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
+                case "model":
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = Path(folder) / MODEL_ARTIFACT
+                        path.write_bytes(attachment or b"")
+                        client.log_artifact(run, str(path))
+                case "end":
+                    client.set_terminated(run, write["status"], write["ended"])
+                    self.runs.pop(trial, None)
+        except MlflowException as error:
+            if error.error_code not in _REFUSED:
+                raise
+            whom = f"trial {trial}" if trial is not None else "the study"
+            self._say(f"MLflow refuses what it is told of {whom}: {first_line(error)}")
+
+    def _start(self, write: Write) -> None:
+        trial = write["trial"]
+        if trial not in self.runs:
+            created = self._client.create_run(
+                self._experiment,
+                start_time=write["started"],
+                tags=write["tags"],
+                run_name=f"trial {trial:04d}",
+            )
+            self.runs[trial] = str(created.info.run_id)
+        run = self.runs[trial]
+        params = [Param(key, value) for key, value in write["params"].items()]
+        self._client.log_batch(run, params=params)
+        self._client.log_inputs(run, self.inputs)
+        if write["hyperparameters"]:
+            self._client.log_dict(run, write["hyperparameters"], "hyperparameters.json")
+
+
+def as_tags(values: Mapping[str, Any]) -> list[RunTag]:
+    """Tags as MLflow takes them."""
+    return [RunTag(key, str(value)) for key, value in values.items()]

@@ -1,0 +1,165 @@
+"""What MLflow holds of a study's trials, read whole: a few questions, however many runs."""
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import ViewType
+from mlflow.utils.file_utils import local_file_uri_to_path
+
+from pipeline.paths import Project, display_path
+from pipeline.tracking import registry
+from pipeline.tracking.delivery import MODEL_ARTIFACT, OUT_OF_REACH, open_client, unusable
+
+ORPHAN = "orphan"  # tag of a run that belongs to no trial
+PAGE = 1_000  # runs that are read at a time
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a study's experiment.
+
+    Attributes:
+        id: MLflow's.
+        trial: number of its trial; None if it is no trial's.
+        is_of_study: whether it is the study's own.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        state: of its trial, as its tag has it.
+        seed: of its trial, as it was logged; "" if it was not.
+        n_epochs: the last epoch that it has val_accuracy of; 0 without any.
+        has_best: whether the metric's best value was logged, as is done at a trial's end.
+        started: milliseconds since 1970.
+        artifacts: URI of their folder.
+        is_deleted: whether somebody has deleted it; MLflow keeps it until `mlflow gc`.
+        is_orphan: whether it has been found to belong to no trial before.
+    """
+
+    id: str
+    trial: int | None
+    is_of_study: bool
+    status: str
+    state: str
+    seed: str
+    n_epochs: int
+    has_best: bool
+    started: int
+    artifacts: str
+    is_deleted: bool
+    is_orphan: bool
+
+
+def runs_of(project: Project, study: str, metric: str) -> list[Run]:
+    """All runs of a study's experiment, deleted ones too, the latest first.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    file = Path(project.mlflow_uri.removeprefix("sqlite:///"))
+    if project.mlflow_uri.startswith("sqlite") and not file.exists():
+        return []  # opening it would create it
+    with _opened(project) as client:
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None:
+            return []
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            page = client.search_runs(
+                [experiment.experiment_id],
+                run_view_type=ViewType.ALL,
+                max_results=PAGE,
+                page_token=token,
+            )
+            found += [_run(each, metric) for each in page]
+            token = page.token
+            if not token:
+                return found
+
+
+def champion_run(project: Project, study: str) -> str | None:
+    """The run whose model bears the alias `champion`, if there is one."""
+    with _opened(project) as client:
+        return registry.champion_run(client, study)
+
+
+def model_trouble(project: Project, run: Run) -> str:
+    """What is wrong with the model of a run that ought to have one; "" if nothing is."""
+    if run.artifacts.startswith("file:"):
+        path = Path(local_file_uri_to_path(run.artifacts)) / MODEL_ARTIFACT
+        if not path.is_file():
+            return f"{display_path(path)} is missing"
+        return "" if _is_whole(path) else f"{display_path(path)} is damaged"
+    with _opened(project) as client:
+        sizes = {each.path: each.file_size for each in client.list_artifacts(run.id)}
+    where = f"{MODEL_ARTIFACT} of run {run.id}"
+    if MODEL_ARTIFACT not in sizes:
+        return f"{where} is missing"
+    return "" if sizes[MODEL_ARTIFACT] else f"{where} is empty"
+
+
+def restore(project: Project, found: Sequence[Run]) -> None:
+    """Takes back the deletion of runs."""
+    with _opened(project) as client:
+        for run in found:
+            client.restore_run(run.id)
+
+
+def set_aside(project: Project, found: Sequence[Run]) -> None:
+    """Tags runs as orphans, ends and deletes them; MLflow's UI shows them still, and restores."""
+    with _opened(project) as client:
+        for run in found:
+            client.set_tag(run.id, ORPHAN, "true")
+            if run.status == "RUNNING":
+                client.set_terminated(run.id, "KILLED")
+            client.delete_run(run.id)
+
+
+def _run(found: Any, metric: str) -> Run:
+    tags, data, info = found.data.tags, found.data, found.info
+    trial = tags.get("trial", "")
+    # of each metric MLflow keeps the value of the last step at hand, whatever the number of runs
+    last = {each.key: each.step for each in data._metric_objs}
+    return Run(
+        id=str(info.run_id),
+        trial=int(trial) if trial.isdecimal() else None,
+        is_of_study=tags.get("role") == "study",
+        status=str(info.status),
+        state=tags.get("state", ""),
+        seed=data.params.get("seed", ""),
+        n_epochs=int(last.get("val_accuracy", 0)),
+        has_best=f"best_{metric}" in last,
+        started=int(info.start_time or 0),
+        artifacts=str(info.artifact_uri),
+        is_deleted=info.lifecycle_stage == "deleted",
+        is_orphan=ORPHAN in tags,
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a `.keras` file, which is a zip file, can be read to its end."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError):
+        return False
+
+
+@contextlib.contextmanager
+def _opened(project: Project) -> Iterator[Any]:
+    """A client of MLflow's store.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    try:
+        client = open_client(project.mlflow_uri)
+    except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
+        raise unusable(project.mlflow_uri, error) from None
+    try:
+        yield client
+    except OUT_OF_REACH as error:
+        raise unusable(project.mlflow_uri, error) from None

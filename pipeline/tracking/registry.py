@@ -1,0 +1,83 @@
+"""MLflow's model registry: the champion's model, stored, registered and read."""
+
+import importlib.metadata
+import tempfile
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from pipeline.errors import PipelineError, first_line
+from pipeline.paths import Project
+from pipeline.tracking.delivery import (
+    MODEL_ARTIFACT,  # fmt: skip
+)
+
+CHAMPION_ALIAS = "champion"
+
+
+def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
+    """The run whose model bears the alias `champion`, if there is one."""
+    try:
+        return str(client.get_model_version_by_alias(study, CHAMPION_ALIAS).run_id)
+    except MlflowException:  # there is no such model, version or alias
+        return None
+
+
+def load_model_bytes(project: Project, run: str) -> bytes:
+    """The `.keras` file of a trial that set a record.
+
+    Raises:
+        PipelineError: it is not there.
+    """
+    if not run:
+        raise PipelineError(
+            "MLflow has not got the run and its model yet: when it answers, the study's search "
+            "sends them (make search)"
+        )
+    client = mlflow.MlflowClient(project.mlflow_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
+            return Path(path).read_bytes()
+        except (MlflowException, OSError) as error:
+            reason = first_line(error)
+            raise PipelineError(f"the model of run {run} is not to be had: {reason}") from None
+
+
+def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
+    """Makes a trial's stored model an MLflow model with the alias `champion`.
+
+    Imports Keras: meant for `Executor.call`.
+    """
+    import keras
+    import mlflow.keras
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
+        model = keras.saving.load_model(path)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
+    )
+    mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
+    info = Model.log(
+        artifact_path=None,
+        name="model",
+        flavor=mlflow.keras,
+        run_id=run,
+        step=best_epoch,
+        registered_model_name=study,
+        model=model,
+        signature=signature,
+        pip_requirements=[
+            f"{name}=={importlib.metadata.version(name)}"
+            for name in ("mlflow", "keras", "tensorflow", "numpy")
+        ],
+    )
+    client.set_registered_model_alias(study, CHAMPION_ALIAS, str(info.registered_model_version))

@@ -1,0 +1,135 @@
+"""What travels between the supervisor and a worker: a job one way, events the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.study.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:  # a worker needs no pydantic
+    from pipeline.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train.
+
+    Attributes:
+        trial: number of the trial; every event bears it.
+        dataset: name of the data set.
+        trainer: "keras" or "sgd_classifier".
+        hyperparameters: of the network and its training; None for "sgd_classifier".
+        seed: of the initial weights, the order of batches and dropout.
+        metric: watched by early stopping, "val_accuracy" or "val_loss".
+        direction: "maximize" or "minimize".
+        patience: epochs without improvement before training stops.
+        incumbent: best value known so far; a model that is no better is not sent back.
+    """
+
+    trial: int
+    dataset: str
+    hyperparameters: Hyperparameters | None
+    seed: int
+    metric: str
+    direction: str
+    patience: int
+    incumbent: float | None = None
+    trainer: str = "keras"
+
+    @classmethod
+    def of(
+        cls,
+        spec: "StudySpec",
+        trial: int,
+        hyperparameters: Hyperparameters | None,
+        seed: int,
+        *,
+        patience: int | None = None,
+        trainer: str | None = None,
+        incumbent: float | None = None,
+    ) -> "Job":
+        """The job of a trial of a study.
+
+        Args:
+            spec: the study file; says what is watched, and on which data.
+            trial: number of the trial.
+            hyperparameters: of the network; None if the trainer needs none.
+            seed: of all that is random.
+            patience: instead of the study's.
+            trainer: instead of "keras".
+            incumbent: best value known so far.
+        """
+        return cls(
+            trial=trial,
+            dataset=spec.dataset,
+            hyperparameters=hyperparameters,
+            seed=seed,
+            metric=spec.metric,
+            direction=spec.direction,
+            patience=patience or spec.training.patience,
+            incumbent=incumbent,
+            trainer=trainer or "keras",
+        )
+
+
+@dataclass(frozen=True)
+class Started:
+    """The job's process has started; its wall time counts from now.
+
+    Attributes:
+        trial: number of the trial.
+    """
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """An epoch is over.
+
+    Attributes:
+        trial: number of the trial.
+        epoch: counted from 1.
+        metrics: loss, accuracy (of the training set, as the weights changed), val_loss,
+            val_accuracy, learning_rate and seconds (wall time of the epoch).
+    """
+
+    trial: int
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Training came to its end; the model has the weights of its best epoch.
+
+    Attributes:
+        trial: number of the trial.
+        n_parameters: number of trainable weights.
+        scores: train_loss and train_accuracy: of the whole training set in inference mode, with
+            the kept weights.
+        model: a `.keras` file, or None if it is no better than the job's `incumbent`.
+    """
+
+    trial: int
+    n_parameters: int
+    scores: Mapping[str, float]
+    model: bytes | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Training broke off.
+
+    Attributes:
+        trial: number of the trial.
+        reason: what a user reads.
+        is_transient: whether it may go well another time: the cause lies outside the trial.
+    """
+
+    trial: int
+    reason: str
+    is_transient: bool = False
+
+
+Event = Started | EpochEnd | Finished | Failed

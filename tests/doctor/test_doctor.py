@@ -1,0 +1,614 @@
+"""The doctor on real stores, damaged in one way at a time: what it says, and that it mends it."""
+
+import contextlib
+import functools
+import io
+import itertools
+import json
+import platform
+import shutil
+import sqlite3
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import optuna
+import pytest
+from mlflow.entities import ViewType
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+from optuna.trial import TrialState
+from scripted import Killed, ScriptedExecutor, SilentProgress, make_spec
+
+from pipeline.doctor import __main__ as doctor_command
+from pipeline.doctor import model_checks
+from pipeline.errors import run_command
+from pipeline.paths import Project
+from pipeline.provenance import collect_provenance
+from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.storage import lease, study_store
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Trial
+from pipeline.tracking import reader, registry
+from pipeline.tracking.outbox import Outbox
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.job import Event, Finished, Job
+
+# Trial 1 is interrupted, and is run again as trial 2.
+PLAYED: dict[int, list[float] | str] = {
+    0: [0.5, 0.6], 1: [0.7, 0.8], 2: [0.7, 0.8], 3: "no luck", 4: [0.1, 0.1], 5: [0.6, 0.7],
+    6: [0.6, 0.5],
+}  # fmt: skip
+FIRST, INTERRUPTED, CHAMPION, FAILED, PRUNED, LAST = range(6)
+NAME = "scripted"  # as `make_spec` has it
+HEALTHY = f"study {NAME}: 6 trials, 6 runs, 2 models: all in order\n"
+N_TRIALS = 5  # that count
+
+
+class Player(ScriptedExecutor):
+    """Plays values by the number of the trial; its models are zip files, as Keras's are."""
+
+    def __init__(self, played: dict[int, list[float] | str] = PLAYED) -> None:
+        super().__init__(lambda job: played[job.trial])
+        self.called: list[tuple[object, ...]] = []
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        self.called.append((function, *arguments))
+
+    def _play(self, job: Job) -> Iterator[Event]:
+        for event in super()._play(job):
+            yield replace(event, model=model_file()) if isinstance(event, Finished) else event
+
+
+def model_file() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        # with a time of its own, for all that are made are to be the same
+        file.writestr(zipfile.ZipInfo("model.weights.h5"), bytes(range(256)) * 40)
+    return content.getvalue()
+
+
+def spec(n_trials: int = N_TRIALS) -> StudySpec:
+    return make_spec(budget={"trials": n_trials}, pruner={"type": "ThresholdPruner", "lower": 0.2})
+
+
+def supervisor(project: Project, executor: ScriptedExecutor, n_trials: int) -> Supervisor:
+    study = study_store.open_study(project, spec(n_trials))
+    study.set_user_attr(study_store.VERSIONS, collect_provenance())
+    study.set_user_attr(study_store.DATA_FINGERPRINT, "0" * 64)
+    tracker = Tracker(project, NAME, note_run=functools.partial(study_store.note_run, study))
+    tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    return Supervisor(spec(n_trials), study, executor, tracker, SilentProgress())
+
+
+@pytest.fixture(scope="module")
+def searched_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was interrupted, went on and came to its end; with a registered champion."""
+    project = Project(tmp_path_factory.mktemp("searched"))
+    executor = Player()
+    first = supervisor(project, executor, N_TRIALS)
+    executor.on_events = lambda: first.interrupt() if len(executor.jobs) == 2 else None
+    assert first.run() is Outcome.INTERRUPTED
+    second = supervisor(project, Player(), N_TRIALS)
+    assert second.run() is Outcome.BUDGET_USED
+    register(project, by_number(project)[CHAMPION])
+    second._tracker.close_study("FINISHED")
+    return project.root
+
+
+@pytest.fixture
+def project(project_folder: Path, searched_folder: Path) -> Project:
+    """A copy of it in the current folder, whose artifacts are its own."""
+    shutil.copytree(searched_folder, project_folder, dirs_exist_ok=True)
+    copy = Project(project_folder)
+    moved = (searched_folder.as_uri(), project_folder.as_uri())
+    with changed(copy, "mlflow") as database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", moved)
+    _artifact_repos_cache.clear()  # of this process, which knows where they were
+    return copy
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command and returns its exit code, stdout and stderr."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["doctor", *arguments])
+        capsys.readouterr()  # of what was done before
+        code = run_command(doctor_command.main)
+        said, complaints = capsys.readouterr()
+        return code, said, complaints
+
+    return command
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Player:
+    """What the doctor trains with."""
+    player = Player()
+    monkeypatch.setattr(model_checks, "_workers", lambda _: contextlib.nullcontext(player))
+    return player
+
+
+@contextlib.contextmanager
+def changed(project: Project, store: str) -> Iterator[sqlite3.Connection]:
+    path = project.runs_dir / f"{store}.db"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        yield database
+
+
+def client(project: Project) -> Any:
+    return mlflow.MlflowClient(project.mlflow_uri)
+
+
+def experiment(project: Project) -> str:
+    return str(client(project).get_experiment_by_name(NAME).experiment_id)
+
+
+def register(project: Project, run_id: str) -> None:
+    with contextlib.suppress(mlflow.exceptions.MlflowException):
+        client(project).create_registered_model(NAME)
+    version = client(project).create_model_version(NAME, f"runs:/{run_id}/model.keras", run_id)
+    client(project).set_registered_model_alias(NAME, "champion", version.version)
+
+
+def stored(project: Project) -> optuna.Study:
+    return study_store.stored_study(project, NAME)[0]
+
+
+def ended(project: Project) -> list[Trial]:
+    return study_store.read_trials(stored(project))
+
+
+def by_number(project: Project) -> dict[int, str]:
+    """The run of each trial, as Optuna has it."""
+    return {trial.number: trial.run_id for trial in ended(project)}
+
+
+def shown(project: Project) -> dict[str, Any]:
+    """All that MLflow shows, but for times."""
+    found = client(project).search_runs([experiment(project)])
+    return {
+        each.info.run_id: (each.info.status, each.data.tags, each.data.params, each.data.metrics)
+        for each in found
+    }
+
+
+def epochs(project: Project, run_id: str) -> list[tuple[int, float]]:
+    history = client(project).get_metric_history(run_id, "val_accuracy")
+    return [(point.step, point.value) for point in history]
+
+
+def model_of(project: Project, number: int) -> Path:
+    folder = project.artifacts_dir / NAME / by_number(project)[number] / "artifacts"
+    return folder / "model.keras"
+
+
+def is_mended(project: Project, run: Any, found: str, cure: str) -> None:
+    """The damage is found and left, then found and mended, then there is none."""
+    code, said, complaints = run()
+    assert (code, complaints) == (1, "")
+    assert found in said
+    assert f"  with --fix: {cure}" in said
+    assert said.splitlines()[-1] == (
+        "mend what can be mended with: .venv/bin/python -m pipeline.doctor --fix"
+    )
+    assert run() == (code, said, complaints), "looking changes nothing"
+    code, said, _ = run("--fix")
+    assert code == 0, said
+    assert found in said
+    assert f"  mended: {cure}" in said
+    assert "not mended" not in said
+    code, said, _ = run()
+    assert (code, said.rpartition(": ")[2]) == (0, "all in order\n"), said
+
+
+# In order
+
+
+@pytest.mark.parametrize("arguments", [[], [NAME], ["--fix"], [NAME, "--fix"]])
+def test_a_healthy_project_is_said_to_be_so_and_left_as_it_is(
+    project: Project, run: Any, arguments: list[str]
+) -> None:
+    before = (shown(project), ended(project))
+    assert run(*arguments) == (0, HEALTHY, "")
+    assert (shown(project), ended(project)) == before
+    # SQLite's own files are there as long as this process reads
+    names = {path.name for path in project.runs_dir.iterdir() if "-" not in path.name}
+    assert names == {"artifacts", "mlflow.db", "optuna.db", f"{NAME}.lock"}
+
+
+def test_runs_are_read_page_by_page(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PAGE", 2)
+    assert run() == (0, HEALTHY, "")
+
+
+def test_nothing_searched_is_in_order(project_folder: Path, run: Any) -> None:
+    assert run() == (0, "no study has been searched yet: all in order\n", "")
+    assert list(project_folder.iterdir()) == []
+
+
+def test_an_interrupted_trial_needs_no_run(project: Project, run: Any) -> None:
+    client(project).delete_run(by_number(project)[INTERRUPTED])
+    assert run() == (0, HEALTHY.replace("6 runs", "5 runs"), "")
+
+
+def test_a_study_that_is_searched_is_left_alone(project: Project, run: Any) -> None:
+    scratch = project.runs_dir / f".{NAME}.scratch"
+    scratch.mkdir()
+    with lease.lock(project, NAME):
+        note = project.supervisor_lock(NAME).with_suffix(".lock.json")
+        before = note.read_text()
+        code, said, complaints = run("--fix")
+        assert note.read_text() == before
+    assert (code, complaints) == (0, "")
+    assert said.startswith(f"study {NAME} is being searched already, by process ")
+    assert said.endswith(": it was not examined\n")
+    assert len(said.splitlines()) == 1
+    assert scratch.exists()
+
+
+# What a killed search leaves
+
+
+def test_what_a_killed_search_left_running(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Player()
+    n_calls = itertools.count(1)
+
+    def kill() -> None:
+        if next(n_calls) == 3:  # after the first epoch
+            raise Killed
+
+    executor.on_events = kill
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            supervisor(project, executor, N_TRIALS + 1).run()
+    before = ended(project)
+    (left,) = stored(project).get_trials(states=(TrialState.RUNNING,))
+    assert left.number == 6
+    is_mended(
+        project,
+        run,
+        "Optuna calls trial 6 RUNNING, but nothing searches the study",
+        "queued again with the same hyperparameters and seed",
+    )
+    again, *more = stored(project).get_trials(states=(TrialState.WAITING,))
+    assert more == []
+    for key in (study_store.HYPERPARAMETERS, study_store.SEED):
+        assert again.user_attrs[key] == left.user_attrs[key]
+    assert again.user_attrs[study_store.RETRY_OF] == 6
+    assert ended(project)[:6] == before
+    status, tags, *_ = shown(project)[left.user_attrs[study_store.RUN_ID]]
+    assert (status, tags["state"]) == ("KILLED", "FAIL")
+    assert "RUNNING" not in {status for status, *_ in shown(project).values()}
+
+
+def test_a_run_left_running_by_a_kill_after_optuna_was_told(project: Project, run: Any) -> None:
+    before, run_id = shown(project), by_number(project)[PRUNED]
+    with changed(project, "mlflow") as database:
+        database.execute("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", [run_id])
+        database.execute(
+            "UPDATE tags SET value = 'RUNNING' WHERE key = 'state' AND run_uuid = ?", [run_id]
+        )
+    is_mended(project, run, "MLflow calls the run of trial 4 RUNNING", "ended as Optuna has it")
+    assert shown(project) == before
+
+
+def test_a_scratch_folder(project: Project, run: Any) -> None:
+    scratch = project.runs_dir / f".{NAME}.scratch"
+    scratch.mkdir()
+    (scratch / "tmp123").write_bytes(b"half a model")
+    found = f"mlruns/.{NAME}.scratch is left of a search that was killed"
+    is_mended(project, run, found, "removed")
+    assert not scratch.exists()
+
+
+@pytest.mark.parametrize("places", [("note",), ("store",), ("note", "store")])
+def test_a_claim_of_a_dead_supervisor(project: Project, run: Any, places: tuple[str, ...]) -> None:
+    lock = project.supervisor_lock(NAME)
+    note = lock.with_suffix(".lock.json")
+    claim = {"host": platform.node(), "process": "77", "since": "yesterday", "lock": str(lock)}
+    if "note" in places:
+        note.write_text(json.dumps(claim))
+    if "store" in places:
+        stored(project).set_user_attr(lease.LEASE, claim)
+    found = f"process 77 on {platform.node()} as its supervisor, which is no more"
+    is_mended(project, run, found, "removed")
+    assert not note.exists()
+    assert not stored(project).user_attrs.get(lease.LEASE)
+
+
+def test_writes_that_were_not_sent(project: Project, run: Any) -> None:
+    run_id = by_number(project)[LAST]
+    before = shown(project)
+    write = {"what": "log", "trial": LAST, "run": run_id, "metrics": [], "tags": {"late": "yes"}}
+    Outbox(project.outbox(NAME)).add(write)
+    found = f"mlruns/{NAME}.outbox keeps 1 write that MLflow has not got yet"
+    is_mended(project, run, found, "sent")
+    assert shown(project)[run_id][1].pop("late") == "yes"
+    before[run_id][1]["late"] = "yes"
+    assert shown(project) == before
+    assert not project.outbox(NAME).exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--fix"]])
+def test_unsent_writes_that_cannot_be_read_are_left_to_the_user(
+    project: Project, run: Any, arguments: list[str]
+) -> None:
+    project.outbox(NAME).mkdir()
+    (project.outbox(NAME) / "writes.jsonl").write_text("\0\0\0\n")
+    code, said, complaints = run(*arguments)
+    assert (code, complaints) == (1, "")
+    assert f"mlruns/{NAME}.outbox cannot be read" in said
+    assert "  to do: move the folder away; then --fix writes anew" in said
+    assert (project.outbox(NAME) / "writes.jsonl").read_text() == "\0\0\0\n"
+
+
+# Trials and runs
+
+
+def test_a_deleted_run_is_restored_with_all_that_belongs_to_it(project: Project, run: Any) -> None:
+    before = shown(project)
+    client(project).delete_run(by_number(project)[CHAMPION])
+    is_mended(project, run, "the run of trial 2 is deleted in MLflow", "restored")
+    assert shown(project) == before
+
+
+def test_the_studys_own_run_is_restored(project: Project, run: Any) -> None:
+    before = shown(project)
+    (own,) = (run_id for run_id, (_, tags, *_) in before.items() if tags.get("role") == "study")
+    client(project).delete_run(own)
+    is_mended(project, run, f"the study's own run {own} is deleted in MLflow", "restored")
+    assert shown(project) == before
+
+
+def remove_for_good(project: Project, run_id: str) -> None:
+    """As `mlflow gc` does, but for the artifacts."""
+    client(project)._tracking_client.store._hard_delete_run(run_id)
+
+
+def test_a_run_that_is_gone_for_good_is_written_anew(project: Project, run: Any) -> None:
+    before, runs_before = shown(project), by_number(project)
+    old = runs_before[FIRST]
+    remove_for_good(project, old)
+    is_mended(project, run, "trial 0 has no run in MLflow", "written anew")
+    new = by_number(project)[FIRST]
+    assert new != old
+    assert by_number(project) == {**runs_before, FIRST: new}
+    status, tags, params, metrics = shown(project)[new]
+    assert tags.pop("written_anew") == "true"
+    assert (status, tags, params, metrics) == before[old]
+    assert epochs(project, new) == [(1, 0.5), (2, 0.6)]
+    assert model_of(project, FIRST).read_bytes() == model_file(), "its file lay there still"
+    inputs = client(project).get_run(new).inputs.dataset_inputs
+    assert [each.dataset.name for each in inputs] == ["fashion_mnist"]
+
+
+def test_a_failed_trials_run_is_written_anew_with_its_reason(project: Project, run: Any) -> None:
+    remove_for_good(project, by_number(project)[FAILED])
+    is_mended(project, run, "trial 3 has no run in MLflow", "written anew")
+    status, tags, _, metrics = shown(project)[by_number(project)[FAILED]]
+    assert (status, tags["state"], tags["reason"], metrics) == ("FAILED", "FAIL", "no luck", {})
+
+
+def test_all_runs_are_written_anew(project: Project, run: Any, workers: Player) -> None:
+    """Without the study's own run no search has come to its end, as far as MLflow knows."""
+    for run_id in shown(project):
+        remove_for_good(project, run_id)
+    code, said, _ = run()
+    assert code == 1
+    assert "MLflow has no run of the study itself" in said
+    assert "trials 0, 2, 3, 4 and 5 have no run in MLflow" in said
+    assert run("--fix")[0] == 0
+    assert run() == (0, HEALTHY.replace("6 runs", "5 runs"), "")
+    found = shown(project)
+    (own,) = (run_id for run_id, (_, tags, *_) in found.items() if tags.get("role") == "study")
+    parents = {tags.get("mlflow.parentRunId") for _, tags, *_ in found.values()}
+    assert parents == {None, own}
+    assert workers.called == []
+
+
+def test_a_run_that_optuna_does_not_know_is_found_by_its_tags(project: Project, run: Any) -> None:
+    before, found = by_number(project), shown(project)
+    with changed(project, "optuna") as database:
+        database.execute(
+            "DELETE FROM trial_user_attributes WHERE key = 'run_id' AND trial_id = "
+            "(SELECT trial_id FROM trials WHERE number = ?)",
+            [LAST],
+        )
+    assert by_number(project)[LAST] == ""
+    is_mended(project, run, "Optuna does not know the run of trial 5 in MLflow", "found by")
+    assert (by_number(project), shown(project)) == (before, found)
+
+
+@pytest.mark.parametrize("number", [77, LAST])
+def test_a_run_without_a_trial_is_set_aside(project: Project, run: Any, number: int) -> None:
+    before = shown(project)
+    tags = {"trial": str(number), "state": "RUNNING"}
+    stranger = client(project).create_run(experiment(project), tags=tags).info.run_id
+    found = f"run {stranger} in MLflow belongs to no trial in Optuna"
+    is_mended(project, run, found, "tagged as orphan and deleted; MLflow keeps what is deleted")
+    assert shown(project) == before
+    deleted = client(project).search_runs(
+        [experiment(project)], run_view_type=ViewType.DELETED_ONLY
+    )
+    assert [each.info.run_id for each in deleted] == [stranger]
+    assert (deleted[0].data.tags["orphan"], deleted[0].info.status) == ("true", "KILLED")
+    client(project).restore_run(stranger)
+    assert run()[0] == 0, "who restores it, wants it"
+
+
+DAMAGES = {
+    "state FAIL, not COMPLETE": ["UPDATE tags SET value = 'FAIL' WHERE key = 'state' AND {run}"],
+    "status KILLED, not FINISHED": ["UPDATE runs SET status = 'KILLED' WHERE {run}"],
+    "1 of 2 epochs": [
+        "DELETE FROM metrics WHERE step = 2 AND {run}",
+        "UPDATE latest_metrics SET step = 1 WHERE step = 2 AND {run}",
+    ],
+    "0 of 2 epochs": [
+        "DELETE FROM metrics WHERE step > 0 AND {run}",
+        "DELETE FROM latest_metrics WHERE step > 0 AND {run}",
+    ],
+    "without its best value": [
+        "DELETE FROM metrics WHERE key = 'best_val_accuracy' AND {run}",
+        "DELETE FROM latest_metrics WHERE key = 'best_val_accuracy' AND {run}",
+    ],
+}
+
+
+@pytest.mark.parametrize("found", DAMAGES)
+def test_a_run_that_says_something_else_is_sent_again(
+    project: Project, run: Any, found: str
+) -> None:
+    before, run_id = shown(project), by_number(project)[LAST]
+    with changed(project, "mlflow") as database:
+        for statement in DAMAGES[found]:
+            database.execute(statement.format(run=f"run_uuid = '{run_id}'"))
+    expected = f"MLflow does not say what Optuna holds: trial 5: {found}"
+    is_mended(project, run, expected, "sent again")
+    assert shown(project) == before
+    assert epochs(project, run_id) == [(1, 0.6), (2, 0.7)]
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("content", "trouble"),
+    [(None, "missing"), (b"", "damaged"), (model_file()[:5_000], "damaged")],
+)
+def test_a_models_trial_is_trained_again(
+    project: Project, run: Any, workers: Player, content: bytes | None, trouble: str
+) -> None:
+    before, path = shown(project), model_of(project, CHAMPION)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    found = (
+        f"the model of trial 2, the best when it ended: {path.relative_to(project.root)} "
+        f"is {trouble}"
+    )
+    is_mended(project, run, found, "trained again with the same hyperparameters and seed")
+    assert path.read_bytes() == model_file()
+    assert shown(project) == before
+    (job,) = workers.jobs
+    champion = ended(project)[CHAMPION]
+    assert (job.hyperparameters, job.seed) == (champion.hyperparameters, champion.seed)
+    assert job.incumbent is None, "else a model that is no better would not be sent"
+
+
+@pytest.mark.parametrize("played", [[0.7, 0.79], "no memory"])
+def test_a_model_that_does_not_come_out_the_same_is_not_stored(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch, played: list[float] | str
+) -> None:
+    player = Player({CHAMPION: played})
+    monkeypatch.setattr(model_checks, "_workers", lambda _: contextlib.nullcontext(player))
+    model_of(project, CHAMPION).unlink()
+    code, said, _ = run("--fix")
+    assert code == 1
+    assert "  not mended: trial 2 " in said
+    wanted = "no memory" if isinstance(played, str) else "0.7900, not its recorded 0.8000"
+    assert wanted in said
+    assert not model_of(project, CHAMPION).exists()
+
+
+def test_trials_that_set_no_record_need_no_model(project: Project, run: Any) -> None:
+    assert not model_of(project, LAST).exists()
+    assert run()[0] == 0
+
+
+@pytest.mark.parametrize("registered", [None, FIRST])
+def test_the_champion_is_registered(
+    project: Project,
+    run: Any,
+    workers: Player,
+    monkeypatch: pytest.MonkeyPatch,
+    registered: int | None,
+) -> None:
+    champion = by_number(project)[CHAMPION]
+    if registered is None:
+        client(project).delete_registered_model_alias(NAME, "champion")
+        found = f"the model of the best trial, 2, is not registered as models:/{NAME}@champion"
+    else:
+        first = by_number(project)[registered]
+        register(project, first)
+        found = f"models:/{NAME}@champion is the model of run {first}, not that of the best"
+    calls: list[tuple[object, ...]] = []
+
+    def publish(function: Callable[..., None], *arguments: object) -> None:
+        calls.append((function, *arguments))
+        register(project, champion)
+
+    monkeypatch.setattr(workers, "call", publish)
+    is_mended(project, run, found, "registered")
+    assert calls == [(registry.publish_champion, project.mlflow_uri, NAME, champion, 2)]
+
+
+# Stores
+
+
+def damage(path: Path) -> bytes:
+    """Fills all pages of a database but the first with rubbish; returns what is there then."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+    content = path.read_bytes()
+    page = int.from_bytes(content[16:18])  # its size
+    path.write_bytes(content[:page] + b"\x55" * (len(content) - page))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--fix"]])
+@pytest.mark.parametrize("store", ["optuna", "mlflow"])
+def test_a_damaged_database_is_left_to_the_user(
+    recorded_study: Project, run: Any, store: str, arguments: list[str]
+) -> None:
+    path = recorded_study.runs_dir / f"{store}.db"
+    if store == "mlflow":
+        shutil.copy(recorded_study.runs_dir / "optuna.db", path)
+    content = damage(path)
+    code, said, complaints = run(*arguments)
+    assert (code, complaints) == (1, "")
+    assert said.startswith(f"mlruns/{store}.db is damaged: ")
+    assert said.splitlines()[1].startswith("  to do: ")
+    assert len(said.splitlines()) == 2
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_no_database(recorded_study: Project, run: Any) -> None:
+    (recorded_study.runs_dir / "mlflow.db").write_bytes(b"something else " * 1000)
+    code, said, _ = run()
+    assert code == 1
+    assert said.startswith("mlruns/mlflow.db is damaged: file is not a database\n")
+
+
+def test_a_store_that_cannot_be_opened_is_one_line(
+    project_folder: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_STORAGE", "nonsense://somewhere/store")
+    code, said, complaints = run()
+    assert (code, said) == (1, "")
+    assert complaints.startswith("error: Optuna's store nonsense://somewhere/store cannot be used")
+    assert len(complaints.splitlines()) == 1
+
+
+def test_an_unknown_study_is_one_line(project: Project, run: Any) -> None:
+    code, said, complaints = run("absent")
+    assert (code, said) == (1, "")
+    assert "no study 'absent' yet" in complaints
+    assert len(complaints.splitlines()) == 1
+
+
+def test_a_name_that_leaves_the_folder_is_bad_usage(project_folder: Path, run: Any) -> None:
+    code, said, complaints = run("../elsewhere")
+    assert (code, said) == (2, "")
+    assert len(complaints.splitlines()) == 1
+    assert list(project_folder.iterdir()) == []

@@ -1,0 +1,482 @@
+"""The report of the recorded study: golden files, a real browser, and what the verdict says.
+
+`UPDATE_GOLDEN=1 pytest tests/report` writes the golden files anew.
+"""
+
+import csv
+import dataclasses
+import io
+import itertools
+import os
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import optuna
+import pytest
+import recorded
+from browser import dom
+
+from pipeline.errors import PipelineError, run_command
+from pipeline.paths import Project
+from pipeline.report import __main__ as report_command
+from pipeline.report import document, figures, sections, verdict_sections
+from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
+from pipeline.storage import study_store
+from pipeline.study.spec import Reference
+from pipeline.study.trial import Trial, ranking
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def facts(recorded_folder: Path) -> StudySummary:
+    project = Project(recorded_folder)
+    return summarize(project, *recorded.open_stored(project))
+
+
+@pytest.fixture(scope="module")
+def written(recorded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder after `python -m pipeline.report recorded`."""
+    folder = tmp_path_factory.mktemp("written")
+    shutil.copytree(recorded_folder, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["report", recorded.NAME])
+        assert run_command(report_command.main) == 0
+    return Project(folder).report_dir(recorded.NAME)
+
+
+def verdict(facts: StudySummary) -> str:
+    return document.as_markdown("", verdict_sections.verdict(facts))
+
+
+def section(facts: StudySummary, heading: str) -> str:
+    text = document.as_markdown("", sections.blocks(facts))
+    return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
+def blocks_of(facts: StudySummary, heading: str) -> list[Block]:
+    """The blocks of one section."""
+    blocks = sections.blocks(facts)
+    start = blocks.index(Heading(heading)) + 1
+    return list(itertools.takewhile(lambda block: not isinstance(block, Heading), blocks[start:]))
+
+
+def with_accuracy(trial: Trial, accuracy: float) -> Trial:
+    curves = recorded.history(accuracy, trial.n_epochs, trial.best_epoch)
+    return dataclasses.replace(trial, value=accuracy, history=curves)
+
+
+def ranked_anew(facts: StudySummary, ended: list[Trial]) -> StudySummary:
+    return dataclasses.replace(facts, ended=ended, ranked=ranking(ended, facts.spec.direction))
+
+
+# Golden files
+
+
+@pytest.mark.parametrize("name", ["report.md", "trials.csv"])
+def test_what_is_written_is_the_golden_file(written: Path, name: str) -> None:
+    found, golden = (written / name).read_text(encoding="utf-8"), GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        GOLDEN.mkdir(exist_ok=True)
+        golden.write_text(found, encoding="utf-8")
+    assert found == golden.read_text(encoding="utf-8")
+
+
+def test_the_command_says_what_it_wrote(
+    recorded_study: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", f"studies/{recorded.NAME}.toml"])
+    assert run_command(report_command.main) == 0
+    said, complaints = capsys.readouterr()
+    assert complaints == ""
+    assert said.splitlines() == [
+        "studies/recorded/report.html",
+        "studies/recorded/report.md",
+        "studies/recorded/trials.csv",
+    ]
+    folder = recorded_study.report_dir(recorded.NAME)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "report.html",
+        "report.md",
+        "trials.csv",
+    ]
+
+
+def test_a_rerun_writes_the_same_again(
+    written: Path, recorded_study: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", recorded.NAME])
+    assert run_command(report_command.main) == 0
+    again = recorded_study.report_dir(recorded.NAME)
+    for file in written.iterdir():
+        assert (again / file.name).read_bytes() == file.read_bytes()
+
+
+# The HTML
+
+
+class _Words(HTMLParser):
+    """The text of a page, without scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._hidden += tag in ("script", "style")
+        if tag not in ("strong", "code"):
+            self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(data)
+
+
+def words(html: str) -> str:
+    parser = _Words()
+    parser.feed(html)
+    return " ".join("".join(parser.parts).split())
+
+
+def plain(markdown: str) -> str:
+    """Markdown without its marks."""
+    text = re.sub(r"^- |[*`]|\\(?=[<|])", "", markdown, flags=re.MULTILINE)
+    return " ".join(text.split())
+
+
+def test_a_browser_draws_every_figure_and_shows_the_verdict(
+    written: Path, facts: StudySummary, tmp_path: Path
+) -> None:
+    blocks = sections.blocks(facts)
+    n_figures = sum(isinstance(block, Figure) for block in blocks)
+    assert n_figures == 5
+    page = dom((written / "report.html").as_uri(), tmp_path)
+    figures = page.split("<figure>")[1:]
+    assert len(figures) == n_figures
+    assert all(re.search(r'<svg class="main-svg"', figure) for figure in figures)
+    assert page.count('class="point"') > recorded.N_COUNTED
+    assert 'class="scatterlayer' in page
+    assert plain(verdict(facts).partition("## Verdict")[2]) in words(page)
+    assert recorded.REASON in words(page)
+
+
+def test_the_html_says_what_the_markdown_says(written: Path) -> None:
+    shown = words((written / "report.html").read_text(encoding="utf-8"))
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    lines = [line for line in markdown.splitlines() if not line.startswith(("#", "|")) and line]
+    assert len(lines) > 8
+    for line in lines:
+        assert plain(line) in shown
+
+
+# The verdict
+
+
+def test_a_gain_beyond_chance(facts: StudySummary) -> None:
+    text = verdict(facts)
+    assert "'book: dropout | 0.3' with 0.8830" in text
+    assert "that is +0.0120 (95 % interval +0.0041 to +0.0199), more than chance" in text
+
+
+def test_a_gain_that_may_be_chance(facts: StudySummary) -> None:
+    ended = [
+        with_accuracy(t, 0.8940) if t.number == recorded.BEST_REFERENCE else t for t in facts.ended
+    ]
+    text = verdict(ranked_anew(facts, ended))
+    assert "with 0.8940, that is +0.0010" in text
+    assert "which may be chance: the interval includes zero" in text
+
+
+def test_a_loss_of_accuracy_is_not_called_a_gain_by_chance(facts: StudySummary) -> None:
+    """A study that ranks by loss can prefer a network that is less accurate."""
+    by_loss = facts.spec.model_copy(update={"metric": "val_loss"})
+    champion = with_accuracy(facts.champion, 0.8600)
+    others = [t for t in facts.ranked if t.number != champion.number]
+    text = verdict(dataclasses.replace(facts, spec=by_loss, ranked=[champion, *others]))
+    assert "that is -0.0230" in text
+    assert "includes zero" not in text
+    assert text.count("less accurate") == 2  # than the reference, than the second
+
+
+def test_a_champion_that_is_a_reference(facts: StudySummary) -> None:
+    ended = [
+        with_accuracy(t, 0.9100) if t.number == recorded.BEST_REFERENCE else t for t in facts.ended
+    ]
+    text = verdict(ranked_anew(facts, ended))
+    assert f"**trial {recorded.BEST_REFERENCE}: 100 relu" in text
+    assert "the reference 'book: dropout | 0.3' itself: searching found nothing better" in text
+
+
+def test_no_reference(facts: StudySummary) -> None:
+    ended = [t for t in facts.ended if not t.reference]
+    spec = facts.spec.model_copy(update={"reference": ()})
+    without = dataclasses.replace(ranked_anew(facts, ended), spec=spec)
+    assert "names no reference" in verdict(without)
+    assert "## References" not in document.as_markdown("", sections.blocks(without))
+
+
+def test_references_that_never_came_to_an_end(facts: StudySummary) -> None:
+    without = ranked_anew(facts, [t for t in facts.ended if not t.reference])
+    assert "no reference is complete" in verdict(without)
+    table = next(block for block in blocks_of(without, "References") if isinstance(block, Table))
+    assert [row[0].partition(":")[0] for row in table.rows] == ["book", "book"]
+    assert [row[1:] for row in table.rows] == [["0", "", "", "", "", ""]] * 2
+    claims = next(block for block in blocks_of(without, "Claims") if isinstance(block, Table))
+    assert [row[2:5] for row in claims.rows] == [["", "0", "cannot tell"]] * 3
+
+
+def test_the_second_is_told_apart_only_if_the_images_can(facts: StudySummary) -> None:
+    assert f"cannot be told from the second, trial {recorded.SECOND}" in verdict(facts)
+    ended = [with_accuracy(t, 0.95) if t.number == recorded.CHAMPION else t for t in facts.ended]
+    assert f"is better than the second, trial {recorded.SECOND}" in verdict(
+        ranked_anew(facts, ended)
+    )
+
+
+def test_the_test_set_is_sealed(facts: StudySummary) -> None:
+    assert "The test set is sealed: nobody has looked at it" in verdict(facts)
+
+
+def test_every_look_at_the_test_set_is_told(facts: StudySummary) -> None:
+    look = recorded.TEST_LOOK
+    once = verdict(dataclasses.replace(facts, test_looks=[look]))
+    assert "looked at once: trial 9 scored 0.8871 on 10,000 images (2026-03-02 10:30:00" in once
+    again = {**look, "trial": 7, "accuracy": 0.8801}
+    twice = verdict(dataclasses.replace(facts, test_looks=[look, again]))
+    assert "looked at 2 times: trial 9 scored 0.8871" in twice
+    assert "; trial 7 scored 0.8801 on 10,000 images" in twice
+
+
+# What else it says
+
+
+def test_interrupted_trials_do_not_count(facts: StudySummary) -> None:
+    assert recorded.INTERRUPTED not in [t.number for t in facts.ended]
+    assert (len(facts.ended), facts.n_interrupted) == (
+        recorded.N_COUNTED,
+        recorded.N_INTERRUPTED,
+    )
+    how = section(facts, "How this was made")
+    assert "| trials | 10 complete, 5 pruned, 1 failed |" in how
+    assert "| interrupted and queued again | 1 |" in how
+
+
+def test_claims_stand_beside_what_was_measured(facts: StudySummary) -> None:
+    table = next(block for block in blocks_of(facts, "Claims") if isinstance(block, Table))
+    first, second, third = table.rows
+    source = "notebook <7-2>"
+    accuracy, loss = "validation accuracy at the kept epoch", "validation loss at the kept epoch"
+    known = facts.ended[0].history["val_loss"][facts.ended[0].best_epoch - 1]
+    assert first == [f"book: adam: {accuracy}", "0.8726", "0.8790", "1", "cannot tell", source]
+    assert second == [
+        f"book: adam: {loss}", "0.3450", f"{known:.4f}", "1", "cannot tell", source,
+    ]  # fmt: skip
+    assert third[:3] == [f"book: dropout | 0.3: {accuracy}", "0.8859", "0.8830"]
+
+
+def baseline_of(facts: StudySummary) -> StudySummary:
+    spec = facts.spec.model_copy(update={"baseline": "random"})
+    best = dataclasses.replace(with_accuracy(facts.ranked[2], 0.8888), number=44)
+    return dataclasses.replace(facts, spec=spec, baseline=Baseline(best, facts.ended[:7], 12.34))
+
+
+def test_what_searching_bought_stands_side_by_side(facts: StudySummary) -> None:
+    table = next(
+        each
+        for each in blocks_of(baseline_of(facts), "What searching bought")
+        if isinstance(each, Table)
+    )
+    assert [row[:2] for row in table.rows] == [
+        ["best reference: book: dropout | 0.3", "0.8830"],
+        ["study `random`: best of 7 trials in 12.3 minutes", "0.8888"],
+        ["this study: best of 16 trials in 2.8 minutes", "0.8950"],
+    ]
+    assert table.rows[2][2:] == ["0.8894 to 0.9004", "21,106", str(facts.champion.hyperparameters)]
+
+
+def test_a_baseline_that_has_not_been_run_is_said_to_belong_there(facts: StudySummary) -> None:
+    spec = facts.spec.model_copy(update={"baseline": "random"})
+    text = section(dataclasses.replace(facts, spec=spec), "What searching bought")
+    assert "it has not been run: `make search STUDY=random`" in text
+    assert "has not been run" not in section(baseline_of(facts), "What searching bought")
+    assert "has not been run" not in section(facts, "What searching bought")
+
+
+def test_a_baseline_is_read_from_the_store(recorded_study: Project) -> None:
+    study, spec = recorded.open_stored(recorded_study)
+    assert summarize(recorded_study, study, spec).baseline is None
+    absent = spec.model_copy(update={"baseline": "absent"})
+    assert summarize(recorded_study, study, absent).baseline is None
+    other = study_store.open_study(recorded_study, spec.model_copy(update={"name": "other"}))
+    beside = spec.model_copy(update={"baseline": "other"})
+    assert summarize(recorded_study, study, beside).baseline is None, "no trial is complete yet"
+    for frozen in study.get_trials()[:3]:
+        other.add_trial(frozen)
+    other.set_user_attr(study_store.SECONDS, 90.0)
+    baseline = summarize(recorded_study, study, beside).baseline
+    assert baseline is not None
+    assert (baseline.best.value, len(baseline.ended), baseline.minutes) == (0.8830, 3, 1.5)
+
+
+def references_only(facts: StudySummary) -> StudySummary:
+    ended = [t for t in facts.ended if t.reference]
+    spec = facts.spec.model_copy(update={"space": {}})
+    return dataclasses.replace(ranked_anew(facts, ended), spec=spec, importance={})
+
+
+def test_where_nothing_was_searched_nothing_was_bought(facts: StudySummary) -> None:
+    text = document.as_markdown("", sections.blocks(references_only(facts)))
+    assert "It is a run of the reference 'book: dropout | 0.3': nothing was searched." in text
+    assert "searching found nothing better" not in text
+    assert "What searching bought" not in text
+
+
+def test_logistic_regression_is_reported_by_its_name(facts: StudySummary) -> None:
+    complete, failed = (
+        dataclasses.replace(
+            facts.ended[0], number=number, state=state, reference="logistic", hyperparameters=None,
+            value=value, reason="no memory" * (state == "FAIL"),
+        )
+        for number, state, value in ((50, "COMPLETE", 0.99), (51, "FAIL", None))
+    )  # fmt: skip
+    other = Reference(name="logistic", trainer="sgd_classifier", claim={"n_parameters": 7850.0})
+    spec = facts.spec.model_copy(update={"reference": (*facts.spec.reference, other)})
+    ended = [*facts.ended, complete, failed]
+    with_it = ranked_anew(dataclasses.replace(facts, spec=spec), ended)
+    assert with_it.champion.number == recorded.CHAMPION, "only networks are ranked"
+    text = document.as_markdown("", sections.blocks(with_it))
+    assert "| 51 | no memory | logistic |" in text
+    assert "| logistic | 1 | 10,000 |" in text
+    assert "| logistic: number of trainable weights | 7,850 | 10,000 | 1 | cannot tell |" in text
+    assert "None" not in text
+    rows = list(csv.DictReader(io.StringIO(as_csv(with_it))))
+    assert (rows[-2]["reference"], rows[-2]["units_1"]) == ("logistic", "")
+
+
+def test_a_study_of_a_single_trial_can_be_reported(facts: StudySummary) -> None:
+    single = ranked_anew(dataclasses.replace(facts, importance={}), list(facts.ended[:1]))
+    text = document.as_markdown("", sections.blocks(single))
+    assert "The best of 1 trial is **trial 0" in text
+    assert "1 complete trial is too few to say; 8 are needed" in text
+
+
+def test_a_study_without_a_space_has_no_slices(facts: StudySummary) -> None:
+    spec = facts.spec.model_copy(update={"space": {}})
+    blocks = sections.blocks(dataclasses.replace(facts, spec=spec))
+    assert sum(isinstance(block, Figure) for block in blocks) == 4
+
+
+def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> None:
+    blocks = sections.blocks(dataclasses.replace(facts, importance={}))
+    said = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
+    assert "too few" not in said
+    assert "no hyperparameter" in said
+
+
+def test_without_a_failure_there_is_no_table_of_failures(facts: StudySummary) -> None:
+    ended = [t for t in facts.ended if t.state != "FAIL"]
+    text = document.as_markdown("", sections.blocks(ranked_anew(facts, ended)))
+    assert "Failed trials" not in text
+
+
+def test_of_many_failures_the_last_are_listed(
+    facts: StudySummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (failed,) = (t for t in facts.ended if t.state == "FAIL")
+    again = dataclasses.replace(failed, number=99)
+    many = dataclasses.replace(facts, ended=[*facts.ended, again])
+    assert "The last" not in section(many, "Failed trials")
+    monkeypatch.setattr(sections, "N_FAILED", 1)
+    said = section(many, "Failed trials")
+    assert "The last 1 of 2; all are in `trials.csv`." in said
+    assert "| 99 |" in said
+    assert f"| {failed.number} |" not in said
+
+
+def test_figures_of_a_long_search_say_what_they_leave_out(
+    facts: StudySummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def captions() -> list[str]:
+        blocks = blocks_of(facts, "How the search went")
+        return [block.caption for block in blocks if isinstance(block, Figure)]
+
+    assert not any("Shown are" in caption for caption in captions())
+    monkeypatch.setattr(figures, "N_SHOWN", 8)
+    assert len(captions()) == 2
+    for caption in captions():
+        assert f"of {recorded.N_COUNTED} trials: the best, and a sample" in caption
+
+
+def test_every_row_of_every_table_is_as_long_as_its_head(facts: StudySummary) -> None:
+    tables = [block for block in sections.blocks(facts) if isinstance(block, Table)]
+    # bought, champion, best, records, references, claims, importance, failures, how
+    assert len(tables) == 9
+    for table in tables:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+# trials.csv
+
+
+def test_the_csv_has_a_row_for_each_trial_that_counts(facts: StudySummary) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(facts))))
+    assert [int(row["trial"]) for row in rows] == [t.number for t in facts.ended]
+    champion = next(row for row in rows if row["trial"] == str(recorded.CHAMPION))
+    assert (champion["units_1"], champion["units_2"], champion["units_3"]) == ("487", "243", "")
+    assert float(champion["val_accuracy"]) == 0.8950
+    assert champion["nesterov"] == "False"
+    failed = next(row for row in rows if row["state"] == "FAIL")
+    assert failed["reason"] == recorded.REASON
+    assert failed["n_parameters"] == ""
+
+
+def test_counts_in_the_csv_are_whole_numbers(facts: StudySummary) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(facts))))
+    for row in rows:
+        for name in ("n_parameters", "seed", "units_1", "units_2", "units_3", "best_epoch"):
+            assert re.fullmatch(r"\d*", row[name]), (name, row[name])
+
+
+def test_the_layers_stand_side_by_side_in_the_csv(facts: StudySummary) -> None:
+    names = as_csv(facts).splitlines()[0].split(",")
+    first = names.index("units_1")
+    assert names[first : first + 3] == ["units_1", "units_2", "units_3"]
+    assert names[-1] == "nesterov"
+
+
+# When there is nothing to report
+
+
+def test_no_complete_trial_is_one_sentence(recorded_study: Project) -> None:
+    study, spec = recorded.open_stored(recorded_study)
+    empty = optuna.create_study(direction="maximize")
+    empty.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+    with pytest.raises(PipelineError) as caught:
+        summarize(recorded_study, empty, spec)
+    assert str(caught.value) == ("study 'recorded' has no complete trial yet: nothing to report")
+    assert study.user_attrs[study_store.FINGERPRINT] == spec.fingerprint
+
+
+def test_an_unknown_study_is_one_line(
+    recorded_study: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", "absent"])
+    assert run_command(report_command.main) == 1
+    said, complaint = capsys.readouterr()
+    assert said == ""
+    assert len(complaint.splitlines()) == 1
+    assert "no study 'absent' yet; start it with: make search STUDY=absent" in complaint
+    assert not recorded_study.report_dir("absent").exists()

@@ -1,0 +1,485 @@
+"""The supervisor's loop, with executors that play a script instead of training."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from scripted import (
+    REFERENCE,
+    Killed,
+    ListTracker,
+    ScriptedExecutor,
+    SilentProgress,
+    asked,
+    make_spec,
+    make_study,
+    n_running,
+    search,
+    steady,
+)
+
+from pipeline.errors import PipelineError
+from pipeline.paths import Project
+from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.storage import study_store
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import ranking, select_counted
+from pipeline.training.job import Failed, Job
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+def test_budget_of_trials_is_met_exactly(n_workers: int) -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    assert [trial.state for trial in study_store.read_trials(study)] == ["COMPLETE"] * 6
+    assert n_running(study) == 0
+
+
+def test_value_is_the_metric_at_the_best_epoch() -> None:
+    spec = make_spec(budget={"trials": 1})
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(lambda job: [0.5, 0.8, 0.7]))
+    (trial,) = study_store.read_trials(study)
+    assert (trial.value, trial.best_epoch, trial.n_epochs) == (0.8, 2, 3)
+    assert trial.history["val_accuracy"] == [0.5, 0.8, 0.7]
+    assert trial.n_parameters == 7
+
+
+def test_budget_used_up_means_nothing_is_started() -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    again = ScriptedExecutor(steady)
+    assert search(spec, study, again) is Outcome.BUDGET_USED
+    assert again.jobs == []
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_a_sampler_that_has_drawn_all_there_is_ends_the_search(
+    n_workers: int, tmp_path: Path
+) -> None:
+    spec = make_spec(
+        budget={"trials": 50},
+        sampler={"type": "BruteForceSampler"},
+        fixed={"epochs": 3, "optimizer": "adam", "learning_rate": 0.01},
+        space={
+            "hidden_layers": {"type": "int", "low": 0, "high": 1},
+            "units": {"type": "int", "low": 8, "high": 10, "per": "hidden_layers"},
+            "batch_size": {"type": "categorical", "choices": [32, 64]},
+        },
+    )
+    study = study_store.open_study(Project(tmp_path), spec)
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    drawn = {str(trial.hyperparameters) for trial in study_store.read_trials(study)}
+    assert len(drawn) == 8
+    # what the others still train when a worker is free, it may draw again
+    assert len(study_store.read_trials(study)) < 8 + n_workers
+    again = ScriptedExecutor(steady, n_workers)
+    search(spec, study_store.open_study(Project(tmp_path), spec), again)
+    assert again.jobs == []
+
+
+def test_a_larger_budget_goes_on() -> None:
+    study = make_study(make_spec())
+    search(make_spec(), study, ScriptedExecutor(steady))
+    more = ScriptedExecutor(steady)
+    search(make_spec(budget={"trials": 8}), study, more)
+    assert len(more.jobs) == 2
+    assert len(study_store.read_trials(study)) == 8
+
+
+def test_minutes_count_over_reruns() -> None:
+    spec = make_spec(budget={"minutes": 1})
+    study = make_study(spec)
+    study.set_user_attr(study_store.SECONDS, 61.0)
+    executor = ScriptedExecutor(steady)
+    assert search(spec, study, executor) is Outcome.BUDGET_USED
+    assert executor.jobs == []
+    assert study.user_attrs[study_store.SECONDS] > 61.0
+
+
+def test_same_seed_and_one_worker_give_the_same_trials() -> None:
+    spec = make_spec()
+    first, second = make_study(spec), make_study(spec)
+    search(spec, first, ScriptedExecutor(steady))
+    search(spec, second, ScriptedExecutor(steady))
+    assert asked(first) == asked(second)
+    assert len({seed for _, seed in asked(first)}) == 6
+
+
+def test_references_come_first_with_paired_seeds() -> None:
+    references = [
+        {"name": "a", "hyperparameters": REFERENCE, "repeats": 2},
+        {"name": "b", "hyperparameters": {**REFERENCE, "units": [999]}, "repeats": 2},
+    ]
+    spec = make_spec(reference=references)
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    done = study_store.read_trials(study)
+    assert [trial.reference for trial in done] == ["a", "a", "b", "b", "", ""]
+    assert [trial.seed for trial in done[:2]] == [trial.seed for trial in done[2:4]]
+    assert done[0].seed != done[1].seed
+    assert done[2].hyperparameters is not None
+    assert done[2].hyperparameters.units == (999,), "outside the space, and still run as it is"
+
+
+def test_references_alone_are_a_study() -> None:
+    references = [{"name": "a", "hyperparameters": REFERENCE, "repeats": 3}]
+    spec = make_spec(reference=references, space={}, fixed={}, budget={"trials": 100})
+    study = make_study(spec)
+    assert search(spec, study, ScriptedExecutor(steady, 2)) is Outcome.BUDGET_USED
+    assert len(study_store.read_trials(study)) == 3
+
+
+LOGISTIC = {"name": "logistic", "trainer": "sgd_classifier"}
+
+
+def by_kind(job: Job) -> list[float]:
+    """Logistic regression beats every network."""
+    return steady(job) if job.hyperparameters else [0.99]
+
+
+def test_a_job_has_the_trainer_and_the_patience_of_its_reference() -> None:
+    references = [
+        {"name": "a", "hyperparameters": REFERENCE, "patience": 7, "repeats": 2},
+        {"name": "b", "hyperparameters": REFERENCE},
+        {**LOGISTIC, "patience": 5},
+    ]
+    spec = make_spec(reference=references, training={"patience": 2})
+    executor = ScriptedExecutor(by_kind)
+    study = make_study(spec)
+    search(spec, study, executor)
+    assert [(job.trainer, job.patience) for job in executor.jobs] == [
+        ("keras", 7),
+        ("keras", 7),
+        ("keras", 2),
+        ("sgd_classifier", 5),
+        ("keras", 2),
+        ("keras", 2),
+    ]
+    assert [job.trial for job in executor.jobs if job.hyperparameters is None] == [3]
+    seeds = [job.seed for job in executor.jobs]
+    assert seeds[0] == seeds[2] == seeds[3] != seeds[1], "the n-th repeats are pairs"
+    done = study_store.read_trials(study)
+    assert (done[3].reference, done[3].hyperparameters) == ("logistic", None)
+    assert (done[3].state, done[3].value) == ("COMPLETE", 0.99)
+
+
+def test_what_is_no_network_sets_no_record_even_with_the_best_value() -> None:
+    spec = make_spec(
+        reference=[LOGISTIC, {"name": "a", "hyperparameters": REFERENCE}], budget={"trials": 3}
+    )
+    study, tracker, progress = make_study(spec), ListTracker(), SilentProgress()
+    executor = ScriptedExecutor(by_kind)
+    Supervisor(spec, study, executor, tracker, progress).run()
+    done = study_store.read_trials(study)
+    best = max(steady(job)[1] for job in executor.jobs[1:])
+    assert study_store.champion(study).value == best < (done[0].value or 0)
+    assert 0 not in [trial.number for trial in ranking(done, spec.direction)]
+    assert [job.incumbent for job in executor.jobs[:2]] == [None, None]
+    assert "run 0" not in tracker.models, "although the executor sent one"
+    assert tracker.records[0] == steady(executor.jobs[1])[1]
+    assert tracker.status["run 0"] == "COMPLETE"
+    assert f"{best:.4f}" in progress.snapshots[-1].best
+    assert any("0.9900, logistic" in line for line in progress.lines)
+
+
+def test_what_is_no_network_sets_no_record_for_a_supervisor_that_goes_on() -> None:
+    study = make_study(make_spec())
+    references = [LOGISTIC, {"name": "a", "hyperparameters": REFERENCE}]
+    search(make_spec(reference=references, budget={"trials": 2}), study, ScriptedExecutor(by_kind))
+    again = ScriptedExecutor(by_kind)
+    search(make_spec(reference=references, budget={"trials": 3}), study, again)
+    network = study_store.read_trials(study)[1]
+    assert network.reference == "a"
+    assert [job.incumbent for job in again.jobs] == [network.value]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_logistic_regression_is_queued_again_when_it_is_interrupted(
+    is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(
+        reference=[{**LOGISTIC, "repeats": 2, "patience": 5}], space={}, fixed={},
+        budget={"trials": 10},
+    )  # fmt: skip
+    study, executor, tracker = make_study(spec), ScriptedExecutor(by_kind), ListTracker()
+    supervisor = Supervisor(spec, study, executor, tracker, SilentProgress())
+    with monkeypatch.context() as patch:
+        if is_killed:
+            patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        executor.on_events = supervisor.interrupt
+        assert supervisor.run() is Outcome.INTERRUPTED
+    assert n_running(study) == int(is_killed)
+
+    again = ScriptedExecutor(by_kind)
+    assert search(spec, study, again, tracker) is Outcome.BUDGET_USED
+
+    done = study_store.read_trials(study)
+    assert [trial.interrupted for trial in done] == [True, False, False]
+    counted = select_counted(done)
+    assert [trial.reference for trial in counted] == ["logistic", "logistic"]
+    assert {trial.seed for trial in counted} == {job.seed for job in again.jobs}
+    assert done[0].seed in {trial.seed for trial in counted}
+    assert len({trial.seed for trial in counted}) == 2
+    for job in again.jobs:
+        assert (job.trainer, job.patience, job.hyperparameters) == ("sgd_classifier", 5, None)
+    assert "RUNNING" not in tracker.status.values()
+
+
+def test_pruning_stops_the_job_and_keeps_its_curve() -> None:
+    spec = make_spec(
+        pruner={"type": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2}
+    )
+    study = make_study(spec)
+    falling = itertools.count()
+    executor = ScriptedExecutor(lambda job: [0.9 - 0.1 * next(falling)] * 3)
+    search(spec, study, executor)
+    done = study_store.read_trials(study)
+    assert [trial.state for trial in done] == ["COMPLETE"] + ["PRUNED"] * 5
+    assert executor.stopped == [1, 2, 3, 4, 5]
+    assert [trial.n_epochs for trial in done] == [3, 1, 1, 1, 1, 1]
+
+
+def test_references_are_never_pruned() -> None:
+    spec = make_spec(
+        pruner={"type": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2},
+        reference=[{"name": "a", "hyperparameters": REFERENCE, "repeats": 3}],
+        budget={"trials": 3},
+    )
+    study = make_study(spec)
+    falling = itertools.count()
+    search(spec, study, ScriptedExecutor(lambda job: [0.9 - 0.1 * next(falling)] * 3))
+    assert [trial.state for trial in study_store.read_trials(study)] == ["COMPLETE"] * 3
+
+
+def test_a_failure_has_its_reason_and_the_search_goes_on() -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    tracker = ListTracker()
+    search(
+        spec,
+        study,
+        ScriptedExecutor(lambda job: "no memory" if job.trial == 2 else steady(job)),
+        tracker,
+    )
+    done = study_store.read_trials(study)
+    assert [trial.state for trial in done].count("FAIL") == 1
+    assert (done[2].state, done[2].reason, done[2].value) == ("FAIL", "no memory", None)
+    assert len(done) == 6, "a trial that failed of its own counts"
+    assert tracker.status["run 2"] == "FAIL"
+
+
+def out_of_memory(job: Job) -> Failed:
+    return Failed(job.trial, "killed", is_transient=True)
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_what_failed_for_want_of_memory_is_tried_again_with_its_seed(n_workers: int) -> None:
+    spec = make_spec()
+    study, tracker = make_study(spec), ListTracker()
+    executor = ScriptedExecutor(
+        lambda job: out_of_memory(job) if job.trial == 1 else steady(job), n_workers
+    )
+    assert search(spec, study, executor, tracker) is Outcome.BUDGET_USED
+    done = study_store.read_trials(study)
+    assert [trial.state for trial in select_counted(done)] == ["COMPLETE"] * 6
+    (again,) = (frozen for frozen in study.trials if study_store.RETRY_OF in frozen.user_attrs)
+    failed, retried = done[1], done[again.number]
+    assert (failed.state, failed.reason, failed.interrupted) == ("FAIL", "killed", True)
+    assert again.user_attrs[study_store.RETRY_OF] == 1
+    assert (retried.hyperparameters, retried.seed) == (failed.hyperparameters, failed.seed)
+    assert tracker.status["run 1"] == "FAIL"
+    assert tracker.reasons["run 1"] == "killed"
+
+
+def test_trying_again_draws_what_would_have_been_drawn() -> None:
+    spec = make_spec()
+    disturbed, undisturbed = make_study(spec), make_study(spec)
+    search(
+        spec,
+        disturbed,
+        ScriptedExecutor(lambda job: out_of_memory(job) if job.trial == 2 else steady(job)),
+    )
+    search(spec, undisturbed, ScriptedExecutor(steady))
+    assert asked(disturbed) == asked(undisturbed)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_trying_again_has_an_end(retries: int) -> None:
+    spec = make_spec(training={"retries": retries}, budget={"trials": 2})
+    study, hopeless = make_study(spec), set[int]()
+
+    def script(job: Job) -> list[float] | Failed:
+        hopeless.update({job.seed} if not hopeless else ())
+        return out_of_memory(job) if job.seed in hopeless else steady(job)
+
+    search(spec, study, ScriptedExecutor(script))
+    done = study_store.read_trials(study)
+    assert sum(trial.seed in hopeless for trial in done) == 1 + retries
+    assert sorted(trial.state for trial in select_counted(done)) == ["COMPLETE", "FAIL"]
+
+
+def test_an_interruption_does_not_forget_how_often_a_trial_was_tried() -> None:
+    spec = make_spec(training={"retries": 1}, budget={"trials": 1})
+    study = make_study(spec)
+    executor = ScriptedExecutor(lambda job: out_of_memory(job) if job.trial == 0 else steady(job))
+    supervisor = Supervisor(spec, study, executor, ListTracker(), SilentProgress())
+    executor.on_events = lambda: supervisor.interrupt() if len(executor.jobs) == 2 else None
+    assert supervisor.run() is Outcome.INTERRUPTED
+    search(spec, study, ScriptedExecutor(out_of_memory))
+    (failed,) = select_counted(study_store.read_trials(study))
+    assert (failed.number, failed.state) == (2, "FAIL")
+
+
+def test_failures_in_a_row_end_the_search_and_a_rerun_goes_on() -> None:
+    spec = make_spec(training={"stop_after_failures": 3}, budget={"trials": 8})
+    study, tracker = make_study(spec), ListTracker()
+    script = ["no memory", "no disk", None, "no data", "no luck", "no end", "never run"]
+    executor = ScriptedExecutor(lambda job: script[job.trial] or steady(job))
+    with pytest.raises(PipelineError) as caught:
+        search(spec, study, executor, tracker)
+    assert "3 trials failed in a row" in str(caught.value)
+    assert "(trial 5) because: no end" in str(caught.value)
+    assert "stop_after_failures" in str(caught.value)
+    assert len(executor.jobs) == 6
+    assert "RUNNING" not in tracker.status.values()
+    assert search(spec, study, ScriptedExecutor(steady), tracker) is Outcome.BUDGET_USED
+    assert len(select_counted(study_store.read_trials(study))) == 8
+
+
+def test_five_failures_in_a_row_are_the_default_limit() -> None:
+    spec, executor = make_spec(), ScriptedExecutor(lambda job: "no luck")
+    with pytest.raises(PipelineError, match="5 trials failed in a row"):
+        search(spec, make_study(spec), executor)
+    assert len(executor.jobs) == 5
+
+
+def test_a_run_that_was_created_late_is_a_trials_run_all_the_same() -> None:
+    spec = make_spec(budget={"trials": 2})
+    study = make_study(spec)
+
+    class Late(ListTracker):
+        def start_trial(self, trial: int, *_: Any, **__: Any) -> str:
+            super().start_trial(trial)
+            return ""
+
+    search(spec, study, ScriptedExecutor(steady), Late())
+    assert [trial.run_id for trial in study_store.read_trials(study)] == ["", ""]
+    study_store.note_run(study, 1, "late")
+    study_store.note_run(study, 0, "later")
+    assert [trial.run_id for trial in study_store.read_trials(study)] == ["later", "late"]
+    assert study_store.champion(study).run_id in ("late", "later")
+
+
+def test_only_records_store_their_model() -> None:
+    values = {0: 0.5, 1: 0.4, 2: 0.7, 3: 0.7, 4: 0.8, 5: 0.1}
+    spec = make_spec()
+    tracker = ListTracker()
+    executor = ScriptedExecutor(lambda job: [values[job.trial]])
+    search(spec, make_study(spec), executor, tracker)
+    assert tracker.models == {"run 0": b"0.5", "run 2": b"0.7", "run 4": b"0.8"}
+    assert tracker.records == [0.5, 0.7, 0.8]
+    assert [job.incumbent for job in executor.jobs] == [None, 0.5, 0.5, 0.7, 0.7, 0.8]
+
+
+def test_a_trial_over_its_wall_limit_is_stopped() -> None:
+    spec = make_spec(training={"trial_minutes": 1e-9}, budget={"trials": 2})
+    study = make_study(spec)
+    executor = ScriptedExecutor(steady)
+    search(spec, study, executor)
+    assert [trial.state for trial in study_store.read_trials(study)] == ["FAIL"] * 2
+    assert "minutes" in study_store.read_trials(study)[0].reason
+    assert executor.stopped == [0, 1]
+
+
+def interrupted_search(n_workers: int, after: int) -> tuple[StudySpec, optuna.Study]:
+    """A search that was interrupted after so many calls of `events`, and then finished."""
+    spec = make_spec(reference=[{"name": "a", "hyperparameters": REFERENCE}])
+    study = make_study(spec)
+    executor = ScriptedExecutor(steady, n_workers)
+    tracker = ListTracker()
+    supervisor = Supervisor(spec, study, executor, tracker, SilentProgress())
+    calls = itertools.count(1)
+    executor.on_events = lambda: supervisor.interrupt() if next(calls) == after else None
+    assert supervisor.run() is Outcome.INTERRUPTED
+    assert n_running(study) == 0
+    assert "RUNNING" not in tracker.status.values()
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    return spec, study
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 7])
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_interrupted_trials_run_again_with_their_seed(n_workers: int, after: int) -> None:
+    _, study = interrupted_search(n_workers, after)
+    done = study_store.read_trials(study)
+    interrupted = [trial for trial in done if trial.interrupted]
+    assert interrupted
+    counted = select_counted(done)
+    assert len(counted) == 6
+    for trial in interrupted:
+        twins = [t for t in counted if (t.hyperparameters, t.seed) == (
+            trial.hyperparameters, trial.seed)]  # fmt: skip
+        assert [twin.reference for twin in twins] == [trial.reference]
+
+
+def test_an_interrupted_search_asks_what_it_would_have_asked() -> None:
+    spec, study = interrupted_search(n_workers=1, after=9)
+    undisturbed = make_study(spec)
+    search(spec, undisturbed, ScriptedExecutor(steady))
+    assert asked(study) == asked(undisturbed)
+
+
+def n_tracker_calls() -> int:
+    tracker = ListTracker()
+    search(make_spec(), make_study(make_spec()), ScriptedExecutor(steady, 2), tracker)
+    return len(tracker.calls)
+
+
+@pytest.mark.parametrize("kill_at", range(1, 41))
+def test_killed_at_any_write_nothing_is_lost(
+    kill_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert n_tracker_calls() == 40, "the range above is meant to cover every write"
+    spec = make_spec()
+    study = make_study(spec)
+    tracker = ListTracker()
+    tracker.kill_at = kill_at
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            search(spec, study, ScriptedExecutor(steady, 2), tracker)
+    before = [trial for trial in study_store.read_trials(study) if not trial.interrupted]
+
+    assert search(spec, study, ScriptedExecutor(steady, 2), tracker) is Outcome.BUDGET_USED
+
+    done = study_store.read_trials(study)
+    assert [done[trial.number] for trial in before] == before
+    assert len(select_counted(done)) == 6
+    assert n_running(study) == 0
+    assert "RUNNING" not in tracker.status.values()
+    for trial in select_counted(done):
+        assert tracker.status[trial.run_id] == trial.state
+        assert tracker.curves[trial.run_id] == [1, 2, 3]
+    best = ranking(done, spec.direction)[0]
+    assert best.run_id in tracker.models
+    seeds = [seed for _, seed in asked(study)]
+    assert len(set(seeds)) == 6, "no trial finished twice"
+
+
+def test_progress_shows_what_runs() -> None:
+    spec = make_spec(budget={"trials": 2})
+    progress = SilentProgress()
+    study = make_study(spec)
+    Supervisor(spec, study, ScriptedExecutor(steady, 2), ListTracker(), progress).run()
+    first, second = progress.snapshots[:2]
+    assert first.is_ready
+    assert [each.epoch for each in first.running] == [0, 0]
+    assert [each.epoch for each in second.running] == [1, 1]
+    assert progress.snapshots[-1].n_ended == 2
+    assert progress.snapshots[-1].best.startswith("trial ")
+    assert [line.split()[0] for line in progress.lines] == ["complete", "complete"]

@@ -1,0 +1,176 @@
+"""Optuna's storage as this package reads and writes it, held against Optuna's own."""
+
+import math
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import optuna
+import pytest
+import recorded
+from optuna.trial import TrialState
+
+from pipeline.paths import Project
+from pipeline.storage import study_store
+from pipeline.storage.rdb import open_storage
+
+
+def with_every_kind_of_trial(url: str) -> optuna.Study:
+    """Trials in all states, values that SQL has no number for, and another study beside."""
+    optuna.create_study(storage=url, study_name="other").enqueue_trial({"x": 7})
+    study = optuna.create_study(storage=url, study_name="mixed")
+    for value in (0.5, math.inf, -math.inf):
+        trial = study.ask()
+        trial.suggest_float("x", 1e-3, 1, log=True)
+        trial.suggest_int("a", 1, 4)
+        trial.suggest_categorical("c", [None, "é", 1.5, True])
+        trial.set_user_attr("history", {"loss": [0.1, math.nan]})
+        for step, reported in enumerate((math.inf, math.nan, 0.25), start=1):
+            trial.report(reported, step)
+        study.tell(trial, value)
+    study.tell(study.ask(), state=TrialState.FAIL)
+    pruned = study.ask()
+    pruned.report(0.1, 1)
+    study.tell(pruned, state=TrialState.PRUNED)
+    study.enqueue_trial({"x": 0.5}, {"seed": 3})
+    study.enqueue_trial({"x": 0.6})
+    study.ask().suggest_float("x", 1e-3, 1, log=True)
+    return study
+
+
+def as_text(found: list[optuna.trial.FrozenTrial]) -> list[str]:
+    """All that is in trials, as NaN is not equal to itself; the order of rows may differ."""
+
+    def ordered(value: object) -> object:
+        return sorted(value.items(), key=str) if isinstance(value, dict) else value
+
+    return [repr({key: ordered(value) for key, value in vars(t).items()}) for t in found]
+
+
+def test_trials_are_read_as_optuna_reads_them(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study = with_every_kind_of_trial(url)
+    known = optuna.storages.RDBStorage(url).get_all_trials(study._study_id)
+    assert {trial.state for trial in known} == set(TrialState)
+    storage = open_storage(url)
+    assert as_text(storage.get_all_trials(study._study_id)) == as_text(known)
+    assert [list(t.params) for t in storage.get_all_trials(study._study_id)] == [
+        list(t.params) for t in known
+    ]
+    for trial in known:
+        assert as_text([storage.get_trial(trial._trial_id)]) == as_text([trial])
+        assert storage.get_trial_system_attrs(trial._trial_id) == trial.system_attrs
+
+
+def test_what_goes_on_elsewhere_is_seen(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study = with_every_kind_of_trial(url)
+    storage = open_storage(url)
+    storage.get_all_trials(study._study_id)  # now they are in its cache
+    (running,) = study.get_trials(states=(TrialState.RUNNING,))
+    study.tell(running.number, 0.125)
+    study.ask()
+    study.ask()
+    known = optuna.storages.RDBStorage(url).get_all_trials(study._study_id)
+    assert as_text(storage.get_all_trials(study._study_id)) == as_text(known)
+    waiting = storage.get_all_trials(study._study_id, states=(TrialState.WAITING,))
+    assert [trial.number for trial in waiting] == []
+
+
+def test_a_trial_that_is_not_there_is_a_key_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        open_storage(f"sqlite:///{tmp_path / 'optuna.db'}").get_trial(1)
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", 1), ("minimize", 0)])
+def test_of_equal_trials_the_earliest_is_the_best(
+    tmp_path: Path, direction: Literal["maximize", "minimize"], best: int
+) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    study = optuna.create_study(storage=storage, direction=direction)
+    with pytest.raises(ValueError, match="does not exist"):
+        _ = study.best_trial
+    numbers = [study.ask().number for _ in range(4)]
+    for number, value in zip(reversed(numbers), [0.5, 0.9, 0.9, 0.5], strict=True):
+        study.tell(number, value)
+    assert study.best_trial.number == best
+
+
+def test_a_killed_writer_loses_nothing(project_folder: Path) -> None:
+    """Not even what the database has not moved from its log to its file."""
+    script = """if True:
+        import os, optuna
+        from pipeline.storage.rdb import open_storage
+        storage = open_storage("sqlite:///optuna.db", to_write=True)
+        study = optuna.create_study(storage=storage, study_name="killed")
+        trial = study.ask()
+        trial.report(0.5, 1)
+        study.tell(trial, 0.5)
+        study.ask().set_user_attr("seed", 3)
+        os.kill(os.getpid(), 9)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
+    assert done.returncode == -9
+    assert (project_folder / "optuna.db-wal").stat().st_size > 0
+    study = optuna.load_study(storage="sqlite:///optuna.db", study_name="killed")
+    first, second = study.get_trials()
+    assert (first.state, first.value, first.intermediate_values) == (
+        TrialState.COMPLETE, 0.5, {1: 0.5},
+    )  # fmt: skip
+    assert (second.state, second.user_attrs) == (TrialState.RUNNING, {"seed": 3})
+
+
+def test_at_the_end_all_is_in_one_file(project_folder: Path) -> None:
+    script = """if True:
+        import optuna
+        from pipeline.storage.rdb import open_storage
+        storage = open_storage("sqlite:///optuna.db", to_write=True)
+        study = optuna.create_study(storage=storage, study_name="ended")
+        study.tell(study.ask(), 0.5)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert [file.name for file in project_folder.iterdir()] == ["optuna.db"]
+
+
+def test_the_end_of_a_trial_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a failure of power could take back a finished trial."""
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noted(file: int) -> None:
+        synced.append(Path(f"/dev/fd/{file}").resolve().name)
+        sync(file)
+
+    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", to_write=True)
+    study = optuna.create_study(storage=storage)
+    monkeypatch.setattr(os, "fsync", noted)
+    trial = study.ask()
+    trial.report(0.5, 1)
+    assert synced == []
+    study.tell(trial, 0.5)
+    assert synced == ["optuna.db-wal"]
+
+
+def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
+    recorded_study: Project,
+) -> None:
+    file = recorded_study.runs_dir / "optuna.db"
+    with sqlite3.connect(file) as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+    study_store.read_trials(study_store.stored_study(recorded_study, recorded.NAME)[0])
+
+    def mode() -> str:
+        with sqlite3.connect(file) as database:
+            return str(database.execute("PRAGMA journal_mode").fetchone()[0])
+
+    assert mode() == "delete"
+    _, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    study_store.open_study(recorded_study, spec)
+    assert mode() == "wal"

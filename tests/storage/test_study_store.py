@@ -1,0 +1,125 @@
+"""The store of trials: opening it, reading it, samplers and pruners by name."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import recorded
+
+from pipeline.errors import PipelineError, UsageError
+from pipeline.paths import Project
+from pipeline.search import samplers
+from pipeline.storage import study_store
+from pipeline.study.load import load, parse
+from pipeline.study.seeds import derived_seed
+from pipeline.study.spec import Component, StudySpec
+from pipeline.study.trial import best_epoch, select_counted
+
+QUICK = tomllib.loads((Path(__file__).parents[2] / "studies" / "quick.toml").read_text())
+
+
+def spec_with(table: str, **content: Any) -> StudySpec:
+    return parse("quick", {**QUICK, table: content})
+
+
+def test_a_changed_question_is_refused(project_folder: Path) -> None:
+    project = Project(project_folder)
+    study_store.open_study(project, parse("quick", QUICK))
+    study_store.open_study(
+        project, parse("quick", {**QUICK, "goal": "Another.", "budget": {"trials": 1}})
+    )
+    with pytest.raises(UsageError, match="a changed question is a new study"):
+        study_store.open_study(project, spec_with("sampler", type="RandomSampler"))
+
+
+def test_a_stored_study_is_read_with_the_claims_of_today(recorded_study: Project) -> None:
+    file = recorded_study.root / "studies" / f"{recorded.NAME}.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(recorded.SPEC.replace("0.8726", "0.1234"))
+    _, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    assert spec.reference[0].claim["val_accuracy"] == 0.1234
+    assert spec == load(recorded_study, recorded.NAME)
+
+
+def test_but_not_with_another_question(recorded_study: Project) -> None:
+    file = recorded_study.root / "studies" / f"{recorded.NAME}.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(recorded.SPEC.replace("seed = 7", "seed = 8"))
+    _, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    assert spec.seed == 7
+
+
+def test_a_store_that_is_no_database_is_said_in_a_sentence(project_folder: Path) -> None:
+    project = Project(project_folder)
+    project.runs_dir.mkdir()
+    (project.runs_dir / "optuna.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(PipelineError, match=r"cannot be used: .*not a database"):
+        study_store.open_study(project, parse("quick", QUICK))
+
+
+def test_the_champion_is_the_best_complete_trial(recorded_study: Project) -> None:
+    study, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    assert study_store.champion(study).number == recorded.CHAMPION
+
+
+def test_interrupted_trials_do_not_count(recorded_study: Project) -> None:
+    study, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    known = study_store.read_trials(study)
+    assert len(known) - len(select_counted(known)) == recorded.N_INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("values", "direction", "epoch"),
+    [
+        ([0.5, 0.7, 0.7, 0.6], "maximize", 2),
+        ([0.5, 0.4, 0.4], "minimize", 2),
+        ([], "maximize", 0),
+    ],
+)
+def test_best_epoch_is_the_first_of_the_best(
+    values: list[float], direction: str, epoch: int
+) -> None:
+    assert best_epoch(values, direction) == epoch
+
+
+def test_derived_seeds_follow_from_their_parts_alone() -> None:
+    assert derived_seed(1, "trial", 2) == derived_seed(1, "trial", 2)
+    seeds = {derived_seed(1, "trial", i) for i in range(1000)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    "name", ["TPESampler", "RandomSampler", "NSGAIISampler", "QMCSampler", "CmaEsSampler"]
+)
+def test_samplers_by_name_draw_the_same_again(name: str) -> None:
+    spec = spec_with("sampler", type=name, seed=3)
+    assert samplers.rehearse(spec, 3) == samplers.rehearse(spec, 3)
+
+
+@pytest.mark.parametrize(
+    ("table", "content", "said"),
+    [
+        ("sampler", {"type": "TPESamplr"}, "found 'TPESamplr', allowed are"),
+        ("sampler", {"type": "TPESampler", "n_startup": 3}, "unexpected keyword argument"),
+        ("sampler", {"type": "TPESampler", "n_startup_trials": "5"}, "TPESampler: '<' not"),
+        ("sampler", {"type": "BruteForceSampler"}, "step must be given"),
+        ("pruner", {"type": "ThresholdPruner"}, "lower or upper must be specified"),
+        ("pruner", {"type": "PatientPruner", "wrapped_pruner": {"type": "No"}}, "found 'No'"),
+    ],
+)
+def test_arguments_of_samplers_and_pruners_are_checked(
+    table: str, content: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        samplers.rehearse(spec_with(table, **content))
+    assert str(caught.value).startswith(f"[{table}] ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_pruner_may_wrap_another() -> None:
+    content = {"type": "PatientPruner", "patience": 2, "wrapped_pruner": {"type": "NopPruner"}}
+    pruner = samplers.build_pruner(Component.model_validate(content))
+    assert isinstance(pruner, optuna.pruners.PatientPruner)

@@ -1,0 +1,201 @@
+"""A search without training: an executor that plays a script, a tracker that keeps a list."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from pipeline.search import samplers
+from pipeline.search.progress import Snapshot
+from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.storage import study_store
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.load import parse
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import select_counted
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, End, Tracker
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+
+Script = Callable[[Job], list[float] | str | Failed]
+
+REFERENCE = {
+    "hidden_layers": 1,
+    "units": [100],
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "batch_size": 32,
+    "epochs": 3,
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: whatever was going on does not go on."""
+
+
+class ScriptedExecutor:
+    """Plays a list of metric values for each job, or a reason why it fails."""
+
+    def __init__(self, script: Script, n_workers: int = 1) -> None:
+        self.n_workers = n_workers
+        self.jobs: list[Job] = []
+        self.stopped: list[int] = []
+        self.on_events: Callable[[], None] = lambda: None
+        self._script = script
+        self._playing: dict[int, Iterator[Event]] = {}
+
+    def submit(self, job: Job) -> None:
+        assert len(self._playing) < self.n_workers, "more jobs than workers"
+        self.jobs.append(job)
+        self._playing[job.trial] = self._play(job)
+
+    def events(self, timeout_seconds: float) -> list[Event]:
+        assert timeout_seconds > 0
+        self.on_events()
+        happened = [next(events) for events in self._playing.values()]
+        for event in happened:
+            if isinstance(event, Finished | Failed):
+                del self._playing[event.trial]
+        return happened
+
+    def stop(self, trial: int) -> None:
+        self.stopped.append(trial)
+        self._playing.pop(trial, None)
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._playing.clear()
+
+    def _play(self, job: Job) -> Iterator[Event]:
+        yield Started(job.trial)
+        script = self._script(job)
+        if isinstance(script, str):
+            script = Failed(job.trial, script)
+        if isinstance(script, Failed):
+            yield script
+            return
+        for epoch, value in enumerate(script, start=1):
+            yield EpochEnd(job.trial, epoch, {"loss": 1 - value, "val_accuracy": value})
+        yield Finished(job.trial, n_parameters=7, scores={}, model=str(max(script)).encode())
+
+
+class ListTracker(Tracker):
+    """Keeps runs in memory; may be killed at any of its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.status: dict[str, str] = {}
+        self.curves: dict[str, list[int]] = {}
+        self.models: dict[str, bytes] = {}
+        self.trial_of: dict[str, int] = {}
+        self.reasons: dict[str, str] = {}
+        self.records: list[float] = []
+        self.kill_at: int | None = None
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if len(self.calls) == self.kill_at:
+            raise Killed
+
+    def start_trial(self, trial: int, *_: Any, **__: Any) -> str:
+        self._called("start_trial")
+        run = f"run {len(self.status)}"
+        self.status[run], self.trial_of[run] = "RUNNING", trial
+        self.curves[run] = []
+        return run
+
+    def run_of(self, trial: int) -> str:
+        (run,) = (run for run, number in self.trial_of.items() if number == trial)
+        return run
+
+    def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._called("log_epoch")
+        self.curves[self.run_of(trial)].append(epoch)
+
+    def flush(self) -> None:
+        self._called("flush")
+
+    def store_model(self, trial: int, model: bytes) -> None:
+        self._called("store_model")
+        self.models[self.run_of(trial)] = model
+
+    def finish_trial(
+        self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        self._called("finish_trial")
+        self.status[self.run_of(trial)] = state
+        self.reasons[self.run_of(trial)] = tags.get("reason", "")
+
+    def log_incumbent(self, trial: int, metric: str, value: float) -> None:
+        self.records.append(value)
+
+    def mend(self, ends: Mapping[int, End]) -> int:
+        left = [run for run, status in self.status.items() if status == "RUNNING"]
+        for run in left:
+            self.status[run] = ends.get(self.trial_of[run], END_OF_INTERRUPTED)[0]
+        return len(left)
+
+
+class SilentProgress:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.snapshots: list[Snapshot] = []
+
+    def update(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def close(self) -> None:
+        pass
+
+
+def make_spec(**changes: Any) -> StudySpec:
+    content: dict[str, Any] = {
+        "goal": "test",
+        "dataset": "fashion_mnist",
+        "budget": {"trials": 6},
+        "sampler": {"type": "TPESampler", "n_startup_trials": 3, "group": True, "seed": 5},
+        "pruner": {"type": "NopPruner"},
+        "fixed": {"batch_size": 32, "epochs": 3, "optimizer": "adam"},
+        "space": {
+            "hidden_layers": {"type": "int", "low": 0, "high": 2},
+            "units": {"type": "int", "low": 8, "high": 64, "per": "hidden_layers"},
+            "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+        },
+    }
+    return parse("scripted", {**content, **changes})
+
+
+def make_study(spec: StudySpec) -> optuna.Study:
+    study = optuna.create_study(direction=spec.direction)
+    study.pruner = samplers.build_pruner(spec.pruner)
+    return study
+
+
+def steady(job: Job) -> list[float]:
+    """A curve that depends on nothing but the hyperparameters."""
+    assert job.hyperparameters
+    best = 0.9 - 0.01 * abs(job.hyperparameters.learning_rate - 0.01) ** 0.5
+    return [best - 0.1, best, best - 0.05]
+
+
+def search(
+    spec: StudySpec,
+    study: optuna.Study,
+    executor: ScriptedExecutor,
+    tracker: ListTracker | None = None,
+) -> Outcome:
+    return Supervisor(spec, study, executor, tracker or ListTracker(), SilentProgress()).run()
+
+
+def asked(study: optuna.Study) -> list[tuple[Hyperparameters | None, int | None]]:
+    """Hyperparameters and seed of the trials that count, in the order of their ends."""
+    return [(t.hyperparameters, t.seed) for t in select_counted(study_store.read_trials(study))]
+
+
+def n_running(study: optuna.Study) -> int:
+    return len(study.get_trials(states=(TrialState.RUNNING,)))

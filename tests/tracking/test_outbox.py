@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.tracking.outbox import Outbox, Write
+
+
+class Receiver:
+    """Takes writes until it is broken."""
+
+    def __init__(self, n_until_broken: int = 1000) -> None:
+        self.got: list[tuple[object, bytes | None]] = []
+        self.n_until_broken = n_until_broken
+
+    def __call__(self, write: Write, attachment: bytes | None) -> None:
+        if len(self.got) == self.n_until_broken:
+            raise ConnectionError("nobody there")
+        self.got.append((write["n"], attachment))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "study.outbox"
+
+
+def test_an_empty_outbox_leaves_nothing_on_disk(folder: Path) -> None:
+    outbox = Outbox(folder)
+    outbox.deliver(Receiver())
+    assert len(outbox) == 0
+    assert not folder.parent.exists()
+
+
+def test_writes_come_out_in_order_with_their_files_and_leave_nothing_behind(folder: Path) -> None:
+    outbox, receiver = Outbox(folder), Receiver()
+    outbox.add({"n": 1})
+    outbox.add({"n": 2}, b"model")
+    outbox.add({"n": 3})
+    assert len(outbox) == 3
+    outbox.deliver(receiver)
+    assert receiver.got == [(1, None), (2, b"model"), (3, None)]
+    assert len(outbox) == 0
+    assert not folder.exists()
+
+
+def test_what_was_not_taken_stays_for_another_process(folder: Path) -> None:
+    outbox = Outbox(folder)
+    for n in range(5):
+        outbox.add({"n": n}, str(n).encode() if n % 2 else None)
+    first = Receiver(n_until_broken=2)
+    with pytest.raises(ConnectionError):
+        outbox.deliver(first)
+    assert len(outbox) == 3
+    second, later = Receiver(), Outbox(folder)
+    later.add({"n": 5})
+    later.deliver(second)
+    assert [n for n, _ in first.got + second.got] == [0, 1, 2, 3, 4, 5]
+    assert second.got[1] == (3, b"3")
+    assert not folder.exists()
+
+
+def test_files_of_what_was_sent_are_removed_at_once(folder: Path) -> None:
+    outbox = Outbox(folder)
+    for n in range(3):
+        outbox.add({"n": n}, b"model")
+    with pytest.raises(ConnectionError):
+        outbox.deliver(Receiver(n_until_broken=2))
+    assert len(list(folder.iterdir())) == 2  # the list and one file
+
+
+def test_a_line_cut_by_a_kill_is_as_if_it_had_not_been_begun(folder: Path) -> None:
+    Outbox(folder).add({"n": 1})
+    with (folder / "writes.jsonl").open("a") as file:
+        file.write('{"n": 2')
+    Outbox(folder).add({"n": 3})
+    receiver = Receiver()
+    Outbox(folder).deliver(receiver)
+    assert receiver.got == [(1, None), (3, None)]
+
+
+def test_a_kill_in_the_middle_of_delivery_sends_again_but_loses_nothing(folder: Path) -> None:
+    """The list is rewritten after delivery: a kill before that leaves it as it was."""
+    outbox = Outbox(folder)
+    for n in range(3):
+        outbox.add({"n": n}, b"model")
+    pid = os.fork()
+    if pid == 0:
+
+        def killed(write: Write, attachment: bytes | None) -> None:
+            if write["n"] == 1:
+                os._exit(9)
+
+        outbox.deliver(killed)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    receiver = Receiver()
+    Outbox(folder).deliver(receiver)
+    assert receiver.got == [(0, b"model"), (1, b"model"), (2, b"model")]

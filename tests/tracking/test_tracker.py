@@ -1,0 +1,77 @@
+"""What a search leaves in MLflow's store, on a real one."""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.paths import Project
+from pipeline.tracking.tracker import Tracker
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tracker(project_folder: Path) -> Tracker:
+    opened = Tracker(Project(project_folder), "small")
+    opened.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    return opened
+
+
+def test_runs_that_were_left_are_ended_however_many_pages_they_fill(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [tracker.start_trial(number, None, {"seed": number}, {}) for number in range(5)]
+    tracker.finish_trial(0, "COMPLETE", {}, {})
+    client = tracker._client
+    paged = functools.partial(client.search_runs, max_results=2)
+    monkeypatch.setattr(client, "search_runs", paged)
+    assert tracker.mend({1: ("PRUNED", {"best_epoch": 2.0}, {}), 2: ("FAIL", {}, {})}) == 4
+    found = [client.get_run(run) for run in runs]
+    assert [run.info.status for run in found] == [
+        "FINISHED",
+        "FINISHED",
+        "FAILED",
+        "KILLED",
+        "KILLED",
+    ]
+    assert [run.data.tags["state"] for run in found] == [
+        "COMPLETE",
+        "PRUNED",
+        "FAIL",
+        "FAIL",
+        "FAIL",
+    ]
+    assert found[1].data.metrics == {"best_epoch": 2.0}
+    assert tracker.mend({}) == 0
+
+
+@pytest.mark.parametrize("n_steps", [1, 20, 60])
+def test_a_kill_while_mlflow_makes_its_tables_leaves_nothing_that_cannot_be_opened(
+    project_folder: Path, n_steps: int
+) -> None:
+    dies = f"""
+import itertools, os, sqlalchemy
+from pathlib import Path
+from pipeline.paths import Project
+from pipeline.tracking import Tracker
+
+steps = itertools.count(1)
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute")
+def die(connection, cursor, statement, *_):
+    if statement.lstrip().startswith(("CREATE", "ALTER", "DROP")) and next(steps) == {n_steps}:
+        os._exit(9)
+
+Tracker(Project(Path.cwd()), "small")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", dies], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 9
+    assert not (project_folder / "mlruns" / "mlflow.db").exists()
+    Tracker(Project(project_folder), "small").open_study("x", {"dataset": "x"}, "0" * 64)
+    assert not list((project_folder / "mlruns").glob(".*.new*"))

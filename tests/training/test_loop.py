@@ -1,0 +1,380 @@
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.data import datasets
+from pipeline.data.datasets import Dataset
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training import loop
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
+from pipeline.training.model import build_model
+
+# Keras's own: Variable.__array__ does not know NumPy 2's `copy`.
+Metrics = dict[str, float]
+
+N_TRAIN, N_VALIDATION = 640, 200
+SEED = 7
+
+HYPERPARAMETERS = Hyperparameters(
+    hidden_layers=1, units=(16,), optimizer="adam", learning_rate=0.003, batch_size=32, epochs=3
+)
+# Overshoots: the validation loss falls until epoch 6, then rises twice.
+RESTLESS = replace(
+    HYPERPARAMETERS, optimizer="rmsprop", learning_rate=0.01, batch_size=64, epochs=10
+)
+DROPOUT = replace(HYPERPARAMETERS, units=(32,), dropout=0.5)
+NAMES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """Real images, but few."""
+    whole = datasets.load("fashion_mnist")
+    return replace(
+        whole,
+        train_images=whole.train_images[:N_TRAIN],
+        train_labels=whole.train_labels[:N_TRAIN],
+        validation_images=whole.validation_images[:N_VALIDATION],
+        validation_labels=whole.validation_labels[:N_VALIDATION],
+    )
+
+
+@pytest.fixture(scope="module")
+def two_classes() -> Dataset:
+    """T-shirts and dresses, 0 and 1."""
+    whole = datasets.load("fashion_mnist")
+    train = np.isin(whole.train_labels, (0, 3))
+    validation = np.isin(whole.validation_labels, (0, 3))
+    return replace(
+        whole,
+        train_images=whole.train_images[train][:N_TRAIN],
+        train_labels=(whole.train_labels[train][:N_TRAIN] == 3).astype(np.uint8),
+        validation_images=whole.validation_images[validation][:N_VALIDATION],
+        validation_labels=(whole.validation_labels[validation][:N_VALIDATION] == 3).astype(
+            np.uint8
+        ),
+        class_names=("T-shirt/top", "Dress"),
+    )
+
+
+@pytest.fixture
+def job(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A job on the small data set."""
+    monkeypatch.setattr(datasets, "load", {dataset.name: dataset}.__getitem__)
+    return Job(
+        trial=3,
+        dataset=dataset.name,
+        hyperparameters=HYPERPARAMETERS,
+        seed=SEED,
+        metric="val_accuracy",
+        direction="maximize",
+        patience=3,
+    )
+
+
+def new_model(hyperparameters: Hyperparameters, dataset: Dataset) -> keras.Sequential:
+    keras.utils.set_random_seed(SEED)
+    return build_model(hyperparameters, dataset.input_shape, len(dataset.class_names))
+
+
+def our_fit(
+    hyperparameters: Hyperparameters,
+    dataset: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[keras.Sequential, list[Metrics]]:
+    model = new_model(hyperparameters, dataset)
+    epochs = loop.fit(
+        model,
+        dataset,
+        batch_size=hyperparameters.batch_size,
+        epochs=hyperparameters.epochs,
+        seed=SEED,
+        callbacks=callbacks,
+    )
+    return model, list(epochs)
+
+
+def keras_fit(
+    hyperparameters: Hyperparameters,
+    dataset: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[keras.Sequential, list[Metrics]]:
+    """The same weights to start with and the same order of batches, by `model.fit`."""
+    model = new_model(hyperparameters, dataset)
+    batch_size = hyperparameters.batch_size
+    history = model.fit(
+        batches(dataset, batch_size),
+        steps_per_epoch=-(-len(dataset.train_images) // batch_size),
+        epochs=hyperparameters.epochs,
+        validation_data=(dataset.validation_images, dataset.validation_labels),
+        callbacks=list(callbacks),
+        shuffle=False,
+        verbose=0,
+    ).history
+    epochs = zip(*history.values(), strict=True)
+    return model, [dict(zip(history, epoch, strict=True)) for epoch in epochs]
+
+
+def batches(
+    dataset: Dataset, batch_size: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    rng = np.random.default_rng(SEED)
+    while True:
+        order = rng.permutation(len(dataset.train_images))
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            yield dataset.train_images[batch], dataset.train_labels[batch]
+
+
+def assert_same_course(found: list[Metrics], expected: list[Metrics]) -> None:
+    for name in NAMES:
+        np.testing.assert_allclose(
+            [metrics[name] for metrics in found],
+            [metrics[name] for metrics in expected],
+            rtol=2e-4,
+            err_msg=name,
+        )
+
+
+def assert_same_weights(found: keras.Model, expected: keras.Model) -> None:
+    for ours, theirs in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def assert_same_as_keras(hyperparameters: Hyperparameters, dataset: Dataset) -> None:
+    expected_model, expected = keras_fit(hyperparameters, dataset)
+    model, found = our_fit(hyperparameters, dataset)
+    assert len(found) == hyperparameters.epochs
+    assert_same_course(found, expected)
+    assert_same_weights(model, expected_model)
+
+
+@pytest.mark.parametrize("batch_size", [32, 50, 1000])
+def test_fit_is_that_of_keras(batch_size: int, dataset: Dataset) -> None:
+    assert_same_as_keras(replace(HYPERPARAMETERS, batch_size=batch_size), dataset)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "nadam", "adamw"])
+def test_fit_is_that_of_keras_with_every_other_optimizer(optimizer: str, dataset: Dataset) -> None:
+    assert_same_as_keras(
+        replace(HYPERPARAMETERS, optimizer=optimizer, epochs=2, batch_size=128), dataset
+    )
+
+
+def test_fit_is_that_of_keras_with_convolutional_layers(dataset: Dataset) -> None:
+    assert_same_as_keras(
+        replace(HYPERPARAMETERS, layer_kind="convolutional", units=(4,), batch_size=96), dataset
+    )
+
+
+def test_fit_is_that_of_keras_with_dropout_for_the_same_seed(dataset: Dataset) -> None:
+    assert_same_as_keras(DROPOUT, dataset)
+
+
+@pytest.mark.parametrize("batch_size", [32, 50])
+def test_fit_is_that_of_keras_with_two_classes(batch_size: int, two_classes: Dataset) -> None:
+    assert_same_as_keras(replace(HYPERPARAMETERS, batch_size=batch_size), two_classes)
+
+
+@pytest.mark.parametrize("size", [64, 100])
+def test_validation_is_the_same_in_parts_of_any_size(
+    size: int, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "EVALUATION_BATCH", size)
+    model, epochs = our_fit(replace(HYPERPARAMETERS, epochs=1), dataset)
+    loss, accuracy = evaluate(model, dataset)
+    assert epochs[0]["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert epochs[0]["val_accuracy"] == pytest.approx(accuracy, rel=1e-6)
+
+
+def evaluate(model: keras.Model, dataset: Dataset) -> tuple[float, float]:
+    """Validation loss and accuracy, by Keras."""
+    loss, accuracy = model.evaluate(
+        dataset.validation_images, dataset.validation_labels, verbose=0
+    )
+    return loss, accuracy
+
+
+def test_evaluate_is_that_of_keras(dataset: Dataset) -> None:
+    model, _ = our_fit(replace(DROPOUT, epochs=1), dataset)
+    found = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
+    assert found == pytest.approx(evaluate(model, dataset), rel=1e-5)
+
+
+def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
+    whole = datasets.load("fashion_mnist")
+    for images in (whole.train_images, whole.validation_images):
+        tensor, _ = loop._tensors(images, whole.train_labels)
+        assert np.shares_memory(np.asarray(memoryview(tensor)), images)
+
+
+def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: Path) -> None:
+    *_, last = loop.train(job)
+    assert isinstance(last, Finished)
+    images, labels = (
+        datasets.load(job.dataset).train_images,
+        datasets.load(job.dataset).train_labels,
+    )
+    loss, accuracy = load(last.model, tmp_path).evaluate(images, labels, verbose=0)
+    assert last.scores["train_loss"] == pytest.approx(loss, rel=1e-5)
+    assert last.scores["train_accuracy"] == pytest.approx(accuracy, rel=1e-6)
+
+
+def test_dropout_is_on_in_training_and_off_in_validation(dataset: Dataset) -> None:
+    still = replace(DROPOUT, dropout=0.9, learning_rate=1e-12, epochs=1)
+    same = replace(
+        dataset,
+        validation_images=dataset.train_images,
+        validation_labels=dataset.train_labels,
+    )
+    model, (metrics,) = our_fit(still, same)
+    assert metrics["val_loss"] == pytest.approx(evaluate(model, same)[0], rel=1e-5)
+    assert metrics["loss"] > 1.05 * metrics["val_loss"]
+
+
+def test_early_stopping_stops_and_restores_as_in_keras(dataset: Dataset) -> None:
+    def build() -> keras.callbacks.EarlyStopping:
+        return keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
+
+    expected_callback, callback = build(), build()
+    expected_model, expected = keras_fit(RESTLESS, dataset, [expected_callback])
+    model, found = our_fit(RESTLESS, dataset, [callback])
+    assert callback.stopped_epoch == expected_callback.stopped_epoch > 2
+    assert callback.best_epoch == expected_callback.best_epoch
+    assert len(found) == len(expected) == callback.stopped_epoch + 1 < RESTLESS.epochs
+    assert_same_weights(model, expected_model)
+    assert evaluate(model, dataset)[0] == pytest.approx(
+        min(metrics["val_loss"] for metrics in found), rel=1e-5
+    )
+
+
+def test_model_checkpoint_saves_what_it_saves_in_keras(dataset: Dataset, tmp_path: Path) -> None:
+    def build(folder: str) -> keras.callbacks.ModelCheckpoint:
+        return keras.callbacks.ModelCheckpoint(
+            tmp_path / folder / "{epoch:02d}-{val_accuracy:.3f}.keras",
+            monitor="val_loss",
+            save_best_only=True,
+        )
+
+    keras_fit(RESTLESS, dataset, [build("keras")])
+    our_fit(RESTLESS, dataset, [build("ours")])
+    expected, found = sorted(tmp_path.glob("keras/*")), sorted(tmp_path.glob("ours/*"))
+    assert [path.name for path in found] == [path.name for path in expected]
+    assert 1 < len(found) < RESTLESS.epochs
+    assert_same_weights(keras.models.load_model(found[-1]), keras.models.load_model(expected[-1]))
+
+
+def halve_every_second(epoch: int, learning_rate: float) -> float:
+    return learning_rate / 2 if epoch % 2 else learning_rate
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, factor=0.3),
+        lambda: keras.callbacks.LearningRateScheduler(halve_every_second),
+    ],
+    ids=["ReduceLROnPlateau", "LearningRateScheduler"],
+)
+def test_callbacks_change_the_learning_rate_as_in_keras(
+    build: Callable[[], keras.callbacks.Callback], dataset: Dataset
+) -> None:
+    expected_model, expected = keras_fit(RESTLESS, dataset, [build()])
+    model, found = our_fit(RESTLESS, dataset, [build()])
+    rates = [metrics["learning_rate"] for metrics in found]
+    assert rates == [metrics["learning_rate"] for metrics in expected]
+    assert len(set(rates)) > 1
+    assert_same_course(found, expected)
+    assert_same_weights(model, expected_model)
+
+
+def epochs_of(events: Sequence[Event]) -> list[EpochEnd]:
+    return [event for event in events if isinstance(event, EpochEnd)]
+
+
+def measured(events: Sequence[Event]) -> list[Metrics]:
+    """The metrics of each epoch, but for the time it took."""
+    return [
+        {name: value for name, value in event.metrics.items() if name != "seconds"}
+        for event in epochs_of(events)
+    ]
+
+
+def test_train_counts_epochs_from_one_and_finishes_once(job: Job) -> None:
+    *epochs, last = loop.train(job)
+    assert [type(event) for event in epochs] == [EpochEnd] * 3
+    assert [event.epoch for event in epochs_of(epochs)] == [1, 2, 3]
+    assert {event.trial for event in (*epochs, last)} == {job.trial}
+    assert isinstance(last, Finished)
+    assert last.n_parameters == 16 * 785 + 10 * 17
+    for event in epochs_of(epochs):
+        assert event.metrics.keys() == {*NAMES, "learning_rate", "seconds"}
+        assert event.metrics["learning_rate"] == pytest.approx(0.003)
+
+
+def test_train_counts_no_parameters_in_dropout(job: Job) -> None:
+    *_, last = loop.train(replace(job, hyperparameters=replace(DROPOUT, epochs=1)))
+    assert isinstance(last, Finished)
+    assert last.n_parameters == 32 * 785 + 10 * 33
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "best_of"),
+    [("val_accuracy", "maximize", max), ("val_loss", "minimize", min)],
+)
+def test_train_stops_after_patience_and_returns_the_best_epoch(
+    metric: str, direction: str, best_of: Callable[[list[float]], float], job: Job, tmp_path: Path
+) -> None:
+    hyperparameters = replace(RESTLESS, epochs=40)
+    job = replace(
+        job, hyperparameters=hyperparameters, metric=metric, direction=direction, patience=2
+    )
+    *epochs, last = loop.train(job)
+    values = [event.metrics[metric] for event in epochs_of(epochs)]
+    best_epoch = values.index(best_of(values)) + 1
+    assert len(values) == best_epoch + job.patience < hyperparameters.epochs
+    assert isinstance(last, Finished)
+    loss, accuracy = evaluate(load(last.model, tmp_path), datasets.load(job.dataset))
+    best = epochs_of(epochs)[best_epoch - 1].metrics
+    assert accuracy == pytest.approx(best["val_accuracy"], rel=1e-6)  # not one image more or less
+    assert loss == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def load(model: bytes | None, folder: Path) -> keras.Model:
+    assert model is not None
+    (folder / "model.keras").write_bytes(model)
+    return keras.models.load_model(folder / "model.keras")
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+def test_train_returns_a_model_only_if_it_is_better_than_the_record(metric: str, job: Job) -> None:
+    direction, sign = ("maximize", 1) if metric == "val_accuracy" else ("minimize", -1)
+    job = replace(job, metric=metric, direction=direction)
+    events = list(loop.train(job))
+    best = max(sign * event.metrics[metric] for event in epochs_of(events)) * sign
+    for record, is_returned in ((best - sign * 0.01, True), (best, False)):
+        *_, last = loop.train(replace(job, incumbent=record))
+        assert isinstance(last, Finished)
+        assert (last.model is not None) is is_returned
+
+
+def test_train_fails_when_the_loss_is_not_finite(job: Job) -> None:
+    diverging = replace(
+        HYPERPARAMETERS, hidden_layers=4, units=(64,) * 4, optimizer="sgd", learning_rate=100.0
+    )
+    *epochs, last = loop.train(replace(job, hyperparameters=diverging))
+    assert isinstance(last, Failed)
+    assert last == Failed(job.trial, f"loss became nan in epoch {len(epochs) + 1}")
+
+
+@pytest.mark.parametrize("hyperparameters", [HYPERPARAMETERS, DROPOUT])
+def test_same_seed_same_numbers_bit_for_bit(hyperparameters: Hyperparameters, job: Job) -> None:
+    job = replace(job, hyperparameters=hyperparameters)
+    first = measured(list(loop.train(job)))
+    assert measured(list(loop.train(job))) == first
+    assert measured(list(loop.train(replace(job, seed=SEED + 1)))) != first

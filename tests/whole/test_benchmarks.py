@@ -1,0 +1,177 @@
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from benchmarks import curves, projects, results, soak, time_to_quality
+from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
+from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
+from pipeline.report.document import Items, Paragraph, Table
+from pipeline.search import samplers
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "FILE", tmp_path / "RESULTS.md")
+
+
+def test_curve_keeps_each_new_best_and_counts_epochs_and_trials() -> None:
+    rows = [(103.0, "b", 0.7), (101.0, "a", 0.5), (104.0, "b", 0.6), (106.0, "a", 0.8)]
+    found = curve("x", 1, 100.0, 7.0, rows)
+    assert found == Curve("x", 1, 7.0, 2, 4, ((1.0, 0.5), (3.0, 0.7), (6.0, 0.8)))
+    assert found.best == 0.8
+    assert found.seconds_to(0.7) == 3.0
+    assert found.seconds_to(0.71) == 6.0
+    assert found.seconds_to(0.81) == math.inf
+
+
+def test_csv_gives_back_what_was_appended_and_leaves_out_half_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    assert from_csv(path) == []
+    append(path, 12.5, "3", 0.25)
+    with path.open("a") as file:
+        file.write("13.5,3")
+    assert from_csv(path) == [(12.5, "3", 0.25)]
+
+
+def test_mlflow_rows_are_those_of_val_accuracy_in_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    assert from_mlflow(path) == []
+    connection = sqlite3.connect(path)
+    assert from_mlflow(path) == []  # no table yet
+    connection.execute("CREATE TABLE metrics (timestamp, run_uuid, value, key)")
+    connection.execute("INSERT INTO metrics VALUES (1500, 'r', 0.5, 'val_accuracy')")
+    connection.execute("INSERT INTO metrics VALUES (1600, 'r', 0.9, 'loss')")
+    connection.commit()
+    assert from_mlflow(path) == [(1.5, "r", 0.5)]
+
+
+def test_a_section_takes_the_place_of_the_one_of_its_title_in_a_fixed_order() -> None:
+    results.record(results.Section("Growth", [Paragraph("old growth")]), "one")
+    results.record(results.Section("Trials", [Table(["a"], [["1"]])]), "two")
+    results.record(results.Section("Growth", [Paragraph("new growth")]), "three")
+    text = results.FILE.read_text()
+    assert "old growth" not in text
+    assert text.startswith(f"# {results.TITLE}\n")
+    assert text.index("## Trials") < text.index("## Growth") < text.index("new growth")
+    assert "`two`" in text
+    assert text.count("`three`") == 1
+
+
+def test_spread_is_median_and_range() -> None:
+    assert results.spread([3.0, 1.0, 2.0], 1) == "2.0 (1.0–3.0)"  # noqa: RUF001
+    assert results.spread([3.0], 1) == "3.0"
+
+
+TAKING_PART = [
+    Contender(KERAS_TUNER, (), n_seeds=1, minutes=None),
+    Contender(OURS, (), n_seeds=2, minutes=5),
+]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    return Record(tmp_path / "record.jsonl", TAKING_PART)
+
+
+def missing(record: Record) -> list[tuple[str, int]]:
+    return [(each.name, seed) for each, seed in record.missing()]
+
+
+def test_searches_take_turns_and_those_done_are_not_repeated(record: Record) -> None:
+    assert missing(record) == [(KERAS_TUNER, 1), (OURS, 1), (OURS, 2)]
+    record.add(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((5.0, 0.89),)))
+    record.add(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
+    assert missing(record) == [(OURS, 2)]
+    record.add(Curve(OURS, 2, 300.5, 9, 90, ((30.0, 0.88),)))  # never got there
+    assert missing(record) == []
+
+
+def test_a_search_stopped_before_a_target_that_came_later_is_run_again(record: Record) -> None:
+    record.add(Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.895),)))
+    record.add(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((500.0, 0.899),)))
+    assert (OURS, 1) in missing(record)
+    record.add(Curve(OURS, 1, 80.0, 12, 120, ((30.0, 0.895), (75.0, 0.899))))
+    assert (OURS, 1) not in missing(record)
+
+
+def test_table_says_time_to_the_same_accuracy_as_a_share(record: Record) -> None:
+    record.add(Curve(KERAS_TUNER, 1, 900.0, 30, 120, ((100.0, 0.88), (400.0, 0.89))))
+    record.add(Curve(OURS, 1, 60.0, 9, 120, ((20.0, 0.88), (40.0, 0.895))))
+    record.add(Curve(OURS, 2, 300.0, 9, 120, ((20.0, 0.88),)))
+    table, *_ = time_to_quality.compare(record.done(), TAKING_PART)
+    assert isinstance(table, Table)
+    assert table.rows[0][-2:] == ["400", "1"]
+    assert table.rows[1][-2:] == ["never (40–never)", "never (0.10–never)"]  # noqa: RUF001
+
+
+def test_a_picture_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_to_quality, "PICTURE", tmp_path / "picture.svg")
+    time_to_quality.draw([Curve(OURS, 1, 60.0, 9, 90, ((30.0, 0.88), (40.0, 0.895)))])
+    assert "<svg" in (tmp_path / "picture.svg").read_text()
+
+
+def test_our_contenders_differ_in_seed_and_references(tmp_path: Path) -> None:
+    from pipeline.paths import Project
+    from pipeline.study.load import load
+
+    with projects.fresh() as folder:
+        time_to_quality._prepare(folder, 7)
+        alone = load(Project(folder), "alone")
+        default = load(Project(folder), "fashion_mnist")
+    assert alone.seed == default.seed == 7
+    assert default.reference
+    assert alone == default.model_copy(update={"name": "alone", "reference": ()})
+    assert not list(curves.from_mlflow(tmp_path / "none.db"))
+
+
+def test_a_project_of_its_own_has_the_studies_and_no_store_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PIPELINE_STORAGE", "postgresql://somewhere")
+    with projects.fresh() as folder:
+        assert {file.name for file in (folder / "studies").iterdir()} >= {"quick.toml"}
+    assert not folder.exists()
+    assert "PIPELINE_STORAGE" not in projects.environment()
+
+
+def _soaked(n: int, memory: float = 0.0, handles: int = 0, size: int = 0) -> list[str]:
+    """What is said of a search of so many trials, each of which adds that much."""
+    looks = [soak.Look(200.0 + memory * i, 30 + handles * i, 5) for i in range(n)]
+    sizes = [
+        soak.Sizes(100_000 + 20_000 * i + size * i**2, 50_000 * i, 1_000 * i)
+        for i in range(n // 10, n + 1, n // 10)
+    ]
+    table, goals, _ = soak._blocks(looks, sizes, n // 10)
+    assert isinstance(table, Table)
+    assert isinstance(goals, Items)
+    assert [len(row) for row in table.rows] == [len(table.columns)] * 10
+    assert table.rows[0][0] == f"{n // 10:,}"
+    assert table.rows[-1][0] == f"{n:,}"
+    return [text.split()[0] for text in goals.texts if "does not hold" in text]
+
+
+@pytest.mark.parametrize("n", [soak.N_TRIALS, soak.N_TRIALS_FULL])
+def test_a_soak_that_stays_flat_holds_every_goal(n: int) -> None:
+    assert _soaked(n) == []
+    assert _soaked(n, memory=0.1 * 200 / n) == []
+
+
+@pytest.mark.parametrize("n", [soak.N_TRIALS, soak.N_TRIALS_FULL])
+def test_a_soak_that_grows_says_in_what(n: int) -> None:
+    assert _soaked(n, memory=0.2 * 200 / n) == ["memory"]
+    assert _soaked(n, handles=1) == ["open"]
+    assert _soaked(n, size=1_000) == ["optuna"]
+
+
+def test_what_a_soak_searches_is_a_study(tmp_path: Path) -> None:
+    from pipeline.paths import Project
+    from pipeline.search import dry_run
+    from pipeline.study.load import load
+
+    (tmp_path / "soak.toml").write_text(soak.STUDY.format(n_trials=3))
+    spec = load(Project(tmp_path), str(tmp_path / "soak.toml"))
+    assert spec.budget.trials == 3
+    assert max(each.units for each in samplers.rehearse(spec, 20)) <= (8,)
+    assert "never looks" in dry_run.preview(spec)
