@@ -57,7 +57,7 @@ def test_a_kill_while_mlflow_makes_its_tables_leaves_nothing_that_cannot_be_open
 import itertools, os, sqlalchemy
 from pathlib import Path
 from pipeline.paths import Project
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 
 steps = itertools.count(1)
 

@@ -22,7 +22,7 @@ LIVES = (
     ],
     [
         Blow("forkserver", signal.SIGKILL, "trials", 0.2),
-        Blow("all", signal.SIGINT, "trials", 5.0),
+        Blow("all", signal.SIGINT, "trials", 2.0),
     ],
     [Blow("supervisor", signal.SIGTERM, "publishing", 0.5)],
 )
