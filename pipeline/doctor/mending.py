@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.storage import study_store
+from pipeline.study.assignment import Assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.tracking.delivery import OUT_OF_REACH, unusable
@@ -74,11 +75,8 @@ class Mender(Tracker):
             attributes: the trial's user attributes.
             model: a `.keras` file to keep with it.
         """
-        tags = {
-            key: str(attributes[key])
-            for key in (study_store.REFERENCE, study_store.REPEAT, study_store.RETRY_OF)
-            if key in attributes
-        }
+        assignment = Assignment.read(attributes)
+        tags = assignment.tags if assignment else {}
         run = self.start_trial(
             trial.number,
             trial.hyperparameters,

@@ -88,20 +88,13 @@ def _played(
     subject: Subject, executor: "Executor", trial: "Trial"
 ) -> tuple[list[float], list[float], bytes | None]:
     """The metric and the validation accuracy of each epoch, and the model."""
-    from pipeline.storage import study_store
+    from pipeline.study.assignment import Assignment
     from pipeline.training.job import EpochEnd, Failed, Finished, Job
 
     spec = subject.spec
-    assert trial.seed is not None
-    executor.submit(
-        Job.of(
-            spec,
-            trial.number,
-            trial.hyperparameters,
-            trial.seed,
-            patience=subject.frozen[trial.number].user_attrs.get(study_store.PATIENCE),
-        )
-    )
+    assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
+    assert assignment is not None
+    executor.submit(Job.of(spec, trial.number, assignment))
     values: list[float] = []
     accuracies: list[float] = []
     while True:

@@ -9,7 +9,7 @@ from enum import Enum
 from pipeline.evaluation.intervals import Interval
 from pipeline.study.measures import measure
 from pipeline.study.spec import Comparison
-from pipeline.study.trial import Trial
+from pipeline.study.trial import State, Trial
 
 N_FOR_VERDICT = 3  # runs; of fewer, nothing can be said about how they scatter
 
@@ -54,7 +54,10 @@ def paired(comparison: Comparison, trials: Sequence[Trial]) -> list[float]:
     """First less second, for each seed that both references were run with."""
     by_seed: dict[int | None, dict[str, float]] = {}
     for trial in trials:
-        if trial.state == "COMPLETE" and trial.reference in (comparison.first, comparison.second):
+        if trial.state == State.COMPLETE and trial.reference in (
+            comparison.first,
+            comparison.second,
+        ):
             value = measure(comparison.measure, trial)
             by_seed.setdefault(trial.seed, {})[trial.reference] = value
     return [

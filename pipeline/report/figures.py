@@ -4,13 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.study.trial import State
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from pipeline.study.ranges import Entry
     from pipeline.study.trial import Trial
 
-COLOURS = {"COMPLETE": "#2463b0", "PRUNED": "#c9ced6", "FAIL": "#c23b3b"}
+COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23b3b"}
 N_COLUMNS = 3  # of panels
 N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
 CHAMPION_COLOUR, FAINT = "#d9730d", "#8a94a0"
@@ -43,7 +45,7 @@ def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for state in ("PRUNED", "COMPLETE"):
+    for state in (State.PRUNED, State.COMPLETE):
         shown = [trial for trial in trials if trial.state == state and trial.value is not None]
         figure.add_scatter(
             x=[trial.number for trial in shown],
@@ -136,7 +138,7 @@ def importance(shares: Mapping[str, float]) -> "go.Figure":
             x=[shares[name] for name in names],
             y=names,
             orientation="h",
-            marker={"color": COLOURS["COMPLETE"]},
+            marker={"color": COLOURS[State.COMPLETE]},
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
         )
     )

@@ -8,7 +8,7 @@ from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.measures import MEASURES, measure
 from pipeline.study.spec import Comparison
-from pipeline.study.trial import Trial
+from pipeline.study.trial import State, Trial
 from pipeline.training.logistic_regression import N_FOLDS
 
 
@@ -140,7 +140,7 @@ def _bands(facts: StudySummary) -> list[Block]:
 
 
 def _runs(facts: StudySummary, reference: str) -> list[Trial]:
-    return [t for t in facts.ended if t.reference == reference and t.state == "COMPLETE"]
+    return [t for t in facts.ended if t.reference == reference and t.state == State.COMPLETE]
 
 
 def _measured(name: str, values: Sequence[float], *, signed: bool = False) -> str:

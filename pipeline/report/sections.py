@@ -6,7 +6,7 @@ from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import count_noun, gain, verdict
-from pipeline.study.trial import Trial, is_better
+from pipeline.study.trial import State, Trial, is_better
 
 N_TOP = 10
 N_FAILED = 30
@@ -139,7 +139,7 @@ def _importance(facts: StudySummary) -> list[Block]:
 
 
 def _failures(facts: StudySummary) -> list[Block]:
-    failed = [trial for trial in facts.ended if trial.state == "FAIL"]
+    failed = [trial for trial in facts.ended if trial.state == State.FAIL]
     if not failed:
         return []
     rows = [
@@ -158,12 +158,15 @@ def _failures(facts: StudySummary) -> list[Block]:
 
 def _how(facts: StudySummary) -> list[Block]:
     spec, about = facts.spec, facts.about
-    n = {s: sum(t.state == s for t in facts.ended) for s in ("COMPLETE", "PRUNED", "FAIL")}
+    n = {s: sum(t.state == s for t in facts.ended) for s in State}
     n_epochs = sum(trial.n_epochs for trial in facts.ended)
     versions = ", ".join(f"{k[8:]} {v}" for k, v in about.items() if k.startswith("version."))
     rows = [
         ["command", f"`make search STUDY={spec.name}`"],
-        ["trials", f"{n['COMPLETE']} complete, {n['PRUNED']} pruned, {n['FAIL']} failed"],
+        [
+            "trials",
+            f"{n[State.COMPLETE]} complete, {n[State.PRUNED]} pruned, {n[State.FAIL]} failed",
+        ],
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],
         ["time", f"{facts.minutes:.1f} minutes"],

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import optuna
 
 from pipeline.search import samplers
-from pipeline.storage import queue, study_store
+from pipeline.storage import study_store
 from pipeline.study import space
-from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 
@@ -20,21 +19,21 @@ class Running:
 
     Attributes:
         trial: Optuna's.
-        hyperparameters: of the network; None if it is none.
-        attributes: user attributes of the trial, as they were when it began.
+        assignment: what it was given.
         started: moment of `time.monotonic` at which its process had started.
         history: each metric's values so far, one for each epoch.
         scores: what was measured with the kept weights when training was over.
+        n_parameters: trainable weights, known when training was over.
         best: the study's metric at its best epoch.
         best_epoch: that epoch, from 1; 0 before the first.
     """
 
     trial: optuna.Trial
-    hyperparameters: Hyperparameters | None
-    attributes: Mapping[str, Any]
+    assignment: Assignment
     started: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    n_parameters: int = 0
     best: float | None = None
     best_epoch: int = 0
 
@@ -43,10 +42,9 @@ class Running:
         """Number of epochs it has been trained so far."""
         return len(self.history.get("loss", ()))
 
-    @property
-    def about(self) -> str:
-        """What is trained, in a line."""
-        return str(self.hyperparameters or self.attributes[study_store.REFERENCE])
+    def outcome(self, reason: str = "") -> Outcome:
+        """What is known of it so far, and why it failed if it did."""
+        return Outcome(self.history, self.scores, self.n_parameters, reason)
 
 
 def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
@@ -59,15 +57,12 @@ def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
     """
     study.sampler = samplers.build_sampler(spec.sampler, spec.seed, n_drawn)
     trial = study.ask()
-    attributes = dict(trial.user_attrs)
-    if study_store.HYPERPARAMETERS in attributes:
-        queued = queue.queued_hyperparameters(attributes)
-        if queued:
-            space.register(trial, spec.searched, queued)
-        return Running(trial, queued, attributes)
+    queued = Assignment.read(trial.user_attrs)
+    if queued:
+        if queued.hyperparameters:
+            space.register(trial, spec.searched, queued.hyperparameters)
+        return Running(trial, queued)
     drawn = space.suggest(trial, spec.searched)
-    attributes[study_store.HYPERPARAMETERS] = drawn.as_dict()
-    attributes[study_store.SEED] = derived_seed(spec.seed, "trial", n_drawn)
-    for key in (study_store.SEED, study_store.HYPERPARAMETERS):
-        trial.set_user_attr(key, attributes[key])
-    return Running(trial, drawn, attributes)
+    assignment = Assignment(drawn, seed=derived_seed(spec.seed, "trial", n_drawn))
+    study_store.write(trial, assignment)
+    return Running(trial, assignment)

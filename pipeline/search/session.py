@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DONE, INTERRUPTED, PipelineError
 from pipeline.paths import DEFAULT_STUDY, Project, display_path
+from pipeline.study.trial import State
 
 if TYPE_CHECKING:
     import optuna
@@ -56,7 +57,7 @@ def _supervise(
     from pipeline.data import datasets
     from pipeline.provenance import collect_provenance
     from pipeline.search import progress, samplers
-    from pipeline.search.supervisor import Outcome, Supervisor
+    from pipeline.search.supervisor import SearchEnd, Supervisor
     from pipeline.storage import lease, study_store
     from pipeline.study.trial import ranking, select_counted
     from pipeline.tracking.tracker import Tracker
@@ -85,7 +86,7 @@ def _supervise(
         with interruption.asks(supervisor):
             outcome = supervisor.run()
         display.close()
-        if outcome is Outcome.INTERRUPTED or interruption.is_asked:
+        if outcome is SearchEnd.INTERRUPTED or interruption.is_asked:
             _close(study, tracker, "KILLED")
             print(f"interrupted; go on with: make search STUDY={spec.name}", file=sys.stderr)
             return INTERRUPTED
@@ -146,10 +147,7 @@ def _publish(
 
 
 def _say_what_next(spec: "StudySpec", champion: "Trial", ended: "list[Trial]") -> None:
-    by_state = {
-        state: sum(trial.state == state for trial in ended)
-        for state in ("COMPLETE", "PRUNED", "FAIL")
-    }
+    by_state = {state: sum(trial.state == state for trial in ended) for state in State}
     counts = ", ".join(f"{n} {state.lower()}" for state, n in by_state.items() if n)
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
@@ -169,7 +167,7 @@ next:
 
 
 def _why_no_champion(spec: "StudySpec", ended: "list[Trial]") -> str:
-    failed = [trial for trial in ended if trial.state == "FAIL" and not trial.interrupted]
+    failed = [trial for trial in ended if trial.state == State.FAIL and not trial.interrupted]
     if failed:
         return (
             f"no trial of {spec.name} was completed; {len(failed)} failed, "

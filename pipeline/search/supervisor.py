@@ -9,6 +9,7 @@ was interrupted, and is queued again with the same hyperparameters and seed.
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from enum import Enum
 
 import optuna
@@ -20,8 +21,9 @@ from pipeline.search import samplers
 from pipeline.search.progress import Progress, RunningTrial, Snapshot
 from pipeline.search.running import Running, ask
 from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import is_better, ranking, run_end, select_counted
+from pipeline.study.trial import State, is_better, ranking, run_end, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
@@ -29,7 +31,7 @@ WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now 
 SAVE_SECONDS = 10.0  # between two notes of the time used
 
 
-class Outcome(Enum):
+class SearchEnd(Enum):
     """How a search came to its end."""
 
     BUDGET_USED = "budget used"
@@ -72,7 +74,7 @@ class Supervisor:
         """Asks the search to stop; may be called from a signal handler."""
         self._is_interrupted = True
 
-    def run(self) -> Outcome:
+    def run(self) -> SearchEnd:
         """Runs the study. Nothing is left RUNNING when it returns or raises.
 
         Raises:
@@ -85,13 +87,13 @@ class Supervisor:
                 while self._may_start():
                     self._start_next()
                 if not self._running:
-                    return Outcome.BUDGET_USED
+                    return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._handle(event)
                 self._stop_overdue()
                 self._save_seconds()
                 self._progress.update(self.snapshot())
-            return Outcome.INTERRUPTED
+            return SearchEnd.INTERRUPTED
         finally:
             self._interrupt_running()
             self._save_seconds(now=True)
@@ -108,9 +110,9 @@ class Supervisor:
             RunningTrial(
                 number,
                 each.epoch,
-                each.hyperparameters.epochs if each.hyperparameters else 1,
+                each.assignment.hyperparameters.epochs if each.assignment.hyperparameters else 1,
                 each.history[spec.metric][-1] if each.history else None,
-                each.about,
+                str(each.assignment),
             )
             for number, each in self._running.items()
         )
@@ -163,31 +165,16 @@ class Supervisor:
     def _start_next(self) -> None:
         spec = self._spec
         running = ask(self._study, spec, self._n_drawn)
-        trial, attributes = running.trial, running.attributes
-        self._n_drawn += study_store.REFERENCE not in attributes
-        seed = attributes[study_store.SEED]
-        tags = {
-            key: str(attributes[key])
-            for key in (study_store.REFERENCE, study_store.REPEAT, study_store.RETRY_OF)
-            if key in attributes
-        }
+        trial, assignment = running.trial, running.assignment
+        self._n_drawn += not assignment.reference
         self._running[trial.number] = running
+        params = {"seed": assignment.seed, "dataset": spec.dataset}
         run = self._tracker.start_trial(
-            trial.number, running.hyperparameters, {"seed": seed, "dataset": spec.dataset}, tags
+            trial.number, assignment.hyperparameters, params, assignment.tags
         )
         if run:
             trial.set_user_attr(study_store.RUN_ID, run)
-        self._executor.submit(
-            Job.of(
-                spec,
-                trial.number,
-                running.hyperparameters,
-                seed,
-                patience=attributes.get(study_store.PATIENCE),
-                trainer=attributes.get(study_store.TRAINER),
-                incumbent=self._incumbent,
-            )
-        )
+        self._executor.submit(Job.of(spec, trial.number, assignment, self._incumbent))
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -200,14 +187,12 @@ class Supervisor:
             case EpochEnd():
                 self._epoch_ended(running, event)
             case Finished():
-                running.trial.set_user_attr(study_store.N_PARAMETERS, event.n_parameters)
-                running.trial.set_user_attr(study_store.SCORES, dict(event.scores))
-                running.scores = event.scores
+                running.scores, running.n_parameters = event.scores, event.n_parameters
                 if event.model and self._beats_incumbent(running):
                     self._tracker.store_model(event.trial, event.model)
                 self._end(running, TrialState.COMPLETE)
             case Failed():
-                n_retries = running.attributes.get(study_store.N_RETRIES, 0)
+                n_retries = running.assignment.n_retries
                 if event.is_transient and n_retries < self._spec.training.retries:
                     self._try_again(running, event.reason)
                 else:
@@ -222,7 +207,7 @@ class Supervisor:
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
         running.trial.report(value, event.epoch)
         # A reference is trained to its end, to be compared with what was claimed of it.
-        if running.trial.should_prune() and study_store.REFERENCE not in running.attributes:
+        if running.trial.should_prune() and not running.assignment.reference:
             self._executor.stop(event.trial)
             self._end(running, TrialState.PRUNED)
 
@@ -237,16 +222,14 @@ class Supervisor:
     def _end(self, running: Running, state: TrialState, reason: str = "") -> None:
         """A trial came to an end of its own."""
         trial, metric = running.trial, self._spec.metric
-        trial.set_user_attr(study_store.HISTORY, running.history)
-        if reason:
-            trial.set_user_attr(study_store.REASON, reason)
+        study_store.write(trial, running.outcome(reason))
         self._tracker.flush()
         self._study.tell(trial, running.best if state == TrialState.COMPLETE else None, state)
         del self._running[trial.number]
         self._states[state.name] += 1
         end = run_end(state.name, metric, running.best, running.best_epoch, running.scores, reason)
         self._tracker.finish_trial(trial.number, *end)
-        about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.about}"
+        about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.assignment}"
         why = f" ({reason})" if reason else ""
         self._progress.say(f"{state.name.lower():<8} {about}{why}")
         if state == TrialState.COMPLETE and self._beats_incumbent(running):
@@ -268,23 +251,22 @@ class Supervisor:
         for number in self._running:
             self._executor.stop(number)
         for running in self._running.values():
-            queue.requeue(self._study, self._spec, running.trial, running.attributes)
+            queue.requeue(self._study, self._spec, running.trial, running.assignment)
         for number in self._running:
             self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
         self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a trial again that failed for a cause that may be over the next time."""
-        number, n_retries = running.trial.number, running.attributes.get(study_store.N_RETRIES, 0)
-        running.trial.set_user_attr(study_store.REASON, reason)
+        number, assignment = running.trial.number, running.assignment
+        study_store.write(running.trial, Outcome(reason=reason))
         self._tracker.flush()
-        attributes = {**running.attributes, study_store.N_RETRIES: n_retries + 1}
-        queue.requeue(self._study, self._spec, running.trial, attributes)
+        again = replace(assignment, n_retries=assignment.n_retries + 1)
+        queue.requeue(self._study, self._spec, running.trial, again)
         del self._running[number]
-        if study_store.REFERENCE not in attributes:
-            self._n_drawn -= 1  # it is counted when it runs again
-        self._tracker.finish_trial(number, "FAIL", {}, {"reason": reason, "retried": "true"})
-        self._progress.say(f"again    trial {number}: {running.about} ({reason})")
+        self._n_drawn -= not assignment.reference  # it is counted when it runs again
+        self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
+        self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
 
     def _save_seconds(self, *, now: bool = False) -> None:
         if now or time.monotonic() - self._saved > SAVE_SECONDS:
@@ -294,7 +276,7 @@ class Supervisor:
     def _beats_incumbent(self, running: Running) -> bool:
         """Whether it is the best network so far; logistic regression is none, and no champion."""
         return (
-            running.hyperparameters is not None
+            running.assignment.hyperparameters is not None
             and running.best is not None
             and is_better(running.best, self._incumbent, self._spec.direction)
         )

@@ -4,26 +4,17 @@ They stand in Optuna's own queue, so that they survive the supervisor.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import optuna
 from optuna.trial import TrialState
 
 from pipeline.storage import study_store
 from pipeline.study import space
-from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.assignment import REFERENCE, REPEAT, RETRY_OF, Assignment
+from pipeline.study.hyperparameters import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
-
-# Attributes of a trial that the one which is run instead of it takes over.
-_KEPT = (
-    study_store.REFERENCE,
-    study_store.REPEAT,
-    study_store.TRAINER,
-    study_store.PATIENCE,
-    study_store.SEED,
-    study_store.N_RETRIES,
-)
 
 
 def has_waiting(study: optuna.Study) -> bool:
@@ -34,34 +25,36 @@ def has_waiting(study: optuna.Study) -> bool:
 def queue_references(study: optuna.Study, spec: StudySpec) -> None:
     """Queues each repeat of each reference once in the life of a study."""
     known = {
-        (attributes.get(study_store.REFERENCE), attributes.get(study_store.REPEAT))
+        (attributes.get(REFERENCE), attributes.get(REPEAT))
         for frozen in study.get_trials(deepcopy=False)
         if (attributes := frozen.user_attrs)
     }
     for reference, hyperparameters in spec.references:
         for repeat in range(reference.repeats):
             if (reference.name, repeat) not in known:
-                attributes = {
-                    study_store.REFERENCE: reference.name,
-                    study_store.REPEAT: repeat,
-                    study_store.TRAINER: reference.trainer,
-                    study_store.PATIENCE: reference.patience,
+                assignment = Assignment(
+                    hyperparameters,
                     # the same for all references, so that they can be compared in pairs
-                    study_store.SEED: derived_seed(spec.seed, "repeat", repeat),
-                }
-                _enqueue(study, spec, hyperparameters, attributes)
+                    seed=derived_seed(spec.seed, "repeat", repeat),
+                    reference=reference.name,
+                    repeat=repeat,
+                    trainer=reference.trainer,
+                    patience=reference.patience,
+                )
+                _enqueue(study, spec, assignment)
 
 
 def requeue_left(study: optuna.Study, spec: StudySpec) -> int:
     """Queues again what a killed supervisor left RUNNING; returns how many trials that were."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for frozen in left:
-        requeue(study, spec, optuna.Trial(study, frozen._trial_id), frozen.user_attrs)
+        trial = optuna.Trial(study, frozen._trial_id)
+        requeue(study, spec, trial, Assignment.read(frozen.user_attrs))
     return len(left)
 
 
 def requeue(
-    study: optuna.Study, spec: StudySpec, trial: optuna.Trial, attributes: Mapping[str, Any]
+    study: optuna.Study, spec: StudySpec, trial: optuna.Trial, assignment: Assignment | None
 ) -> None:
     """Queues a running trial again, and tells Optuna that it failed and does not count.
 
@@ -71,36 +64,18 @@ def requeue(
         study: with one supervisor, this one.
         spec: its study file.
         trial: what runs no longer.
-        attributes: of it, for the one that is run instead.
+        assignment: of it, for the one that is run instead; None if it had not begun.
     """
-    if study_store.HYPERPARAMETERS in attributes:  # else it had not begun
+    if assignment:
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if all(each.user_attrs.get(study_store.RETRY_OF) != trial.number for each in waiting):
-            kept = {key: attributes[key] for key in _KEPT if key in attributes}
-            _enqueue(
-                study,
-                spec,
-                queued_hyperparameters(attributes),
-                {**kept, study_store.RETRY_OF: trial.number},
-            )
+        if all(each.user_attrs.get(RETRY_OF) != trial.number for each in waiting):
+            _enqueue(study, spec, replace(assignment, retry_of=trial.number))
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
 
 
-def queued_hyperparameters(attributes: Mapping[str, Any]) -> Hyperparameters | None:
-    """The hyperparameters that a queued trial brings along; None if it is no network."""
-    stored = attributes[study_store.HYPERPARAMETERS]
-    return Hyperparameters.from_mapping(stored) if stored else None
-
-
-def _enqueue(
-    study: optuna.Study,
-    spec: StudySpec,
-    hyperparameters: Hyperparameters | None,
-    attributes: Mapping[str, Any],
-) -> None:
-    params, stored = {}, None
-    if hyperparameters:
-        params = space.params_of(spec.searched, hyperparameters)
-        stored = hyperparameters.as_dict()
-    study.enqueue_trial(dict(params), {study_store.HYPERPARAMETERS: stored, **attributes})
+def _enqueue(study: optuna.Study, spec: StudySpec, assignment: Assignment) -> None:
+    params: Mapping[str, Scalar] = {}
+    if assignment.hyperparameters:
+        params = space.params_of(spec.searched, assignment.hyperparameters)
+    study.enqueue_trial(dict(params), assignment.write())

@@ -17,18 +17,15 @@ from pipeline.errors import PipelineError, UsageError, first_line
 from pipeline.paths import Project, display_path, display_url
 from pipeline.storage import optuna_internals
 from pipeline.storage.rdb import open_storage
-from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, best_epoch, ranking
+from pipeline.study.trial import State, Trial, best_epoch, ranking
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-# User attributes of a trial.
-RUN_ID, SEED, HYPERPARAMETERS = "run_id", "seed", "hyperparameters"
-HISTORY, N_PARAMETERS, SCORES, REASON = "history", "n_parameters", "scores", "reason"
-REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
-INTERRUPTED, RETRY_OF, N_RETRIES = "interrupted", "retry_of", "n_retries"
+# User attributes of a trial, beside its assignment and its outcome.
+RUN_ID, INTERRUPTED = "run_id", "interrupted"
 # User attributes of a study.
 SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
@@ -141,6 +138,12 @@ def is_exhausted(study: optuna.Study) -> bool:
     return bool(study.user_attrs.get(EXHAUSTED))
 
 
+def write(trial: optuna.Trial, part: Assignment | Outcome) -> None:
+    """Notes in a trial what it was given, or what came of it; finished trials are frozen."""
+    for key, value in part.write().items():
+        trial.set_user_attr(key, value)
+
+
 def note_run(study: optuna.Study, trial: int, run: str) -> None:
     """Notes an MLflow run of a trial that has its attributes already: a late or a new one."""
     known = study.user_attrs.get(LATE_RUNS, {})
@@ -170,21 +173,21 @@ def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) ->
     steps = sorted(frozen.intermediate_values)
     values = [frozen.intermediate_values[step] for step in steps]
     started, ended = frozen.datetime_start, frozen.datetime_complete
-    stored = attributes.get(HYPERPARAMETERS)
+    assignment, outcome = Assignment.read(attributes), Outcome.read(attributes)
     failed = frozen.state == TrialState.FAIL
     return Trial(
         number=frozen.number,
-        state=frozen.state.name,
+        state=State(frozen.state.name),
         value=None if failed else frozen.value,
         best_epoch=best_epoch(values, direction),
-        hyperparameters=Hyperparameters.from_mapping(stored) if stored else None,
-        seed=attributes.get(SEED),
-        history=attributes.get(HISTORY, {}),
-        reason=attributes.get(REASON, ""),
-        reference=attributes.get(REFERENCE, ""),
+        hyperparameters=assignment.hyperparameters if assignment else None,
+        seed=assignment.seed if assignment else None,
+        history=outcome.history,
+        reason=outcome.reason,
+        reference=assignment.reference if assignment else "",
         run_id=late_runs.get(str(frozen.number)) or attributes.get(RUN_ID, ""),
-        n_parameters=attributes.get(N_PARAMETERS, 0),
-        scores=attributes.get(SCORES, {}),
+        n_parameters=outcome.n_parameters,
+        scores=outcome.scores,
         seconds=(ended - started).total_seconds() if started and ended else 0.0,
         interrupted=bool(attributes.get(INTERRUPTED)),
     )

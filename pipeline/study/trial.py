@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from pipeline.study.hyperparameters import Hyperparameters
+
+
+class State(StrEnum):
+    """How a trial came to its end, by Optuna's names."""
+
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
 
 
 def is_better(value: float, than: float | None, direction: str) -> bool:
@@ -17,7 +26,7 @@ class Trial:
 
     Attributes:
         number: counted from 0.
-        state: "COMPLETE", "PRUNED" or "FAIL".
+        state: how it came to its end.
         value: the metric at the best epoch (COMPLETE), or where it was pruned; None for FAIL.
         best_epoch: epoch of `value`, from 1; 0 without any.
         hyperparameters: None if it broke off before they were drawn, or is no network.
@@ -34,7 +43,7 @@ class Trial:
     """
 
     number: int
-    state: str
+    state: State
     value: float | None
     best_epoch: int
     hyperparameters: Hyperparameters | None
@@ -85,7 +94,7 @@ def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
     complete = [
         trial
         for trial in trials
-        if trial.state == "COMPLETE" and trial.value is not None and trial.hyperparameters
+        if trial.state == State.COMPLETE and trial.value is not None and trial.hyperparameters
     ]
     sign = -1.0 if direction == "maximize" else 1.0
     return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.study.assignment import Assignment
 from pipeline.study.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:  # a worker needs no pydantic
@@ -41,34 +42,27 @@ class Job:
         cls,
         spec: "StudySpec",
         trial: int,
-        hyperparameters: Hyperparameters | None,
-        seed: int,
-        *,
-        patience: int | None = None,
-        trainer: str | None = None,
+        assignment: Assignment,
         incumbent: float | None = None,
     ) -> "Job":
-        """The job of a trial of a study.
+        """Makes the job of a trial of a study.
 
         Args:
             spec: the study file; says what is watched, and on which data.
             trial: number of the trial.
-            hyperparameters: of the network; None if the trainer needs none.
-            seed: of all that is random.
-            patience: instead of the study's.
-            trainer: instead of "keras".
+            assignment: what the trial was given.
             incumbent: best value known so far.
         """
         return cls(
             trial=trial,
             dataset=spec.dataset,
-            hyperparameters=hyperparameters,
-            seed=seed,
+            hyperparameters=assignment.hyperparameters,
+            seed=assignment.seed,
             metric=spec.metric,
             direction=spec.direction,
-            patience=patience or spec.training.patience,
+            patience=assignment.patience or spec.training.patience,
             incumbent=incumbent,
-            trainer=trainer or "keras",
+            trainer=assignment.trainer,
         )
 
 

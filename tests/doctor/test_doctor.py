@@ -28,8 +28,9 @@ from pipeline.doctor import model_checks
 from pipeline.errors import run_command
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
-from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import lease, study_store
+from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.tracking import reader, registry
@@ -91,9 +92,9 @@ def searched_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     executor = Player()
     first = supervisor(project, executor, N_TRIALS)
     executor.on_events = lambda: first.interrupt() if len(executor.jobs) == 2 else None
-    assert first.run() is Outcome.INTERRUPTED
+    assert first.run() is SearchEnd.INTERRUPTED
     second = supervisor(project, Player(), N_TRIALS)
-    assert second.run() is Outcome.BUDGET_USED
+    assert second.run() is SearchEnd.BUDGET_USED
     register(project, by_number(project)[CHAMPION])
     second._tracker.close_study("FINISHED")
     return project.root
@@ -283,9 +284,9 @@ def test_what_a_killed_search_left_running(
     )
     again, *more = stored(project).get_trials(states=(TrialState.WAITING,))
     assert more == []
-    for key in (study_store.HYPERPARAMETERS, study_store.SEED):
+    for key in (assignment.HYPERPARAMETERS, assignment.SEED):
         assert again.user_attrs[key] == left.user_attrs[key]
-    assert again.user_attrs[study_store.RETRY_OF] == 6
+    assert again.user_attrs[assignment.RETRY_OF] == 6
     assert ended(project)[:6] == before
     status, tags, *_ = shown(project)[left.user_attrs[study_store.RUN_ID]]
     assert (status, tags["state"]) == ("KILLED", "FAIL")

@@ -350,7 +350,10 @@ def script(function: Callable[[Path], None], folder: Path) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+}
 
 
 def output_of(function: Callable[[Path], None], folder: Path) -> str:

@@ -13,7 +13,7 @@ from pipeline.report import figures
 from pipeline.storage.study_store import read_trials
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Choices, Entry, FloatRange, IntRange
-from pipeline.study.trial import Trial, ranking, select_counted
+from pipeline.study.trial import State, Trial, ranking, select_counted
 
 SPACE: Mapping[str, Entry] = {
     "hidden_layers": IntRange(type="int", low=0, high=3),
@@ -36,7 +36,7 @@ def trial(number: int, value: float | None, state: str = "COMPLETE", **changes: 
     }
     return Trial(
         number=number,
-        state=state,
+        state=State(state),
         value=value,
         best_epoch=3,
         hyperparameters=Hyperparameters.from_mapping(known | changes),
@@ -176,8 +176,8 @@ def test_slices_have_a_panel_for_each_searched_hyperparameter() -> None:
     assert list(trace.x) == ["64", "64", "256"]
     assert list(trace.y) == [0.80, 0.85, 0.90]
     assert list(trace.text) == ["trial 0", "trial 1", "trial 3"]
-    assert trace.marker.color[0] == trace.marker.color[2] == figures.COLOURS["COMPLETE"]
-    assert trace.marker.color[1] == figures.COLOURS["PRUNED"]
+    assert trace.marker.color[0] == trace.marker.color[2] == figures.COLOURS[State.COMPLETE]
+    assert trace.marker.color[1] == figures.COLOURS[State.PRUNED]
 
 
 def test_a_slice_of_units_shows_the_widest_layer_of_networks_that_have_any() -> None:

@@ -14,7 +14,7 @@ from pipeline.report import document, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Comparison, Reference
-from pipeline.study.trial import Trial
+from pipeline.study.trial import State, Trial
 
 NAMES = ("book: adam", "book: dropout | 0.3")
 LAST = [0.880, 0.883, 0.881]  # accuracies of three seeds
@@ -117,7 +117,7 @@ def test_a_single_run_is_a_number_and_several_a_mean_with_its_interval(
 
 
 def test_runs_that_are_not_complete_are_not_counted(facts: StudySummary) -> None:
-    failed = dataclasses.replace(facts.ended[0], state="FAIL", history={}, value=None)
+    failed = dataclasses.replace(facts.ended[0], state=State.FAIL, history={}, value=None)
     ended = [failed, *facts.ended[1:]]
     row, _ = rows(dataclasses.replace(facts, ended=ended), "References")
     assert row[1] == "2"

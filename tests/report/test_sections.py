@@ -27,7 +27,7 @@ from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
 from pipeline.storage import study_store
 from pipeline.study.spec import Reference
-from pipeline.study.trial import Trial, ranking
+from pipeline.study.trial import State, Trial, ranking
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -345,8 +345,8 @@ def test_where_nothing_was_searched_nothing_was_bought(facts: StudySummary) -> N
 def test_logistic_regression_is_reported_by_its_name(facts: StudySummary) -> None:
     complete, failed = (
         dataclasses.replace(
-            facts.ended[0], number=number, state=state, reference="logistic", hyperparameters=None,
-            value=value, reason="no memory" * (state == "FAIL"),
+            facts.ended[0], number=number, state=State(state), reference="logistic",
+            hyperparameters=None, value=value, reason="no memory" * (state == "FAIL"),
         )
         for number, state, value in ((50, "COMPLETE", 0.99), (51, "FAIL", None))
     )  # fmt: skip

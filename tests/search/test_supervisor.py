@@ -22,8 +22,9 @@ from scripted import (
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
-from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import study_store
+from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import ranking, select_counted
 from pipeline.training.job import Failed, Job
@@ -33,7 +34,7 @@ from pipeline.training.job import Failed, Job
 def test_budget_of_trials_is_met_exactly(n_workers: int) -> None:
     spec = make_spec()
     study = make_study(spec)
-    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is SearchEnd.BUDGET_USED
     assert [trial.state for trial in study_store.read_trials(study)] == ["COMPLETE"] * 6
     assert n_running(study) == 0
 
@@ -53,7 +54,7 @@ def test_budget_used_up_means_nothing_is_started() -> None:
     study = make_study(spec)
     search(spec, study, ScriptedExecutor(steady))
     again = ScriptedExecutor(steady)
-    assert search(spec, study, again) is Outcome.BUDGET_USED
+    assert search(spec, study, again) is SearchEnd.BUDGET_USED
     assert again.jobs == []
 
 
@@ -72,7 +73,7 @@ def test_a_sampler_that_has_drawn_all_there_is_ends_the_search(
         },
     )
     study = study_store.open_study(Project(tmp_path), spec)
-    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is SearchEnd.BUDGET_USED
     drawn = {str(trial.hyperparameters) for trial in study_store.read_trials(study)}
     assert len(drawn) == 8
     # what the others still train when a worker is free, it may draw again
@@ -96,7 +97,7 @@ def test_minutes_count_over_reruns() -> None:
     study = make_study(spec)
     study.set_user_attr(study_store.SECONDS, 61.0)
     executor = ScriptedExecutor(steady)
-    assert search(spec, study, executor) is Outcome.BUDGET_USED
+    assert search(spec, study, executor) is SearchEnd.BUDGET_USED
     assert executor.jobs == []
     assert study.user_attrs[study_store.SECONDS] > 61.0
 
@@ -130,7 +131,7 @@ def test_references_alone_are_a_study() -> None:
     references = [{"name": "a", "hyperparameters": REFERENCE, "repeats": 3}]
     spec = make_spec(reference=references, space={}, fixed={}, budget={"trials": 100})
     study = make_study(spec)
-    assert search(spec, study, ScriptedExecutor(steady, 2)) is Outcome.BUDGET_USED
+    assert search(spec, study, ScriptedExecutor(steady, 2)) is SearchEnd.BUDGET_USED
     assert len(study_store.read_trials(study)) == 3
 
 
@@ -212,11 +213,11 @@ def test_logistic_regression_is_queued_again_when_it_is_interrupted(
         if is_killed:
             patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
         executor.on_events = supervisor.interrupt
-        assert supervisor.run() is Outcome.INTERRUPTED
+        assert supervisor.run() is SearchEnd.INTERRUPTED
     assert n_running(study) == int(is_killed)
 
     again = ScriptedExecutor(by_kind)
-    assert search(spec, study, again, tracker) is Outcome.BUDGET_USED
+    assert search(spec, study, again, tracker) is SearchEnd.BUDGET_USED
 
     done = study_store.read_trials(study)
     assert [trial.interrupted for trial in done] == [True, False, False]
@@ -267,7 +268,7 @@ def test_a_failure_has_its_reason_and_the_search_goes_on() -> None:
         tracker,
     )
     done = study_store.read_trials(study)
-    assert [trial.state for trial in done].count("FAIL") == 1
+    assert [str(trial.state) for trial in done].count("FAIL") == 1
     assert (done[2].state, done[2].reason, done[2].value) == ("FAIL", "no memory", None)
     assert len(done) == 6, "a trial that failed of its own counts"
     assert tracker.status["run 2"] == "FAIL"
@@ -284,13 +285,13 @@ def test_what_failed_for_want_of_memory_is_tried_again_with_its_seed(n_workers: 
     executor = ScriptedExecutor(
         lambda job: out_of_memory(job) if job.trial == 1 else steady(job), n_workers
     )
-    assert search(spec, study, executor, tracker) is Outcome.BUDGET_USED
+    assert search(spec, study, executor, tracker) is SearchEnd.BUDGET_USED
     done = study_store.read_trials(study)
     assert [trial.state for trial in select_counted(done)] == ["COMPLETE"] * 6
-    (again,) = (frozen for frozen in study.trials if study_store.RETRY_OF in frozen.user_attrs)
+    (again,) = (frozen for frozen in study.trials if assignment.RETRY_OF in frozen.user_attrs)
     failed, retried = done[1], done[again.number]
     assert (failed.state, failed.reason, failed.interrupted) == ("FAIL", "killed", True)
-    assert again.user_attrs[study_store.RETRY_OF] == 1
+    assert again.user_attrs[assignment.RETRY_OF] == 1
     assert (retried.hyperparameters, retried.seed) == (failed.hyperparameters, failed.seed)
     assert tracker.status["run 1"] == "FAIL"
     assert tracker.reasons["run 1"] == "killed"
@@ -329,7 +330,7 @@ def test_an_interruption_does_not_forget_how_often_a_trial_was_tried() -> None:
     executor = ScriptedExecutor(lambda job: out_of_memory(job) if job.trial == 0 else steady(job))
     supervisor = Supervisor(spec, study, executor, ListTracker(), SilentProgress())
     executor.on_events = lambda: supervisor.interrupt() if len(executor.jobs) == 2 else None
-    assert supervisor.run() is Outcome.INTERRUPTED
+    assert supervisor.run() is SearchEnd.INTERRUPTED
     search(spec, study, ScriptedExecutor(out_of_memory))
     (failed,) = select_counted(study_store.read_trials(study))
     assert (failed.number, failed.state) == (2, "FAIL")
@@ -347,7 +348,7 @@ def test_failures_in_a_row_end_the_search_and_a_rerun_goes_on() -> None:
     assert "stop_after_failures" in str(caught.value)
     assert len(executor.jobs) == 6
     assert "RUNNING" not in tracker.status.values()
-    assert search(spec, study, ScriptedExecutor(steady), tracker) is Outcome.BUDGET_USED
+    assert search(spec, study, ScriptedExecutor(steady), tracker) is SearchEnd.BUDGET_USED
     assert len(select_counted(study_store.read_trials(study))) == 8
 
 
@@ -405,10 +406,10 @@ def interrupted_search(n_workers: int, after: int) -> tuple[StudySpec, optuna.St
     supervisor = Supervisor(spec, study, executor, tracker, SilentProgress())
     calls = itertools.count(1)
     executor.on_events = lambda: supervisor.interrupt() if next(calls) == after else None
-    assert supervisor.run() is Outcome.INTERRUPTED
+    assert supervisor.run() is SearchEnd.INTERRUPTED
     assert n_running(study) == 0
     assert "RUNNING" not in tracker.status.values()
-    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is Outcome.BUDGET_USED
+    assert search(spec, study, ScriptedExecutor(steady, n_workers)) is SearchEnd.BUDGET_USED
     return spec, study
 
 
@@ -455,7 +456,7 @@ def test_killed_at_any_write_nothing_is_lost(
             search(spec, study, ScriptedExecutor(steady, 2), tracker)
     before = [trial for trial in study_store.read_trials(study) if not trial.interrupted]
 
-    assert search(spec, study, ScriptedExecutor(steady, 2), tracker) is Outcome.BUDGET_USED
+    assert search(spec, study, ScriptedExecutor(steady, 2), tracker) is SearchEnd.BUDGET_USED
 
     done = study_store.read_trials(study)
     assert [done[trial.number] for trial in before] == before

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.paths import Project
 from pipeline.storage import study_store
-from pipeline.study import space
+from pipeline.study import assignment, space
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
@@ -170,22 +170,22 @@ def _frozen(spec: StudySpec, number: int) -> FrozenTrial:
     hyperparameters = Hyperparameters.from_mapping({**_COMMON, **changes})
     curves = history(value, n_epochs, best_epoch)
     attributes: dict[str, Any] = {
-        study_store.HYPERPARAMETERS: hyperparameters.as_dict(),
-        study_store.SEED: 1000 + number,
+        assignment.HYPERPARAMETERS: hyperparameters.as_dict(),
+        assignment.SEED: 1000 + number,
         study_store.RUN_ID: f"{number:032x}",
     }
     if number < len(_REFERENCES):
-        attributes |= {study_store.REFERENCE: _REFERENCES[number], study_store.REPEAT: 0}
+        attributes |= {assignment.REFERENCE: _REFERENCES[number], assignment.REPEAT: 0}
     if number == _RETRIED_AS:
-        attributes |= {study_store.RETRY_OF: INTERRUPTED, study_store.SEED: 1000 + INTERRUPTED}
+        attributes |= {assignment.RETRY_OF: INTERRUPTED, assignment.SEED: 1000 + INTERRUPTED}
     if state == "INTERRUPTED":
         attributes[study_store.INTERRUPTED] = True
     else:
-        attributes[study_store.HISTORY] = curves
+        attributes[assignment.HISTORY] = curves
     if state == "FAIL":
-        attributes[study_store.REASON] = REASON
+        attributes[assignment.REASON] = REASON
     if state == "COMPLETE":
-        attributes[study_store.N_PARAMETERS] = 10_000 + 1_234 * number
+        attributes[assignment.N_PARAMETERS] = 10_000 + 1_234 * number
     fixed = optuna.trial.FixedTrial(space.params_of(spec.searched, hyperparameters))
     space.register(fixed, spec.searched, hyperparameters)
     frozen = optuna.trial.create_trial(

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from pipeline.search import samplers
 from pipeline.search.progress import Snapshot
-from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import study_store
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import parse
@@ -188,7 +188,7 @@ def search(
     study: optuna.Study,
     executor: ScriptedExecutor,
     tracker: ListTracker | None = None,
-) -> Outcome:
+) -> SearchEnd:
     return Supervisor(spec, study, executor, tracker or ListTracker(), SilentProgress()).run()
 
 

@@ -32,7 +32,7 @@ from benchmarks.growth import Playback
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.search.progress import PlainProgress
-from pipeline.search.supervisor import Outcome, Supervisor
+from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import study_store
 from pipeline.study.load import parse
 from pipeline.tracking import delivery, registry
@@ -467,7 +467,7 @@ def test_a_server_that_is_stopped_and_comes_back(served: Project, server: Server
         server.start()
 
     searched = Searched(served, "back", 8, {2: server.stop, 5: comes_back})
-    assert searched.outcome is Outcome.BUDGET_USED
+    assert searched.outcome is SearchEnd.BUDGET_USED
     assert searched.tracker.settle() == 0
     searched.tracker.close_study("FINISHED")
     searched.assert_whole(server.database)
@@ -479,7 +479,7 @@ def test_a_server_that_is_stopped_and_comes_back(served: Project, server: Server
 def test_a_server_that_comes_back_after_the_search(served: Project, server: Server) -> None:
     searched = Searched(served, "later", 4, {1: server.stop})
     try:
-        assert searched.outcome is Outcome.BUDGET_USED
+        assert searched.outcome is SearchEnd.BUDGET_USED
         assert searched.tracker.settle() > 0
         searched.tracker.close_study("FAILED")
         assert searched.outbox.is_dir()
@@ -557,7 +557,7 @@ def test_an_answer_that_is_lost_on_the_line_leads_to_no_second_run(
         line.loses = "runs/create"
 
     searched = Searched(project, "lossy", 3, {0: lose_next})
-    assert searched.outcome is Outcome.BUDGET_USED
+    assert searched.outcome is SearchEnd.BUDGET_USED
     assert line.loses == "", "or nothing was lost"
     assert searched.tracker.settle() == 0
     searched.tracker.close_study("FINISHED")
@@ -573,7 +573,7 @@ def test_a_run_that_somebody_deletes_does_not_end_the_search(project: Project) -
         client.delete_run(run.info.run_id)
 
     searched = Searched(project, NAME, 4, {1: delete})
-    assert searched.outcome is Outcome.BUDGET_USED
+    assert searched.outcome is SearchEnd.BUDGET_USED
     searched.tracker.close_study("FINISHED")
     found = torture.trials_in(project.runs_dir / "optuna.db").values()
     assert [trial.state for trial in found] == ["COMPLETE"] * 4

@@ -1,0 +1,126 @@
+"""What a trial is given when it begins, and what is known of it when it ends, as values.
+
+Each has the form in which it stands in the user attributes of a trial: `write` makes it, `read`
+takes it back. The names of the attributes are a contract with every store that there is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.study.hyperparameters import Hyperparameters
+
+SEED, HYPERPARAMETERS = "seed", "hyperparameters"
+REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
+RETRY_OF, N_RETRIES = "retry_of", "n_retries"
+HISTORY, N_PARAMETERS, SCORES, REASON = "history", "n_parameters", "scores", "reason"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a trial is given: enough to run it again, in whatever process.
+
+    Attributes:
+        hyperparameters: of the network; None if the trainer needs none.
+        seed: of weights, batches and dropout.
+        reference: name of the reference that it repeats; "" if it was drawn.
+        repeat: which repeat of the reference, from 0; None if it was drawn.
+        trainer: "keras" or "sgd_classifier".
+        patience: instead of the study's.
+        retry_of: number of the interrupted trial that it is run instead of.
+        n_retries: how often it has been tried again after a failure of a passing cause.
+    """
+
+    hyperparameters: Hyperparameters | None
+    seed: int
+    reference: str = ""
+    repeat: int | None = None
+    trainer: str = "keras"
+    patience: int | None = None
+    retry_of: int | None = None
+    n_retries: int = 0
+
+    @classmethod
+    def read(cls, attributes: Mapping[str, Any]) -> "Assignment | None":
+        """Takes it from a trial's user attributes; None if the trial was killed before it had one.
+
+        Args:
+            attributes: as this or an older version wrote them.
+        """
+        if HYPERPARAMETERS not in attributes or SEED not in attributes:
+            return None
+        stored = attributes[HYPERPARAMETERS]
+        return cls(
+            hyperparameters=Hyperparameters.from_mapping(stored) if stored else None,
+            seed=attributes[SEED],
+            reference=attributes.get(REFERENCE, ""),
+            repeat=attributes.get(REPEAT),
+            trainer=attributes.get(TRAINER, "keras"),
+            patience=attributes.get(PATIENCE),
+            retry_of=attributes.get(RETRY_OF),
+            n_retries=attributes.get(N_RETRIES, 0),
+        )
+
+    def write(self) -> dict[str, Any]:
+        """User attributes of the trial; hyperparameters last, for with them it has begun."""
+        found: dict[str, Any] = {SEED: self.seed}
+        if self.reference:
+            found |= {REFERENCE: self.reference, REPEAT: self.repeat}
+            found |= {TRAINER: self.trainer, PATIENCE: self.patience}
+        if self.retry_of is not None:
+            found[RETRY_OF] = self.retry_of
+        if self.n_retries:
+            found[N_RETRIES] = self.n_retries
+        stored = self.hyperparameters.as_dict() if self.hyperparameters else None
+        return {**found, HYPERPARAMETERS: stored}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of its run in MLflow, to search runs by."""
+        found = {REFERENCE: self.reference or None, REPEAT: self.repeat, RETRY_OF: self.retry_of}
+        return {key: str(value) for key, value in found.items() if value is not None}
+
+    def __str__(self) -> str:
+        """What is trained, in a line."""
+        return str(self.hyperparameters or self.reference)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a trial when it ends.
+
+    Attributes:
+        history: each metric's values, one for each epoch.
+        scores: train_loss and train_accuracy in inference mode, with the kept weights.
+        n_parameters: trainable weights; 0 if it did not finish.
+        reason: why it failed; "" if it did not.
+    """
+
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    n_parameters: int = 0
+    reason: str = ""
+
+    @classmethod
+    def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
+        """Takes it from a trial's user attributes; what is not there has its default.
+
+        Args:
+            attributes: as this or an older version wrote them.
+        """
+        return cls(
+            history=attributes.get(HISTORY, {}),
+            scores=attributes.get(SCORES, {}),
+            n_parameters=attributes.get(N_PARAMETERS, 0),
+            reason=attributes.get(REASON, ""),
+        )
+
+    def write(self) -> dict[str, Any]:
+        """User attributes of the trial: those of which there is something to say."""
+        known = {
+            HISTORY: dict(self.history),
+            SCORES: dict(self.scores),
+            N_PARAMETERS: self.n_parameters,
+            REASON: self.reason,
+        }
+        return {key: value for key, value in known.items() if value}
