@@ -18,8 +18,9 @@ def blocks(facts: StudySummary) -> list[Block]:
         return []
     measures = ("last_accuracy", "last_val_accuracy", "lowest_val_loss", "lowest_val_loss_epoch")
     rows = []
-    for reference, hyperparameters in facts.spec.references:
-        about = f"{reference.name}: {hyperparameters}" if hyperparameters else reference.name
+    for reference in facts.spec.reference:
+        network = reference.network
+        about = f"{reference.name}: {network}" if network else reference.name
         runs = _runs(facts, reference.name)
         if not runs:
             rows.append([about, "0", *[""] * (len(measures) + 1)])

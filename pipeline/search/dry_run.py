@@ -124,9 +124,9 @@ def _sizes(spec: StudySpec) -> list[str]:
 
 def _references(spec: StudySpec) -> list[str]:
     lines = ["", "references, tried first"] if spec.reference else []
-    for reference, hyperparameters in spec.references:
+    for reference in spec.reference:
         times = f" ({reference.repeats} times)" if reference.repeats > 1 else ""
-        lines += [f"  {reference.name}{times}", f"    {hyperparameters or reference.trainer}"]
+        lines += [f"  {reference.name}{times}", f"    {reference.network or reference.trainer}"]
     return lines
 
 

@@ -29,11 +29,11 @@ def queue_references(study: optuna.Study, spec: StudySpec) -> None:
         for frozen in study.get_trials(deepcopy=False)
         if (attributes := frozen.user_attrs)
     }
-    for reference, hyperparameters in spec.references:
+    for reference in spec.reference:
         for repeat in range(reference.repeats):
             if (reference.name, repeat) not in known:
                 assignment = Assignment(
-                    hyperparameters,
+                    reference.network,
                     # the same for all references, so that they can be compared in pairs
                     seed=derived_seed(spec.seed, "repeat", repeat),
                     reference=reference.name,

@@ -88,6 +88,13 @@ class Reference(BaseModel):
     repeats: Annotated[int, Field(gt=0, le=MOST_REPEATS)] = 1
     claim: dict[str, float | str] = {}
 
+    @property
+    def network(self) -> Hyperparameters | None:
+        """Its hyperparameters as those of a network; None if its trainer trains none."""
+        if self.trainer != "keras":
+            return None
+        return Hyperparameters.from_mapping(self.hyperparameters)
+
 
 class Comparison(BaseModel):
     """A claim about two references: how a measure of the first differs from the second's.
@@ -147,16 +154,6 @@ class StudySpec(BaseModel):
     def searched(self) -> Space:
         """The search space; checked when the file was loaded."""
         return Space(self.fixed, self.space)
-
-    @property
-    def references(self) -> list[tuple[Reference, Hyperparameters | None]]:
-        """Every reference with its hyperparameters."""
-        return [
-            (each, Hyperparameters.from_mapping(each.hyperparameters))
-            if each.trainer == "keras"
-            else (each, None)
-            for each in self.reference
-        ]
 
     @property
     def fingerprint(self) -> str:

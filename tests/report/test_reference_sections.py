@@ -107,7 +107,7 @@ def test_a_single_run_is_a_number_and_several_a_mean_with_its_interval(
     single: StudySummary, facts: StudySummary
 ) -> None:
     (row, _), (mean_row, _) = rows(single, "References"), rows(facts, "References")
-    hyperparameters = facts.spec.references[0][1]
+    hyperparameters = facts.spec.reference[0].network
     assert row[0] == mean_row[0] == f"book: adam: {hyperparameters}"
     assert row[1:5] == ["1", "10,000", "0.9030", "0.8764"]
     interval = claims.estimate(LAST).interval

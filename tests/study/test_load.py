@@ -95,7 +95,7 @@ def test_every_study_here_can_be_searched(name: str) -> None:
     spec = load(Project(ROOT), name)
     assert spec.name == name
     if not spec.space:
-        assert spec.references
+        assert spec.reference
         return
     assert spec.searched.missing == []
     sampler = samplers.build_sampler(spec.sampler, spec.seed, 0)
@@ -113,7 +113,8 @@ def test_the_quick_study_is_read_as_it_stands() -> None:
     assert spec.sampler.type == "TPESampler"
     assert spec.pruner.arguments == {"min_resource": 2, "reduction_factor": 2}
     assert list(spec.space) == list(CONTENT["space"])
-    [(reference, hyperparameters)] = spec.references
+    (reference,) = spec.reference
+    hyperparameters = reference.network
     assert hyperparameters
     assert (reference.repeats, hyperparameters.units) == (1, (100,))
     assert reference.claim["val_accuracy"] == 0.8726
@@ -149,12 +150,12 @@ def test_half_a_budget_will_do(key: str) -> None:
 def test_references_alone_are_a_study() -> None:
     spec = parsed(changed("space", to=...))
     assert spec.space == {}
-    assert len(spec.references) == 1
+    assert len(spec.reference) == 1
 
 
 def test_a_reference_may_lie_outside_the_space() -> None:
     spec = parsed(changed("reference", 0, "hyperparameters", "optimizer", to="nadam"))
-    hyperparameters = spec.references[0][1]
+    hyperparameters = spec.reference[0].network
     assert hyperparameters
     assert hyperparameters.optimizer == "nadam"
 
@@ -166,7 +167,8 @@ def test_a_claim_may_be_a_whole_number() -> None:
 
 def test_logistic_regression_has_no_hyperparameters() -> None:
     spec = parsed({**CONTENT, "reference": [{"name": "lr", "trainer": "sgd_classifier"}]})
-    [(reference, hyperparameters)] = spec.references
+    (reference,) = spec.reference
+    hyperparameters = reference.network
     assert hyperparameters is None
     assert (reference.trainer, reference.patience) == ("sgd_classifier", None)
 

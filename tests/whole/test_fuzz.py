@@ -349,7 +349,7 @@ def examine(folder: Path, written: bytes) -> None:
     source = optuna.create_study(
         direction=spec.direction, sampler=optuna.samplers.RandomSampler(seed=0)
     )
-    for hyperparameters in [h for _, h in spec.references if h]:
+    for hyperparameters in [network for each in spec.reference if (network := each.network)]:
         source.enqueue_trial(space.params_of(spec.searched, hyperparameters))
         space.register(source.ask(), spec.searched, hyperparameters)
     for _ in range(5 if spec.space else 0):

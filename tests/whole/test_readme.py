@@ -20,8 +20,8 @@ def test_its_study_file_is_valid(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "studies" / "my_study.toml").write_text(block)
     spec = load(Project(tmp_path), "my_study")
-    assert spec.references[0][0].repeats == 3
-    assert spec.references[1][0].name == "dropout 0.3, 20 epochs"
+    assert spec.reference[0].repeats == 3
+    assert spec.reference[1].name == "dropout 0.3, 20 epochs"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
