@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.storage import study_store
+from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
@@ -56,7 +56,7 @@ def requeue_left(study: optuna.Study, spec: StudySpec) -> int:
     """Queues again what a killed supervisor left RUNNING; returns how many trials that were."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for frozen in left:
-        requeue(study, spec, optuna.Trial(study, frozen._trial_id), frozen.user_attrs)
+        requeue(study, spec, optuna_internals.writable(study, frozen), frozen.user_attrs)
     return len(left)
 
 
