@@ -1,5 +1,6 @@
 """What a search would do, shown without doing it: `python -m pipeline.search --dry-run`."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,7 @@ def rungs(spec: StudySpec) -> str:
     if not spec.space:
         return "never looks: references are trained to their end"
     pruner, arguments = samplers.build_pruner(spec.pruner), spec.pruner.arguments
+    taken = inspect.signature(type(pruner)).parameters
     match spec.pruner.type:
         case "SuccessiveHalvingPruner":
             return _halving(arguments, spec.searched.corner(largest=True).epochs)
@@ -50,11 +52,11 @@ def rungs(spec: StudySpec) -> str:
             return _hyperband(arguments)
         case "NopPruner":
             return "never looks"
-    if not hasattr(pruner, "_n_warmup_steps"):
+    if "n_warmup_steps" not in taken:
         return "looks after every epoch"
     first = max(1, arguments.get("n_warmup_steps", 0))
     text = f"looks from epoch {first}, every {arguments.get('interval_steps', 1)}"
-    if not hasattr(pruner, "_n_startup_trials"):
+    if "n_startup_trials" not in taken:
         return text
     n_trials = arguments.get("n_startup_trials", 5)
     return f"{text}, once {_n(n_trials, 'trial')} {'is' if n_trials == 1 else 'are'} complete"

@@ -1,12 +1,13 @@
 """TPE for long searches: what a draw costs does not grow with the number of trials for ever."""
 
-from collections.abc import Container
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.storage.optuna_internals import StudyOfSomeTrials, whole_study
 
 # TPE models its best tenth, at most 25 trials, against all others, and the older these are the
 # less they weigh: of 10,000 trials all that tells is in the best and the latest.
@@ -19,13 +20,16 @@ class RecentTPE(optuna.samplers.TPESampler):
     Made anew for each draw, for which it reads the store once.
     """
 
-    _seen: "_Seen | None" = None
+    _seen: optuna.Study | None = None
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Begins a draw."""
-        self._seen = _Seen(study)
+        # With Hyperband it is one bracket of a study, but Optuna's TPE, too, looks at all of it.
+        whole = whole_study(study)
+        trials = select_recent(whole.get_trials(deepcopy=False), whole.direction)
+        self._seen = StudyOfSomeTrials(whole, trials)
         return super().infer_relative_search_space(self._seen, trial)
 
     def sample_relative(
@@ -45,24 +49,6 @@ class RecentTPE(optuna.samplers.TPESampler):
         return super().sample_independent(
             self._seen or study, trial, param_name, param_distribution
         )
-
-
-class _Seen(optuna.Study):
-    """A study as a sampler sees it."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        # With Hyperband it is one bracket of a study, but Optuna's TPE, too, looks at all of it.
-        whole = getattr(study, "_study", study)
-        self.__setstate__(whole.__getstate__())
-        self._trials = select_recent(whole.get_trials(deepcopy=False), whole.direction)
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]
 
 
 def select_recent(trials: list[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:

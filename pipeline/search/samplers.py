@@ -10,7 +10,7 @@ import optuna
 
 from pipeline.errors import UsageError, first_line
 from pipeline.search.recent_tpe import RecentTPE
-from pipeline.storage.optuna_internals import let_sampler_stop
+from pipeline.storage import optuna_internals
 from pipeline.study import space
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
@@ -53,7 +53,7 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
     """
     study = optuna.create_study(direction=spec.direction)
-    let_sampler_stop(study)
+    optuna_internals.let_sampler_stop(study)
     study.pruner = build_pruner(spec.pruner)
     build_sampler(spec.sampler, spec.seed, 0)
     drawn: list[Hyperparameters] = []
@@ -94,7 +94,8 @@ def _build(table: str, component: Component, seed: int | None) -> Any:
         if isinstance(value, type) and issubclass(value, base) and value is not base
     }
     if table == "sampler":
-        known["TPESampler"] = RecentTPE
+        if optuna_internals.is_as_known():
+            known["TPESampler"] = RecentTPE
         del known["GridSampler"]  # fails on trials that are queued; BruteForceSampler does not
     if component.type not in known:
         raise UsageError(

@@ -1,13 +1,171 @@
-"""What is used of Optuna that Optuna does not promise, with the reason for each."""
+"""What is used of Optuna that Optuna does not promise, with the reason for each.
+
+No other file names it, but `row_storage.py`, which overrides methods of the classes that are
+imported here. `is_as_known` looks at all of it; where something is not as it was in Optuna 5.0,
+Optuna's own storage and TPE take the place of ours: slower in long searches, and as right.
+"""
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Container
+from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.errors import first_line
+
+with contextlib.suppress(ImportError, AttributeError):  # `is_as_known` says so then
+    # Its tables: rows are read without an object for each.
+    from optuna.storages import _cached_storage
+    from optuna.storages._rdb import models as models
+
+    # The cache of finished trials, which Optuna lays over its own SQL storage and nothing else.
+    CachedStorage = _cached_storage._CachedStorage
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it tells is told elsewhere
+
+KNOWN = "5.0"  # with every release a table may mean something else under the same name
+_COLUMNS = {
+    "TrialModel": {"trial_id", "study_id", "number", "state", "datetime_start",
+                   "datetime_complete"},
+    "TrialValueModel": {"trial_id", "objective", "value", "value_type"},
+    "TrialIntermediateValueModel": {"trial_id", "step", "intermediate_value",
+                                    "intermediate_value_type"},
+    "TrialParamModel": {"param_id", "trial_id", "param_name", "param_value", "distribution_json"},
+    "TrialUserAttributeModel": {"trial_id", "key", "value_json"},
+    "TrialSystemAttributeModel": {"trial_id", "key", "value_json"},
+}  # fmt: skip
+_TABLES_VERSION = 12
+
+
+class StudyOfSomeTrials(optuna.Study):
+    """A study of which a sampler sees some trials: samplers read them by a private method.
+
+    Args:
+        study: the whole one, whose store it shares.
+        trials: what is seen, by number.
+    """
+
+    def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
+        self.__setstate__(study.__getstate__())  # as a copy for another process is made
+        self._trials = trials
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+
+def whole_study(study: optuna.Study) -> optuna.Study:
+    """Finds the study of which Hyperband shows a sampler one bracket; any other is itself."""
+    whole: optuna.Study = getattr(study, "_study", study)
+    return whole
+
+
+def writable(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
+    """Makes a trial that can be written of one that was read: its id has no public name."""
+    return optuna.Trial(study, frozen._trial_id)
 
 
 def let_sampler_stop(study: optuna.Study) -> None:
-    """Some samplers call `study.stop`, which Optuna allows in `optimize` alone."""
-    study._thread_local.in_optimize_loop = True
+    """Lets samplers call `study.stop`, which Optuna allows in `optimize` alone."""
+    with contextlib.suppress(AttributeError):  # of another Optuna
+        study._thread_local.in_optimize_loop = True
 
 
 def has_sampler_stopped(study: optuna.Study) -> bool:
     """Whether a sampler has called `study.stop`, for it has drawn all there is."""
-    return bool(study._stop_flag)
+    return bool(getattr(study, "_stop_flag", False))
+
+
+@functools.cache
+def is_as_known() -> bool:
+    """Looks at Optuna's inside once in a process, and says on stderr if it is not as known."""
+    try:
+        check()
+    except Exception as error:  # whatever an unknown inside raises
+        print(
+            f"the inside of Optuna {optuna.__version__} is not what is known here "
+            f"({first_line(error)}), so its own storage and TPE are used: a long search is slower",
+            file=sys.stderr,
+        )
+        return False
+    return True
+
+
+def check() -> None:
+    """Holds all that this package uses of Optuna's inside against what it was in `KNOWN`.
+
+    Raises:
+        LookupError: something is not as known; the text says what.
+        Exception: a name is missing, or what it names does something else.
+    """
+    if optuna.__version__.split(".")[:2] != KNOWN.split("."):
+        raise LookupError(f"known is {KNOWN}")
+    if "models" not in globals() or "CachedStorage" not in globals():
+        raise LookupError("its tables or its cache are not where they were")
+    _check_tables()
+    rdb = optuna.storages.RDBStorage
+    _check_arguments(
+        rdb._get_trials, "self study_id states included_trial_ids trial_id_greater_than"
+    )
+    _check_arguments(rdb._get_best_trial_id, "self study_id direction")
+    _check_arguments(rdb.get_trial, "self trial_id")
+    _check_arguments(rdb.get_trial_system_attrs, "self trial_id")
+    _check_arguments(rdb.set_trial_state_values, "self trial_id state values")
+    _check_arguments(CachedStorage.__init__, "self backend")
+    _check_arguments(CachedStorage._get_cached_trial, "self trial_id")
+    _check_arguments(optuna.Study._get_trials, "self deepcopy states use_cache")
+    _check_arguments(optuna.Trial.__init__, "self study trial_id")
+    _check_arguments(
+        FrozenTrial.__init__,
+        "self number state value datetime_start datetime_complete params distributions "
+        "user_attrs system_attrs intermediate_values trial_id values",
+    )
+    _check_study()
+
+
+def _check_tables() -> None:
+    if models.SCHEMA_VERSION != _TABLES_VERSION:
+        raise LookupError(f"its tables are of version {models.SCHEMA_VERSION}")
+    for name, columns in _COLUMNS.items():
+        missing = columns - set(getattr(models, name).__table__.c.keys())
+        if missing:
+            raise LookupError(f"{name} has no {', '.join(sorted(missing))}")
+    for function in (
+        models.TrialValueModel.stored_repr_to_value,
+        models.TrialIntermediateValueModel.stored_repr_to_intermediate_value,
+    ):
+        if len(inspect.signature(function).parameters) != 2:
+            raise LookupError(f"{function.__qualname__} takes something else")
+    if not isinstance(models.NOT_FOUND_MSG, str):
+        raise LookupError("it says otherwise that a trial is not there")
+
+
+def _check_arguments(function: Callable[..., Any], names: str) -> None:
+    found = list(inspect.signature(function).parameters)
+    if found != names.split():
+        raise LookupError(f"{function.__qualname__} takes {', '.join(found)}")
+
+
+def _check_study() -> None:
+    """Asks a study in memory, as a search does."""
+    study = optuna.create_study()
+    (asked, _), known = (study.ask(), study.ask()), study.get_trials(deepcopy=False)
+    if writable(study, known[0]).number != asked.number:
+        raise LookupError("the id of a trial is another")
+    some = StudyOfSomeTrials(study, known[1:])
+    if some._get_trials(states=(TrialState.RUNNING,)) != known[1:] or some._get_trials(
+        states=(TrialState.FAIL,)
+    ):
+        raise LookupError("a study cannot be shown in part")
+    let_sampler_stop(study)
+    study.stop()
+    if not has_sampler_stopped(study):
+        raise LookupError("that a sampler has stopped does not show")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.storage import study_store
+from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.assignment import REFERENCE, REPEAT, RETRY_OF, Assignment
 from pipeline.study.hyperparameters import Scalar
@@ -48,7 +48,7 @@ def requeue_left(study: optuna.Study, spec: StudySpec) -> int:
     """Queues again what a killed supervisor left RUNNING; returns how many trials that were."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for frozen in left:
-        trial = optuna.Trial(study, frozen._trial_id)
+        trial = optuna_internals.writable(study, frozen)
         requeue(study, spec, trial, Assignment.read(frozen.user_attrs))
     return len(left)
 

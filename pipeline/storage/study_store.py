@@ -22,8 +22,6 @@ from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, best_epoch, ranking
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 # User attributes of a trial, beside its assignment and its outcome.
 RUN_ID, INTERRUPTED = "run_id", "interrupted"
 # User attributes of a study.

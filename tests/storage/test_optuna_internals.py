@@ -1,0 +1,158 @@
+"""What is used of Optuna's inside, and what is done where it is another."""
+
+from collections.abc import Callable, Iterator
+
+import optuna
+import pytest
+import recorded
+from optuna.storages._rdb import models
+
+from pipeline.paths import Project
+from pipeline.search import samplers
+from pipeline.search.recent_tpe import RecentTPE
+from pipeline.search.running import ask
+from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage.rdb import open_storage
+from pipeline.storage.row_storage import CacheOfRows
+from pipeline.study.spec import StudySpec
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture(autouse=True)
+def _looks_anew() -> Iterator[None]:
+    """The answer is kept for the life of a process."""
+    optuna_internals.is_as_known.cache_clear()
+    yield
+    optuna_internals.is_as_known.cache_clear()
+
+
+def test_the_optuna_that_is_installed_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert optuna_internals.is_as_known()
+    assert capsys.readouterr().err == ""
+
+
+def another_version(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(optuna, "__version__", "6.0.0")
+
+
+def no_tables(patch: pytest.MonkeyPatch) -> None:
+    patch.delattr(optuna_internals, "models")
+
+
+def no_method(patch: pytest.MonkeyPatch) -> None:
+    patch.delattr(optuna.storages.RDBStorage, "_get_best_trial_id")
+
+
+def another_argument(patch: pytest.MonkeyPatch) -> None:
+    def _get_trials(self: object, study_id: int, where: str) -> None: ...
+
+    patch.setattr(optuna.storages.RDBStorage, "_get_trials", _get_trials)
+
+
+def other_tables(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(models, "SCHEMA_VERSION", 13)
+
+
+def another_column(patch: pytest.MonkeyPatch) -> None:
+    wanted = {"TrialModel": {"trial_id", "moment_of_start"}}
+    patch.setattr(optuna_internals, "_COLUMNS", wanted)
+
+
+def no_flag(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(optuna.Study, "stop", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        (another_version, "known is 5.0"),
+        (no_tables, "its tables or its cache are not where they were"),
+        (no_method, "type object 'RDBStorage' has no attribute '_get_best_trial_id'"),
+        (another_argument, "takes self, study_id, where"),
+        (other_tables, "its tables are of version 13"),
+        (another_column, "TrialModel has no moment_of_start"),
+        (no_flag, "that a sampler has stopped does not show"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_another_inside_is_noticed_and_said_once(
+    breaks: Break,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    breaks(monkeypatch)
+    assert not optuna_internals.is_as_known()
+    assert not optuna_internals.is_as_known()
+    text = capsys.readouterr().err
+    assert text.startswith(
+        f"the inside of Optuna {optuna.__version__} is not what is known here ("
+    )
+    assert said in text
+    assert text.endswith("its own storage and TPE are used: a long search is slower\n")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
+def test_a_store_is_searched_and_read_with_either(
+    is_known: bool,
+    recorded_study: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What one has written, the other reads."""
+    known, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    before = [repr(trial) for trial in study_store.read_trials(known)]
+    best = study_store.champion(known)
+    optuna_internals.is_as_known.cache_clear()
+    if not is_known:
+        another_version(monkeypatch)
+
+    storage = open_storage(recorded_study.optuna_url, to_write=True)
+    assert isinstance(storage, CacheOfRows) == is_known
+    sampler = samplers.build_sampler(recorded_spec(recorded_study).sampler, 1, 0)
+    assert isinstance(sampler, RecentTPE) == is_known
+    assert isinstance(sampler, optuna.samplers.TPESampler)
+
+    study, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    assert [repr(trial) for trial in study_store.read_trials(study)] == before
+    assert study_store.champion(study).number == best.number
+    study = study_store.open_study(recorded_study, spec)
+    optuna_internals.let_sampler_stop(study)
+    running = ask(study, spec, len(before))
+    running.trial.report(0.5, 1)
+    assert running.trial.should_prune() in (True, False)
+    study.tell(running.trial, 0.99 if spec.direction == "maximize" else 0.0)
+    left = ask(study, spec, len(before) + 1)
+    assert queue.requeue_left(study, spec) == 1
+    assert queue.has_waiting(study)
+
+    again, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    assert study_store.champion(again).number == running.trial.number
+    assert study_store.read_trials(again)[-1].interrupted
+    assert left.trial.number == study_store.read_trials(again)[-1].number
+    assert capsys.readouterr().err.count("\n") == (0 if is_known else 1)
+
+
+def recorded_spec(project: Project) -> StudySpec:
+    return study_store.stored_study(project, recorded.NAME)[1]
+
+
+def test_without_its_names_even_their_file_can_be_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    """As with an Optuna that has moved them; then nothing may fail before it is said."""
+    import importlib
+    import sys
+
+    monkeypatch.setitem(sys.modules, "optuna.storages._rdb.models", None)
+    monkeypatch.delattr(sys.modules["optuna.storages._rdb"], "models")
+    source = importlib.util.find_spec("pipeline.storage.optuna_internals")
+    assert source is not None
+    assert source.loader is not None
+    module = importlib.util.module_from_spec(source)
+    source.loader.exec_module(module)
+    assert not hasattr(module, "models")
+    with pytest.raises(LookupError, match="not where they were"):
+        module.check()
