@@ -14,6 +14,7 @@ from pipeline.search.running import ask
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.storage.row_storage import CacheOfRows
+from pipeline.study.spec import StudySpec
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -134,7 +135,7 @@ def test_a_store_is_searched_and_read_with_either(
     assert capsys.readouterr().err.count("\n") == (0 if is_known else 1)
 
 
-def recorded_spec(project: Project) -> study_store.StudySpec:
+def recorded_spec(project: Project) -> StudySpec:
     return study_store.stored_study(project, recorded.NAME)[1]
 
 
