@@ -138,6 +138,8 @@ def _check_tables() -> None:
         missing = columns - set(getattr(models, name).__table__.c.keys())
         if missing:
             raise LookupError(f"{name} has no {', '.join(sorted(missing))}")
+    for kind in ("INF_POS", "INF_NEG"):
+        getattr(models.TrialValueModel.TrialValueType, kind)
     for function in (
         models.TrialValueModel.stored_repr_to_value,
         models.TrialIntermediateValueModel.stored_repr_to_intermediate_value,

@@ -82,9 +82,17 @@ class RowStorage(optuna.storages.RDBStorage):
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Reads one table, where Optuna makes the whole trial."""
         table = models.TrialSystemAttributeModel
-        query = sql.select(table.key, table.value_json).where(table.trial_id == trial_id)
+        query = (
+            sql.select(table.key, table.value_json)
+            .select_from(_TRIAL)
+            .outerjoin(table, table.trial_id == _TRIAL.trial_id)
+            .where(_TRIAL.trial_id == trial_id)
+        )
         with self.engine.connect() as connection:
-            return {key: json.loads(value) for key, value in connection.execute(query)}
+            rows = connection.execute(query).all()
+        if not rows:
+            raise KeyError(models.NOT_FOUND_MSG)
+        return {key: json.loads(value) for key, value in rows if key is not None}
 
     def _get_trials(
         self,
@@ -98,17 +106,25 @@ class RowStorage(optuna.storages.RDBStorage):
         if known:
             wanted |= _TRIAL.trial_id.in_(known)
         found = self._read(sql.and_(_TRIAL.study_id == study_id, wanted))
+        if not found:
+            self.get_study_name_from_id(study_id)  # a KeyError if there is no such study
         return [trial for trial in found if states is None or trial.state in states]
 
     def _get_best_trial_id(self, study_id: int, direction: StudyDirection) -> int:
         """Of equal ones the earliest, where Optuna takes any."""
-        value = models.TrialValueModel.value
+        table = models.TrialValueModel
         is_largest = direction == StudyDirection.MAXIMIZE
+        sign = sql.case(  # of infinity, which is stored without a value
+            (table.value_type == table.TrialValueType.INF_POS, 1),
+            (table.value_type == table.TrialValueType.INF_NEG, -1),
+            else_=0,
+        )
+        order = [sign, table.value]
         query = (
             sql.select(_TRIAL.trial_id)
-            .join(models.TrialValueModel)
+            .join(table)
             .where(_TRIAL.study_id == study_id, _TRIAL.state == TrialState.COMPLETE)
-            .order_by(value.desc() if is_largest else value, _TRIAL.number)
+            .order_by(*(each.desc() if is_largest else each for each in order), _TRIAL.number)
         )
         with self.engine.connect() as connection:
             found = connection.execute(query.limit(1)).scalar()

@@ -122,6 +122,63 @@ def test_only_tracking_knows_mlflow(file: Path) -> None:
         assert "mlflow" not in {name.split(".")[0] for name, _ in imports(file)}
 
 
+# `row_storage` overrides private methods of the classes that `optuna_internals` hands it.
+KNOW_OPTUNA_INSIDE = {"pipeline.storage.optuna_internals", "pipeline.storage.row_storage"}
+
+
+def is_private(name: object) -> bool:
+    return isinstance(name, str) and bool(re.fullmatch(r"_[a-z]\w*|__[gs]etstate__", name, re.I))
+
+
+def private_names_of_optuna(file: Path) -> list[str]:
+    """Private names in a file that are not its own: attributes of others, imports, overrides."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            if not (
+                isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            ) or node.attr.startswith("__"):
+                found.append(node.attr)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            for name in (f"{module}.{alias.name}".strip(".") for alias in node.names):
+                if name.startswith("optuna") and any(map(is_private, name.split("."))):
+                    found.append(name)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ("getattr", "hasattr", "setattr", "delattr"):
+                names = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                found += [str(name) for name in names if is_private(name)]
+        elif isinstance(node, ast.ClassDef) and any("optuna" in ast.dump(b) for b in node.bases):
+            methods = [each.name for each in node.body if isinstance(each, ast.FunctionDef)]
+            found += [name for name in methods if is_private(name)]
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_only_one_file_knows_the_inside_of_optuna(file: Path) -> None:
+    if "optuna" in {name.split(".")[0] for name, _ in imports(file)}:
+        is_allowed = name_of(file) in KNOW_OPTUNA_INSIDE
+        assert bool(private_names_of_optuna(file)) == is_allowed
+
+
+def test_every_way_to_the_inside_of_optuna_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "tricks.py"
+    file.write_text(
+        "import optuna.storages._rdb\n"
+        "from optuna.storages import _cached_storage\n"
+        "class Study(optuna.Study):\n"
+        "    def _get_trials(self):\n"
+        "        self.__setstate__({})\n"
+        "        return self._own\n"
+        "getattr(study, '_study')\n"
+        "trial._trial_id\n"
+    )
+    assert set(private_names_of_optuna(file)) == {
+        "optuna.storages._rdb", "optuna.storages._cached_storage",
+        "_get_trials", "__setstate__", "_study", "_trial_id",
+    }  # fmt: skip
+
+
 def test_a_door_imports_nothing_of_the_package_but_the_ground() -> None:
     """So that `--help` and a bad argument are answered at once."""
     doors = [file for file in MODULES if file.name == "__main__.py"]
