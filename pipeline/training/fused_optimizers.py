@@ -5,7 +5,9 @@ optimizer's own, so that its learning rate can be changed and its state saved as
 and options without such a kernel take Keras's own way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,92 +46,114 @@ def _has_options(optimizer: keras.Optimizer) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class _Kernel:
+    """A kernel that updates one variable, and where its arguments are found.
+
+    Attributes:
+        optimizer: class of Keras; the kernel is not for classes derived from it.
+        operation: the kernel.
+        rate: what the kernel calls the learning rate.
+        gradient: what it calls the gradient.
+        slots: by argument, the optimizer's attribute with one variable of state for each trained
+            one; "" for state that the kernel demands and leaves alone.
+        arguments: what is the same for all variables; called once for each step.
+        condition: whether the optimizer's settings are those that the kernel knows.
+    """
+
+    optimizer: type[keras.Optimizer]
+    operation: Callable[..., object]
+    rate: str
+    gradient: str
+    slots: Mapping[str, str]
+    arguments: Callable[[Any], dict[str, Any]]
+    condition: Callable[[Any], bool] = lambda optimizer: True
+
+
+def _adam_arguments(optimizer: keras.optimizers.Adam) -> dict[str, Any]:
+    t = tf.cast(optimizer.iterations.value + 1, tf.float32)
+    return {
+        "beta1_power": tf.pow(optimizer.beta_1, t),
+        "beta2_power": tf.pow(optimizer.beta_2, t),
+        "beta1": optimizer.beta_1,
+        "beta2": optimizer.beta_2,
+        "epsilon": optimizer.epsilon,
+    }
+
+
+_KERNELS = (
+    _Kernel(
+        keras.optimizers.SGD,
+        tf.raw_ops.ResourceApplyGradientDescent,
+        rate="alpha",
+        gradient="delta",
+        slots={},
+        arguments=lambda sgd: {},
+        condition=lambda sgd: not sgd.momentum,
+    ),
+    _Kernel(
+        keras.optimizers.SGD,
+        tf.raw_ops.ResourceApplyKerasMomentum,
+        rate="lr",
+        gradient="grad",
+        slots={"accum": "momentums"},
+        arguments=lambda sgd: {"momentum": sgd.momentum, "use_nesterov": sgd.nesterov},
+        condition=lambda sgd: bool(sgd.momentum),
+    ),
+    _Kernel(
+        keras.optimizers.Adagrad,
+        tf.raw_ops.ResourceApplyAdagradV2,
+        rate="lr",
+        gradient="grad",
+        slots={"accum": "_accumulators"},
+        arguments=lambda adagrad: {"epsilon": adagrad.epsilon},
+    ),
+    _Kernel(
+        keras.optimizers.RMSprop,
+        tf.raw_ops.ResourceApplyRMSProp,
+        rate="lr",
+        gradient="grad",
+        slots={"ms": "_velocities", "mom": ""},
+        arguments=lambda rmsprop: {
+            "rho": rmsprop.rho,
+            "momentum": 0.0,
+            "epsilon": rmsprop.epsilon,
+        },
+        condition=lambda rmsprop: not rmsprop.momentum and not rmsprop.centered,
+    ),
+    _Kernel(
+        keras.optimizers.Adam,
+        tf.raw_ops.ResourceApplyAdam,
+        rate="lr",
+        gradient="grad",
+        slots={"m": "_momentums", "v": "_velocities"},
+        arguments=_adam_arguments,
+        condition=lambda adam: not adam.amsgrad,
+    ),
+)
+
+
 def _step(
     optimizer: keras.Optimizer, variables: Sequence[keras.Variable]
 ) -> Callable[[list[tf.Tensor], tf.Tensor], None] | None:
-    """The kernel calls of an optimizer for given gradients and a learning rate, or None."""
-    raw, handles = tf.raw_ops, [_handle(variable) for variable in variables]
-    kind = type(optimizer)
-    if kind is keras.optimizers.SGD and optimizer.momentum:
-        accumulators = [_handle(momentum) for momentum in optimizer.momentums]
+    """Returns what calls an optimizer's kernel with gradients and a learning rate, or None."""
+    fitting = (k for k in _KERNELS if type(optimizer) is k.optimizer and k.condition(optimizer))
+    kernel = next(fitting, None)
+    if kernel is None:
+        return None
+    states = [{"var": variable.value} for variable in variables]
+    for argument, attribute in kernel.slots.items():
+        for i, variable in enumerate(variables):
+            states[i][argument] = (
+                getattr(optimizer, attribute)[i].value
+                if attribute
+                else tf.Variable(tf.zeros(variable.shape))
+            )
 
-        def sgd_momentum(gradients: list[tf.Tensor], rate: tf.Tensor) -> None:
-            for handle, accumulator, gradient in zip(
-                handles, accumulators, gradients, strict=True
-            ):
-                raw.ResourceApplyKerasMomentum(
-                    var=handle,
-                    accum=accumulator,
-                    lr=rate,
-                    grad=gradient,
-                    momentum=optimizer.momentum,
-                    use_nesterov=optimizer.nesterov,
-                )
+    def step(gradients: list[tf.Tensor], rate: tf.Tensor) -> None:
+        arguments = {kernel.rate: rate, **kernel.arguments(optimizer)}
+        for state, gradient in zip(states, gradients, strict=True):
+            handles = {argument: variable.handle for argument, variable in state.items()}
+            kernel.operation(**handles, **{kernel.gradient: gradient}, **arguments)
 
-        return sgd_momentum
-    if kind is keras.optimizers.SGD:
-
-        def sgd(gradients: list[tf.Tensor], rate: tf.Tensor) -> None:
-            for handle, gradient in zip(handles, gradients, strict=True):
-                raw.ResourceApplyGradientDescent(var=handle, alpha=rate, delta=gradient)
-
-        return sgd
-    if kind is keras.optimizers.Adagrad:
-        squares = [_handle(accumulator) for accumulator in optimizer._accumulators]
-
-        def adagrad(gradients: list[tf.Tensor], rate: tf.Tensor) -> None:
-            for handle, square, gradient in zip(handles, squares, gradients, strict=True):
-                raw.ResourceApplyAdagradV2(
-                    var=handle, accum=square, lr=rate, epsilon=optimizer.epsilon, grad=gradient
-                )
-
-        return adagrad
-    if kind is keras.optimizers.RMSprop and not optimizer.momentum and not optimizer.centered:
-        means = [_handle(velocity) for velocity in optimizer._velocities]
-        unused = [tf.Variable(tf.zeros(variable.shape)) for variable in variables]
-
-        def rmsprop(gradients: list[tf.Tensor], rate: tf.Tensor) -> None:
-            for handle, mean, momentum, gradient in zip(
-                handles, means, unused, gradients, strict=True
-            ):
-                raw.ResourceApplyRMSProp(
-                    var=handle,
-                    ms=mean,
-                    mom=momentum.handle,
-                    lr=rate,
-                    rho=optimizer.rho,
-                    momentum=0.0,
-                    epsilon=optimizer.epsilon,
-                    grad=gradient,
-                )
-
-        return rmsprop
-    if kind is keras.optimizers.Adam and not optimizer.amsgrad:
-        firsts = [_handle(momentum) for momentum in optimizer._momentums]
-        seconds = [_handle(velocity) for velocity in optimizer._velocities]
-
-        def adam(gradients: list[tf.Tensor], rate: tf.Tensor) -> None:
-            t = tf.cast(optimizer.iterations.value + 1, tf.float32)
-            power_1, power_2 = tf.pow(optimizer.beta_1, t), tf.pow(optimizer.beta_2, t)
-            for handle, first, second, gradient in zip(
-                handles, firsts, seconds, gradients, strict=True
-            ):
-                raw.ResourceApplyAdam(
-                    var=handle,
-                    m=first,
-                    v=second,
-                    beta1_power=power_1,
-                    beta2_power=power_2,
-                    lr=rate,
-                    beta1=optimizer.beta_1,
-                    beta2=optimizer.beta_2,
-                    epsilon=optimizer.epsilon,
-                    grad=gradient,
-                )
-
-        return adam
-    return None
-
-
-def _handle(variable: keras.Variable) -> tf.Tensor:
-    return variable.value.handle
+    return step
