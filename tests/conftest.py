@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import empty_mlflow
 import pytest
 import recorded
 
@@ -34,6 +35,18 @@ def project_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's, made once for all workers; `empty_mlflow.copy_into` gives a project its own."""
+    return empty_mlflow.make(tmp_path_factory)
+
+
+@pytest.fixture
+def project_with_mlflow(project_folder: Path, empty_database: Path) -> Path:
+    """The same folder as `project_folder`, with an empty MLflow database in it."""
+    return empty_mlflow.copy_into(project_folder, empty_database)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tracker(project_folder: Path) -> Tracker:
-    opened = Tracker(Project(project_folder), "small")
+def tracker(project_with_mlflow: Path) -> Tracker:
+    opened = Tracker(Project(project_with_mlflow), "small")
     opened.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
     return opened
 
@@ -57,7 +57,7 @@ def test_a_kill_while_mlflow_makes_its_tables_leaves_nothing_that_cannot_be_open
 import itertools, os, sqlalchemy
 from pathlib import Path
 from pipeline.paths import Project
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 
 steps = itertools.count(1)
 

@@ -275,7 +275,7 @@ def test_the_export_is_a_plain_keras_model(walk: Walk) -> None:
     code = f"""
 import keras, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
-from pipeline.data import open_test_set
+from pipeline.data.datasets import open_test_set
 images, labels = open_test_set("fashion_mnist")
 assert images.dtype == "uint8" and images.shape == (10000, 28, 28)
 model = keras.saving.load_model("model.keras")
