@@ -101,7 +101,7 @@ def test_the_fingerprint_covers_every_checksum(
 
 
 @pytest.mark.parametrize(
-    "get", [datasets.load, fashion_mnist.fetch, datasets.open_test_set, datasets.fingerprint]
+    "get", [datasets.load, datasets.fetch, datasets.open_test_set, datasets.fingerprint]
 )
 def test_another_data_set_is_refused(get: Callable[[str], object]) -> None:
     with pytest.raises(UsageError, match=r'found "mnist", allowed is "fashion_mnist"'):
