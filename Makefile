@@ -10,7 +10,7 @@ DASHBOARD_PORT ?= 8080
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help search report chapter best doctor ui dashboard test browser \
+.PHONY: help search report chapter best doctor ui dashboard test test-fast browser \
   lint audit check fuzz soak torture bench lock clean
 
 help:  ## list these targets
@@ -41,6 +41,9 @@ dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBO
 
 test: $(SETUP)  ## run the test suite
 	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
+
+test-fast: $(SETUP)  ## the tests without training, servers and browser (under a minute)
+	@$(PYTHON) -m pytest --fast --numprocesses 2 --dist loadfile
 
 browser:  ## install Chromium for the tests that need a browser (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }

@@ -1,13 +1,58 @@
-"""Fixtures that several test modules use."""
+"""Fixtures that several test modules use, and what `--fast` leaves out."""
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 
+import empty_mlflow
 import pytest
 import recorded
 
 from pipeline.paths import Project
+
+# Modules and rooms with real training, servers, searches as processes, or MLflow's tables being
+# made; a single test of that kind in another module is marked `slow`.
+SLOW = (
+    "execution", "training", "tracking/test_tracker.py", "whole/test_end_to_end.py",
+    "whole/test_torture.py", "whole/test_trouble.py",
+)  # fmt: skip
+TESTS = Path(__file__).parent
+
+
+class _NoTensorFlow(MetaPathFinder):
+    """Refuses what a fast test must not need."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        if name.partition(".")[0] in ("tensorflow", "keras"):
+            raise ImportError(f"a fast test must not import {name}; mark it as slow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out what takes long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--fast"):
+        sys.meta_path.insert(0, _NoTensorFlow())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without `--fast` nothing is left out; with it, slow modules are not even imported."""
+    is_slow = collection_path in {TESTS / name for name in SLOW}
+    return True if is_slow and config.getoption("--fast") else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--fast`, leaves out single slow tests."""
+    if config.getoption("--fast"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,6 +79,18 @@ def project_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's, made once for all workers; `empty_mlflow.copy_into` gives a project its own."""
+    return empty_mlflow.make(tmp_path_factory)
+
+
+@pytest.fixture
+def project_with_mlflow(project_folder: Path, empty_database: Path) -> Path:
+    """The same folder as `project_folder`, with an empty MLflow database in it."""
+    return empty_mlflow.copy_into(project_folder, empty_database)
 
 
 @pytest.fixture

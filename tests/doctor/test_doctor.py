@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import empty_mlflow
 import mlflow
 import optuna
 import pytest
@@ -86,9 +87,9 @@ def supervisor(project: Project, executor: ScriptedExecutor, n_trials: int) -> S
 
 
 @pytest.fixture(scope="module")
-def searched_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched_folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """A study that was interrupted, went on and came to its end; with a registered champion."""
-    project = Project(tmp_path_factory.mktemp("searched"))
+    project = Project(empty_mlflow.copy_into(tmp_path_factory.mktemp("searched"), empty_database))
     executor = Player()
     first = supervisor(project, executor, N_TRIALS)
     executor.on_events = lambda: first.interrupt() if len(executor.jobs) == 2 else None

@@ -155,6 +155,7 @@ def plain(markdown: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_a_browser_draws_every_figure_and_shows_the_verdict(
     written: Path, facts: StudySummary, tmp_path: Path
 ) -> None:

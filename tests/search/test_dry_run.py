@@ -156,6 +156,7 @@ def test_without_a_space_nothing_is_pruned() -> None:
 # Sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer_kind", "units"),
     [

@@ -91,9 +91,9 @@ class Opened:
 
 
 @pytest.fixture
-def opened(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+def opened(project_with_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
-    return Opened(project_folder)
+    return Opened(project_with_mlflow)
 
 
 def test_what_is_told_while_mlflow_is_away_is_sent_when_it_is_back(opened: Opened) -> None:

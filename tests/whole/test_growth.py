@@ -16,13 +16,14 @@ N, N_COPIES = 4, 2
 
 
 @pytest.fixture
-def grown(project_folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
+def grown(project_with_mlflow: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
     """What a search of `N` trials cost; then each is in the stores with its copies."""
-    (project_folder / "studies").mkdir()
-    (project_folder / "studies" / f"{DEFAULT_STUDY}.toml").write_text(small.STUDY)
+    studies = project_with_mlflow / "studies"
+    studies.mkdir()
+    (studies / f"{DEFAULT_STUDY}.toml").write_text(small.STUDY)
     growth.go_on(N)
     found: dict[str, list[float]] = json.loads(capsys.readouterr().out)
-    copies.add(Project(project_folder), N_COPIES)
+    copies.add(Project(project_with_mlflow), N_COPIES)
     return found
 
 

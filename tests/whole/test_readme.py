@@ -27,8 +27,8 @@ def test_its_study_file_is_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_exists(document: str) -> None:
     text = (REPOSITORY / document).read_text()
-    named = set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.MULTILINE))
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     assert named
     assert named <= targets
 

@@ -97,6 +97,7 @@ def model_with_code() -> bytes:
         return loop.to_bytes(model)
 
 
+@pytest.mark.slow
 def test_a_model_with_code_in_it_is_not_loaded(model_with_code: bytes) -> None:
     from pipeline.training import loop
 
@@ -118,6 +119,7 @@ def export(
     return command
 
 
+@pytest.mark.slow
 def test_a_champion_with_code_in_it_is_not_exported(
     model_with_code: bytes,
     recorded_study: Project,
@@ -133,6 +135,7 @@ def test_a_champion_with_code_in_it_is_not_exported(
     assert study_store.test_looks(study) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)])
 def test_a_damaged_champion_is_said_in_a_sentence(
     content: bytes, export: Callable[[bytes], tuple[int, str, str]]
@@ -143,6 +146,7 @@ def test_a_damaged_champion_is_said_in_a_sentence(
     assert line.startswith("error: the stored model of trial 9 cannot be loaded: ")
 
 
+@pytest.mark.slow
 def test_a_champion_with_code_in_it_is_not_published(
     model_with_code: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import empty_mlflow
 import mlflow
 import pytest
 import torture
@@ -113,9 +114,10 @@ def search_to_the_end(folder: Path, n_trials: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def searched_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched_once(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """Copied by `searched`."""
     folder = make_project(tmp_path_factory.mktemp("searched") / "project")
+    empty_mlflow.copy_into(folder, empty_database)
     search_to_the_end(folder, N_FIRST)
     return folder
 
@@ -228,8 +230,8 @@ def fill(ballast: Path, n_free_bytes: int) -> None:
 
 
 @pytest.mark.parametrize("n_free_bytes", [0, 400_000], ids=["from the start", "in the middle"])
-def test_a_full_disk(disk: Path, ballast: Path, n_free_bytes: int) -> None:
-    project = make_project(disk.parent)
+def test_a_full_disk(disk: Path, ballast: Path, n_free_bytes: int, empty_database: Path) -> None:
+    project = empty_mlflow.copy_into(make_project(disk.parent), empty_database)
     search_to_the_end(project, N_FIRST)
     before = finished(project)
     fill(ballast, n_free_bytes)
@@ -259,8 +261,8 @@ def test_a_disk_that_is_full_in_the_middle_of_a_line_damages_no_other(
     assert got == [1, 3]
 
 
-def test_a_folder_that_cannot_be_written(disk: Path) -> None:
-    project = make_project(disk.parent)
+def test_a_folder_that_cannot_be_written(disk: Path, empty_database: Path) -> None:
+    project = empty_mlflow.copy_into(make_project(disk.parent), empty_database)
     search_to_the_end(project, N_FIRST)
     mount("-o", "remount,ro", str(disk))
     assert "Read-only file system" in refused(project, N_FIRST + 1)
@@ -290,10 +292,9 @@ with lease.lock(Project.here(), "small"):
 
 
 def test_a_second_supervisor_is_refused_and_a_dead_ones_claim_is_taken_over(
-    tmp_path: Path,
+    tmp_path: Path, empty_database: Path
 ) -> None:
-    project = make_project(tmp_path / "project")
-    (project / "mlruns").mkdir()
+    project = empty_mlflow.copy_into(make_project(tmp_path / "project"), empty_database)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER],
         cwd=project,
@@ -384,10 +385,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def project(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(project_with_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty project, the current folder; a search in it does not wait for MLflow."""
     monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
-    return Project(make_project(project_folder))
+    return Project(make_project(project_with_mlflow))
 
 
 @pytest.fixture
