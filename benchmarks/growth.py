@@ -9,7 +9,9 @@ import itertools
 import json
 import math
 import resource
+import runpy
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -43,6 +45,8 @@ STEPS = {
     "prune?": ("optuna", "Trial", "should_prune"),
     "tell": ("optuna", "Study", "tell"),
 }
+# What is measured with Optuna's own storage and TPE too, in the place of ours.
+OWN = ("ask, draw, start", "prune?", "tell", "resume", "supervisor, MB", "`best`", "`report`")
 # Above these at 10,000 trials, an issue of this repository is open again.
 GOALS = {"ask, draw, start": 0.5, "`best`": 5.0, "`report`": 30.0, "supervisor, MB": 1000.0}
 
@@ -51,31 +55,42 @@ def measure(full: bool) -> Section:
     """Measures stores of 100 and 1,000 trials once; in full three times, and of 10,000."""
     sizes, n_repeats = (FULL_SIZES, N_REPEATS_FULL) if full else (SIZES, N_REPEATS)
     found: dict[int, dict[str, list[float]]] = {}
+    own: dict[int, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as scratch, projects.fresh() as searched:
         _in_process(searched, BASE)
         for n in sizes:
             folder = Path(scratch) / str(n)
             shutil.copytree(searched, folder)
             copies.add(Project(folder), n // BASE - 1)
-            found[n] = _measure(folder, n_repeats)
+            found[n], own[n] = _measure(folder, n_repeats)
             print(f"{n} trials: measured", file=sys.stderr)
             shutil.rmtree(folder)
-    return Section("Growth", _blocks(found, n_repeats))
+    return Section("Growth", [*_blocks(found, n_repeats), *_own_blocks(found, own)])
 
 
-def _measure(folder: Path, n_repeats: int) -> dict[str, list[float]]:
+def _measure(
+    folder: Path, n_repeats: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """What it costs with our storage and TPE and, in turns, with Optuna's own."""
     found: dict[str, list[float]] = defaultdict(list)
+    own: dict[str, list[float]] = defaultdict(list)
     for _ in range(n_repeats):
         for name, command in COMMANDS.items():
             started = time.perf_counter()
             _run(folder, ["-m", *command])
             found[name].append(time.perf_counter() - started)
+            if name in OWN:
+                started = time.perf_counter()
+                _run(folder, ["-c", f"from benchmarks import growth; growth.read({command[0]!r})"])
+                own[name].append(time.perf_counter() - started)
     report = folder / "studies" / DEFAULT_STUDY / "report.html"
     found["report.html, MB"].append(report.stat().st_size / 1e6)
     for _ in range(n_repeats):
         for name, values in _in_process(folder, N_TRIALS).items():
             found[name] += values
-    return found
+        for name, values in _in_process(folder, N_TRIALS, is_own=True).items():
+            own[name] += values
+    return found, own
 
 
 def _blocks(found: Mapping[int, Mapping[str, Sequence[float]]], n_repeats: int) -> list[Any]:
@@ -104,11 +119,56 @@ def _blocks(found: Mapping[int, Mapping[str, Sequence[float]]], n_repeats: int) 
     ]
 
 
+def _own_blocks(
+    found: Mapping[int, Mapping[str, Sequence[float]]],
+    own: Mapping[int, Mapping[str, Sequence[float]]],
+) -> list[Any]:
+    rows = []
+    for name in OWN:
+        row = [name]
+        for n in found:
+            digits = 1 if name.endswith("MB") else 3
+            ratio = statistics.median(own[n][name]) / statistics.median(found[n][name])
+            row += [results.spread(own[n][name], digits), f"{ratio:.1f}"]
+        rows.append(row)
+    sizes = [column for n in found for column in (f"{n:,} trials", "times ours")]
+    return [
+        Table(["with Optuna's own storage and TPE, seconds", *sizes], rows),
+        Paragraph(
+            "The same in turns with Optuna's own storage, on a database without a write-ahead "
+            "log, and its own TPESampler, as where its inside is not what is known "
+            "(`pipeline/storage/optuna_internals.py`)."
+        ),
+    ]
+
+
 # What runs in a process of its own
 
 
-def go_on(n_trials: int) -> None:
-    """Goes on with the default study in the current folder, and prints what it cost as JSON."""
+def use_own() -> None:
+    """Lets this process use Optuna's own storage and TPE, on a database as it makes them."""
+    from pipeline.storage import optuna_internals
+
+    optuna_internals.is_as_known = lambda: False  # type: ignore[assignment]
+    file = Project.here().runs_dir / "optuna.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+
+
+def read(module: str) -> None:
+    """Runs a command that reads the default study, with Optuna's own storage."""
+    use_own()
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def go_on(n_trials: int, is_own: bool = False) -> None:
+    """Goes on with the default study in the current folder, and prints what it cost as JSON.
+
+    Args:
+        n_trials: how many are run.
+        is_own: with Optuna's own storage and TPE.
+    """
     import optuna  # noqa: F401, found by name below
 
     from pipeline.provenance import collect_provenance
@@ -118,6 +178,8 @@ def go_on(n_trials: int) -> None:
     from pipeline.study.load import load
     from pipeline.tracking.tracker import Tracker
 
+    if is_own:
+        use_own()
     project = Project.here()
     spec = load(project, DEFAULT_STUDY)
     about = collect_provenance()
@@ -215,8 +277,8 @@ def _timed(kind: type, method: str, seconds: list[float]) -> Iterator[None]:
         setattr(kind, method, original)
 
 
-def _in_process(folder: Path, n_trials: int) -> dict[str, list[float]]:
-    command = f"from benchmarks import growth; growth.go_on({n_trials})"
+def _in_process(folder: Path, n_trials: int, is_own: bool = False) -> dict[str, list[float]]:
+    command = f"from benchmarks import growth; growth.go_on({n_trials}, {is_own})"
     return dict(json.loads(_run(folder, ["-c", command])))
 
 
