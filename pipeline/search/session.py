@@ -25,17 +25,11 @@ if TYPE_CHECKING:
 def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
     """Runs a study in this process and its workers, and returns the exit code."""
     from pipeline.data import datasets
-    from pipeline.execution import local
     from pipeline.storage import lease
 
     project.runs_dir.mkdir(parents=True, exist_ok=True)
     with lease.lock(project, spec.name) as claim, _Interruption() as interruption:
-        executor = local.LocalExecutor(
-            spec.dataset,
-            n_workers,
-            log=project.runs_dir / f"{spec.name}.workers.log",
-            scratch=project.runs_dir / f".{spec.name}.scratch",
-        )
+        executor = _open_executor(project, spec, n_workers)
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow
             from pipeline.storage import study_store
@@ -44,6 +38,17 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
                 return _supervise(project, spec, executor, claim, interruption)
         finally:
             executor.close()
+
+
+def _open_executor(project: Project, spec: "StudySpec", n_workers: int) -> "Executor":
+    from pipeline.execution import local
+
+    return local.LocalExecutor(
+        spec.dataset,
+        n_workers,
+        log=project.runs_dir / f"{spec.name}.workers.log",
+        scratch=project.runs_dir / f".{spec.name}.scratch",
+    )
 
 
 def _supervise(

@@ -130,9 +130,9 @@ class Hyperparameters:
                 f"units: found {len(values['units'])} values for {n_layers} hidden layers, "
                 "allowed is one integer, or one for each hidden layer"
             )
-        for name in ("dropout", "learning_rate", "momentum"):
-            if name in values:
-                values[name] = float(values[name])
+        for name, value in values.items():
+            if RULES[name].kind is float:
+                values[name] = float(value)
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
