@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.study.ranges import Choices, FloatRange, IntRange
 from pipeline.study.spec import Budget, Comparison, Reference, StudySpec, Training
@@ -19,41 +20,69 @@ _TABLES: Mapping[str, type[BaseModel]] = {
 }
 
 
+# What is said of a complaint, by pydantic's type of it. In braces: pydantic's context, and what
+# `_context_of` adds.
+_SENTENCES: Mapping[str, str] = {
+    "missing": "{where}: missing",
+    "extra_forbidden": "{where}: no such key, allowed are {keys}",
+    "union_tag_invalid": '{where}.type: {tag}, allowed are "int", "float" and "categorical"',
+    "union_tag_not_found": '{where}.type: {tag}, allowed are "int", "float" and "categorical"',
+    "value_error": "{where}: {error}",
+    "too_short": "{where}: found nothing, allowed is one or more",
+    "string_too_short": "{where}: found nothing, allowed is one or more",
+}
+# What is allowed instead of what was found, if that is all there is to say.
+_ALLOWED: Mapping[str, str] = {
+    "bool_type": "true or false",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "string_type": "a string",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "finite_number": "a finite number",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "greater than or equal to {ge:g}",
+    "less_than_equal": "less than or equal to {le:g}",
+    "literal_error": "{expected}",
+}
+_UNKNOWN = "another value ({type})"  # of a type that no field here has had so far
+
+
 def describe_error(error: ValidationError) -> str:
-    """The first of pydantic's complaints, in the words of a study file."""
-    errors = error.errors()
-    first = errors[0]
-    place = list(first["loc"])
-    kind, found, tag = first["type"], first["input"], None
+    """Says the first of pydantic's complaints in the words of a study file."""
+    errors = error.errors(include_url=False)
+    first, alternatives = errors[0], errors[:1]
+    place, member = list(first["loc"]), ""
     if place and place[0] == "space" and len(place) > 2:
-        tag = place.pop(2)  # pydantic names the member of the union, a reader does not need it
-    alternatives = [first]
-    if place[-1] in ("bool", "float") and kind == f"{place[-1]}_type":
+        member = str(place.pop(2))  # of the union; a reader does not need it
+    if place[-1] in ("bool", "float") and first["type"] == f"{place[-1]}_type":
         place.pop()  # the first member of a union
         alternatives = [each for each in errors if each["loc"][:-1] == first["loc"][:-1]]
     where = place_of(place)
-    if kind == "missing":
-        return f"{where}: missing"
-    if kind == "extra_forbidden":
-        table = tag or (place[0] if len(place) > 1 else "")
-        fields = _TABLES.get(str(table), StudySpec).model_fields.keys() - {"name"}
+    if sentence := _SENTENCES.get(first["type"]):
+        return sentence.format(where=where, **_context_of(first, place, member))
+    allowed = " or ".join(
+        _ALLOWED.get(each["type"], _UNKNOWN).format(type=each["type"], **each.get("ctx", {}))
+        for each in alternatives
+    )
+    return f"{where}: found {first['input']!r}, allowed is {allowed}"
+
+
+def _context_of(error: ErrorDetails, place: list[int | str], member: str) -> dict[str, str]:
+    """What a sentence may name: pydantic's context, and which keys and types there are."""
+    found, context = error["input"], dict(error.get("ctx", {}))
+    if error["type"] == "extra_forbidden":
+        table = member or str(place[0] if len(place) > 1 else "")
+        keys = _TABLES.get(table, StudySpec).model_fields.keys() - {"name"}
         if table == "reference":
-            fields |= {"name", "study"}  # the latter is replaced before
-        return f"{where}: no such key, allowed are {', '.join(sorted(fields))}"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        what = f"found {found['type']!r}" if "type" in found else "missing"
-        return f'{where}.type: {what}, allowed are "int", "float" and "categorical"'
-    if kind == "value_error":
-        return f"{where}: {first['ctx']['error']}"
-    if kind == "too_short" or kind == "string_too_short":
-        return f"{where}: found nothing, allowed is one or more"
-    allowed = " or ".join(each["msg"].removeprefix("Input should be ") for each in alternatives)
-    allowed = allowed.replace("a valid integer", "an integer").replace("valid ", "")
-    allowed = allowed.replace("a boolean", "true or false")
-    allowed = allowed.replace("dictionary", "table").replace("tuple", "list")
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        allowed = "a table"
-    return f"{where}: found {found!r}, allowed is {allowed}"
+            keys |= {"name", "study"}  # the latter is replaced before
+        context["keys"] = ", ".join(sorted(keys))
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        context["tag"] = f"found {found['type']!r}" if "type" in found else "missing"
+    return context
 
 
 def place_of(location: list[int | str]) -> str:
