@@ -7,6 +7,8 @@ KILLS ?= 100
 FUZZ_EXAMPLES ?= 10000
 UI_PORT ?= 5000
 DASHBOARD_PORT ?= 8080
+# In the order of tests/conftest.py, the longest first.
+TWO_MODULES_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -40,10 +42,10 @@ dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBO
 	@$(PYTHON) -m pipeline.ui optuna --port $(DASHBOARD_PORT)
 
 test: $(SETUP)  ## run the test suite
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
+	@$(PYTHON) -m pytest $(TWO_MODULES_AT_A_TIME)
 
 test-fast: $(SETUP)  ## the tests without training, servers and browser (under a minute)
-	@$(PYTHON) -m pytest --fast --numprocesses 2 --dist loadfile
+	@$(PYTHON) -m pytest --fast $(TWO_MODULES_AT_A_TIME)
 
 browser:  ## install Chromium for the tests that need a browser (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }

@@ -207,9 +207,12 @@ def go_on(n_trials: int, is_own: bool = False) -> None:
 
 
 class Playback:
-    """An executor that computes curves from hyperparameters and trains nothing."""
+    """An executor that computes curves from hyperparameters and trains nothing.
 
-    n_workers = 1
+    Tests have one that plays what a script says instead: `tests/support/scripted.py`.
+    """
+
+    n_workers: int = 1
 
     def __init__(self) -> None:
         self.first_job: float | None = None
@@ -218,7 +221,7 @@ class Playback:
     def submit(self, job: Job) -> None:
         """Takes a job."""
         self.first_job = self.first_job or time.perf_counter()
-        self._playing[job.trial] = _events(job)
+        self._playing[job.trial] = self._play(job)
 
     def events(self, timeout_seconds: float) -> list[Event]:
         """The next event of every job, at once."""
@@ -236,21 +239,21 @@ class Playback:
         """Does nothing."""
 
     def close(self) -> None:
-        """Does nothing."""
+        """Ends all jobs."""
+        self._playing.clear()
 
-
-def _events(job: Job) -> Iterator[Event]:
-    """As a worker would send them: rising to a level that depends on the hyperparameters."""
-    given = job.hyperparameters
-    assert given is not None
-    yield Started(job.trial)
-    for epoch in range(1, given.epochs + 1):
-        value = round(_level(given) - 0.1 * 0.6**epoch + 0.002 * math.sin(job.seed * epoch), 6)
-        metrics = {"loss": 1.05 - value, "accuracy": value + 0.01, "val_loss": 1.1 - value}
-        metrics |= {"val_accuracy": value, "learning_rate": given.learning_rate, "seconds": 1.5}
-        yield EpochEnd(job.trial, epoch, metrics)
-    scores = {"train_loss": 0.2, "train_accuracy": 0.93}
-    yield Finished(job.trial, 100_000, scores, b"a model")
+    def _play(self, job: Job) -> Iterator[Event]:
+        """As a worker would send them: rising to a level that depends on the hyperparameters."""
+        given = job.hyperparameters
+        assert given is not None
+        yield Started(job.trial)
+        for epoch in range(1, given.epochs + 1):
+            value = round(_level(given) - 0.1 * 0.6**epoch + 0.002 * math.sin(job.seed * epoch), 6)
+            metrics = {"loss": 1.05 - value, "accuracy": value + 0.01, "val_loss": 1.1 - value}
+            metrics |= {"val_accuracy": value, "learning_rate": given.learning_rate}
+            yield EpochEnd(job.trial, epoch, {**metrics, "seconds": 1.5})
+        scores = {"train_loss": 0.2, "train_accuracy": 0.93}
+        yield Finished(job.trial, 100_000, scores, b"a model")
 
 
 def _level(given: Hyperparameters) -> float:

@@ -14,10 +14,10 @@ import recorded
 from pipeline.paths import Project
 
 # Modules and rooms with real training, servers, searches as processes, or MLflow's tables being
-# made; a single test of that kind in another module is marked `slow`.
+# made; a single test of that kind in another module is marked `slow`. The longest come first.
 SLOW = (
-    "execution", "training", "tracking/test_tracker.py", "whole/test_end_to_end.py",
-    "whole/test_torture.py", "whole/test_trouble.py",
+    "whole/test_end_to_end.py", "whole/test_torture.py", "whole/test_trouble.py",
+    "execution", "training", "tracking/test_tracker.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
 
@@ -41,14 +41,24 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.meta_path.insert(0, _NoTensorFlow())
 
 
+def _place(path: Path) -> int:
+    """Of a module among the slow ones."""
+    places = [i for i, name in enumerate(SLOW) if path.is_relative_to(TESTS / name)]
+    return min(places, default=len(SLOW))
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Without `--fast` nothing is left out; with it, slow modules are not even imported."""
-    is_slow = collection_path in {TESTS / name for name in SLOW}
+    is_slow = _place(collection_path) < len(SLOW)
     return True if is_slow and config.getoption("--fast") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--fast`, leaves out single slow tests."""
+    """Puts the longest modules first, so that none is left to one core in the end.
+
+    With `--fast`, leaves out single slow tests.
+    """
+    items.sort(key=lambda item: _place(item.path))
     if config.getoption("--fast"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         items[:] = [item for item in items if item not in slow]

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from benchmarks.growth import Playback
 from pipeline.search import samplers
 from pipeline.search.progress import Snapshot
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -33,40 +34,33 @@ class Killed(BaseException):
     """Stands for SIGKILL: whatever was going on does not go on."""
 
 
-class ScriptedExecutor:
+class ScriptedExecutor(Playback):
     """Plays a list of metric values for each job, or a reason why it fails."""
 
     def __init__(self, script: Script, n_workers: int = 1) -> None:
+        super().__init__()
         self.n_workers = n_workers
         self.jobs: list[Job] = []
         self.stopped: list[int] = []
         self.on_events: Callable[[], None] = lambda: None
         self._script = script
-        self._playing: dict[int, Iterator[Event]] = {}
 
     def submit(self, job: Job) -> None:
         assert len(self._playing) < self.n_workers, "more jobs than workers"
         self.jobs.append(job)
-        self._playing[job.trial] = self._play(job)
+        super().submit(job)
 
     def events(self, timeout_seconds: float) -> list[Event]:
         assert timeout_seconds > 0
         self.on_events()
-        happened = [next(events) for events in self._playing.values()]
-        for event in happened:
-            if isinstance(event, Finished | Failed):
-                del self._playing[event.trial]
-        return happened
+        return super().events(timeout_seconds)
 
     def stop(self, trial: int) -> None:
         self.stopped.append(trial)
-        self._playing.pop(trial, None)
+        super().stop(trial)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         raise NotImplementedError
-
-    def close(self) -> None:
-        self._playing.clear()
 
     def _play(self, job: Job) -> Iterator[Event]:
         yield Started(job.trial)

@@ -64,8 +64,13 @@ def two_classes() -> Dataset:
 
 @pytest.fixture
 def job(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A job on the small data set."""
+    """A job on the small data set; training has to do without the test set."""
+
+    def sealed(name: str) -> None:
+        raise AssertionError(f"the test set of {name} was opened")
+
     monkeypatch.setattr(datasets, "load", {dataset.name: dataset}.__getitem__)
+    monkeypatch.setattr(datasets, "open_test_set", sealed)
     return Job(
         trial=3,
         dataset=dataset.name,

@@ -1,0 +1,128 @@
+"""Nothing but an export opens the test set: all else gets through while it cannot be opened.
+
+That no other module names its loader is looked up in `test_architecture.py`.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import small
+
+from benchmarks.growth import Playback
+from pipeline import best
+from pipeline.data import datasets
+from pipeline.doctor import __main__ as doctor_command
+from pipeline.errors import run_command
+from pipeline.execution import local
+from pipeline.export import bundle
+from pipeline.paths import Project
+from pipeline.report import __main__ as report_command
+from pipeline.search import __main__ as search_command
+from pipeline.storage import study_store
+from pipeline.tracking import registry
+
+
+class Opened(BaseException):
+    """The test set was opened; no `except Exception` hides it."""
+
+
+@pytest.fixture
+def searched(project_with_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project, its study searched by the command itself; curves are computed, as ever.
+
+    From before the search on, whoever opens the test set comes to no good end.
+    """
+
+    def poison(*_: object) -> None:
+        raise Opened
+
+    monkeypatch.setattr(datasets, "open_test_set", poison)
+    monkeypatch.setattr(datasets, "fetch", lambda _: None)
+    monkeypatch.setattr(local, "LocalExecutor", lambda *_, **__: Playback())
+    (project_with_mlflow / "studies").mkdir()
+    (project_with_mlflow / "studies" / f"{small.NAME}.toml").write_text(small.STUDY)
+    assert run(search_command.main, monkeypatch, small.NAME) == 0
+    return Project(project_with_mlflow)
+
+
+def run(main: Callable[[], int], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    return run_command(main)
+
+
+COMMANDS = {
+    "search, once more": (search_command.main, [small.NAME, "--trials", "4"]),
+    "search, dry": (search_command.main, [small.NAME, "--dry-run"]),
+    "report": (report_command.main, [small.NAME]),
+    "best": (best.main, [small.NAME]),
+    "best as JSON": (best.main, [small.NAME, "--json"]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_but_an_export_do_without_the_test_set(
+    command: str, searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, arguments = COMMANDS[command]
+    assert run(main, monkeypatch, *arguments) == 0
+    study, _ = study_store.stored_study(searched, small.NAME)
+    assert study_store.test_looks(study) == []
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 1), (["--fix"], 0)])
+def test_the_doctor_does_without_the_test_set(
+    options: list[str],
+    code: int,
+    searched: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has something to find, and to train again: computed curves have no real models."""
+    assert run(doctor_command.main, monkeypatch, small.NAME, *options) == code
+    assert "the models of trials 0 and 1" in capsys.readouterr().out
+    study, _ = study_store.stored_study(searched, small.NAME)
+    assert study_store.test_looks(study) == []
+
+
+@pytest.fixture
+def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for TensorFlow: a model that scores what was recorded."""
+    study, _ = study_store.stored_study(searched, small.NAME)
+    champion = study_store.champion(study)
+    value = champion.history["val_accuracy"][champion.best_epoch - 1]
+    fake: Any = SimpleNamespace(from_bytes=lambda _: None, evaluate=lambda *_: (0.3, value))
+    monkeypatch.setitem(sys.modules, "pipeline.training.loop", fake)
+    monkeypatch.setattr("pipeline.training.loop", fake, raising=False)
+    monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")
+    images = SimpleNamespace(validation_images=None, validation_labels=None)
+    monkeypatch.setattr(datasets, "load", lambda _: images)
+
+
+@pytest.mark.usefixtures("_loop")
+def test_an_export_does_open_it(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what stands above would show nothing."""
+    with pytest.raises(Opened):
+        run(best.main, monkeypatch, small.NAME, "--export")
+    assert not searched.export_dir(small.NAME).exists()
+
+
+@pytest.mark.usefixtures("_loop")
+def test_an_export_opens_it_once_for_a_champion(
+    searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def open_test_set(name: str) -> tuple[None, list[int]]:
+        opened.append(name)
+        return None, [0] * 10
+
+    monkeypatch.setattr(datasets, "open_test_set", open_test_set)
+    assert run(best.main, monkeypatch, small.NAME, "--export") == 0
+    assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
+    assert opened == ["fashion_mnist"]
+    exported = {path.name for path in searched.export_dir(small.NAME).iterdir()}
+    assert exported == set(bundle.FILES)
