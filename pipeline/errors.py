@@ -5,6 +5,8 @@ import gc
 import sys
 from collections.abc import Callable
 
+from pipeline.environment import set_defaults
+
 # What the system says of a disk or a folder that a user has to see to.
 _OF_THE_DISK = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR,
@@ -54,6 +56,7 @@ def run_command(command: Callable[[], int]) -> int:
     A `PipelineError` becomes one line on stderr, as does a full or forbidden disk; any other
     exception is a bug and keeps its traceback.
     """
+    set_defaults()  # before `command` imports any library
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
         return command()

@@ -7,11 +7,16 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
 
-import empty_mlflow
-import pytest
-import recorded
+from pipeline.environment import hide_gpus, set_defaults
 
-from pipeline.paths import Project
+set_defaults()  # as commands do, before any library is imported
+hide_gpus()
+
+import empty_mlflow  # noqa: E402
+import pytest  # noqa: E402
+import recorded  # noqa: E402
+
+from pipeline.paths import Project  # noqa: E402
 
 # Modules and rooms with real training, servers, searches as processes, or MLflow's tables being
 # made; a single test of that kind in another module is marked `slow`. The longest come first.

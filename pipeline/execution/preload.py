@@ -9,8 +9,11 @@ import signal
 import sys
 import tempfile
 
+from pipeline.environment import hide_gpus, set_defaults
 from pipeline.execution.worker import PRELOAD_DATASET, WORKER_LOG, WORKER_SCRATCH
 
+set_defaults()  # for who uses an executor without a command
+hide_gpus()
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which tells us
 
 if log := os.environ.get(WORKER_LOG):

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.environment import hide_gpus
 from pipeline.errors import PipelineError, one_line
 from pipeline.paths import Project, display_path, write_atomically
 
@@ -79,6 +80,7 @@ def export(
     from pipeline.tracking import registry
 
     content = registry.load_model_bytes(project, champion.run_id)
+    hide_gpus()
     with _without_banner():
         from pipeline.training import loop
     try:

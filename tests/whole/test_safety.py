@@ -43,9 +43,13 @@ def without_settings() -> dict[str, str]:
 
 
 def environment_of_a_child(**settings: str) -> dict[str, str]:
-    """What a process has in its environment that was started by one that imports the package."""
+    """What a process has in its environment that was started by a command."""
     child = "import json, os; print(json.dumps(dict(os.environ)))"
-    code = f"import pipeline, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    code = f"""
+import subprocess, sys
+from pipeline.errors import run_command
+run_command(lambda: subprocess.run([sys.executable, '-c', {child!r}]).returncode)
+"""
     said = subprocess.run(
         [sys.executable, "-c", code],
         env={**without_settings(), **settings},
@@ -62,6 +66,22 @@ def test_children_inherit_that_telemetry_and_pickles_are_off() -> None:
     assert found["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
+def test_importing_the_package_sets_nothing() -> None:
+    code = """
+import os
+before = dict(os.environ)
+import pipeline
+from pipeline import environment, errors, paths
+from pipeline.study import load
+from pipeline.search import supervisor
+assert {k: v for k, v in os.environ.items() if before.get(k) != v} == {}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=without_settings(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_somebody_may_set_it_otherwise() -> None:
     found = environment_of_a_child(MLFLOW_DISABLE_TELEMETRY="false")
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "false"
@@ -69,7 +89,8 @@ def test_somebody_may_set_it_otherwise() -> None:
 
 def test_mlflow_understands_it() -> None:
     code = """
-import pipeline
+from pipeline.environment import set_defaults
+set_defaults()
 from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION
 from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
 assert MLFLOW_DISABLE_TELEMETRY.get() is True
