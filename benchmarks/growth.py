@@ -40,7 +40,7 @@ COMMANDS = {
 # What is timed in the supervisor, by the name it has in the table.
 STEPS = {
     "ask, draw, start": ("pipeline.search.supervisor", "Supervisor", "_start_next"),
-    "... of it MLflow": ("pipeline.tracking.tracker", "Tracker", "start_trial"),
+    "... of it MLflow": ("pipeline.tracking.run_writer", "RunWriter", "start_trial"),
     "report": ("optuna", "Trial", "report"),
     "prune?": ("optuna", "Trial", "should_prune"),
     "tell": ("optuna", "Study", "tell"),
@@ -176,7 +176,7 @@ def go_on(n_trials: int, is_own: bool = False) -> None:
     from pipeline.search.supervisor import Supervisor
     from pipeline.storage import study_store
     from pipeline.study.load import load
-    from pipeline.tracking.tracker import Tracker
+    from pipeline.tracking.run_writer import RunWriter
 
     if is_own:
         use_own()
@@ -190,7 +190,7 @@ def go_on(n_trials: int, is_own: bool = False) -> None:
         opened = time.perf_counter()
         study = study_store.open_study(project, spec)
         study.set_user_attr(study_store.VERSIONS, about)
-        tracker = Tracker(project, spec.name)
+        tracker = RunWriter.open(project, spec.name)
         tracker.open_study(spec.goal, {"dataset": spec.dataset}, "0" * 64)
         executor = Playback()
         n_known = len(study.get_trials(deepcopy=False))

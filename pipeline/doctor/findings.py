@@ -130,7 +130,7 @@ def _of_study(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "MLflow calls the study's own run RUNNING, but nothing searches the study",
             "ended as KILLED",
-            lambda: subject.mender.close_study("KILLED"),
+            lambda: subject.mender.close_study(),
         )
 
 
@@ -226,7 +226,7 @@ def _differing(subject: Subject) -> Iterator[Finding]:
 
 
 def _difference(trial: "Trial", run: "Run") -> str:
-    from pipeline.tracking.tracker import STATUS
+    from pipeline.tracking.run_writer import STATUS
 
     if run.state != trial.state:
         return f"state {run.state or 'unknown'}, not {trial.state}"

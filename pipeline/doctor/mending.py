@@ -1,8 +1,7 @@
 """Runs written after the event, from what Optuna holds of their trials."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
@@ -11,9 +10,9 @@ from pipeline.storage import study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
-from pipeline.tracking.delivery import OUT_OF_REACH, unusable
 from pipeline.tracking.reader import Run
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
+from pipeline.tracking.run_writer import RunWriter
+from pipeline.tracking.tracker import END_OF_INTERRUPTED
 
 if TYPE_CHECKING:
     import optuna
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 _EPOCHS_AT_A_TIME = 100  # MLflow takes 1,000 values at a time, and an epoch has six
 
 
-class Mender(Tracker):
-    """A tracker for a study that nobody searches.
+class Mender:
+    """Writes what MLflow misses of a study that nobody searches.
 
     Args:
         project: whose stores they are.
@@ -41,22 +40,21 @@ class Mender(Tracker):
         spec: StudySpec,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__(project, spec.name, say, functools.partial(study_store.note_run, study))
-        self._optuna_study, self._spec = study, spec
+        self._study, self._spec = study, spec
+        self._writer = RunWriter.open(
+            project, spec.name, say, functools.partial(study_store.note_run, study)
+        )
         data = study.user_attrs.get(study_store.DATA_FINGERPRINT, "")
-        with self._in_reach():
-            own = self._client.search_runs(
-                [self._experiment], "tags.role = 'study'", max_results=1
-            )
-        if own:
-            self._parent = own[0].info.run_id
-            self._delivery.inputs = list(own[0].inputs.dataset_inputs)
-        else:  # as a search would
-            about = {"dataset": spec.dataset, "metric": spec.metric}
-            self.open_study(spec.goal, {**about, "fingerprint": spec.fingerprint}, data)
-            self.close_study("KILLED")
         versions = study.user_attrs.get(study_store.VERSIONS, {})
-        self._about = {"study": spec.name, "data_fingerprint": data, **versions}
+        if not self._writer.join_study(data, versions):  # as a search would
+            about = {"dataset": spec.dataset, "metric": spec.metric}
+            self._writer.open_study(spec.goal, {**about, "fingerprint": spec.fingerprint}, data)
+            self._writer.close_study("KILLED")
+            self._writer.join_study(data, versions)
+
+    def close_study(self) -> None:
+        """Ends the study's own run, which a killed supervisor left RUNNING."""
+        self._writer.close_study("KILLED")
 
     def send_kept(self) -> None:
         """Sends all that is kept on disk.
@@ -64,7 +62,7 @@ class Mender(Tracker):
         Raises:
             PipelineError: MLflow does not take all of it.
         """
-        if n_kept := self.settle():
+        if n_kept := self._writer.settle():
             raise PipelineError(f"MLflow does not answer, and {n_kept} writes wait for it on disk")
 
     def write_anew(self, trial: Trial, attributes: Mapping[str, Any], model: bytes | None) -> None:
@@ -77,7 +75,7 @@ class Mender(Tracker):
         """
         assignment = Assignment.read(attributes)
         tags = assignment.tags if assignment else {}
-        run = self.start_trial(
+        run = self._writer.start_trial(
             trial.number,
             trial.hyperparameters,
             {"seed": trial.seed, "dataset": self._spec.dataset},
@@ -85,23 +83,22 @@ class Mender(Tracker):
         )
         self._log_from(trial, 0)
         if model:
-            self.store_model(trial.number, model)
+            self._writer.store_model(trial.number, model)
         self._finish(trial, has_best=False)
         self.send_kept()
-        study_store.note_run(self._optuna_study, trial.number, run)
+        study_store.note_run(self._study, trial.number, run)
 
     def catch_up(self, trial: Trial, run: Run) -> None:
         """Sends the epochs that a trial's run has not got, and how the trial ended."""
-        self._delivery.runs[trial.number] = run.id
-        self._log_from(trial, run.n_epochs)
-        self._finish(trial, run.has_best)
+        with self._writer.resume_trial(trial.number, run.id):
+            self._log_from(trial, run.n_epochs)
+            self._finish(trial, run.has_best)
         self.send_kept()
 
     def add_model(self, trial: int, run: str, model: bytes) -> None:
         """Stores the model of a trial whose run has ended."""
-        self._delivery.runs[trial] = run
-        self.store_model(trial, model)
-        self._delivery.runs.pop(trial, None)
+        with self._writer.resume_trial(trial, run):
+            self._writer.store_model(trial, model)
         self.send_kept()
 
     def _log_from(self, trial: Trial, n_known: int) -> None:
@@ -112,21 +109,14 @@ class Mender(Tracker):
                 for name, values in trial.history.items()
                 if epoch <= len(values)
             }
-            self.log_epoch(trial.number, epoch, metrics)
+            self._writer.log_epoch(trial.number, epoch, metrics)
             if epoch % _EPOCHS_AT_A_TIME == 0:
-                self.flush()
-        self.flush()
+                self._writer.flush()
+        self._writer.flush()
 
     def _finish(self, trial: Trial, has_best: bool) -> None:
         state, metrics, tags = (
             END_OF_INTERRUPTED if trial.interrupted else trial.end(self._spec.metric)
         )
         # those that it has would be there twice
-        self.finish_trial(trial.number, state, {} if has_best else metrics, tags)
-
-    @contextlib.contextmanager
-    def _in_reach(self) -> Iterator[None]:
-        try:
-            yield
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
+        self._writer.finish_trial(trial.number, state, {} if has_best else metrics, tags)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.storage.lease import Lease
     from pipeline.study.spec import StudySpec
     from pipeline.study.trial import Trial
-    from pipeline.tracking.tracker import Tracker
+    from pipeline.tracking.run_writer import RunWriter
 
 
 def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
@@ -65,7 +65,7 @@ def _supervise(
     from pipeline.search.supervisor import SearchEnd, Supervisor
     from pipeline.storage import lease, study_store
     from pipeline.study.trial import ranking, select_counted
-    from pipeline.tracking.tracker import Tracker
+    from pipeline.tracking.run_writer import RunWriter
 
     samplers.rehearse(spec)
     study = study_store.open_study(project, spec)
@@ -75,7 +75,7 @@ def _supervise(
     study.set_user_attr(study_store.VERSIONS, collect_provenance())
     status, display = "FAILED", progress.for_terminal()
     try:
-        tracker = Tracker(
+        tracker = RunWriter.open(
             project, spec.name, display.say, functools.partial(study_store.note_run, study)
         )
         tracker.open_study(
@@ -119,7 +119,7 @@ def _supervise(
         display.close()
 
 
-def _close(study: "optuna.Study", tracker: "Tracker", status: str) -> None:
+def _close(study: "optuna.Study", tracker: "RunWriter", status: str) -> None:
     """Ends the study's own run, and gives the study back."""
     from pipeline.storage import lease
 
@@ -133,7 +133,7 @@ def _publish(
     project: Project,
     spec: "StudySpec",
     executor: "Executor",
-    tracker: "Tracker",
+    tracker: "RunWriter",
     champion: "Trial",
 ) -> None:
     """Registers the champion's model, unless it is the registered one."""

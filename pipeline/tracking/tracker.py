@@ -1,125 +1,17 @@
-"""What MLflow gets to see of a study; the wording, not the sending (see `delivery`).
+"""What a supervisor tells of its trials, whoever writes it down: `RunWriter` does, in MLflow."""
 
-One experiment for a study, one parent run for the study itself, one child run for each trial, one
-registered model whose alias `champion` is the best so far. Runs are addressed by id throughout:
-MLflow's notion of an active run is a thread's own and would outlive nothing.
-"""
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-import json
-import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-from mlflow.entities import Dataset, DatasetInput, Metric
-
-from pipeline.paths import Project
-from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking.delivery import (
-    OUT_OF_REACH,
-    Delivery,
-    as_tags,
-    open_client,
-    unusable,  # fmt: skip
-)
-from pipeline.tracking.registry import champion_run
 
 # State, metrics and tags with which a trial's run ends.
 End = tuple[str, Mapping[str, float], Mapping[str, str]]
 END_OF_INTERRUPTED: End = ("KILLED", {}, {"interrupted": "true"})
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
-FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
 
 
-class Tracker:
-    """Writes one study to MLflow.
-
-    Args:
-        project: whose store it is.
-        study: name of the study, and so of the experiment and of the registered model.
-        say: told when MLflow is out of reach, and when it is back.
-        note_run: told the number of a trial and its run, if the run could only be created after
-            `start_trial` had returned.
-
-    Raises:
-        PipelineError: the store cannot be opened; the text says which and why.
-    """
-
-    def __init__(
-        self,
-        project: Project,
-        study: str,
-        say: Callable[[str], None] = lambda _: None,
-        note_run: Callable[[int, str], None] = lambda *_: None,
-    ) -> None:
-        self._uri, self._study = project.mlflow_uri, study
-        self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
-        self._flushed = time.monotonic()
-        project.runs_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            self._client = open_client(self._uri)
-            self._experiment = self._experiment_id(project)
-        except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
-            raise unusable(self._uri, error) from None
-        self._delivery = Delivery(
-            self._client, self._experiment, project.outbox(study), say, note_run
-        )
-        self._parent = ""
-        self._about: dict[str, str] = {}
-
-    def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
-        """Starts the study's own run, or takes it up again, and sends what an earlier one kept.
-
-        Args:
-            goal: shown as the description of experiment and run.
-            tags: of the study's run; `dataset` is one of them.
-            data_fingerprint: SHA-256 of the data; noted in every run.
-
-        Raises:
-            PipelineError: MLflow does not take it.
-        """
-        self._about = {
-            "study": self._study,
-            "data_fingerprint": data_fingerprint,
-            **collect_provenance(),
-        }
-        dataset = Dataset(
-            name=tags["dataset"],
-            digest=data_fingerprint[:8],
-            source_type="local",
-            source=json.dumps({"uri": tags["dataset"]}),
-        )
-        self._delivery.inputs = [DatasetInput(dataset, [])]
-        self._delivery.send_kept()
-        client = self._client
-        try:
-            client.set_experiment_tag(self._experiment, "mlflow.note.content", goal)
-            found = client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
-            if found:
-                self._parent = found[0].info.run_id
-                client.update_run(self._parent, status="RUNNING")
-            else:
-                created = client.create_run(
-                    self._experiment, run_name=self._study, tags={"role": "study"}
-                )
-                self._parent = created.info.run_id
-                client.log_inputs(self._parent, self._delivery.inputs)
-            about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
-            client.log_batch(self._parent, tags=as_tags(about))
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
-
-    def close_study(self, status: str) -> None:
-        """Ends the study's own run as FINISHED, FAILED or KILLED."""
-        self.flush()
-        self._end(None, status)
-
-    def settle(self) -> int:
-        """Tries to send all that is noted or kept; returns how many writes still are kept."""
-        self.flush()
-        self._delivery.send_kept()
-        return len(self._delivery)
+class Tracker(Protocol):
+    """Writes down the runs of one study's trials, while they go on and when they end."""
 
     def start_trial(
         self,
@@ -136,110 +28,34 @@ class Tracker:
             params: what else is fixed for the trial, such as the seed.
             tags: what else to search runs by.
         """
-        about = {"trial": str(trial), "state": "RUNNING", **self._about, **tags}
-        values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
-        self._delivery.send(
-            {
-                "what": "start",
-                **self._run_of(trial),
-                "started": _now(),
-                "tags": {"mlflow.parentRunId": self._parent, **about},
-                "params": {key: str(value) for key, value in values.items()},
-                "hyperparameters": hyperparameters.as_dict() if hyperparameters else None,
-            }
-        )
-        return self._delivery.runs.get(trial, "")
+        ...
 
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Notes the metrics of an epoch; they are sent in batches."""
-        self._log(trial, metrics, step=epoch)
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+        """Notes the metrics of an epoch; they may be sent later, in batches."""
+        ...
 
     def flush(self) -> None:
-        """Sends what was noted, or keeps it on disk."""
-        for trial in list(self._buffer):
-            self._send_log(trial, self._buffer.pop(trial), {})
-        self._flushed = time.monotonic()
+        """Sends what was noted, or keeps it on disk: a kill does not lose it any more."""
+        ...
 
     def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that set a record, as an artifact of its run."""
-        self._delivery.send({"what": "model", **self._run_of(trial)}, model)
+        ...
 
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         """Ends a trial's run: COMPLETE, PRUNED, FAIL, or KILLED if it was interrupted."""
-        self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
-        now = _now()
-        noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
-        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
-        self._end(trial, STATUS.get(state, "KILLED"))
+        ...
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Draws the best value so far over the trials, as a curve of the study's run."""
-        self._log(None, {f"best_{metric}": value}, step=trial)
+        ...
 
     def mend(self, ends: Mapping[int, End]) -> int:
-        """Ends child runs that a killed supervisor left RUNNING; returns how many.
+        """Ends runs of trials that a killed supervisor left RUNNING; returns how many.
 
         Args:
             ends: of trials that came to one, by number; others were interrupted.
         """
-        n_mended = 0
-        running = "attributes.status = 'RUNNING' and tags.trial != ''"
-        # page by page: those of the page before are not among them any more
-        try:
-            while len(self._delivery) == 0 and (  # else what ends them waits, and they would stay
-                left := self._client.search_runs([self._experiment], running)
-            ):
-                for run in left:
-                    trial = int(run.data.tags["trial"])
-                    self._delivery.runs[trial] = run.info.run_id
-                    state, metrics, tags = ends.get(trial, END_OF_INTERRUPTED)
-                    is_told = "best_epoch" in run.data.metrics  # killed before the last step
-                    self.finish_trial(trial, state, {} if is_told else metrics, tags)
-                n_mended += len(left)
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
-        return n_mended
-
-    def champion_run(self) -> str | None:
-        """The run whose model bears the alias `champion`, if there is one."""
-        return champion_run(self._client, self._study)
-
-    def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
-        now = _now()
-        self._buffer[trial] += [Metric(key, value, now, step) for key, value in metrics.items()]
-
-    def _send_log(
-        self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
-    ) -> None:
-        values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
-        write = {"what": "log", **self._run_of(trial), "metrics": values, "tags": dict(tags)}
-        self._delivery.send(write)
-
-    def _end(self, trial: int | None, status: str) -> None:
-        write = {"what": "end", **self._run_of(trial), "status": status, "ended": _now()}
-        self._delivery.send(write)
-
-    def _run_of(self, trial: int | None) -> dict[str, Any]:
-        """Says in a write whose run it is for: a trial's, or the study's own."""
-        run = self._parent if trial is None else self._delivery.runs.get(trial)
-        return {"trial": trial, "run": run}
-
-    def _experiment_id(self, project: Project) -> str:
-        known = self._client.get_experiment_by_name(self._study)
-        if known is not None:
-            if known.lifecycle_stage == "deleted":
-                self._client.restore_experiment(known.experiment_id)
-            return str(known.experiment_id)
-        is_local = self._uri.startswith("sqlite")
-        location = (project.artifacts_dir / self._study).as_uri() if is_local else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
-        return str(self._client.create_experiment(self._study, location, tags=kind))
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return int(time.time() * 1000)
+        ...

@@ -36,7 +36,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.tracking import reader, registry
 from pipeline.tracking.outbox import Outbox
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import Event, Finished, Job
 
 # Trial 1 is interrupted, and is run again as trial 2.
@@ -77,12 +77,19 @@ def spec(n_trials: int = N_TRIALS) -> StudySpec:
     return make_spec(budget={"trials": n_trials}, pruner={"type": "ThresholdPruner", "lower": 0.2})
 
 
-def supervisor(project: Project, executor: ScriptedExecutor, n_trials: int) -> Supervisor:
+def writer(project: Project, study: optuna.Study) -> RunWriter:
+    opened = RunWriter.open(project, NAME, note_run=functools.partial(study_store.note_run, study))
+    opened.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    return opened
+
+
+def supervisor(
+    project: Project, executor: ScriptedExecutor, n_trials: int, tracker: RunWriter | None = None
+) -> Supervisor:
     study = study_store.open_study(project, spec(n_trials))
     study.set_user_attr(study_store.VERSIONS, collect_provenance())
     study.set_user_attr(study_store.DATA_FINGERPRINT, "0" * 64)
-    tracker = Tracker(project, NAME, note_run=functools.partial(study_store.note_run, study))
-    tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    tracker = tracker or writer(project, study)
     return Supervisor(spec(n_trials), study, executor, tracker, SilentProgress())
 
 
@@ -94,10 +101,11 @@ def searched_folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Pa
     first = supervisor(project, executor, N_TRIALS)
     executor.on_events = lambda: first.interrupt() if len(executor.jobs) == 2 else None
     assert first.run() is SearchEnd.INTERRUPTED
-    second = supervisor(project, Player(), N_TRIALS)
+    tracker = writer(project, stored(project))
+    second = supervisor(project, Player(), N_TRIALS, tracker)
     assert second.run() is SearchEnd.BUDGET_USED
     register(project, by_number(project)[CHAMPION])
-    second._tracker.close_study("FINISHED")
+    tracker.close_study("FINISHED")
     return project.root
 
 

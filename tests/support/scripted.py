@@ -15,7 +15,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import select_counted
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, End, Tracker
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
 Script = Callable[[Job], list[float] | str | Failed]
@@ -75,7 +75,7 @@ class ScriptedExecutor(Playback):
         yield Finished(job.trial, n_parameters=7, scores={}, model=str(max(script)).encode())
 
 
-class ListTracker(Tracker):
+class ListTracker:
     """Keeps runs in memory; may be killed at any of its calls."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.tracking import delivery
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.run_writer import RunWriter
 
 CURVE = {"loss": 0.5, "val_accuracy": 0.8}
 
@@ -49,10 +49,15 @@ class Opened:
         self.project = Project(folder)
         self.said: list[str] = []
         self.noted: dict[int, str] = {}
-        self.tracker = Tracker(self.project, "small", self.said.append, self.noted.__setitem__)
-        self.client = self.tracker._client
+        self.client = delivery.open_client(self.project.mlflow_uri)
         self.line = Line(self.client)
-        self.tracker._client = self.tracker._delivery._client = self.line
+        self.tracker = RunWriter(
+            self.line,
+            self.project,
+            "small",
+            self.said.append,
+            self.noted.__setitem__,
+        )
         self.tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
 
     def train(self, trial: int, state: str = "COMPLETE", n_epochs: int = 3) -> None:
@@ -66,9 +71,15 @@ class Opened:
         self.tracker.store_model(trial, b"model")
         self.tracker.finish_trial(trial, state, {"best_val_accuracy": 0.8}, {})
 
+    def search(self, what: str) -> list[Any]:
+        """Runs of the study's experiment, read past the line."""
+        experiment = self.client.get_experiment_by_name("small")
+        assert experiment is not None
+        return list(self.client.search_runs([experiment.experiment_id], what))
+
     def runs(self) -> dict[int, Any]:
         """Every trial's run, by number of the trial; each number once."""
-        found = self.client.search_runs([self.tracker._experiment], "tags.trial != ''")
+        found = self.search("tags.trial != ''")
         runs = {int(run.data.tags["trial"]): run for run in found}
         assert len(runs) == len(found), "no trial has two runs"
         return runs
@@ -150,7 +161,7 @@ def test_what_is_not_sent_in_time_is_sent_by_who_opens_the_study_next(
     later = Opened(project_folder)
     assert not later.outbox.exists()
     later.assert_whole(0)
-    parent = later.client.get_run(later.tracker._parent)
+    (parent,) = later.search("tags.role = 'study'")
     assert parent.info.status == "RUNNING", "not ended by what was kept"
 
 

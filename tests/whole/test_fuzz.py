@@ -38,7 +38,7 @@ from pipeline.search import session
 from pipeline.study import space
 from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.run_writer import RunWriter
 
 ROOT = Path(__file__).parents[2]
 NAME = "mutated"
@@ -516,7 +516,7 @@ def test_a_tracking_uri_that_mlflow_does_not_know_is_refused(
     with pytest.raises(
         PipelineError, match=r"^MLflow's store nope://x cannot be used: "
     ) as caught:
-        Tracker(Project(project_folder), "small")
+        RunWriter.open(Project(project_folder), "small")
     sentence(f"error: {caught.value}")
 
 

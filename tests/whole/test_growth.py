@@ -10,7 +10,7 @@ import small
 from benchmarks import copies, growth
 from pipeline.paths import DEFAULT_STUDY, Project
 from pipeline.storage import study_store
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.delivery import open_client
 
 N, N_COPIES = 4, 2
 
@@ -42,7 +42,7 @@ def test_copies_are_trials_and_runs_like_any_other(
     known = study_store.read_trials(study)
     assert [trial.number for trial in known] == list(range(N * (1 + N_COPIES)))
     assert len({trial.run_id for trial in known}) == len(known)
-    client = Tracker(project, DEFAULT_STUDY)._client
+    client = open_client(project.mlflow_uri)
     for trial in known:
         first, run = known[trial.number % N], client.get_run(trial.run_id)
         assert (trial.value, trial.hyperparameters, trial.history) == (

@@ -38,7 +38,7 @@ from pipeline.storage import study_store
 from pipeline.study.load import parse
 from pipeline.tracking import delivery, registry
 from pipeline.tracking.outbox import Outbox
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import Job
 
 DEADLINE_SECONDS = 300.0  # for what should take seconds, on a machine that is busy
@@ -439,10 +439,10 @@ class Searched:
             self.spec, self.study, Hooked(hooks), self.tracker, PlainProgress()
         ).run()
 
-    def opened(self) -> Tracker:
+    def opened(self) -> RunWriter:
         """A tracker as a search has it at its start."""
         note_run = functools.partial(study_store.note_run, self.study)
-        tracker = Tracker(self.project, self.spec.name, self.said.append, note_run)
+        tracker = RunWriter.open(self.project, self.spec.name, self.said.append, note_run)
         about = {"dataset": self.spec.dataset, "metric": self.spec.metric}
         tracker.open_study(self.spec.goal, about, "0" * 64)
         return tracker
@@ -485,7 +485,7 @@ def test_a_server_that_comes_back_after_the_search(served: Project, server: Serv
         searched.tracker.close_study("FAILED")
         assert searched.outbox.is_dir()
         with pytest.raises(PipelineError, match=r"^MLflow's store http://.* cannot be used: "):
-            Tracker(served, "later")
+            RunWriter.open(served, "later")
     finally:
         server.start()
     later = searched.opened()

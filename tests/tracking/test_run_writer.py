@@ -6,27 +6,33 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from pipeline.paths import Project
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.delivery import open_client
+from pipeline.tracking.run_writer import RunWriter
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tracker(project_with_mlflow: Path) -> Tracker:
-    opened = Tracker(Project(project_with_mlflow), "small")
+def client(project_with_mlflow: Path) -> mlflow.MlflowClient:
+    return open_client(Project(project_with_mlflow).mlflow_uri)
+
+
+@pytest.fixture
+def tracker(project_with_mlflow: Path, client: mlflow.MlflowClient) -> RunWriter:
+    opened = RunWriter(client, Project(project_with_mlflow), "small")
     opened.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
     return opened
 
 
 def test_runs_that_were_left_are_ended_however_many_pages_they_fill(
-    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    tracker: RunWriter, client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [tracker.start_trial(number, None, {"seed": number}, {}) for number in range(5)]
     tracker.finish_trial(0, "COMPLETE", {}, {})
-    client = tracker._client
     paged = functools.partial(client.search_runs, max_results=2)
     monkeypatch.setattr(client, "search_runs", paged)
     assert tracker.mend({1: ("PRUNED", {"best_epoch": 2.0}, {}), 2: ("FAIL", {}, {})}) == 4
@@ -57,7 +63,7 @@ def test_a_kill_while_mlflow_makes_its_tables_leaves_nothing_that_cannot_be_open
 import itertools, os, sqlalchemy, sys
 from pathlib import Path
 from pipeline.paths import Project
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.run_writer import RunWriter
 
 steps, last = itertools.count(1), int(sys.argv[1])
 
@@ -66,7 +72,7 @@ def die(connection, cursor, statement, *_):
     if statement.lstrip().startswith(("CREATE", "ALTER", "DROP")) and next(steps) == last:
         os._exit(9)
 
-Tracker(Project(Path.cwd()), "small")
+RunWriter.open(Project(Path.cwd()), "small")
 """
     for n_steps in (1, 20, 60):
         done = subprocess.run(
@@ -75,5 +81,5 @@ Tracker(Project(Path.cwd()), "small")
         )
         assert done.returncode == 9
         assert not (project_folder / "mlruns" / "mlflow.db").exists()
-    Tracker(Project(project_folder), "small").open_study("x", {"dataset": "x"}, "0" * 64)
+    RunWriter.open(Project(project_folder), "small").open_study("x", {"dataset": "x"}, "0" * 64)
     assert not list((project_folder / "mlruns").glob(".*.new*"))

@@ -1,0 +1,292 @@
+"""Writes a study to MLflow: the wording of its runs, not the sending (see `delivery`).
+
+One experiment for a study, one parent run for the study itself, one child run for each trial, one
+registered model whose alias `champion` is the best so far. Runs are addressed by id throughout:
+MLflow's notion of an active run is a thread's own and would outlive nothing.
+"""
+
+import contextlib
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import mlflow
+from mlflow.entities import Dataset, DatasetInput, Metric
+
+from pipeline.paths import Project
+from pipeline.provenance import collect_provenance
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.tracking.delivery import (
+    OUT_OF_REACH,
+    Delivery,
+    as_tags,
+    open_client,
+    unusable,  # fmt: skip
+)
+from pipeline.tracking.registry import champion_run
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
+
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
+FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
+
+
+class RunWriter:
+    """A `Tracker` whose runs stand in MLflow.
+
+    Args:
+        client: of the store.
+        project: whose store it is.
+        study: name of the study, and so of the experiment and of the registered model.
+        say: told when MLflow is out of reach, and when it is back.
+        note_run: told the number of a trial and its run, if the run could only be created after
+            `start_trial` had returned.
+
+    Raises:
+        PipelineError: the store cannot be used; the text says which and why.
+    """
+
+    def __init__(
+        self,
+        client: mlflow.MlflowClient,
+        project: Project,
+        study: str,
+        say: Callable[[str], None] = lambda _: None,
+        note_run: Callable[[int, str], None] = lambda *_: None,
+    ) -> None:
+        self._client, self._uri, self._study = client, project.mlflow_uri, study
+        self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
+        self._flushed = time.monotonic()
+        try:
+            self._experiment = self._experiment_id(project)
+        except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
+            raise unusable(self._uri, error) from None
+        self._delivery = Delivery(client, self._experiment, project.outbox(study), say, note_run)
+        self._parent = ""
+        self._about: dict[str, str] = {}
+
+    @classmethod
+    def open(
+        cls,
+        project: Project,
+        study: str,
+        say: Callable[[str], None] = lambda _: None,
+        note_run: Callable[[int, str], None] = lambda *_: None,
+    ) -> Self:
+        """Opens a project's store, creates it if it is not there, and returns its writer.
+
+        Args:
+            project: see the class, as for all others.
+            study: name of the study.
+            say: told when MLflow is out of reach, and when it is back.
+            note_run: told of runs that are created late.
+
+        Raises:
+            PipelineError: the store cannot be opened; the text says which and why.
+        """
+        project.runs_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            client = open_client(project.mlflow_uri)
+        except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
+            raise unusable(project.mlflow_uri, error) from None
+        return cls(client, project, study, say, note_run)
+
+    def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
+        """Starts the study's own run, or takes it up again, and sends what an earlier one kept.
+
+        Args:
+            goal: shown as the description of experiment and run.
+            tags: of the study's run; `dataset` is one of them.
+            data_fingerprint: SHA-256 of the data; noted in every run.
+
+        Raises:
+            PipelineError: MLflow does not take it.
+        """
+        self._about = {
+            "study": self._study,
+            "data_fingerprint": data_fingerprint,
+            **collect_provenance(),
+        }
+        dataset = Dataset(
+            name=tags["dataset"],
+            digest=data_fingerprint[:8],
+            source_type="local",
+            source=json.dumps({"uri": tags["dataset"]}),
+        )
+        self._delivery.inputs = [DatasetInput(dataset, [])]
+        self._delivery.send_kept()
+        client = self._client
+        try:
+            client.set_experiment_tag(self._experiment, "mlflow.note.content", goal)
+            found = client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
+            if found:
+                self._parent = found[0].info.run_id
+                client.update_run(self._parent, status="RUNNING")
+            else:
+                created = client.create_run(
+                    self._experiment, run_name=self._study, tags={"role": "study"}
+                )
+                self._parent = created.info.run_id
+                client.log_inputs(self._parent, self._delivery.inputs)
+            about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
+            client.log_batch(self._parent, tags=as_tags(about))
+        except OUT_OF_REACH as error:
+            raise unusable(self._uri, error) from None
+
+    def join_study(self, data_fingerprint: str, versions: Mapping[str, str]) -> bool:
+        """Takes the study's own run as the parent of others and leaves it as it is.
+
+        Args:
+            data_fingerprint: SHA-256 of the data; noted in every run.
+            versions: of what the trials were trained with; noted in every run.
+
+        Returns:
+            Whether there is such a run.
+
+        Raises:
+            PipelineError: MLflow is out of reach.
+        """
+        self._about = {"study": self._study, "data_fingerprint": data_fingerprint, **versions}
+        try:
+            found = self._client.search_runs(
+                [self._experiment], "tags.role = 'study'", max_results=1
+            )
+        except OUT_OF_REACH as error:
+            raise unusable(self._uri, error) from None
+        if found:
+            self._parent = found[0].info.run_id
+            self._delivery.inputs = list(found[0].inputs.dataset_inputs)
+        return bool(found)
+
+    def close_study(self, status: str) -> None:
+        """Ends the study's own run as FINISHED, FAILED or KILLED."""
+        self.flush()
+        self._end(None, status)
+
+    def settle(self) -> int:
+        """Tries to send all that is noted or kept; returns how many writes still are kept."""
+        self.flush()
+        self._delivery.send_kept()
+        return len(self._delivery)
+
+    def start_trial(
+        self,
+        trial: int,
+        hyperparameters: Hyperparameters | None,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Creates the run of a trial and returns its id, or "" as long as there is none."""
+        about = {"trial": str(trial), "state": "RUNNING", **self._about, **tags}
+        values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
+        self._delivery.send(
+            {
+                "what": "start",
+                **self._run_of(trial),
+                "started": _now(),
+                "tags": {"mlflow.parentRunId": self._parent, **about},
+                "params": {key: str(value) for key, value in values.items()},
+                "hyperparameters": hyperparameters.as_dict() if hyperparameters else None,
+            }
+        )
+        return self._delivery.runs.get(trial, "")
+
+    @contextlib.contextmanager
+    def resume_trial(self, trial: int, run: str) -> Iterator[None]:
+        """Sends what is written of a trial to a run that is there already."""
+        self._delivery.runs[trial] = run
+        try:
+            yield
+        finally:
+            self._delivery.runs.pop(trial, None)  # so that `start_trial` creates another
+
+    def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Notes the metrics of an epoch; they are sent in batches."""
+        self._log(trial, metrics, step=epoch)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what was noted, or keeps it on disk."""
+        for trial in list(self._buffer):
+            self._send_log(trial, self._buffer.pop(trial), {})
+        self._flushed = time.monotonic()
+
+    def store_model(self, trial: int, model: bytes) -> None:
+        """Keeps the model of a trial that set a record, as an artifact of its run."""
+        self._delivery.send({"what": "model", **self._run_of(trial)}, model)
+
+    def finish_trial(
+        self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        """Ends a trial's run: COMPLETE, PRUNED, FAIL, or KILLED if it was interrupted."""
+        self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
+        now = _now()
+        noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
+        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
+        self._end(trial, STATUS.get(state, "KILLED"))
+
+    def log_incumbent(self, trial: int, metric: str, value: float) -> None:
+        """Draws the best value so far over the trials, as a curve of the study's run."""
+        self._log(None, {f"best_{metric}": value}, step=trial)
+
+    def mend(self, ends: Mapping[int, End]) -> int:
+        """Ends child runs that a killed supervisor left RUNNING; returns how many."""
+        n_mended = 0
+        running = "attributes.status = 'RUNNING' and tags.trial != ''"
+        # page by page: those of the page before are not among them any more
+        try:
+            while len(self._delivery) == 0 and (  # else what ends them waits, and they would stay
+                left := self._client.search_runs([self._experiment], running)
+            ):
+                for run in left:
+                    trial = int(run.data.tags["trial"])
+                    self._delivery.runs[trial] = run.info.run_id
+                    state, metrics, tags = ends.get(trial, END_OF_INTERRUPTED)
+                    is_told = "best_epoch" in run.data.metrics  # killed before the last step
+                    self.finish_trial(trial, state, {} if is_told else metrics, tags)
+                n_mended += len(left)
+        except OUT_OF_REACH as error:
+            raise unusable(self._uri, error) from None
+        return n_mended
+
+    def champion_run(self) -> str | None:
+        """The run whose model bears the alias `champion`, if there is one."""
+        return champion_run(self._client, self._study)
+
+    def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
+        now = _now()
+        self._buffer[trial] += [Metric(key, value, now, step) for key, value in metrics.items()]
+
+    def _send_log(
+        self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
+    ) -> None:
+        values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
+        write = {"what": "log", **self._run_of(trial), "metrics": values, "tags": dict(tags)}
+        self._delivery.send(write)
+
+    def _end(self, trial: int | None, status: str) -> None:
+        write = {"what": "end", **self._run_of(trial), "status": status, "ended": _now()}
+        self._delivery.send(write)
+
+    def _run_of(self, trial: int | None) -> dict[str, Any]:
+        """Says in a write whose run it is for: a trial's, or the study's own."""
+        run = self._parent if trial is None else self._delivery.runs.get(trial)
+        return {"trial": trial, "run": run}
+
+    def _experiment_id(self, project: Project) -> str:
+        known = self._client.get_experiment_by_name(self._study)
+        if known is not None:
+            if known.lifecycle_stage == "deleted":
+                self._client.restore_experiment(known.experiment_id)
+            return str(known.experiment_id)
+        is_local = self._uri.startswith("sqlite")
+        location = (project.artifacts_dir / self._study).as_uri() if is_local else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
+        return str(self._client.create_experiment(self._study, location, tags=kind))
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
