@@ -346,11 +346,12 @@ def run_until_killed(folder: Path) -> None:
 
 def script(function: Callable[[Path], None], folder: Path) -> list[str]:
     name = function.__name__
-    code = f"import pathlib, test_executors; test_executors.{name}(pathlib.Path({str(folder)!r}))"
+    code = f"import pathlib, test_local; test_local.{name}(pathlib.Path({str(folder)!r}))"
     return [sys.executable, "-c", code]
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+PYTHONPATH = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PYTHONPATH}
 
 
 def output_of(function: Callable[[Path], None], folder: Path) -> str:
