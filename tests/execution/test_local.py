@@ -350,10 +350,8 @@ def script(function: Callable[[Path], None], folder: Path) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
-}
+PYTHONPATH = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PYTHONPATH}
 
 
 def output_of(function: Callable[[Path], None], folder: Path) -> str:
