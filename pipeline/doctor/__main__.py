@@ -8,29 +8,31 @@ and runs that a killed one left RUNNING, writes that MLflow has not got) is amon
 
 import argparse
 import contextlib
-import json
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DONE, FAILED, PipelineError, run_command
-from pipeline.paths import Project, display_path, parse_study_name
+from pipeline.paths import Project, parse_study_name
 
 if TYPE_CHECKING:
-    from pipeline.doctor.subject import Finding, Subject
-    from pipeline.storage.lease import Lease
+    from pipeline.doctor.plan import Kind, Repair
+    from pipeline.doctor.subject import Subject
+
+    Check = Callable[[Subject], Iterable[Repair]]
 
 
 def main() -> int:
     """Examines a study or all of them; 0 if everything is in order, or has been mended."""
     arguments = _parse(sys.argv[1:])
     name = parse_study_name(arguments.study) if arguments.study is not None else None
-    from pipeline.doctor import findings
+    from pipeline.doctor import store_checks
     from pipeline.storage import study_store
 
     project = Project.here()
-    damaged = list(findings.damaged_stores(project))
-    for finding in damaged:
-        _treat(finding, "", fix=False)
+    damaged = list(store_checks.damaged_stores(project))
+    for repair in damaged:
+        _treat(repair, None, fix=False)
     if damaged:  # nothing that is read from it can be trusted
         return FAILED
     names = [name] if name else study_store.stored_names(project)
@@ -53,19 +55,12 @@ def main() -> int:
 
 def _examine(project: Project, name: str, fix: bool) -> int:
     """Prints what does not match in a study, and returns how much of it is left."""
-    from pipeline.doctor import findings, model_checks
+    from pipeline.doctor import model_checks, store_checks
     from pipeline.doctor.subject import Subject
     from pipeline.storage import lease, study_store
 
     study, spec = study_store.stored_study(project, name)
     subject = Subject(project, study, spec)
-    # in this order: what one mends, the next finds mended
-    checks = (
-        findings.on_disk,
-        findings.left_running,
-        findings.runs_and_trials,
-        model_checks.models,
-    )
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
         note = project.supervisor_lock(name).with_suffix(".lock.json")
@@ -81,64 +76,60 @@ def _examine(project: Project, name: str, fix: bool) -> int:
         except PipelineError as busy:
             print(f"{busy}: it was not examined")
             return 0
-        n_found = n_left = 0
-        if stale or claimed:
-            n_found += 1
-            n_left += _treat(_stale_claim(project, name, stale, claimed), name, fix)
-        for check in checks:
-            for finding in check(subject):
-                n_found += 1
-                n_left += _treat(finding, name, fix)
-                if fix:
-                    subject.read_again()
-        if not n_found:
+        checks: tuple[Check, ...] = (
+            lambda _: store_checks.stale_lease(project, name, stale, claimed),
+            store_checks.left_on_disk,
+            Subject.plan_queue,
+            Subject.plan_runs,
+            model_checks.check_models,
+        )
+        left = [_treat(each, subject, fix) for each in _repairs(checks, subject, fix)]
+        if not left:
             print(f"study {name}: {_contents(subject)}: all in order")
-    return n_left
+    return sum(left)
 
 
-def _treat(finding: "Finding", study: str, fix: bool) -> int:
-    """Prints a finding, mends it if that is wanted, and returns whether it is left: 0 or 1."""
-    print(f"study {study}: {finding.what}" if study else finding.what)
-    if finding.mend is None:
-        print(f"  to do: {finding.cure}")
+def _repairs(checks: "Iterable[Check]", subject: "Subject", fix: bool) -> "Iterator[Repair]":
+    """What checks find, one after the other; what one repair mends, the next finds mended."""
+    for check in checks:
+        if not fix:
+            yield from check(subject)
+            continue
+        treated: set[Kind] = set()
+        while repair := next((r for r in check(subject) if r.kind not in treated), None):
+            yield repair
+            treated.add(repair.kind)
+            subject.read_again()
+
+
+def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> int:
+    """Prints a repair, does it if that is wanted, and returns whether it is left: 0 or 1."""
+    from pipeline.doctor.plan import Kind
+
+    print(f"study {subject.spec.name}: {repair.what}" if subject else repair.what)
+    if repair.kind is Kind.ASK_USER:
+        print(f"  to do: {repair.cure}")
         return 1
-    if not fix:
-        print(f"  with --fix: {finding.cure}")
+    if not fix or subject is None:
+        print(f"  with --fix: {repair.cure}")
         return 1
+    from pipeline.doctor.apply import apply
+
     try:
-        finding.mend()
+        apply(repair, subject)
     except (PipelineError, OSError) as error:
         print(f"  not mended: {error}")
         return 1
-    print(f"  mended: {finding.cure}")
+    print(f"  mended: {repair.cure}")
     return 0
 
 
-def _stale_claim(project: Project, name: str, note: str, claimed: "Lease | None") -> "Finding":
-    """Of a supervisor that is no more: whoever is next takes it over, as this command does."""
-    from pipeline.doctor.subject import Finding
-
-    known = dict(claimed or {})
-    with contextlib.suppress(ValueError, TypeError):
-        known |= json.loads(note)
-    lock = project.supervisor_lock(name)
-    places = [display_path(lock.with_suffix(".lock.json"))] if note else []
-    places += ["Optuna's store"] if claimed else []
-    whom = f"process {known.get('process', '?')} on {known.get('host', '?')}"
-    return Finding(
-        f"{' and '.join(places)} {'name' if len(places) > 1 else 'names'} {whom} as its "
-        "supervisor, which is no more",
-        "removed",
-        lambda: None,  # done when the claim that took its place is given back
-    )
-
-
 def _contents(subject: "Subject") -> str:
-    from pipeline.doctor.subject import count
+    from pipeline.doctor.wording import count
 
     n_trials, n_runs = len(subject.ended), len(subject.match.own)
     return ", ".join(
-        (count(n_trials, "trial"), count(n_runs, "run"), count(subject.whole, "model"))
+        (count(n_trials, "trial"), count(n_runs, "run"), count(subject.n_whole, "model"))
     )
 
 

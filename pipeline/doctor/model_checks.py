@@ -1,50 +1,50 @@
 """The models that a study keeps: those of trials that were the best so far when they ended."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.doctor.subject import Finding, Subject, name_trials, plural, say
+from pipeline.doctor.plan import Kind, Repair
+from pipeline.doctor.subject import Subject
+from pipeline.doctor.wording import name_trials, plural, say
 from pipeline.errors import PipelineError
+from pipeline.study.assignment import Assignment
+from pipeline.study.trial import Trial, best_epoch, is_better, ranking
+from pipeline.tracking import reader, registry
+from pipeline.tracking.reader import Run
+from pipeline.training.job import EpochEnd, Failed, Finished, Job
 
 if TYPE_CHECKING:
     from pipeline.execution.executor import Executor
-    from pipeline.study.trial import Trial
 
 
-def models(subject: Subject) -> Iterator[Finding]:
-    """Models that are not there, or not whole; and the champion's registration."""
+def check_models(subject: Subject) -> Iterator[Repair]:
+    """Finds models that are not there, or not whole, and looks at the champion's registration."""
     if subject.is_behind:
         return
-    from pipeline.tracking import reader
-
-    broken: list[int] = []
-    troubles: list[str] = []
-    subject.whole = 0
-    for trial in _records(subject):
-        run = subject.match.own.get(trial.number)
-        if run is None or run.is_deleted:  # said before
-            continue
-        if trouble := reader.model_trouble(subject.project, run):
-            broken.append(trial.number)
-            troubles.append(trouble)
-        else:
-            subject.whole += 1
+    own = subject.match.own
+    present = [t.number for t in _records(subject) if t.number in own]
+    present = [number for number in present if not own[number].is_deleted]  # said before
+    troubles = {number: reader.model_trouble(subject.project, own[number]) for number in present}
+    broken = [number for number, trouble in troubles.items() if trouble]
+    subject.n_whole = len(present) - len(broken)
     if broken:
-        yield Finding(
-            f"the {plural('model', broken)} of {name_trials('trial', broken)}, the best when "
-            f"{'it' if len(broken) == 1 else 'they'} ended: {'; '.join(troubles)}",
+        yield Repair(
+            Kind.TRAIN_AGAIN,
+            f"the {plural('model', broken)} of {name_trials(broken)}, the best when "
+            f"{plural('it', broken, 'they')} ended: "
+            + "; ".join(troubles[number] for number in broken),
             "trained again with the same hyperparameters and seed, to the recorded accuracy",
-            lambda: _train_again(subject, broken),
+            broken,
+            [own[number] for number in broken],
         )
     yield from _registration(subject)
 
 
-def _records(subject: Subject) -> "list[Trial]":
+def _records(subject: Subject) -> list[Trial]:
     """Networks that were the best so far when they ended: those whose model was kept."""
-    from pipeline.study.trial import is_better, ranking
 
-    def end(trial: "Trial") -> tuple[float, int]:
+    def end(trial: Trial) -> tuple[float, int]:
         ended = subject.frozen[trial.number].datetime_complete
         return (ended.timestamp() if ended else 0.0, trial.number)
 
@@ -58,14 +58,15 @@ def _records(subject: Subject) -> "list[Trial]":
     return found
 
 
-def _train_again(subject: Subject, numbers: Sequence[int]) -> None:
-    """Trains trials again and stores their models.
+def train_again(
+    subject: Subject, numbers: Sequence[int]
+) -> Generator[tuple[int, bytes], None, None]:
+    """Trains trials again, and yields the number of each and its model.
 
     Raises:
         PipelineError: one of them did not come out as it did before.
     """
-    from pipeline.export.bundle import TOLERANCE
-    from pipeline.study.trial import best_epoch
+    from pipeline.export.bundle import TOLERANCE  # of what only this repair needs
 
     with _workers(subject) as executor:
         for number in numbers:
@@ -81,16 +82,13 @@ def _train_again(subject: Subject, numbers: Sequence[int]) -> None:
                     f"its recorded {recorded:.4f}, and is not stored: only the machine and the "
                     "versions that it was trained with give the same numbers"
                 )
-            subject.mender.add_model(number, subject.match.own[number].id, model)
+            yield number, model
 
 
 def _played(
-    subject: Subject, executor: "Executor", trial: "Trial"
+    subject: Subject, executor: "Executor", trial: Trial
 ) -> tuple[list[float], list[float], bytes | None]:
     """The metric and the validation accuracy of each epoch, and the model."""
-    from pipeline.study.assignment import Assignment
-    from pipeline.training.job import EpochEnd, Failed, Finished, Job
-
     spec = subject.spec
     assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
     assert assignment is not None
@@ -111,39 +109,32 @@ def _played(
                     return values, accuracies, event.model
 
 
-def _registration(subject: Subject) -> Iterator[Finding]:
+def _registration(subject: Subject) -> Iterator[Repair]:
     """The model that bears the alias `champion`, once a search has come to its end."""
-    from pipeline.study.trial import ranking
-    from pipeline.tracking import reader, registry
-
-    of_study = [run for run in subject.match.of_study if not run.is_deleted]
+    match = subject.match
+    of_study = [run for run in match.of_study if not run.is_deleted]
     ranked = ranking(list(subject.ended.values()), subject.spec.direction)
     if not of_study or of_study[0].status != "FINISHED" or not ranked:
         return  # the search will do it when it ends
-    name, best = subject.spec.name, ranked[0]
-    run = subject.match.own.get(best.number)
+    name, best = subject.spec.name, ranked[0].number
+    run = match.own.get(best)
     registered = reader.champion_run(subject.project, name)
     if run is None or registered == run.id:
         return
-
-    def register() -> None:
-        with _workers(subject) as executor:
-            executor.call(
-                registry.publish_champion,
-                subject.project.mlflow_uri,
-                name,
-                run.id,
-                best.best_epoch,
-            )
-
     alias = f"models:/{name}@{registry.CHAMPION_ALIAS}"
-    yield Finding(
-        f"{alias} is the model of run {registered}, not that of the best trial, {best.number}"
+    what = (
+        f"{alias} is the model of run {registered}, not that of the best trial, {best}"
         if registered
-        else f"the model of the best trial, {best.number}, is not registered as {alias}",
-        "registered",
-        register,
+        else f"the model of the best trial, {best}, is not registered as {alias}"
     )
+    yield Repair(Kind.REGISTER, what, "registered", [best], [run])
+
+
+def register(subject: Subject, trial: Trial, run: Run) -> None:
+    """Registers the model of a trial as the champion's."""
+    uri, name = subject.project.mlflow_uri, subject.spec.name
+    with _workers(subject) as executor:
+        executor.call(registry.publish_champion, uri, name, run.id, trial.best_epoch)
 
 
 @contextlib.contextmanager

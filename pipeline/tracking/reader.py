@@ -30,7 +30,7 @@ class Run:
         status: RUNNING, FINISHED, FAILED or KILLED.
         state: of its trial, as its tag has it.
         seed: of its trial, as it was logged; "" if it was not.
-        n_epochs: the last epoch that it has val_accuracy of; 0 without any.
+        n_epochs: the last epoch that it has the study's metric of; 0 without any.
         has_best: whether the metric's best value was logged, as is done at a trial's end.
         started: milliseconds since 1970.
         artifacts: URI of their folder.
@@ -130,7 +130,7 @@ def _run(found: Any, metric: str) -> Run:
         status=str(info.status),
         state=tags.get("state", ""),
         seed=data.params.get("seed", ""),
-        n_epochs=int(last.get("val_accuracy", 0)),
+        n_epochs=int(last.get(metric, 0)),
         has_best=f"best_{metric}" in last,
         started=int(info.start_time or 0),
         artifacts=str(info.artifact_uri),

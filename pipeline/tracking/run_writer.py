@@ -26,9 +26,8 @@ from pipeline.tracking.delivery import (
     unusable,  # fmt: skip
 )
 from pipeline.tracking.registry import champion_run
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
 
 

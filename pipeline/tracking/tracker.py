@@ -8,6 +8,8 @@ from pipeline.study.hyperparameters import Hyperparameters
 # State, metrics and tags with which a trial's run ends.
 End = tuple[str, Mapping[str, float], Mapping[str, str]]
 END_OF_INTERRUPTED: End = ("KILLED", {}, {"interrupted": "true"})
+# Status of a run by the state in which its trial ended.
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 
 
 class Tracker(Protocol):

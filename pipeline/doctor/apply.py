@@ -1,0 +1,123 @@
+"""Does what a plan says: writes Optuna, MLflow and the disk, one repair at a time."""
+
+import contextlib
+import shutil
+
+from pipeline.doctor import model_checks
+from pipeline.doctor.plan import Kind, Repair
+from pipeline.doctor.subject import Subject
+from pipeline.errors import PipelineError
+from pipeline.storage import queue, study_store
+from pipeline.study.assignment import Assignment
+from pipeline.study.trial import Trial
+from pipeline.tracking import reader
+from pipeline.tracking.delivery import MODEL_ARTIFACT
+from pipeline.tracking.reader import Run
+from pipeline.tracking.record import RunRecord
+
+_EPOCHS_AT_A_TIME = 100  # MLflow takes 1,000 values at a time, and an epoch has six
+
+
+def apply(repair: Repair, subject: Subject) -> None:
+    """Mends what was found.
+
+    Args:
+        repair: of any kind but ASK_USER.
+        subject: the study that it was found in; this process holds its lock.
+
+    Raises:
+        PipelineError: it could not be mended, or not all of it.
+        OSError: the disk refuses.
+    """
+    of_trials = dict(zip(repair.trials, repair.runs, strict=False))
+    match repair.kind:
+        case Kind.TAKE_OVER_LEASE:
+            pass  # done when the lease that took its place is given back
+        case Kind.REMOVE_SCRATCH:
+            shutil.rmtree(subject.scratch)
+        case Kind.SEND_KEPT:
+            _send_kept(subject)
+        case Kind.REQUEUE:
+            queue.requeue_left(subject.study, subject.spec)
+        case Kind.WRITE_STUDY_RUN:
+            subject.writer  # noqa: B018, writes it when it is opened
+        case Kind.END_STUDY_RUN:
+            subject.writer.close_study("KILLED")
+        case Kind.RESTORE_STUDY_RUN | Kind.RESTORE_RUNS:
+            reader.restore(subject.project, repair.runs)
+        case Kind.NOTE_RUNS:
+            for number, run in of_trials.items():
+                study_store.note_run(subject.study, number, run.id)
+        case Kind.WRITE_RUNS:
+            for number in repair.trials:
+                _write_anew(subject, subject.ended[number])
+        case Kind.SET_ASIDE:
+            reader.set_aside(subject.project, repair.runs)
+        case Kind.END_RUNS | Kind.SEND_AGAIN:
+            for number, run in of_trials.items():
+                _catch_up(subject, subject.ended[number], run)
+        case Kind.TRAIN_AGAIN:
+            with contextlib.closing(model_checks.train_again(subject, repair.trials)) as trained:
+                for number, model in trained:
+                    with subject.writer.resume_trial(number, of_trials[number].id):
+                        subject.writer.store_model(number, model)
+                    _send_kept(subject)
+        case Kind.REGISTER:
+            for number, run in of_trials.items():
+                model_checks.register(subject, subject.ended[number], run)
+        case Kind.ASK_USER:
+            raise AssertionError(repair)
+
+
+def _send_kept(subject: Subject) -> None:
+    """Sends all that is kept on disk.
+
+    Raises:
+        PipelineError: MLflow does not take all of it.
+    """
+    if n_kept := subject.writer.settle():
+        raise PipelineError(f"MLflow does not answer, and {n_kept} writes wait for it on disk")
+
+
+def _write_anew(subject: Subject, trial: Trial) -> None:
+    """Writes the run of a trial that ended, and notes it; its times are those of today."""
+    folder = subject.project.artifacts_dir / subject.spec.name
+    model = folder / trial.run_id / "artifacts" / MODEL_ARTIFACT
+    content = model.read_bytes() if trial.run_id and model.is_file() else None
+    assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
+    tags = assignment.tags if assignment else {}
+    record = RunRecord.of(trial, subject.spec)
+    writer = subject.writer
+    run = writer.start_trial(
+        trial.number, trial.hyperparameters, record.params, {**tags, "written_anew": "true"}
+    )
+    _log_from(subject, trial, 0)
+    if content:
+        writer.store_model(trial.number, content)
+    writer.finish_trial(trial.number, *record.end)
+    _send_kept(subject)
+    study_store.note_run(subject.study, trial.number, run)
+
+
+def _catch_up(subject: Subject, trial: Trial, run: Run) -> None:
+    """Sends the epochs that a trial's run has not got, and how the trial ended."""
+    state, metrics, tags = RunRecord.of(trial, subject.spec).end
+    with subject.writer.resume_trial(trial.number, run.id):
+        _log_from(subject, trial, run.n_epochs)
+        # those that it has would be there twice
+        subject.writer.finish_trial(trial.number, state, {} if run.has_best else metrics, tags)
+    _send_kept(subject)
+
+
+def _log_from(subject: Subject, trial: Trial, n_known: int) -> None:
+    n_epochs = max((len(values) for values in trial.history.values()), default=0)
+    for epoch in range(n_known + 1, n_epochs + 1):
+        metrics = {
+            name: values[epoch - 1]
+            for name, values in trial.history.items()
+            if epoch <= len(values)
+        }
+        subject.writer.log_epoch(trial.number, epoch, metrics)
+        if epoch % _EPOCHS_AT_A_TIME == 0:
+            subject.writer.flush()
+    subject.writer.flush()

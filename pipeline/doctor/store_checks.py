@@ -1,0 +1,99 @@
+"""Stores that are damaged, and what a supervisor that is no more has left beside them."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.doctor.plan import Kind, Repair
+from pipeline.doctor.wording import count
+from pipeline.errors import PipelineError
+from pipeline.paths import Project, display_path
+from pipeline.tracking.outbox import Outbox
+
+if TYPE_CHECKING:
+    from pipeline.doctor.subject import Subject
+    from pipeline.storage.lease import Lease
+
+
+def damaged_stores(project: Project) -> Iterator[Repair]:
+    """Finds SQLite files that SQLite itself calls damaged.
+
+    Raises:
+        PipelineError: a file cannot be opened.
+    """
+    cures = {
+        project.optuna_url: "put a copy of it in its place, or move it away and get what can be "
+        "read with: sqlite3 DAMAGED .recover | sqlite3 mlruns/optuna.db",
+        project.mlflow_uri: "move it away; then --fix writes all runs anew from what Optuna holds",
+    }
+    for url, cure in cures.items():
+        file = Path(url.removeprefix("sqlite:///"))
+        if not url.startswith("sqlite:///") or not file.is_file():
+            continue
+        try:
+            with contextlib.closing(sqlite3.connect(file)) as database:
+                said = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.OperationalError as error:  # locked, or not to be read
+            raise PipelineError(f"{display_path(file)} cannot be examined: {error}") from None
+        except sqlite3.DatabaseError as error:
+            said = str(error)
+        if said != "ok":
+            what = f"{display_path(file)} is damaged: {' '.join(said.split())}"
+            yield Repair(Kind.ASK_USER, what, cure)
+
+
+def stale_lease(
+    project: Project, name: str, note: str, claimed: "Lease | None"
+) -> Iterator[Repair]:
+    """Finds the lease of a supervisor that is no more: whoever is next takes it over.
+
+    Args:
+        project: where the lock is.
+        name: of the study.
+        note: what stood beside the lock before this command held it.
+        claimed: what stood in Optuna's store before.
+    """
+    if not note and not claimed:
+        return
+    known = dict(claimed or {})
+    with contextlib.suppress(ValueError, TypeError):
+        known |= json.loads(note)
+    places = (
+        [display_path(project.supervisor_lock(name).with_suffix(".lock.json"))] if note else []
+    )
+    places += ["Optuna's store"] if claimed else []
+    yield Repair(
+        Kind.TAKE_OVER_LEASE,
+        f"{' and '.join(places)} {'name' if len(places) > 1 else 'names'} process "
+        f"{known.get('process', '?')} on {known.get('host', '?')} as its supervisor, which is no "
+        "more",
+        "removed",
+    )
+
+
+def left_on_disk(subject: "Subject") -> Iterator[Repair]:
+    """Finds what a supervisor that was killed, or could not reach MLflow, left in `mlruns/`."""
+    if subject.scratch.exists():
+        what = f"{display_path(subject.scratch)} is left of a search that was killed"
+        yield Repair(Kind.REMOVE_SCRATCH, what, "removed")
+    if not subject.is_behind:
+        return
+    folder = subject.project.outbox(subject.spec.name)
+    try:
+        n_kept = len(Outbox(folder))
+    except ValueError:
+        yield Repair(
+            Kind.ASK_USER,
+            f"{display_path(folder)} cannot be read, and MLflow waits for what is in it",
+            "move the folder away; then --fix writes anew from Optuna what MLflow has not got",
+        )
+        return
+    yield Repair(
+        Kind.SEND_KEPT,
+        f"{display_path(folder)} keeps {count(n_kept, 'write')} that MLflow has not got yet; "
+        "its runs are compared when it has",
+        "sent",
+    )

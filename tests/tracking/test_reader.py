@@ -1,0 +1,21 @@
+"""What is read back of runs, from a real store."""
+
+from pathlib import Path
+
+from pipeline.paths import Project
+from pipeline.tracking.reader import runs_of
+from pipeline.tracking.run_writer import RunWriter
+
+
+def test_epochs_are_counted_by_the_metric_of_the_study(project_folder: Path) -> None:
+    project = Project(project_folder)
+    writer = RunWriter.open(project, "small")
+    run = writer.start_trial(0, None, {"seed": 7}, {})
+    for epoch in (1, 2, 3):
+        writer.log_epoch(0, epoch, {"val_loss": 1 / epoch} | ({} if epoch == 3 else {"loss": 0.5}))
+    writer.flush()
+    writer.finish_trial(0, "COMPLETE", {"best_val_loss": 1 / 3}, {})
+    for metric, n_epochs, has_best in (("val_loss", 3, True), ("loss", 2, False)):
+        (found,) = runs_of(project, "small", metric)
+        assert (found.id, found.trial, found.seed) == (run, 0, "7")
+        assert (found.n_epochs, found.has_best) == (n_epochs, has_best)
