@@ -55,12 +55,9 @@ def main() -> int:
 
 def _examine(project: Project, name: str, fix: bool) -> int:
     """Prints what does not match in a study, and returns how much of it is left."""
-    from pipeline.doctor import model_checks, store_checks
-    from pipeline.doctor.subject import Subject
     from pipeline.storage import lease, study_store
 
     study, spec = study_store.stored_study(project, name)
-    subject = Subject(project, study, spec)
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
         note = project.supervisor_lock(name).with_suffix(".lock.json")
@@ -76,6 +73,11 @@ def _examine(project: Project, name: str, fix: bool) -> int:
         except PipelineError as busy:
             print(f"{busy}: it was not examined")
             return 0
+        # they import MLflow, for which nobody waits who is told that there is no such study
+        from pipeline.doctor import model_checks, store_checks
+        from pipeline.doctor.subject import Subject
+
+        subject = Subject(project, study, spec)
         checks: tuple[Check, ...] = (
             lambda _: store_checks.stale_lease(project, name, stale, claimed),
             store_checks.left_on_disk,

@@ -66,7 +66,7 @@ def train_again(
     Raises:
         PipelineError: one of them did not come out as it did before.
     """
-    from pipeline.export.bundle import TOLERANCE  # of what only this repair needs
+    from pipeline.export.bundle import TOLERANCE  # which only this repair needs
 
     with _workers(subject) as executor:
         for number in numbers:
