@@ -68,7 +68,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
     )
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
-        note = project.supervisor_lock(name).with_suffix(".lock.json")
+        note = project.lease_note(name)
         stale = note.read_text() if note.is_file() else ""
         claimed = study.user_attrs.get(lease.LEASE)
         try:
@@ -121,8 +121,7 @@ def _stale_claim(project: Project, name: str, note: str, claimed: "Lease | None"
     known = dict(claimed or {})
     with contextlib.suppress(ValueError, TypeError):
         known |= json.loads(note)
-    lock = project.supervisor_lock(name)
-    places = [display_path(lock.with_suffix(".lock.json"))] if note else []
+    places = [display_path(project.lease_note(name))] if note else []
     places += ["Optuna's store"] if claimed else []
     whom = f"process {known.get('process', '?')} on {known.get('host', '?')}"
     return Finding(

@@ -8,7 +8,6 @@ import contextlib
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.subject import (
@@ -40,8 +39,8 @@ def damaged_stores(project: Project) -> Iterator[Finding]:
         project.mlflow_uri: "move it away; then --fix writes all runs anew from what Optuna holds",
     }
     for url, cure in cures.items():
-        file = Path(url.removeprefix("sqlite:///"))
-        if not url.startswith("sqlite:///") or not file.is_file():
+        file = url.file
+        if not file or not file.is_file():
             continue
         try:
             with contextlib.closing(sqlite3.connect(file)) as database:

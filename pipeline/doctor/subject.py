@@ -106,7 +106,7 @@ class Subject:
     @property
     def scratch(self) -> Path:
         """Where its workers keep files for a moment."""
-        return self.project.runs_dir / f".{self.spec.name}.scratch"
+        return self.project.scratch_dir(self.spec.name)
 
     def read_again(self) -> None:
         """Forgets what was read, for something has been mended."""

@@ -32,8 +32,8 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
         executor = local.LocalExecutor(
             spec.dataset,
             n_workers,
-            log=project.runs_dir / f"{spec.name}.workers.log",
-            scratch=project.runs_dir / f".{spec.name}.scratch",
+            log=project.workers_log(spec.name),
+            scratch=project.scratch_dir(spec.name),
         )
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow

@@ -24,6 +24,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline import paths
+from pipeline.paths import StoreUrl
 
 _TRIAL = models.TrialModel
 
@@ -33,8 +34,8 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     if url.startswith("redis"):
         return optuna.storages.get_storage(url)
     storage = _RowStorage(url)
-    file = Path(url.removeprefix("sqlite:///"))
-    if to_write and url.startswith("sqlite") and file.is_file():
+    file = StoreUrl(url).file
+    if to_write and file and file.is_file():
         storage.write_ahead(file)
     return _Cache(storage)
 
@@ -53,9 +54,8 @@ class _RowStorage(optuna.storages.RDBStorage):
     """Reads trials as rows; may write to SQLite without waiting for the disk each time."""
 
     def __init__(self, url: str) -> None:
-        is_file = url.startswith("sqlite")
-        options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if is_file else None
-        super().__init__(url, engine_kwargs=options)
+        options = {"connect_args": {"timeout": paths.BUSY_SECONDS}}
+        super().__init__(url, engine_kwargs=options if StoreUrl(url).is_sqlite else None)
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
         self._log: Path | None = None
         # who closes a database last moves the log into its file, and removes it
