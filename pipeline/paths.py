@@ -12,9 +12,40 @@ DEFAULT_STUDY = "fashion_mnist"
 BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
-
-
+_SQLITE = "sqlite:///"
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@/]*(?=@)")
+
+
+class StoreUrl(str):
+    """The URL of a store, a string as Optuna, MLflow and SQLAlchemy take it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, file: Path) -> "StoreUrl":
+        """Names a SQLite file."""
+        return cls(f"{_SQLITE}{file}")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the store is SQLite, with whatever driver."""
+        return self.startswith("sqlite")
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None if the store is none."""
+        return Path(self.removeprefix(_SQLITE)) if self.startswith(_SQLITE) else None
+
+    @property
+    def missing_file(self) -> Path | None:
+        """The SQLite file if it is not there, so that opening the store would create it."""
+        file = self.file
+        return file if file and not file.exists() else None
+
+    @property
+    def display(self) -> str:
+        """The URL as people get to see it: without the password."""
+        return _PASSWORD.sub(r"\1:***", self)
 
 
 @dataclass(frozen=True)
@@ -46,7 +77,7 @@ class Project:
         return self.runs_dir / "artifacts"
 
     @property
-    def optuna_url(self) -> str:
+    def optuna_url(self) -> StoreUrl:
         """Optuna's storage: `PIPELINE_STORAGE`, else a SQLite file in `mlruns/`.
 
         Raises:
@@ -58,21 +89,33 @@ class Project:
                 f"PIPELINE_STORAGE: found {chosen!r}, allowed is a URL such as "
                 "sqlite:///mlruns/optuna.db"
             )
-        return chosen or f"sqlite:///{self.runs_dir / 'optuna.db'}"
+        return StoreUrl(chosen) if chosen else StoreUrl.of(self.runs_dir / "optuna.db")
 
     @property
-    def mlflow_uri(self) -> str:
+    def mlflow_uri(self) -> StoreUrl:
         """MLflow's store: `MLFLOW_TRACKING_URI`, else a SQLite file in `mlruns/`.
 
         Raises:
             UsageError: there are characters in the environment's that no URI has.
         """
         chosen = _from_environment("MLFLOW_TRACKING_URI")
-        return chosen or f"sqlite:///{self.runs_dir / 'mlflow.db'}"
+        return StoreUrl(chosen) if chosen else StoreUrl.of(self.runs_dir / "mlflow.db")
 
     def supervisor_lock(self, study: str) -> Path:
-        """Held by the one supervisor of a study; says who that is."""
+        """Held by the one supervisor of a study."""
         return self.runs_dir / f"{study}.lock"
+
+    def lease_note(self, study: str) -> Path:
+        """Beside the lock: says who holds it, and since when."""
+        return self.runs_dir / f"{study}.lock.json"
+
+    def workers_log(self, study: str) -> Path:
+        """What the workers of a study print."""
+        return self.runs_dir / f"{study}.workers.log"
+
+    def scratch_dir(self, study: str) -> Path:
+        """Where the workers of a study keep files for a moment."""
+        return self.runs_dir / f".{study}.scratch"
 
     def outbox(self, study: str) -> Path:
         """The folder of what MLflow has not got yet."""
@@ -162,11 +205,6 @@ def _from_environment(name: str) -> str:
     if not value.isprintable():
         raise UsageError(f"{name}: found {value!r}, allowed is text without control characters")
     return value
-
-
-def display_url(url: str) -> str:
-    """A store's URL as people get to see it: without the password."""
-    return _PASSWORD.sub(r"\1:***", url)
 
 
 def display_path(path: Path) -> str:

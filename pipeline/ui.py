@@ -39,16 +39,15 @@ def server_command(project: Project, which: str, port: int) -> list[str]:
         PipelineError: there is nothing to show yet.
     """
     url = project.mlflow_uri if which == "mlflow" else project.optuna_url
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite") and not path.exists():
+    if file := url.missing_file:
         raise PipelineError(
-            f"{display_path(path)}: nothing to show yet; start with: make search STUDY=quick"
+            f"{display_path(file)}: nothing to show yet; start with: make search STUDY=quick"
         )
     if which == "optuna":
         program = str(Path(sys.executable).with_name("optuna-dashboard"))
         return [program, url, "--host", HOST, "--port", str(port)]
     options = ["--backend-store-uri", url, "--host", HOST, "--port", str(port), "--workers", "1"]
-    if url.startswith("sqlite"):
+    if url.is_sqlite:
         options += ["--default-artifact-root", project.artifacts_dir.as_uri()]
     return [sys.executable, "-m", "mlflow", "server", *options]
 

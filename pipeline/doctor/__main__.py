@@ -60,7 +60,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
     study, spec = study_store.stored_study(project, name)
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
-        note = project.supervisor_lock(name).with_suffix(".lock.json")
+        note = project.lease_note(name)
         stale = note.read_text() if note.is_file() else ""
         claimed = study.user_attrs.get(lease.LEASE)
         try:

@@ -144,7 +144,7 @@ def _workers(subject: Subject) -> "Iterator[Executor]":
     from pipeline.execution.local import LocalExecutor
 
     datasets.fetch(subject.spec.dataset)
-    log = subject.project.runs_dir / f"{subject.spec.name}.workers.log"
+    log = subject.project.workers_log(subject.spec.name)
     executor = LocalExecutor(subject.spec.dataset, 1, log=log, scratch=subject.scratch)
     try:
         yield executor

@@ -4,7 +4,6 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.plan import Kind, Repair
@@ -30,8 +29,8 @@ def damaged_stores(project: Project) -> Iterator[Repair]:
         project.mlflow_uri: "move it away; then --fix writes all runs anew from what Optuna holds",
     }
     for url, cure in cures.items():
-        file = Path(url.removeprefix("sqlite:///"))
-        if not url.startswith("sqlite:///") or not file.is_file():
+        file = url.file
+        if file is None or not file.is_file():
             continue
         try:
             with contextlib.closing(sqlite3.connect(file)) as database:
@@ -61,9 +60,7 @@ def stale_lease(
     known = dict(claimed or {})
     with contextlib.suppress(ValueError, TypeError):
         known |= json.loads(note)
-    places = (
-        [display_path(project.supervisor_lock(name).with_suffix(".lock.json"))] if note else []
-    )
+    places = [display_path(project.lease_note(name))] if note else []
     places += ["Optuna's store"] if claimed else []
     yield Repair(
         Kind.TAKE_OVER_LEASE,

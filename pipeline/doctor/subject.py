@@ -85,7 +85,7 @@ class Subject:
     @property
     def scratch(self) -> Path:
         """Where its workers keep files for a moment."""
-        return self.project.runs_dir / f".{self.spec.name}.scratch"
+        return self.project.scratch_dir(self.spec.name)
 
     def plan_queue(self) -> list[plan.Repair]:
         """Plans what is to be done about trials that a killed supervisor left RUNNING."""

@@ -35,6 +35,6 @@ def _open_executor(project: Project, spec: "StudySpec", n_workers: int) -> "Exec
     return local.LocalExecutor(
         spec.dataset,
         n_workers,
-        log=project.runs_dir / f"{spec.name}.workers.log",
-        scratch=project.runs_dir / f".{spec.name}.scratch",
+        log=project.workers_log(spec.name),
+        scratch=project.scratch_dir(spec.name),
     )

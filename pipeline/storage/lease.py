@@ -41,7 +41,7 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
     from filelock import FileLock, Timeout
 
     path = project.supervisor_lock(study)
-    about = path.with_suffix(".lock.json")
+    about = project.lease_note(study)
     held = FileLock(path)
     try:
         held.acquire(timeout=0)

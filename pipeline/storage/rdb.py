@@ -1,11 +1,11 @@
 """Opens Optuna's SQL storage: this package's faster reading of it, or Optuna's own."""
 
 import atexit
-from pathlib import Path
 
 import optuna
 
 from pipeline import paths
+from pipeline.paths import StoreUrl
 from pipeline.storage import optuna_internals
 
 
@@ -20,8 +20,8 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     """
     if url.startswith("redis"):
         return optuna.storages.get_storage(url)
-    is_file = url.startswith("sqlite")
-    options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if is_file else None
+    store = StoreUrl(url)
+    options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if store.is_sqlite else None
     if not optuna_internals.is_as_known():
         plain = optuna.storages.RDBStorage(url, engine_kwargs=options)
         atexit.register(plain.engine.dispose)  # as below: a log is moved into its file
@@ -32,7 +32,6 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     storage = RowStorage(url, options)
     # who closes a database last moves the log into its file, and removes it
     atexit.register(storage.engine.dispose)
-    file = Path(url.removeprefix("sqlite:///"))
-    if to_write and is_file and file.is_file():
-        storage.write_ahead(file)
+    if to_write and store.file and store.file.is_file():
+        storage.write_ahead(store.file)
     return CacheOfRows(storage)

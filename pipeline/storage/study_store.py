@@ -7,14 +7,13 @@ trial's user attributes, under the names below.
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.errors import PipelineError, UsageError, first_line
-from pipeline.paths import Project, display_path, display_url
+from pipeline.paths import Project, display_path
 from pipeline.storage import optuna_internals
 from pipeline.storage.rdb import open_storage
 from pipeline.study.assignment import Assignment, Outcome
@@ -52,7 +51,7 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
         stored = study.user_attrs.get(FINGERPRINT)
         if stored not in (None, spec.fingerprint):
             raise UsageError(
-                f"{display_url(project.optuna_url)}: the study {spec.name!r} was begun with "
+                f"{project.optuna_url.display}: the study {spec.name!r} was begun with "
                 "another study file, and what changed decides how trials turn out; a changed "
                 "question is a new study: copy the file to a new name, or undo the change"
             )
@@ -67,9 +66,7 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
     Raises:
         PipelineError: there is none of that name; the text says how to start it.
     """
-    url = project.optuna_url
-    file = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and not file.exists():  # opening it would create it
+    if file := project.optuna_url.missing_file:
         raise PipelineError(
             f"{display_path(file)}: nothing there yet; start with: make search STUDY={name}"
         )
@@ -79,7 +76,7 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
             spec = StudySpec.model_validate_json(study.user_attrs[SPEC], strict=False)
         except KeyError:
             raise PipelineError(
-                f"{display_url(project.optuna_url)}: no study {name!r} yet; start it with: "
+                f"{project.optuna_url.display}: no study {name!r} yet; start it with: "
                 f"make search STUDY={name}"
             ) from None
     with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
@@ -96,7 +93,7 @@ def stored_names(project: Project) -> list[str]:
         PipelineError: the store cannot be used.
     """
     url = project.optuna_url
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if url.missing_file:
         return []
     with store_errors(project, *_AT_OPENING):
         return sorted(optuna.get_all_study_names(open_storage(url)))
@@ -209,7 +206,7 @@ def store_errors(project: Project, *more: type[Exception]) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__:  # what the database itself says
             cause = cause.__cause__
-        where = display_url(project.optuna_url)
+        where = project.optuna_url.display
         raise PipelineError(
             f"Optuna's store {where} cannot be used: {first_line(cause)}"
         ) from None

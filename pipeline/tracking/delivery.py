@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import paths
 from pipeline.errors import PipelineError, first_line
-from pipeline.paths import display_path, display_url
+from pipeline.paths import StoreUrl, display_path
 from pipeline.tracking.outbox import Outbox, Write
 
 for _name in ("alembic", "mlflow"):  # they tell of every table that they create
@@ -39,8 +39,7 @@ def open_client(uri: str) -> mlflow.MlflowClient:
     Raises:
         Exception: the store cannot be opened; SQLAlchemy, HTTP and MLflow have their own.
     """
-    file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///"):
+    if file := StoreUrl(uri).file:
         if not file.exists():
             _create(file)
         # MLflow itself would try for minutes to open what it cannot
@@ -64,14 +63,15 @@ def _create(file: Path) -> None:
         if not file.exists():  # else another process was faster
             for suffix in ("", "-journal"):
                 Path(f"{new}{suffix}").unlink(missing_ok=True)
-            SqlAlchemyStore(f"sqlite:///{new}", "mlruns").engine.dispose()
+            SqlAlchemyStore(StoreUrl.of(new), "mlruns").engine.dispose()
             new.replace(file)
         held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
 
 
 def unusable(uri: str, error: Exception) -> PipelineError:
     """Says of a store that it cannot be used, and why."""
-    return PipelineError(f"MLflow's store {display_url(uri)} cannot be used: {first_line(error)}")
+    where = StoreUrl(uri).display
+    return PipelineError(f"MLflow's store {where} cannot be used: {first_line(error)}")
 
 
 class Delivery:

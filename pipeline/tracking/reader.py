@@ -58,9 +58,8 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
     Raises:
         PipelineError: the store cannot be used.
     """
-    file = Path(project.mlflow_uri.removeprefix("sqlite:///"))
-    if project.mlflow_uri.startswith("sqlite") and not file.exists():
-        return []  # opening it would create it
+    if project.mlflow_uri.missing_file:
+        return []
     with _opened(project) as client:
         experiment = client.get_experiment_by_name(study)
         if experiment is None:

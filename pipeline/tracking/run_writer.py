@@ -280,7 +280,7 @@ class RunWriter:
             if known.lifecycle_stage == "deleted":
                 self._client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
-        is_local = self._uri.startswith("sqlite")
+        is_local = self._uri.is_sqlite
         location = (project.artifacts_dir / self._study).as_uri() if is_local else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
         return str(self._client.create_experiment(self._study, location, tags=kind))

@@ -87,6 +87,9 @@ def test_what_belongs_to_a_study_stays_in_the_project(project: Project, name: st
         project.report_dir(name),
         project.export_dir(name),
         project.supervisor_lock(name),
+        project.lease_note(name),
+        project.workers_log(name),
+        project.scratch_dir(name),
         project.outbox(name),
         project.artifacts_dir,
     ):
@@ -136,6 +139,36 @@ def test_control_characters_in_the_environment_are_refused(
     assert str(caught.value) == (
         f"{name}: found {value!r}, allowed is text without control characters"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "file", "is_sqlite"),
+    [
+        ("sqlite:///mlruns/optuna.db", Path("mlruns/optuna.db"), True),
+        ("sqlite:////data/optuna.db", Path("/data/optuna.db"), True),
+        ("sqlite+pysqlite:///optuna.db", None, True),
+        ("postgresql://somewhere/optuna", None, False),
+        ("http://127.0.0.1:5000", None, False),
+    ],
+)
+def test_a_store_knows_its_file(url: str, file: Path | None, is_sqlite: bool) -> None:
+    store = paths.StoreUrl(url)
+    assert store == store.display == url
+    assert (store.file, store.is_sqlite) == (file, is_sqlite)
+
+
+def test_a_file_is_missing_until_it_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "optuna.db"
+    store = paths.StoreUrl.of(file)
+    assert store.missing_file == store.file == file
+    file.touch()
+    assert store.missing_file is None
+    assert paths.StoreUrl("http://127.0.0.1:5000").missing_file is None
+
+
+def test_a_password_is_not_shown() -> None:
+    store = paths.StoreUrl("postgresql://somebody:secret@somewhere:5432/optuna")
+    assert store.display == "postgresql://somebody:***@somewhere:5432/optuna"
 
 
 def test_a_data_folder_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
