@@ -12,6 +12,7 @@ from pipeline.study.load import load
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+LINKING = (*DOCUMENTS, "CHANGELOG.md", "docs/contracts.md")
 README = (REPOSITORY / "README.md").read_text()
 
 
@@ -41,9 +42,17 @@ def test_every_module_that_is_run_exists() -> None:
         assert callable(module.main)
 
 
-def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (REPOSITORY / target).exists(), target
+@pytest.mark.parametrize("document", LINKING)
+def test_every_link_leads_somewhere(document: str) -> None:
+    file = REPOSITORY / document
+    for target in re.findall(r"\]\(([^)]+)\)", file.read_text()):
+        if not target.startswith("https://"):
+            assert (file.parent / target).exists(), target
+
+
+def test_it_leads_to_every_document() -> None:
+    for file in sorted((REPOSITORY / "docs").glob("*.md")):
+        assert f"(docs/{file.name})" in README
 
 
 def test_every_step_names_a_reference_of_the_chapter() -> None:
