@@ -101,7 +101,7 @@ def test_the_fingerprint_covers_every_checksum(
 
 
 @pytest.mark.parametrize(
-    "get", [datasets.load, fashion_mnist.fetch, datasets.open_test_set, datasets.fingerprint]
+    "get", [datasets.load, datasets.fetch, datasets.open_test_set, datasets.fingerprint]
 )
 def test_another_data_set_is_refused(get: Callable[[str], object]) -> None:
     with pytest.raises(UsageError, match=r'found "mnist", allowed is "fashion_mnist"'):
@@ -474,7 +474,7 @@ def tiny() -> Dataset:
     images = np.zeros((11, 28, 28), np.uint8)
     images[10] = 255
     labels = np.array([*range(10), 0], np.uint8)
-    return Dataset("tiny", images, labels, images, labels, fashion_mnist.CLASS_NAMES, "")
+    return Dataset("tiny", images, labels, images, labels, fashion_mnist.SOURCE.task, "")
 
 
 def test_the_picture_has_a_row_for_each_class(dataset: Dataset, tmp_path: Path) -> None:
