@@ -1,6 +1,7 @@
 """A data set by name: fetched, verified and split; its test set sealed.
 
-To add one: a module beside this one with a `SOURCE`; its name is the name of the data set.
+To add one: a module beside this one with a `SOURCE`; its name is the name of the data set
+(`docs/extending-data.md` has an example).
 """
 
 import functools

@@ -1,7 +1,7 @@
 """What is learned and how it is scored, as values: everything else asks them.
 
 To add a metric: one row in `CLASSIFICATION` or `REGRESSION`, with the formula that derives it from
-what the training graph computes (`IN_GRAPH`), or with a new quantity of that graph.
+what the training graph computes (`IN_GRAPH`). `docs/extending-data.md` has an example.
 """
 
 import math
@@ -90,6 +90,16 @@ class Task:
     input_dtype: str = "uint8"
     n_examples: int | None = None
     n_test: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a kind of answer that does not go with the number of classes.
+
+        Raises:
+            ValueError: the text says what was found.
+        """
+        n = len(self.class_names)
+        if self.kind is not {0: Kind.REGRESSION, 2: Kind.BINARY}.get(n, Kind.MULTICLASS):
+            raise ValueError(f"kind: found {self.kind.value!r} with {n} class names")
 
     @property
     def n_outputs(self) -> int:

@@ -45,7 +45,7 @@ def train(job: Job) -> Iterator[Event]:
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     training = {name: means[name] for name in IN_GRAPH}
     metrics = task.epoch_metrics(training, {name: means[f"val_{name}"] for name in IN_GRAPH})
-    folds = {f"fold_{i}": v for i, v in enumerate(scores["val_accuracy"], start=1)}
+    folds = {f"fold_{i}": v for i, v in enumerate(scores[task.score.name], start=1)}
     seconds = time.perf_counter() - started
     yield EpochEnd(job.trial, 1, {**metrics, **folds, "seconds": seconds})
     n_parameters = classifier.coef_.size + classifier.intercept_.size
