@@ -43,8 +43,11 @@ def main() -> int:
 def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str:
     from pipeline.evaluation import intervals
 
-    validation, test = found["validation"], found["test"]
-    low, high = validation["accuracy_95"]
+    validation, test, score = found["validation"], found["test"], spec.task.score
+    value = score.show(validation[score.quantity])
+    if f"{score.quantity}_95" in validation:
+        low, high = validation[f"{score.quantity}_95"]
+        value += f" (95 % interval {low:.4f} to {high:.4f})"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     lines = [
         f"study {spec.name}: champion is trial {champion.number}",
@@ -52,17 +55,16 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
         f"  {champion.n_parameters:,} parameters, weights of epoch {champion.best_epoch} of "
         f"{champion.n_epochs}, seed {champion.seed}",
         "",
-        f"  validation accuracy  {validation['accuracy']:.4f} "
-        f"(95 % interval {low:.4f} to {high:.4f}), loss {validation['loss']:.4f}",
+        f"  {score.words}  {value}{_others(spec, validation)}",
     ]
+    said = "sealed; --export opens the test set, once"
     if test:
-        error = intervals.standard_error(test["accuracy"], test["n_images"])
-        lines.append(
-            f"  test accuracy        {test['accuracy']:.4f} (standard error {error:.4f}), "
-            f"loss {test['loss']:.4f}"
-        )
-    else:
-        lines.append("  test accuracy        sealed; --export opens the test set, once")
+        said = score.show(test[score.quantity])
+        if score.interval == "binomial":
+            error = intervals.standard_error(test[score.quantity], test["n_images"])
+            said += f" (standard error {error:.4f})"
+        said += _others(spec, test)
+    lines.append(f"  {f'test {score.quantity}':<{len(score.words)}}  {said}")
     lines += ["", "hyperparameters"]
     lines += [f"  {key:<14} {value}" for key, value in found["hyperparameters"].items()]
     lines += [
@@ -71,6 +73,12 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
         f"or in Python: mlflow.keras.load_model('models:/{spec.name}@champion')",
     ]
     return "\n".join(lines)
+
+
+def _others(spec: "StudySpec", found: dict[str, Any]) -> str:
+    """What else was measured, behind the score."""
+    others = [each for each in spec.task.objectives[1:] if each.quantity in found]
+    return "".join(f", {each.quantity} {each.show(found[each.quantity])}" for each in others)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

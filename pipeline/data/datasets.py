@@ -1,20 +1,23 @@
-"""A data set by name: fetched, verified and split; its test set sealed."""
+"""A data set by name: fetched, verified and split; its test set sealed.
+
+To add one: a module beside this one with a `SOURCE`; its name is the name of the data set
+(`docs/extending-data.md` has an example).
+"""
 
 import functools
 import hashlib
+import importlib
 import math
+import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from pipeline.data import fashion_mnist
-from pipeline.data.fashion_mnist import (
-    CHECKSUMS,
-    CLASS_NAMES,
-    N_TRAIN_FILE,
-    read_images,
-    read_labels,
-)
+import pipeline.data
+from pipeline.data.source import Images, Labels, Source
+from pipeline.data.task import Task, n_validation
 from pipeline.errors import UsageError
 from pipeline.paths import data_dir
 
@@ -22,10 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Images: TypeAlias = "NDArray[np.uint8]"
-Labels: TypeAlias = "NDArray[np.uint8]"
 ALIGNMENT_BYTES = 64  # of memory that TensorFlow shares with NumPy
-VALIDATION_SHARE, SPLIT_SEED = 0.2, 42  # the chapter's train_test_split
+SPLIT_SEED = 42  # the chapter's train_test_split
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Dataset:
 
     Attributes:
         name: as in a study file.
-        train_images: uint8, (48000, 28, 28), 0 to 255.
+        train_images: of Fashion-MNIST uint8, (48000, 28, 28), 0 to 255.
         train_labels: uint8, (48000,), 0 to 9.
         validation_images: uint8, (12000, 28, 28).
         validation_labels: uint8, (12000,).
-        class_names: what the labels mean.
+        task: what is learned.
         fingerprint: SHA-256 over the checksums of all files.
     """
 
@@ -47,13 +48,50 @@ class Dataset:
     train_labels: Labels
     validation_images: Images
     validation_labels: Labels
-    class_names: tuple[str, ...]
+    task: Task
     fingerprint: str
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one image."""
-        return self.train_images.shape[1:]
+        return self.task.input_shape
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the labels mean."""
+        return self.task.class_names
+
+
+@functools.cache
+def sources() -> Mapping[str, Source]:
+    """Every data set by name: each module of this room that has a `SOURCE`, in alphabetic order.
+
+    None of them imports anything heavy, since a study file is held against their names.
+    """
+    found = {}
+    for module in pkgutil.iter_modules(pipeline.data.__path__):
+        if not module.name.startswith("_"):
+            inside = importlib.import_module(f"{pipeline.data.__name__}.{module.name}")
+            if isinstance(source := getattr(inside, "SOURCE", None), Source):
+                found[module.name] = source
+    return MappingProxyType(found)
+
+
+def source_of(name: str) -> Source:
+    """The source of a data set.
+
+    Raises:
+        UsageError: there is no data set of that name; the text says which there are.
+    """
+    if name not in sources():
+        allowed = " or ".join(f'"{each}"' for each in sources())
+        raise UsageError(f'dataset: found "{name}", allowed is {allowed}')
+    return sources()[name]
+
+
+def task_of(name: str) -> Task:
+    """What is learned from a data set, known without loading it."""
+    return source_of(name).task
 
 
 @functools.cache
@@ -72,27 +110,22 @@ def load(name: str) -> Dataset:
         train_labels=labels[train],
         validation_images=_aligned(images, validation),
         validation_labels=labels[validation],
-        class_names=CLASS_NAMES,
+        task=task_of(name),
         fingerprint=fingerprint(name),
     )
 
 
 def load_training_file(name: str) -> tuple[Images, Labels]:
-    """All 60,000 training images as they come, before the split: uint8 (n, 28, 28) and (n,)."""
-    folder = fetch(name)
-    return read_images(folder, "train-images-idx3-ubyte"), read_labels(
-        folder, "train-labels-idx1-ubyte"
-    )
+    """All training images as they come, before the split, and their labels."""
+    return source_of(name).read_training(fetch(name))
 
 
 def open_test_set(name: str) -> tuple[Images, Labels]:
-    """The sealed test set: uint8 (10000, 28, 28) and (10000,). Only `best` may ask for it.
+    """The sealed test set, images and labels. Only `best` may ask for it.
 
     Whoever looks has to record it, since a test set that is looked at twice is a validation set.
     """
-    folder = fetch(name)
-    images, labels = (file for file in CHECKSUMS if file.startswith("t10k"))
-    return read_images(folder, images), read_labels(folder, labels)
+    return source_of(name).read_test(fetch(name))
 
 
 def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
@@ -104,8 +137,8 @@ def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
     import numpy as np
 
     order = np.random.RandomState(SPLIT_SEED).permutation(n_images)
-    n_validation = math.ceil(n_images * VALIDATION_SHARE)
-    return order[n_validation:], order[:n_validation]
+    n = n_validation(n_images)
+    return order[n:], order[:n]
 
 
 def fetch(name: str) -> Path:
@@ -115,22 +148,20 @@ def fetch(name: str) -> Path:
         UsageError: there is no data set of that name.
         PipelineError: it could not be had; the text lists what was tried and what to do.
     """
-    check_name(name)
-    folder = data_dir() / name
-    fashion_mnist.fetch(folder)
+    source, folder = source_of(name), data_dir() / name
+    source.fetch(folder)
     return folder
 
 
 def n_validation_images(name: str) -> int:
-    """Number of validation images, known without loading them."""
-    check_name(name)
-    return math.ceil(N_TRAIN_FILE * VALIDATION_SHARE)
+    """Number of validation images; they are loaded only if the task does not know it."""
+    known = task_of(name).n_validation
+    return len(load(name).validation_labels) if known is None else known
 
 
 def fingerprint(name: str) -> str:
     """Identifies the content of a data set."""
-    check_name(name)
-    return hashlib.sha256("".join(CHECKSUMS.values()).encode()).hexdigest()
+    return hashlib.sha256("".join(source_of(name).checksums.values()).encode()).hexdigest()
 
 
 def _aligned(images: Images, indices: "NDArray[np.intp]") -> Images:
@@ -142,13 +173,3 @@ def _aligned(images: Images, indices: "NDArray[np.intp]") -> Images:
     start = -memory.ctypes.data % ALIGNMENT_BYTES
     selected = memory[start : start + math.prod(shape)].reshape(shape)
     return np.take(images, indices, axis=0, out=selected)
-
-
-def check_name(name: str) -> None:
-    """Refuses a name that no data set has.
-
-    Raises:
-        UsageError: the text says which there are.
-    """
-    if name != "fashion_mnist":
-        raise UsageError(f'dataset: found "{name}", allowed is "fashion_mnist"')

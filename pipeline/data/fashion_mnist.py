@@ -15,14 +15,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pipeline.data.source import Images, Labels, Source
+from pipeline.data.task import Kind, Task
 from pipeline.errors import PipelineError
 from pipeline.paths import display_path
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -39,7 +36,7 @@ CHECKSUMS = {
 SYSTEM_DIR = Path("/usr/share/datasets/fashion-mnist")
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
-INPUT_SHAPE, N_TRAIN_FILE = (28, 28), 60_000
+INPUT_SHAPE, N_TRAIN_FILE, N_TEST_FILE = (28, 28), 60_000, 10_000
 
 
 def fetch(folder: Path) -> None:
@@ -196,15 +193,46 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def read_images(folder: Path, file: str) -> "NDArray[np.uint8]":
+def read_images(folder: Path, file: str) -> Images:
     """The images of an IDX file: uint8 (n, 28, 28)."""
     import numpy as np
 
     return np.frombuffer((folder / file).read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
 
 
-def read_labels(folder: Path, file: str) -> "NDArray[np.uint8]":
+def read_labels(folder: Path, file: str) -> Labels:
     """The labels of an IDX file: uint8 (n,)."""
     import numpy as np
 
     return np.frombuffer((folder / file).read_bytes(), np.uint8, offset=8)
+
+
+def read_training(folder: Path) -> tuple[Images, Labels]:
+    """All training images as they come: uint8 (60000, 28, 28) and (60000,)."""
+    return (
+        read_images(folder, "train-images-idx3-ubyte"),
+        read_labels(folder, "train-labels-idx1-ubyte"),
+    )
+
+
+def read_test(folder: Path) -> tuple[Images, Labels]:
+    """The test images: uint8 (10000, 28, 28) and (10000,)."""
+    return (
+        read_images(folder, "t10k-images-idx3-ubyte"),
+        read_labels(folder, "t10k-labels-idx1-ubyte"),
+    )
+
+
+SOURCE = Source(
+    task=Task(
+        kind=Kind.MULTICLASS,
+        input_shape=INPUT_SHAPE,
+        class_names=CLASS_NAMES,
+        n_examples=N_TRAIN_FILE,
+        n_test=N_TEST_FILE,
+    ),
+    checksums=CHECKSUMS,
+    fetch=fetch,
+    read_training=read_training,
+    read_test=read_test,
+)

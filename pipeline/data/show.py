@@ -29,7 +29,9 @@ def show(name: str, picture: Path | None) -> None:
         ("validation", dataset.validation_images, dataset.validation_labels),
     ):
         print(f"  {part:<12} images {images.shape} {images.dtype}, labels {labels.shape}")
-    print("  test         10,000 images, sealed: only `best --export` opens them")
+    n_test = dataset.task.n_test
+    count = "" if n_test is None else f"{n_test:,} "
+    print(f"  test         {count}images, sealed: only `best --export` opens them")
     mean = dataset.train_images.mean() / 255
     print(f"  mean pixel   {mean:.5f} of 1, in training\n")
     print(f"  {'label':>5}  {'class':<12} {'training':>9} {'validation':>11}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from pipeline.data.task import Task
 from pipeline.evaluation.intervals import Interval
 from pipeline.study.measures import measure
 from pipeline.study.spec import Comparison
@@ -50,7 +51,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, Interval(mean - half, mean + half), deviation, n)
 
 
-def paired(comparison: Comparison, trials: Sequence[Trial]) -> list[float]:
+def paired(comparison: Comparison, trials: Sequence[Trial], task: Task) -> list[float]:
     """First less second, for each seed that both references were run with."""
     by_seed: dict[int | None, dict[str, float]] = {}
     for trial in trials:
@@ -58,7 +59,7 @@ def paired(comparison: Comparison, trials: Sequence[Trial]) -> list[float]:
             comparison.first,
             comparison.second,
         ):
-            value = measure(comparison.measure, trial)
+            value = measure(comparison.measure, trial, task)
             by_seed.setdefault(trial.seed, {})[trial.reference] = value
     return [
         values[comparison.first] - values[comparison.second]

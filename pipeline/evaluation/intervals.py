@@ -1,7 +1,9 @@
-"""How far a measured accuracy can be trusted."""
+"""How far a measured metric can be trusted."""
 
 import math
 from dataclasses import dataclass
+
+from pipeline.data.task import Metric
 
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -16,6 +18,16 @@ class Interval:
     def __str__(self) -> str:
         """Four digits, as accuracies are given."""
         return f"{self.low:.4f} to {self.high:.4f}"
+
+
+def interval_of(metric: Metric, value: float, n_images: int) -> Interval | None:
+    """The 95 % interval of a metric measured on so many images; None if none is known."""
+    return wilson(value, n_images) if metric.interval == "binomial" else None
+
+
+def difference_of(metric: Metric, first: float, second: float, n_images: int) -> Interval | None:
+    """The 95 % interval of the difference of two values of a metric; None if none is known."""
+    return difference(first, second, n_images) if metric.interval == "binomial" else None
 
 
 def standard_error(accuracy: float, n_images: int) -> float:

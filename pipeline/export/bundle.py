@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.data.task import IN_GRAPH
 from pipeline.environment import hide_gpus
 from pipeline.errors import PipelineError, one_line
 from pipeline.paths import Project, display_path, write_atomically
@@ -90,12 +91,14 @@ def export(
             f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
         ) from None
     dataset = datasets.load(spec.dataset)
-    _, accuracy = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
-    recorded = champion.history["val_accuracy"][champion.best_epoch - 1]
-    if abs(accuracy - recorded) > TOLERANCE:
+    score = spec.task.score
+    means = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
+    value = spec.task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))[score.quantity]
+    recorded = champion.history[score.name][champion.best_epoch - 1]
+    if abs(value - recorded) > TOLERANCE:
         raise PipelineError(
-            f"the stored model of trial {champion.number} has validation accuracy {accuracy:.4f}, "
-            f"not its recorded {recorded:.4f}; is its run's model.keras damaged?"
+            f"the stored model of trial {champion.number} has {score.words} {score.show(value)}, "
+            f"not its recorded {score.show(recorded)}; is its run's model.keras damaged?"
         )
     _look_at_test_set(study, spec, champion, model)
     found = summary(study, spec, champion)
@@ -128,12 +131,12 @@ def _look_at_test_set(
     if any(each["trial"] == champion.number for each in looks):
         return
     images, labels = datasets.open_test_set(spec.dataset)
-    loss, accuracy = loop.evaluate(model, images, labels)
+    means = loop.evaluate(model, images, labels)
+    scores = spec.task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))
     look = {
         "when": datetime.now().astimezone().isoformat(" ", "seconds"),
         "trial": champion.number,
-        "accuracy": accuracy,
-        "loss": loss,
+        **{metric.quantity: scores[metric.quantity] for metric in spec.task.objectives},
         "n_images": len(labels),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*looks, look])

@@ -18,8 +18,15 @@ def summary(study: "optuna.Study", spec: "StudySpec", champion: "Trial") -> dict
 
     n_images = datasets.n_validation_images(spec.dataset)
     at_best = {name: values[champion.best_epoch - 1] for name, values in champion.history.items()}
-    accuracy = at_best["val_accuracy"]
-    interval = intervals.wilson(accuracy, n_images)
+    validation: dict[str, Any] = {}
+    for metric in spec.task.objectives:
+        if metric.name in at_best:  # a metric may be younger than the trial
+            value = at_best[metric.name]
+            validation[metric.quantity] = value
+            if interval := intervals.interval_of(metric, value, n_images):
+                both = [round(interval.low, 4), round(interval.high, 4)]
+                validation[f"{metric.quantity}_95"] = both
+    quantities = [name for name in validation if name in at_best]
     looks = [each for each in study_store.test_looks(study) if each["trial"] == champion.number]
     assert champion.hyperparameters is not None
     return {
@@ -31,12 +38,7 @@ def summary(study: "optuna.Study", spec: "StudySpec", champion: "Trial") -> dict
         "n_parameters": champion.n_parameters,
         "best_epoch": champion.best_epoch,
         "epochs_trained": champion.n_epochs,
-        "validation": {
-            "accuracy": accuracy,
-            "accuracy_95": [round(interval.low, 4), round(interval.high, 4)],
-            "loss": at_best["val_loss"],
-            "n_images": n_images,
-        },
-        "training": {"accuracy": at_best["accuracy"], "loss": at_best["loss"]},
-        "test": {k: looks[-1][k] for k in ("accuracy", "loss", "n_images")} if looks else None,
+        "validation": {**validation, "n_images": n_images},
+        "training": {name: at_best[name] for name in quantities},
+        "test": {k: looks[-1][k] for k in (*quantities, "n_images")} if looks else None,
     }

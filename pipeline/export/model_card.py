@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import fashion_mnist
 from pipeline.evaluation import intervals
 
 if TYPE_CHECKING:
@@ -23,20 +22,28 @@ def text(study: "optuna.Study", spec: "StudySpec", found: dict[str, Any]) -> str
     from pipeline.study.trial import select_counted
 
     test, validation = found["test"], found["validation"]
-    interval = intervals.wilson(test["accuracy"], test["n_images"])
-    error = intervals.standard_error(test["accuracy"], test["n_images"])
+    task = spec.task
+    trust = ""
+    if interval := intervals.interval_of(task.score, test[task.score.quantity], test["n_images"]):
+        error = intervals.standard_error(test[task.score.quantity], test["n_images"])
+        trust = (
+            f"- The test score has a standard error of {error:.4f}. With 95 % confidence the "
+            f"{task.score.quantity} on such\n  images is {interval}.\n"
+        )
     n_trials = len(select_counted(study_store.read_trials(study)))
     n_looks = len(study_store.test_looks(study))
     looks = "once" if n_looks == 1 else f"{n_looks} times"
     facts = study.user_attrs[study_store.VERSIONS]
     versions = ", ".join(f"{k[8:]} {v}" for k, v in facts.items() if k.startswith("version."))
-    shape = ", ".join(map(str, fashion_mnist.INPUT_SHAPE))
-    classes = "\n".join(f"{i}. {name}" for i, name in enumerate(fashion_mnist.CLASS_NAMES))
+    shape = ", ".join(map(str, task.input_shape))
+    classes = "\n".join(f"{i}. {name}" for i, name in enumerate(task.class_names))
     hyperparameters = "\n".join(
         f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
     )
+    metrics = [metric for metric in task.objectives if metric.quantity in test]
     scores = "\n".join(
-        f"| {name} | {part['accuracy']:.4f} | {part['loss']:.4f} | {part['n_images']:,} |"
+        f"| {name} | {' | '.join(m.show(part[m.quantity]) for m in metrics)} "
+        f"| {part['n_images']:,} |"
         for name, part in (("test", test), ("validation", validation))
     )
     return f"""# {spec.name}: the champion, trial {found["trial"]}
@@ -49,7 +56,7 @@ def text(study: "optuna.Study", spec: "StudySpec", found: dict[str, Any]) -> str
 import keras
 
 model = keras.saving.load_model("model.keras")
-probabilities = model.predict(images)  # images: uint8, (n, {shape}), 0 to 255
+probabilities = model.predict(images)  # images: {task.input_dtype}, (n, {shape}), 0 to 255
 ```
 
 It takes raw pixels, scales them itself, and gives one probability for each class:
@@ -58,13 +65,11 @@ It takes raw pixels, scales them itself, and gives one probability for each clas
 
 ## How good it is
 
-| images | accuracy | loss | number |
-|---|---|---|---|
+| images | {" | ".join(metric.quantity for metric in metrics)} | number |
+|---|{"---|" * len(metrics)}---|
 {scores}
 
-- The test score has a standard error of {error:.4f}. With 95 % confidence the accuracy on such
-  images is {interval}.
-- The test set was sealed during the search. For this study it has been looked at {looks}.
+{trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
 - The validation score is that of the best of {n_trials} trials at its best epoch, and so too
   good to be expected again. The test score is not.
 - The network was trained once, with seed {found["seed"]}. Another seed gives another score.

@@ -9,6 +9,7 @@ from pipeline.study.trial import State
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from pipeline.data.task import Metric
     from pipeline.study.ranges import Entry
     from pipeline.study.trial import Trial
 
@@ -16,18 +17,8 @@ COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23
 N_COLUMNS = 3  # of panels
 N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
 CHAMPION_COLOUR, FAINT = "#d9730d", "#8a94a0"
-LINES = {
-    "accuracy": "#2463b0",
-    "val_accuracy": "#d9730d",
-    "loss": "#2463b0",
-    "val_loss": "#d9730d",
-}
-NAMES = {
-    "accuracy": "training",
-    "val_accuracy": "validation",
-    "loss": "training",
-    "val_loss": "validation",
-}
+PARTS = {"": "training", "val_": "validation"}  # of the data, by the prefix of a metric's name
+LINES = {"training": "#2463b0", "validation": "#d9730d"}
 
 
 def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Trial"]:
@@ -40,7 +31,9 @@ def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Tria
     return [trial for trial in trials if trial.number in shown]
 
 
-def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str) -> "go.Figure":
+def history(
+    trials: Sequence["Trial"], best_so_far: Sequence[float], metric: "Metric"
+) -> "go.Figure":
     """Every trial's value in the order of the trials, and the best so far as a line."""
     import plotly.graph_objects as go
 
@@ -65,37 +58,38 @@ def history(trials: Sequence["Trial"], best_so_far: Sequence[float], metric: str
         hoverinfo="skip",
     )
     figure.update_xaxes(_whole(len(trials)))
-    return _finish(figure, "trial", metric, _focus([t.value for t in trials], metric))
+    return _finish(figure, "trial", metric.name, _focus([t.value for t in trials], metric))
 
 
-def curves(trial: "Trial", kind: str) -> "go.Figure":
-    """Training and validation over the epochs of one trial; `kind` is "loss" or "accuracy"."""
+def curves(trial: "Trial", quantity: str) -> "go.Figure":
+    """Training and validation over the epochs of one trial; a quantity such as "loss"."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
     epochs = list(range(1, trial.n_epochs + 1))
-    for name in (kind, f"val_{kind}"):
+    for prefix, part in PARTS.items():
         figure.add_scatter(
             x=epochs,
-            y=list(trial.history[name]),
+            y=list(trial.history[f"{prefix}{quantity}"]),
             mode="lines+markers",
-            name=NAMES[name],
-            line={"color": LINES[name]},
+            name=part,
+            line={"color": LINES[part]},
         )
     figure.add_vline(x=trial.best_epoch, line={"color": FAINT, "dash": "dot", "width": 1})
     figure.update_xaxes(_whole(trial.n_epochs))
-    return _finish(figure, "epoch", kind, None)
+    return _finish(figure, "epoch", quantity, None)
 
 
-def bands(runs: Sequence["Trial"]) -> "go.Figure":
-    """Loss and accuracy over the epochs: mean over runs, and a band from lowest to highest."""
+def bands(runs: Sequence["Trial"], quantities: Sequence[str]) -> "go.Figure":
+    """Each quantity over the epochs: mean over runs, and a band from lowest to highest."""
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(1, 2, subplot_titles=["loss", "accuracy"])
+    figure = make_subplots(1, len(quantities), subplot_titles=list(quantities))
     n_epochs = max(run.n_epochs for run in runs)
     epochs = list(range(1, n_epochs + 1))
-    for column, kind in enumerate(("loss", "accuracy"), start=1):
-        for name in (kind, f"val_{kind}"):
+    for column, quantity in enumerate(quantities, start=1):
+        for prefix, part in PARTS.items():
+            name = f"{prefix}{quantity}"
             # at each epoch, those runs that came so far
             reached = [
                 [r.history[name][i] for r in runs if r.n_epochs > i] for i in range(n_epochs)
@@ -105,10 +99,10 @@ def bands(runs: Sequence["Trial"]) -> "go.Figure":
                 x=epochs + epochs[::-1],
                 y=edge,
                 fill="toself",
-                fillcolor=f"{LINES[name]}33",
+                fillcolor=f"{LINES[part]}33",
                 line={"width": 0},
                 hoverinfo="skip",
-                legendgroup=NAMES[name],
+                legendgroup=part,
                 showlegend=False,
                 row=1,
                 col=column,
@@ -117,10 +111,10 @@ def bands(runs: Sequence["Trial"]) -> "go.Figure":
                 x=epochs,
                 y=[sum(values) / len(values) for values in reached],
                 mode="lines",
-                name=NAMES[name],
-                legendgroup=NAMES[name],
-                line={"color": LINES[name]},
-                showlegend=kind == "loss",
+                name=part,
+                legendgroup=part,
+                line={"color": LINES[part]},
+                showlegend=column == 1,
                 row=1,
                 col=column,
             )
@@ -145,7 +139,9 @@ def importance(shares: Mapping[str, float]) -> "go.Figure":
     return _finish(figure, "importance", "", None, height=60 + 34 * len(names))
 
 
-def slices(trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: str) -> "go.Figure":
+def slices(
+    trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: "Metric"
+) -> "go.Figure":
     """The metric against each searched hyperparameter, one small panel for each.
 
     A panel has the trials for which its hyperparameter was drawn; of `units` the widest layer's.
@@ -178,7 +174,7 @@ def slices(trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: str)
         )
         figure.update_xaxes(**_axis(entry, values), **place)
     figure = _finish(figure, "", "", _focus([trial.value for trial in known], metric), height)
-    figure.update_yaxes(title_text=metric, col=1)
+    figure.update_yaxes(title_text=metric.name, col=1)
     return figure
 
 
@@ -237,13 +233,13 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks if len(ticks) > 1 else [low, high]
 
 
-def _focus(values: Sequence[float | None], metric: str) -> tuple[float, float]:
+def _focus(values: Sequence[float | None], metric: "Metric") -> tuple[float, float]:
     """A range that leaves out the worst quarter: hopeless trials would flatten all others."""
     known = sorted(value for value in values if value is not None)
     if not known:
         return 0.0, 1.0
     quarter = len(known) // 4
-    kept = known[: -quarter or None] if metric.endswith("loss") else known[quarter:]
+    kept = known[: -quarter or None] if metric.direction == "minimize" else known[quarter:]
     margin = 0.08 * (kept[-1] - kept[0]) or 0.01
     return kept[0] - margin, kept[-1] + margin
 

@@ -16,7 +16,9 @@ def blocks(facts: StudySummary) -> list[Block]:
     """Each reference's numbers, each claim with its verdict, and the curves."""
     if not facts.spec.reference:
         return []
-    measures = ("last_accuracy", "last_val_accuracy", "lowest_val_loss", "lowest_val_loss_epoch")
+    score = facts.spec.task.score
+    measures = (f"last_{score.quantity}", f"last_{score.name}", "lowest_val_loss",
+                "lowest_val_loss_epoch")  # fmt: skip
     rows = []
     for reference in facts.spec.reference:
         network = reference.network
@@ -26,9 +28,12 @@ def blocks(facts: StudySummary) -> list[Block]:
             rows.append([about, "0", *[""] * (len(measures) + 1)])
             continue
         size = f"{runs[0].n_parameters:,}"
-        cells = [_measured(name, [measure(name, run) for run in runs]) for name in measures]
+        cells = [
+            _measured(name, [measure(name, run, facts.spec.task) for run in runs])
+            for name in measures
+        ]
         rows.append([about, str(len(runs)), size, *cells])
-    columns = ["reference", "runs", "parameters", "training accuracy", "validation accuracy",
+    columns = ["reference", "runs", "parameters", f"training {score.quantity}", score.words,
                "lowest validation loss", "at epoch"]  # fmt: skip
     return [
         Heading("References"),
@@ -45,18 +50,18 @@ def blocks(facts: StudySummary) -> list[Block]:
 
 def _folds(facts: StudySummary) -> list[Block]:
     """Scores of each fold, of references that are cross-validated."""
-    rows = []
+    score, rows = facts.spec.task.score, []
     for reference in facts.spec.reference:
         runs = [run for run in _runs(facts, reference.name) if "fold_1" in run.history]
         for run in runs:
-            folds = [f"{run.history[f'fold_{i}'][0]:.4f}" for i in range(1, N_FOLDS + 1)]
-            mean = f"{run.history['val_accuracy'][0]:.4f}"
+            folds = [score.show(run.history[f"fold_{i}"][0]) for i in range(1, N_FOLDS + 1)]
+            mean = score.show(run.history[score.name][0])
             rows.append([reference.name, str(run.number), *folds, mean])
     if not rows:
         return []
     folds = [f"fold {i}" for i in range(1, N_FOLDS + 1)]
     return [
-        Paragraph("Validation accuracy of each fold, of what is cross-validated:"),
+        Paragraph(f"{score.words.capitalize()} of each fold, of what is cross-validated:"),
         Table(["reference", "trial", *folds, "mean"], rows),
     ]
 
@@ -70,13 +75,13 @@ def _claims(facts: StudySummary) -> list[Block]:
         for name, published in reference.claim.items():
             if isinstance(published, str):
                 continue
-            values = [measure(name, run) for run in runs]
+            values = [measure(name, run, facts.spec.task) for run in runs]
             verdict = claims.judge_published(values, published).value
             said = f"{reference.name}: {MEASURES[name].words}"
             number = _number(name, published)
             rows.append([said, number, _measured(name, values), str(len(values)), verdict, source])
     for comparison in facts.spec.comparison:
-        values = claims.paired(comparison, facts.ended)
+        values = claims.paired(comparison, facts.ended, facts.spec.task)
         verdict = claims.judge_difference(values, comparison).value
         said = (
             f"{comparison.claim} ({MEASURES[comparison.measure].words}, "
@@ -125,18 +130,22 @@ def _wanted(comparison: Comparison) -> str:
 def _bands(facts: StudySummary) -> list[Block]:
     """Curves of every reference that was run more than once."""
     blocks: list[Block] = []
+    task = facts.spec.task
     for reference in facts.spec.reference:
         runs = _runs(facts, reference.name)
         if len(runs) > 1 and max(run.n_epochs for run in runs) > 1:
+            known = set.intersection(*(set(run.history) for run in runs))
+            quantities = [name for name in task.quantities if name in known]
             stopped = len({run.n_epochs for run in runs}) > 1
             caption = (
                 f"**{reference.name}**: mean of {len(runs)} seeds; the band is from the lowest to "
                 f"the highest{', at each epoch of those that came so far' * stopped}."
             )
-            blocks.append(Figure(figures.bands(runs), caption))
+            blocks.append(Figure(figures.bands(runs, quantities), caption))
     if not blocks:
         return []
-    said = "Loss and accuracy of every reference, training and validation: in `report.html`."
+    drawn = " and ".join(task.quantities).capitalize()
+    said = f"{drawn} of every reference, training and validation: in `report.html`."
     return [Heading("Curves of the references"), Paragraph(said), *blocks]
 
 

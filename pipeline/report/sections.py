@@ -39,8 +39,12 @@ def _champion(facts: StudySummary) -> list[Block]:
         ["seed", str(champion.seed)],
         ["best epoch", f"{champion.best_epoch} of {champion.n_epochs}"],
         *(
-            [name.replace("val_", "validation "), f"{champion.history[name][best]:.4f}"]
-            for name in ("val_accuracy", "val_loss", "accuracy", "loss")
+            [
+                metric.words if metric.part == "validation" else metric.quantity,
+                metric.show(champion.history[metric.name][best]),
+            ]
+            for metric in facts.spec.task.metrics
+            if metric.name in champion.history  # a metric may be younger than the trial
         ),
         *([f"`{k}`", str(v)] for k, v in champion.hyperparameters.as_dict().items()),
     ]
@@ -48,8 +52,14 @@ def _champion(facts: StudySummary) -> list[Block]:
     return [
         Heading("Champion"),
         Table(["", "value"], rows),
-        Figure(figures.curves(champion, "loss"), f"Loss of the champion. {best_line}"),
-        Figure(figures.curves(champion, "accuracy"), f"Accuracy of the champion. {best_line}"),
+        *(
+            Figure(
+                figures.curves(champion, quantity),
+                f"{quantity.capitalize()} of the champion. {best_line}",
+            )
+            for quantity in facts.spec.task.quantities
+            if quantity in champion.history
+        ),
     ]
 
 
@@ -59,7 +69,7 @@ def _top(facts: StudySummary) -> list[Block]:
         [
             str(rank),
             str(trial.number),
-            f"{trial.value:.4f}",
+            facts.spec.objective.show(trial.value or 0.0),
             str(trial.best_epoch),
             f"{trial.n_parameters:,}",
             f"{trial.seconds:.0f}",
@@ -71,21 +81,21 @@ def _top(facts: StudySummary) -> list[Block]:
 
 
 def _history(facts: StudySummary) -> list[Block]:
-    direction, metric = facts.spec.direction, facts.spec.metric
+    metric = facts.spec.objective
     best: float | None = None
     line: dict[int, float] = {}
     records = []
     complete = {trial.number for trial in facts.ranked}
     for trial in facts.ended:
-        if trial.number in complete and is_better(trial.value or 0.0, best, direction):
-            best = trial.value
-            records.append([str(trial.number), f"{best:.4f}", str(trial.hyperparameters)])
+        if trial.number in complete and is_better(trial.value or 0.0, best, metric.direction):
+            best = trial.value or 0.0
+            records.append([str(trial.number), metric.show(best), str(trial.hyperparameters)])
         line[trial.number] = best if best is not None else float("nan")
     drawn = figures.thin_out(facts.ended, facts.ranked)
     return [
         Heading("How the search went"),
         Paragraph("Trials that set a record, in their order:"),
-        Table(["trial", metric, "hyperparameters"], records),
+        Table(["trial", metric.name, "hyperparameters"], records),
         Figure(
             figures.history(drawn, [line[trial.number] for trial in drawn], metric),
             "Trials in their order; a pruned one with its value where it was stopped. The frame "
@@ -106,7 +116,7 @@ def _left_out(facts: StudySummary, drawn: Sequence[Trial]) -> str:
 
 
 def _slices(facts: StudySummary, drawn: Sequence[Trial]) -> list[Block]:
-    space, metric = facts.spec.space, facts.spec.metric
+    space, metric = facts.spec.space, facts.spec.objective
     if not space:
         return []
     caption = (

@@ -109,6 +109,10 @@ def as_csv(facts: StudySummary) -> str:
     """All trials that ended, a row each; hyperparameters by their own names."""
     import pandas as pd
 
+    parts = [
+        {metric.name for metric in facts.spec.task.metrics if metric.part == part}
+        for part in ("training", "validation")
+    ]
     rows = []
     for trial in facts.ended:
         best = trial.best_epoch - 1
@@ -120,8 +124,7 @@ def as_csv(facts: StudySummary) -> str:
                 facts.spec.metric: trial.value,
                 "best_epoch": trial.best_epoch,
                 "epochs_trained": trial.n_epochs,
-                **{k: v for k, v in at_best.items() if k in ("loss", "accuracy")},
-                **{k: v for k, v in at_best.items() if k in ("val_loss", "val_accuracy")},
+                **{k: v for names in parts for k, v in at_best.items() if k in names},
                 **trial.scores,
                 **{k: v[0] for k, v in trial.history.items() if k.startswith("fold_")},
                 "n_parameters": trial.n_parameters or None,

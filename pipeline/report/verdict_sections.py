@@ -1,6 +1,8 @@
 """The answer of a report: the verdict on the champion, and what searching bought."""
 
+from pipeline.data.task import Metric
 from pipeline.evaluation import intervals
+from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial
@@ -8,27 +10,29 @@ from pipeline.study.trial import Trial
 
 def verdict(facts: StudySummary) -> list[Block]:
     """The champion, how it compares with what was known, and the looks at the test set."""
-    champion = facts.champion
-    accuracy, n_images = best_accuracy(champion), facts.n_validation_images
-    interval = intervals.wilson(accuracy, n_images)
+    champion, n_images, score = facts.champion, facts.n_validation_images, facts.spec.task.score
+    value = kept(score, champion)
+    interval = intervals.interval_of(score, value, n_images)
+    trusted = f"95 % interval {interval} from " if interval else ""
     items = [
         f"The best of {count_noun(len(facts.ended), 'trial')} is **trial {champion.number}: "
         f"{champion.hyperparameters}**.",
-        f"Its validation accuracy is **{accuracy:.4f}** (95 % interval {interval} from "
+        f"Its {score.words} is **{score.show(value)}** ({trusted}"
         f"{n_images:,} images). It is the best of many, measured once, and so rather too good.",
         _compared(facts),
     ]
     if len(facts.ranked) > 1:
         second = facts.ranked[1]
-        gap = intervals.difference(accuracy, best_accuracy(second), n_images)
-        said = "cannot be told from"
-        if gap.low > 0:
-            said = "is better than"
-        elif gap.high < 0:  # better by its loss
-            said = "is less accurate than"
-        items.append(
-            f"By these images alone the champion {said} the second, trial {second.number}."
-        )
+        gap = intervals.difference_of(score, value, kept(score, second), n_images)
+        if gap:
+            said = {
+                1: "is better than",
+                0: "cannot be told from",
+                -1: "is less accurate than",  # better by its loss
+            }[_compare(score, gap)]
+            items.append(
+                f"By these images alone the champion {said} the second, trial {second.number}."
+            )
     items.append(_test_line(facts))
     return [Heading("Verdict"), Items([item for item in items if item])]
 
@@ -46,19 +50,20 @@ def _compared(facts: StudySummary) -> str:
         return (
             f"It is the reference {reference.reference!r} itself: searching found nothing better."
         )
-    gain = best_accuracy(champion) - best_accuracy(reference)
-    interval = intervals.difference(
-        best_accuracy(champion), best_accuracy(reference), facts.n_validation_images
-    )
-    said = "which may be chance: the interval includes zero"
-    if interval.low > 0:
-        said = "more than chance in these images would give"
-    elif interval.high < 0:
-        said = f"less accurate: it is the best by its {facts.spec.metric}"
+    score = facts.spec.task.score
+    values = kept(score, champion), kept(score, reference)
+    interval = intervals.difference_of(score, *values, facts.n_validation_images)
+    said = ""
+    if interval:
+        judged = {
+            1: "more than chance in these images would give",
+            0: "which may be chance: the interval includes zero",
+            -1: f"less accurate: it is the best by its {facts.spec.metric}",
+        }[_compare(score, interval)]
+        said = f" (95 % interval {interval.low:+.4f} to {interval.high:+.4f}), {judged}"
     return (
         f"Against the best reference, {reference.reference!r} with "
-        f"{best_accuracy(reference):.4f}, that is {gain:+.4f} "
-        f"(95 % interval {interval.low:+.4f} to {interval.high:+.4f}), "
+        f"{score.show(values[1])}, that is {values[0] - values[1]:+.{score.digits}f}"
         f"{said}. Each was trained with one seed; another seed moves either by some thousandths."
     )
 
@@ -67,9 +72,10 @@ def _test_line(facts: StudySummary) -> str:
     looks = facts.test_looks
     if not looks:
         return "The test set is sealed: nobody has looked at it for this study."
+    score = facts.spec.task.score
     scores = "; ".join(
-        f"trial {look['trial']} scored {look['accuracy']:.4f} on {look['n_images']:,} images "
-        f"({look['when']})"
+        f"trial {look['trial']} scored {score.show(look[score.quantity])} "
+        f"on {look['n_images']:,} images ({look['when']})"
         for look in looks
     )
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
@@ -92,7 +98,10 @@ def gain(facts: StudySummary) -> list[Block]:
     rows.append(_bought_row(name, facts.champion, facts))
     blocks: list[Block] = [
         Heading("What searching bought"),
-        Table(["", "val_accuracy", "95 % interval", "parameters", "hyperparameters"], rows),
+        Table(
+            ["", facts.spec.task.score.name, "95 % interval", "parameters", "hyperparameters"],
+            rows,
+        ),
         Paragraph(
             "Each is one run, and the best of several: intervals tell of the images, not of "
             "seeds, nor of having been picked."
@@ -109,15 +118,22 @@ def gain(facts: StudySummary) -> list[Block]:
 
 
 def _bought_row(name: str, trial: Trial, facts: StudySummary) -> list[str]:
-    accuracy = best_accuracy(trial)
-    interval = intervals.wilson(accuracy, facts.n_validation_images)
+    score = facts.spec.task.score
+    value = kept(score, trial)
+    interval = intervals.interval_of(score, value, facts.n_validation_images)
     size = f"{trial.n_parameters:,}"
-    return [name, f"{accuracy:.4f}", str(interval), size, str(trial.hyperparameters)]
+    return [name, score.show(value), str(interval or ""), size, str(trial.hyperparameters)]
 
 
-def best_accuracy(trial: Trial) -> float:
-    """Validation accuracy at the best epoch, whatever the study's metric is."""
-    return trial.history["val_accuracy"][trial.best_epoch - 1]
+def kept(metric: Metric, trial: Trial) -> float:
+    """A metric at the epoch whose weights were kept, whatever the study's metric is."""
+    return trial.history[metric.name][trial.best_epoch - 1]
+
+
+def _compare(metric: Metric, difference: Interval) -> int:
+    """1 if all of a difference is for the better, -1 if for the worse, 0 if it includes zero."""
+    sign = (difference.low > 0) - (difference.high < 0)
+    return sign if metric.direction == "maximize" else -sign
 
 
 def count_noun(count: int, noun: str) -> str:

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.data import datasets, fashion_mnist
+from pipeline.data import datasets
 from pipeline.errors import UsageError
 from pipeline.search import samplers
 from pipeline.study.hyperparameters import layer_parameters
@@ -115,10 +115,10 @@ def _values(entry: Entry) -> str:
 def _sizes(spec: StudySpec) -> list[str]:
     if not spec.space:
         return []
-    n_classes, lines = len(fashion_mnist.CLASS_NAMES), ["", "networks"]
+    task, lines = spec.task, ["", "networks"]
     for label, largest in (("smallest", False), ("largest", True)):
         hyperparameters = spec.searched.corner(largest)
-        n_parameters = sum(layer_parameters(hyperparameters, fashion_mnist.INPUT_SHAPE, n_classes))
+        n_parameters = sum(layer_parameters(hyperparameters, task.input_shape, task.n_outputs))
         units = "-".join(map(str, hyperparameters.units)) or "no hidden layer"
         lines.append(f"  {label:<9} {n_parameters:>11,} parameters: {units}")
     return lines

@@ -5,6 +5,7 @@ MLflow, in a report and in an export. To add one: a field and a rule here, its r
 file, its use in `model` or `training`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -175,19 +176,18 @@ REQUIRED = RULES.keys() - DEFAULTS.keys()
 
 
 def layer_parameters(
-    hyperparameters: Hyperparameters, input_shape: tuple[int, int], n_classes: int
+    hyperparameters: Hyperparameters, input_shape: tuple[int, ...], n_outputs: int
 ) -> list[int]:
     """Trainable weights of each layer, the output layer last; a test compares with Keras.
 
     Args:
         hyperparameters: of the network.
-        input_shape: height and width of a grey image.
-        n_classes: two classes have one output, more have one each.
+        input_shape: of one example, such as height and width of a grey image.
+        n_outputs: of the output layer: one, or one for each of more than two classes.
     """
-    height, width = input_shape
-    n_inputs, counts = height * width, []
+    n_inputs, counts = math.prod(input_shape), []
     if hyperparameters.layer_kind == "convolutional":
-        channels = 1
+        height, width, channels = (*input_shape, 1)[:3]
         for filters in hyperparameters.units:
             counts.append((9 * channels + 1) * filters)  # 3 by 3, and a bias
             height, width, channels = -(-height // 2), -(-width // 2), filters  # pooled by 2
@@ -196,7 +196,7 @@ def layer_parameters(
         for units in hyperparameters.units:
             counts.append((n_inputs + 1) * units)
             n_inputs = units
-    return [*counts, (n_inputs + 1) * (1 if n_classes == 2 else n_classes)]
+    return [*counts, (n_inputs + 1) * n_outputs]
 
 
 def layer_name(name: str, index: int) -> str:

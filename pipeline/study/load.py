@@ -135,6 +135,9 @@ def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
         spec = StudySpec.model_validate({**content, "name": name})
     except ValidationError as error:
         raise UsageError(describe_error(error)) from None
+    if spec.metric not in (names := [metric.name for metric in spec.task.objectives]):
+        allowed = " or ".join(map(repr, names))
+        raise UsageError(f"metric: found {spec.metric!r}, allowed is {allowed}")
     try:
         space = Space.checked(spec.fixed, spec.space)
     except SpaceError as error:

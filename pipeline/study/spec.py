@@ -2,15 +2,22 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.data import datasets
+from pipeline.data.task import OBJECTIVES, Direction, Metric, Task
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import EntryTable
 from pipeline.study.space import Space
 
-Metric = Literal["val_accuracy", "val_loss"]
+if TYPE_CHECKING:  # mypy does not run what says which names there are
+    DatasetName = str
+    MetricName = str
+else:
+    DatasetName = Literal[tuple(datasets.sources())]
+    MetricName = Literal[tuple(metric.name for metric in OBJECTIVES)]
 Trainer = Literal["keras", "sgd_classifier"]
 MOST_REPEATS = 10_000  # of a reference
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -128,8 +135,8 @@ class StudySpec(BaseModel):
     model_config = _FROZEN
     name: str
     goal: Annotated[str, Field(min_length=1)]
-    dataset: Literal["fashion_mnist"]
-    metric: Metric = "val_accuracy"
+    dataset: DatasetName
+    metric: MetricName = "val_accuracy"
     budget: Budget
     training: Training = Training()
     sampler: Component = Component(type="TPESampler")
@@ -141,9 +148,19 @@ class StudySpec(BaseModel):
     baseline: str = ""  # name of a study that the report sets beside this one
 
     @property
-    def direction(self) -> Literal["maximize", "minimize"]:
+    def task(self) -> Task:
+        """What is learned, and how it is scored."""
+        return datasets.task_of(self.dataset)
+
+    @property
+    def objective(self) -> Metric:
+        """The metric as a value."""
+        return self.task.metric(self.metric)
+
+    @property
+    def direction(self) -> Direction:
         """Which way the metric gets better."""
-        return "minimize" if self.metric.endswith("loss") else "maximize"
+        return self.objective.direction
 
     @property
     def seed(self) -> int:

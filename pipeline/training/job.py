@@ -21,7 +21,7 @@ class Job:
         trainer: "keras" or "sgd_classifier".
         hyperparameters: of the network and its training; None for "sgd_classifier".
         seed: of the initial weights, the order of batches and dropout.
-        metric: watched by early stopping, "val_accuracy" or "val_loss".
+        metric: watched by early stopping: name of one of the task's objectives.
         direction: "maximize" or "minimize".
         patience: epochs without improvement before training stops.
         incumbent: best value known so far; a model that is no better is not sent back.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.data import datasets
+from pipeline.data.task import IN_GRAPH
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
 N_FOLDS, MAX_ITER = 5, 5
@@ -26,8 +27,9 @@ def train(job: Job) -> Iterator[Event]:
     started = time.perf_counter()
     images, labels = datasets.load_training_file(job.dataset)
     inputs = images.reshape(len(images), -1) / 255.0  # float64, as the chapter's: it matters
+    task = datasets.task_of(job.dataset)
     scores: dict[str, list[float]] = {
-        name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+        f"{prefix}{name}": [] for prefix in ("", "val_") for name in IN_GRAPH
     }
     classifier = SGDClassifier(loss="log_loss", max_iter=MAX_ITER, random_state=job.seed)
     for train_index, val_index in StratifiedKFold(N_FOLDS).split(inputs, labels):
@@ -40,10 +42,13 @@ def train(job: Job) -> Iterator[Event]:
             probabilities = classifier.predict_proba(inputs[part])
             scores[f"{prefix}loss"].append(float(log_loss(labels[part], probabilities)))
             scores[f"{prefix}accuracy"].append(float(accuracy_score(labels[part], answers)))
-    metrics = {name: float(np.mean(values)) for name, values in scores.items()}
-    folds = {f"fold_{i}": v for i, v in enumerate(scores["val_accuracy"], start=1)}
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    training = {name: means[name] for name in IN_GRAPH}
+    metrics = task.epoch_metrics(training, {name: means[f"val_{name}"] for name in IN_GRAPH})
+    folds = {f"fold_{i}": v for i, v in enumerate(scores[task.score.name], start=1)}
     seconds = time.perf_counter() - started
     yield EpochEnd(job.trial, 1, {**metrics, **folds, "seconds": seconds})
     n_parameters = classifier.coef_.size + classifier.intercept_.size
-    train_scores = {"train_loss": metrics["loss"], "train_accuracy": metrics["accuracy"]}
+    quantities = task.quantities_of(training)
+    train_scores = {f"train_{name}": value for name, value in quantities.items()}
     yield Finished(job.trial, n_parameters, train_scores, None)

@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import datasets
+from pipeline.data.source import Images, Labels
+from pipeline.data.task import IN_GRAPH, LOSS
 from pipeline.study.trial import is_better
 from pipeline.training.fused_optimizers import fused_update
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
@@ -54,7 +56,7 @@ def train(job: Job) -> Iterator[Event]:
         evaluation=evaluation,
     )
     for epoch, metrics in enumerate(epochs, start=1):
-        for name in ("loss", "val_loss"):
+        for name in (LOSS, f"val_{LOSS}"):
             if not math.isfinite(metrics[name]):
                 yield Failed(job.trial, f"{name} became {metrics[name]} in epoch {epoch}")
                 return
@@ -62,13 +64,12 @@ def train(job: Job) -> Iterator[Event]:
         if is_better(metrics[job.metric], best, job.direction):
             best = metrics[job.metric]
     is_new_best = best is not None and is_better(best, job.incumbent, job.direction)
-    train_loss, train_accuracy = (
-        evaluation(*_tensors(dataset.train_images, dataset.train_labels)).numpy().tolist()
-    )
+    means = evaluation(*_tensors(dataset.train_images, dataset.train_labels)).numpy().tolist()
+    scores = dataset.task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))
     yield Finished(
         job.trial,
         model.count_params(),
-        {"train_loss": train_loss, "train_accuracy": train_accuracy},
+        {f"train_{name}": value for name, value in scores.items()},
         to_bytes(model) if is_new_best else None,
     )
 
@@ -95,7 +96,7 @@ def fit(
         list(callbacks), add_history=False, model=model, epochs=epochs, verbose=0
     )
     rng = np.random.default_rng(seed)
-    n_images = len(dataset.train_images)
+    n_images, n = len(dataset.train_images), len(IN_GRAPH)
     model.stop_training = False
     callback_list.on_train_begin()
     metrics: dict[str, float] = {}
@@ -104,14 +105,12 @@ def fit(
         callback_list.on_epoch_begin(epoch)
         learning_rate = float(model.optimizer.learning_rate)
         order = rng.permutation(n_images).astype(np.int32)
-        loss, accuracy, val_loss, val_accuracy = run_epoch(tf.constant(order)).numpy().tolist()
-        metrics = {
-            "loss": loss,
-            "accuracy": accuracy,
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-            "learning_rate": learning_rate,
-        }
+        means = run_epoch(tf.constant(order)).numpy().tolist()
+        training, validation = (
+            dict(zip(IN_GRAPH, part, strict=True)) for part in (means[:n], means[n:])
+        )
+        metrics = dataset.task.epoch_metrics(training, validation)
+        metrics["learning_rate"] = learning_rate
         callback_list.on_epoch_end(epoch, metrics)
         yield {**metrics, "seconds": time.perf_counter() - started}
         if model.stop_training:
@@ -124,8 +123,8 @@ def compile_epoch(
 ) -> Epoch:
     """Returns a function that trains for one epoch and evaluates, in one graph.
 
-    It takes the order of the training images, int32 (n,), and returns float32 (4,): loss and
-    accuracy on the training set, loss and accuracy on the validation set.
+    It takes the order of the training images, int32 (n,), and returns float32 (4,): the quantities
+    `IN_GRAPH`, loss and accuracy, on the training set and then on the validation set.
     """
     images, labels = _tensors(dataset.train_images, dataset.train_labels)
     validation_set = _tensors(dataset.validation_images, dataset.validation_labels)
@@ -162,8 +161,8 @@ def compile_epoch(
 def compile_evaluation(model: keras.Model) -> Evaluation:
     """Returns a function that evaluates in one graph, as `model.evaluate` does in many.
 
-    It takes images, uint8 (n, ...), and labels, int32 (n,), and returns float32 (2,): mean loss
-    and accuracy.
+    It takes images, uint8 (n, ...), and labels, int32 (n,), and returns float32 (2,): the
+    quantities `IN_GRAPH`, mean loss and accuracy.
     """
     loss_of = keras.losses.get(model.loss)
 
@@ -210,9 +209,7 @@ def from_bytes(content: bytes) -> keras.Model:
         return keras.saving.load_model(path, safe_mode=True)
 
 
-def evaluate(
-    model: keras.Model, images: datasets.Images, labels: datasets.Labels
-) -> tuple[float, float]:
+def evaluate(model: keras.Model, images: Images, labels: Labels) -> tuple[float, float]:
     """Loss and accuracy of a compiled model on raw images, as `model.evaluate` gives them."""
     loss, accuracy = compile_evaluation(model)(*_tensors(images, labels)).numpy().tolist()
     return loss, accuracy
@@ -239,12 +236,12 @@ def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def _sums(losses: tf.Tensor, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Sum of the losses and number of correct answers in a batch, (2,)."""
+    """The quantities `IN_GRAPH` summed over a batch: losses and correct answers, (2,)."""
     n_correct = tf.reduce_sum(tf.cast(_is_correct(targets, outputs), tf.float32))
     return tf.stack([tf.reduce_sum(losses), n_correct])
 
 
-def _tensors(images: datasets.Images, labels: datasets.Labels) -> tuple[tf.Tensor, tf.Tensor]:
+def _tensors(images: Images, labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:
     """Images and labels as tensors: uint8 (n, ...) and int32 (n,).
 
     Images that `data` has aligned are not copied. They stay where the forkserver has loaded

@@ -474,7 +474,7 @@ def tiny() -> Dataset:
     images = np.zeros((11, 28, 28), np.uint8)
     images[10] = 255
     labels = np.array([*range(10), 0], np.uint8)
-    return Dataset("tiny", images, labels, images, labels, fashion_mnist.CLASS_NAMES, "")
+    return Dataset("tiny", images, labels, images, labels, fashion_mnist.SOURCE.task, "")
 
 
 def test_the_picture_has_a_row_for_each_class(dataset: Dataset, tmp_path: Path) -> None:

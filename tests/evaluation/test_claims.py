@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.data import fashion_mnist
 from pipeline.evaluation import claims
 from pipeline.evaluation.claims import Verdict
 from pipeline.study.hyperparameters import Hyperparameters
@@ -29,6 +30,7 @@ NETWORK = Hyperparameters(
     batch_size=32,
     epochs=4,
 )
+TASK = fashion_mnist.SOURCE.task
 Difference = Literal["positive", "negative", "not positive", "not negative", "none"]
 RUNS = [0.8721, 0.8745, 0.8702, 0.8733, 0.8760, 0.8718, 0.8699, 0.8741, 0.8727, 0.8735]
 
@@ -113,7 +115,7 @@ def test_equal_values_have_that_mean_and_no_deviation(value: float, n: int) -> N
     ],
 )
 def test_measures(name: str, expected: float) -> None:
-    assert measure(name, trial(value=0.55)) == expected
+    assert measure(name, trial(value=0.55), TASK) == expected
 
 
 def test_every_measure_is_tested_and_explained() -> None:
@@ -124,16 +126,16 @@ def test_every_measure_is_tested_and_explained() -> None:
 
 def test_the_kept_epoch_is_the_metrics_and_not_the_last() -> None:
     by_accuracy = trial(best_epoch=2)
-    assert measure("val_accuracy", by_accuracy) == 0.84
-    assert measure("val_loss", by_accuracy) == 0.65
-    assert measure("overfitting_gap", by_accuracy) == 0.65 - 0.40
-    assert measure("lowest_val_loss_epoch", by_accuracy) == 3
+    assert measure("val_accuracy", by_accuracy, TASK) == 0.84
+    assert measure("val_loss", by_accuracy, TASK) == 0.65
+    assert measure("overfitting_gap", by_accuracy, TASK) == 0.65 - 0.40
+    assert measure("lowest_val_loss_epoch", by_accuracy, TASK) == 3
 
 
 def test_of_equal_losses_the_first_is_the_lowest() -> None:
     equal = trial(history={**HISTORY, "val_loss": [0.5, 0.4, 0.4, 0.4]})
-    assert measure("lowest_val_loss_epoch", equal) == 2
-    assert measure("val_loss_rise", equal) == 0
+    assert measure("lowest_val_loss_epoch", equal, TASK) == 2
+    assert measure("val_loss_rise", equal, TASK) == 0
 
 
 # A published number
@@ -279,7 +281,7 @@ def test_pairs_have_the_same_seed() -> None:
         trial("b", 2, 0.9),
         trial("b", 1, 0.7),
     ]
-    assert claims.paired(comparison(), known) == pytest.approx([0.5 - 0.7, 0.6 - 0.9])
+    assert claims.paired(comparison(), known, TASK) == pytest.approx([0.5 - 0.7, 0.6 - 0.9])
 
 
 def test_what_has_no_partner_is_left_out() -> None:
@@ -296,8 +298,8 @@ def test_what_has_no_partner_is_left_out() -> None:
         trial("", 2),
         trial("", 3),
     ]
-    assert claims.paired(comparison(), known) == pytest.approx([-0.2])
-    assert claims.paired(comparison(), known[2:]) == []
+    assert claims.paired(comparison(), known, TASK) == pytest.approx([-0.2])
+    assert claims.paired(comparison(), known[2:], TASK) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import recorded
 
+from pipeline.data.task import CLASSIFICATION, Metric
 from pipeline.paths import Project
 from pipeline.report import figures
 from pipeline.storage.study_store import read_trials
@@ -15,6 +16,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Choices, Entry, FloatRange, IntRange
 from pipeline.study.trial import State, Trial, ranking, select_counted
 
+ACCURACY, LOSS = CLASSIFICATION
 SPACE: Mapping[str, Entry] = {
     "hidden_layers": IntRange(type="int", low=0, high=3),
     "units": IntRange(type="int", low=32, high=512, log=True, per="hidden_layers"),
@@ -52,7 +54,7 @@ def test_history_has_every_trial_by_state_and_the_best_so_far() -> None:
         trial(2, None, "FAIL"),
         trial(5, 0.85),
     ]
-    pruned, complete, best = figures.history(known, [0.8, 0.8, 0.8, 0.85], "val_accuracy").data
+    pruned, complete, best = figures.history(known, [0.8, 0.8, 0.8, 0.85], ACCURACY).data
     assert (pruned.name, list(pruned.x), list(pruned.y)) == ("pruned", [1], [0.70])
     assert (complete.name, list(complete.x), list(complete.y)) == ("complete", [0, 5], [0.8, 0.85])
     assert (best.name, list(best.x), list(best.y)) == (
@@ -66,10 +68,10 @@ def test_history_has_every_trial_by_state_and_the_best_so_far() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "hopeless", "good"),
-    [("val_accuracy", 0.1, [0.87, 0.88, 0.9]), ("val_loss", 9.0, [0.3, 0.31, 0.35])],
+    [(ACCURACY, 0.1, [0.87, 0.88, 0.9]), (LOSS, 9.0, [0.3, 0.31, 0.35])],
 )
 def test_hopeless_trials_do_not_flatten_the_others(
-    metric: str, hopeless: float, good: list[float]
+    metric: Metric, hopeless: float, good: list[float]
 ) -> None:
     known = [trial(i, value) for i, value in enumerate([hopeless, *good])]
     low, high = figures.history(known, good, metric).layout.yaxis.range
@@ -78,7 +80,7 @@ def test_hopeless_trials_do_not_flatten_the_others(
 
 
 def test_history_of_a_single_trial_has_some_height() -> None:
-    low, high = figures.history([trial(0, 0.9)], [0.9], "val_accuracy").layout.yaxis.range
+    low, high = figures.history([trial(0, 0.9)], [0.9], ACCURACY).layout.yaxis.range
     assert low < 0.9 < high
 
 
@@ -103,7 +105,7 @@ def test_bands_are_of_the_runs_that_came_so_far() -> None:
         dataclasses.replace(trial(i, value), history=recorded.history(value, n_epochs, 1))
         for i, (value, n_epochs) in enumerate([(0.9, 2), (0.8, 4)])
     )
-    figure = figures.bands([short, long])
+    figure = figures.bands([short, long], ["loss", "accuracy"])
     assert [each.text for each in figure.layout.annotations] == ["loss", "accuracy"]
     assert len(figure.data) == 8
     for i, name in enumerate(["loss", "val_loss", "accuracy", "val_accuracy"]):
@@ -118,7 +120,7 @@ def test_bands_are_of_the_runs_that_came_so_far() -> None:
         ]  # fmt: skip
         assert mean.name == ("validation" if name.startswith("val_") else "training")
         assert mean.xaxis == band.xaxis == ("x" if "loss" in name else "x2")
-        assert mean.line.color == band.fillcolor[:7] == figures.LINES[name]
+        assert mean.line.color == band.fillcolor[:7] == figures.LINES[mean.name]
     assert sum(each.showlegend is not False for each in figure.data) == 2, "one for each colour"
     assert figure.layout.xaxis.dtick == figure.layout.xaxis2.dtick == 1
 
@@ -143,7 +145,7 @@ def test_of_many_trials_the_best_and_a_sample_of_the_others_are_drawn(
 
 def test_history_calls_what_is_no_network_by_its_reference() -> None:
     other = dataclasses.replace(trial(0, 0.8), hyperparameters=None, reference="logistic")
-    _, complete, _ = figures.history([other], [0.8], "val_accuracy").data
+    _, complete, _ = figures.history([other], [0.8], ACCURACY).data
     assert list(complete.text) == ["logistic"]
 
 
@@ -155,7 +157,7 @@ def test_importance_has_the_largest_on_top() -> None:
 
 def panels(known: list[Trial], space: Mapping[str, Entry] = SPACE) -> dict[str, tuple[Any, Any]]:
     """Trace and x axis of each panel by its title."""
-    figure = figures.slices(known, space, "val_accuracy")
+    figure = figures.slices(known, space, ACCURACY)
     titles = [each.text for each in figure.layout.annotations]
     axes = [figure.layout[f"xaxis{i or ''}"] for i in (0, *range(2, len(titles) + 1))]
     return dict(zip(titles, zip(figure.data, axes, strict=True), strict=True))
@@ -246,7 +248,7 @@ def test_slices_of_any_number_of_hyperparameters_can_be_drawn(n: int) -> None:
         name: SPACE.get(name, Choices(type="categorical", choices=(0.0, 4, "relu", True, "dense")))
         for name in names[:n]
     }
-    figure = figures.slices(KNOWN, space, "val_accuracy")
+    figure = figures.slices(KNOWN, space, ACCURACY)
     assert len(figure.data) == n
     assert all(math.isfinite(end) for end in figure.layout.yaxis.range)
 
@@ -255,7 +257,7 @@ def test_the_recorded_study_is_drawn_whole(recorded_study: Project) -> None:
     study, spec = recorded.open_stored(recorded_study)
     known = select_counted(read_trials(study))
     line = [0.9] * len(known)
-    pruned, complete, best = figures.history(known, line, spec.metric).data
+    pruned, complete, best = figures.history(known, line, spec.objective).data
     assert len(pruned.x) == recorded.N_PRUNED
     assert len(complete.x) == recorded.N_COMPLETE
     assert len(best.x) == recorded.N_COUNTED

@@ -187,7 +187,8 @@ def test_parameters_are_counted_as_keras_counts_them(layer_kind: str, units: lis
     n_classes = len(fashion_mnist.CLASS_NAMES)
     network = model.build_model(hyperparameters, fashion_mnist.INPUT_SHAPE, n_classes)
     counts = [layer.count_params() for layer in network.layers if layer.count_params()]
-    assert layer_parameters(hyperparameters, fashion_mnist.INPUT_SHAPE, n_classes) == counts
+    n_outputs = fashion_mnist.SOURCE.task.n_outputs
+    assert layer_parameters(hyperparameters, fashion_mnist.INPUT_SHAPE, n_outputs) == counts
 
 
 # The whole text

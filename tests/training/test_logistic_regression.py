@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import datasets
+from pipeline.data.source import Images, Labels
 from pipeline.training import logistic_regression
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
@@ -27,20 +28,20 @@ def job(seed: int) -> Job:
 
 
 @pytest.fixture(scope="module")
-def some() -> tuple[datasets.Images, datasets.Labels]:
+def some() -> tuple[Images, Labels]:
     """The first images of the training file."""
     images, labels = datasets.load_training_file("fashion_mnist")
     return images[:N_IMAGES], labels[:N_IMAGES]
 
 
 def trained(
-    monkeypatch: pytest.MonkeyPatch, some: tuple[datasets.Images, datasets.Labels], seed: int = 42
+    monkeypatch: pytest.MonkeyPatch, some: tuple[Images, Labels], seed: int = 42
 ) -> list[Event]:
     monkeypatch.setattr(datasets, "load_training_file", lambda name: some)
     return list(logistic_regression.train(job(seed)))
 
 
-def of_scikit_learn(some: tuple[datasets.Images, datasets.Labels], seed: int) -> dict[str, Any]:
+def of_scikit_learn(some: tuple[Images, Labels], seed: int) -> dict[str, Any]:
     """What the chapter's own lines give."""
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import cross_validate
@@ -59,7 +60,7 @@ def of_scikit_learn(some: tuple[datasets.Images, datasets.Labels], seed: int) ->
 
 @pytest.mark.parametrize("seed", [42, 1, 2])
 def test_each_fold_scores_what_scikit_learn_says(
-    monkeypatch: pytest.MonkeyPatch, some: tuple[datasets.Images, datasets.Labels], seed: int
+    monkeypatch: pytest.MonkeyPatch, some: tuple[Images, Labels], seed: int
 ) -> None:
     epoch, finished = trained(monkeypatch, some, seed)
     expected = of_scikit_learn(some, seed)
@@ -78,7 +79,7 @@ def test_each_fold_scores_what_scikit_learn_says(
 
 
 def test_it_is_one_epoch_and_an_end_without_a_model(
-    monkeypatch: pytest.MonkeyPatch, some: tuple[datasets.Images, datasets.Labels]
+    monkeypatch: pytest.MonkeyPatch, some: tuple[Images, Labels]
 ) -> None:
     epoch, finished = trained(monkeypatch, some)
     assert isinstance(epoch, EpochEnd)
@@ -90,7 +91,7 @@ def test_it_is_one_epoch_and_an_end_without_a_model(
 
 
 def test_the_seed_decides_the_scores(
-    monkeypatch: pytest.MonkeyPatch, some: tuple[datasets.Images, datasets.Labels]
+    monkeypatch: pytest.MonkeyPatch, some: tuple[Images, Labels]
 ) -> None:
     scores = []
     for seed in (7, 7, 8):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.data import datasets
 from pipeline.data.datasets import Dataset
+from pipeline.data.task import Kind
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.training import loop
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
@@ -58,7 +59,7 @@ def two_classes() -> Dataset:
         validation_labels=(whole.validation_labels[validation][:N_VALIDATION] == 3).astype(
             np.uint8
         ),
-        class_names=("T-shirt/top", "Dress"),
+        task=replace(whole.task, kind=Kind.BINARY, class_names=("T-shirt/top", "Dress")),
     )
 
 

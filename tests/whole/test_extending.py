@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,48 +9,15 @@ from pathlib import Path
 import pytest
 import recorded
 import small
+from extending import apply, copy_package, files_of
 
 from pipeline.paths import Project
-
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "extending.md").read_text()
-SECTIONS = {
-    part.split(":")[0].strip(): part
-    for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)
-    if "```python" in part
-}
-_HEAD = re.compile(r"# (\S+), (?:(new)|(before|after): (.*))")
-
-
-def files_of(section: str) -> set[str]:
-    return set(re.findall(r"^# (\S+\.py), ", SECTIONS[section], re.MULTILINE))
-
-
-def apply(section: str, folder: Path) -> None:
-    """Puts the blocks of a section into the copy of the package in a folder."""
-    for block in re.findall(r"```python\n(.*?)```", SECTIONS[section], re.DOTALL):
-        head, _, code = block.partition("\n")
-        found = _HEAD.fullmatch(head)
-        assert found, head
-        file = folder / found[1]
-        if found[2]:
-            assert not file.exists()
-            file.write_text(code)
-            continue
-        lines = file.read_text().splitlines(keepends=True)
-        (place,) = (i for i, line in enumerate(lines) if line.strip() == found[4])
-        at = place + (found[3] == "after")
-        file.write_text("".join([*lines[:at], code, *lines[at:]]))
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A folder with a copy of the package."""
-    folder = tmp_path / "copy"
-    shutil.copytree(
-        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    return folder
+    return copy_package(tmp_path / "copy")
 
 
 def run(package: Path, folder: Path, *arguments: str) -> str:
