@@ -3,6 +3,7 @@
 An export of a real model is tested end to end elsewhere.
 """
 
+import contextlib
 import errno
 import json
 import sqlite3
@@ -148,7 +149,10 @@ def test_without_a_database_nothing_is_created(
 
 
 def test_a_study_without_a_complete_trial_is_one_line(recorded_study: Project, run: Any) -> None:
-    with sqlite3.connect(recorded_study.runs_dir / "optuna.db") as database:
+    with (
+        contextlib.closing(sqlite3.connect(recorded_study.runs_dir / "optuna.db")) as database,
+        database,
+    ):
         database.execute("UPDATE trials SET state = 'FAIL'")
     code, said, complaints = run(recorded.NAME)
     assert (code, said) == (1, "")

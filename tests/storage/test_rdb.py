@@ -1,5 +1,6 @@
 """Optuna's storage as this package reads and writes it, held against Optuna's own."""
 
+import contextlib
 import math
 import os
 import sqlite3
@@ -162,12 +163,12 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     recorded_study: Project,
 ) -> None:
     file = recorded_study.runs_dir / "optuna.db"
-    with sqlite3.connect(file) as database:
+    with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA journal_mode=DELETE")
     study_store.read_trials(study_store.stored_study(recorded_study, recorded.NAME)[0])
 
     def mode() -> str:
-        with sqlite3.connect(file) as database:
+        with contextlib.closing(sqlite3.connect(file)) as database:
             return str(database.execute("PRAGMA journal_mode").fetchone()[0])
 
     assert mode() == "delete"

@@ -44,6 +44,7 @@ def test_mlflow_rows_are_those_of_val_accuracy_in_seconds(tmp_path: Path) -> Non
     connection.execute("INSERT INTO metrics VALUES (1500, 'r', 0.5, 'val_accuracy')")
     connection.execute("INSERT INTO metrics VALUES (1600, 'r', 0.9, 'loss')")
     connection.commit()
+    connection.close()
     assert from_mlflow(path) == [(1.5, "r", 0.5)]
 
 

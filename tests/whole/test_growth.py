@@ -1,5 +1,6 @@
 """The stores that `benchmarks/growth.py` measures are those that a search would have left."""
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_copies_are_trials_and_runs_like_any_other(
         assert run.data.params == original.data.params
         assert run.data.metrics == original.data.metrics
         assert len(client.get_metric_history(trial.run_id, "val_accuracy")) == 3
-    with sqlite3.connect(project.runs_dir / "mlflow.db") as database:
+    with contextlib.closing(sqlite3.connect(project.runs_dir / "mlflow.db")) as database:
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
