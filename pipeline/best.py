@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 def main() -> int:
     """Shows or exports the champion."""
     arguments = _parse(sys.argv[1:])
-    from pipeline.export.bundle import check_folder, export
     from pipeline.export.champion import summary
     from pipeline.storage import study_store
 
     project = Project.here()
-    study, spec = study_store.stored_study(project, parse_study_name(arguments.study))
-    champion = study_store.champion(study)
+    stored = study_store.stored_study(project, parse_study_name(arguments.study))
+    champion, spec = study_store.champion(stored.study), stored.spec
     if arguments.export is not None:
+        from pipeline.export.bundle import check_folder, export  # and so MLflow
+
         chosen = Path(arguments.export) if arguments.export else project.export_dir(spec.name)
         folder = check_folder(chosen, arguments.force)
-        export(project, study, spec, champion, folder)
+        export(stored, champion, folder)
         print(f"exported to {display_path(folder)}", file=sys.stderr)
-    found = summary(study, spec, champion)
+    found = summary(stored, champion)
     print(json.dumps(found, indent=2) if arguments.json else _as_text(spec, champion, found))
     return DONE
 

@@ -57,7 +57,8 @@ def _examine(project: Project, name: str, fix: bool) -> int:
     """Prints what does not match in a study, and returns how much of it is left."""
     from pipeline.storage import lease, study_store
 
-    study, spec = study_store.stored_study(project, name)
+    stored = study_store.stored_study(project, name)
+    study, spec = stored.study, stored.spec
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
         note = project.lease_note(name)

@@ -16,18 +16,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.data import datasets
 from pipeline.data.task import IN_GRAPH
 from pipeline.environment import hide_gpus
 from pipeline.errors import PipelineError, one_line
-from pipeline.paths import Project, display_path, write_atomically
+from pipeline.export import model_card
+from pipeline.export.champion import summary
+from pipeline.paths import display_path, write_atomically
+from pipeline.storage import study_store
+from pipeline.storage.study_store import StoredStudy
+from pipeline.study.trial import Trial
+from pipeline.tracking import registry
 
 if TYPE_CHECKING:
     import keras
-    import optuna
-
-    from pipeline.study.spec import StudySpec
-    from pipeline.study.trial import Trial
-from pipeline.export.champion import summary
 
 MODEL_FILE = "model.keras"
 FILES = (MODEL_FILE, "hyperparameters.json", "metrics.json", "README.md")  # of an export
@@ -62,25 +64,24 @@ def check_folder(folder: Path, force: bool) -> Path:
 
 
 def export(
-    project: Project,
-    study: "optuna.Study",
-    spec: "StudySpec",
-    champion: "Trial",
+    stored: StoredStudy,
+    champion: Trial,
     folder: Path,
 ) -> None:
     """Writes the champion's model, hyperparameters, metrics and model card into a folder.
 
     The folder appears whole or not at all.
 
+    Args:
+        stored: the study.
+        champion: its best trial.
+        folder: as `check_folder` returned it.
+
     Raises:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
             recorded metric.
     """
-    from pipeline.data import datasets
-    from pipeline.export import model_card
-    from pipeline.tracking import registry
-
-    content = registry.load_model_bytes(project, champion.run_id)
+    content = registry.load_model_bytes(stored.project, champion.run_id)
     hide_gpus()
     with _without_banner():
         from pipeline.training import loop
@@ -90,18 +91,18 @@ def export(
         raise PipelineError(
             f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
         ) from None
-    dataset = datasets.load(spec.dataset)
-    score = spec.task.score
+    dataset, task = datasets.load(stored.spec.dataset), stored.spec.task
+    score = task.score
     means = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
-    value = spec.task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))[score.quantity]
+    value = task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))[score.quantity]
     recorded = champion.history[score.name][champion.best_epoch - 1]
     if abs(value - recorded) > TOLERANCE:
         raise PipelineError(
             f"the stored model of trial {champion.number} has {score.words} {score.show(value)}, "
             f"not its recorded {score.show(recorded)}; is its run's model.keras damaged?"
         )
-    _look_at_test_set(study, spec, champion, model)
-    found = summary(study, spec, champion)
+    _look_at_test_set(stored, champion, model)
+    found = summary(stored, champion)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -111,7 +112,7 @@ def export(
             scratch / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
         )
         write_atomically(scratch / "metrics.json", json.dumps(found, indent=2) + "\n")
-        write_atomically(scratch / "README.md", model_card.text(study, spec, found))
+        write_atomically(scratch / "README.md", model_card.text(stored, found))
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -119,27 +120,23 @@ def export(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _look_at_test_set(
-    study: "optuna.Study", spec: "StudySpec", champion: "Trial", model: "keras.Model"
-) -> None:
+def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model") -> None:
     """Scores the champion on the test set, unless that was done, and records the look."""
-    from pipeline.data import datasets
-    from pipeline.storage import study_store
     from pipeline.training import loop
 
-    looks = study_store.test_looks(study)
+    task, looks = stored.spec.task, study_store.test_looks(stored.study)
     if any(each["trial"] == champion.number for each in looks):
         return
-    images, labels = datasets.open_test_set(spec.dataset)
+    images, labels = datasets.open_test_set(stored.spec.dataset)
     means = loop.evaluate(model, images, labels)
-    scores = spec.task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))
+    scores = task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))
     look = {
         "when": datetime.now().astimezone().isoformat(" ", "seconds"),
         "trial": champion.number,
-        **{metric.quantity: scores[metric.quantity] for metric in spec.task.objectives},
+        **{metric.quantity: scores[metric.quantity] for metric in task.objectives},
         "n_images": len(labels),
     }
-    study.set_user_attr(study_store.TEST_LOOKS, [*looks, look])
+    stored.study.set_user_attr(study_store.TEST_LOOKS, [*looks, look])
 
 
 @contextlib.contextmanager

@@ -1,21 +1,17 @@
 """What is recorded of a champion, as plain values."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipeline.data import datasets
 from pipeline.evaluation import intervals
-
-if TYPE_CHECKING:
-    import optuna
-
-    from pipeline.study.spec import StudySpec
-    from pipeline.study.trial import Trial
+from pipeline.storage import study_store
+from pipeline.storage.study_store import StoredStudy
+from pipeline.study.trial import Trial
 
 
-def summary(study: "optuna.Study", spec: "StudySpec", champion: "Trial") -> dict[str, Any]:
-    """What is recorded of the champion, as plain values."""
-    from pipeline.data import datasets
-    from pipeline.storage import study_store
-
+def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
+    """Collects what is recorded of the champion, as plain values."""
+    spec = stored.spec
     n_images = datasets.n_validation_images(spec.dataset)
     at_best = {name: values[champion.best_epoch - 1] for name, values in champion.history.items()}
     validation: dict[str, Any] = {}
@@ -27,7 +23,9 @@ def summary(study: "optuna.Study", spec: "StudySpec", champion: "Trial") -> dict
                 both = [round(interval.low, 4), round(interval.high, 4)]
                 validation[f"{metric.quantity}_95"] = both
     quantities = [name for name in validation if name in at_best]
-    looks = [each for each in study_store.test_looks(study) if each["trial"] == champion.number]
+    looks = [
+        each for each in study_store.test_looks(stored.study) if each["trial"] == champion.number
+    ]
     assert champion.hyperparameters is not None
     return {
         "study": spec.name,

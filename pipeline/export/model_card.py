@@ -1,26 +1,21 @@
 """The model card of an export: what the model is and how far to trust it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.evaluation import intervals
-
-if TYPE_CHECKING:
-    import optuna
-
-    from pipeline.study.spec import StudySpec
+from pipeline.storage import study_store
+from pipeline.storage.study_store import StoredStudy
+from pipeline.study.trial import select_counted
 
 
-def text(study: "optuna.Study", spec: "StudySpec", found: dict[str, Any]) -> str:
-    """The card in Markdown, from recorded facts alone.
+def text(stored: StoredStudy, found: dict[str, Any]) -> str:
+    """Writes the card in Markdown, from recorded facts alone.
 
     Args:
-        study: the stored study.
-        spec: its study file.
-        found: the champion's `best.summary`, test score included.
+        stored: the study.
+        found: the champion's `champion.summary`, test score included.
     """
-    from pipeline.storage import study_store
-    from pipeline.study.trial import select_counted
-
+    study, spec = stored.study, stored.spec
     test, validation = found["test"], found["validation"]
     task = spec.task
     trust = ""

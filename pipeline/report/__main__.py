@@ -25,8 +25,8 @@ def main() -> int:
     from pipeline.storage import study_store
 
     project = Project.here()
-    study, spec = study_store.stored_study(project, name)
-    facts = summarize(project, study, spec)
+    stored = study_store.stored_study(project, name)
+    facts, spec = summarize(stored), stored.spec
     folder, title = project.report_dir(spec.name), f"Study {spec.name}"
     blocks = sections.blocks(facts)
     write_atomically(folder / "report.md", document.as_markdown(title, blocks))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.storage import study_store
+from pipeline.storage.study_store import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, ranking, select_counted
 
@@ -64,7 +65,7 @@ class StudySummary:
         return next((trial for trial in self.ranked if trial.reference), None)
 
 
-def summarize(project: Project, study: "optuna.Study", spec: StudySpec) -> StudySummary:
+def summarize(stored: StoredStudy) -> StudySummary:
     """Reads what the search recorded.
 
     Raises:
@@ -72,6 +73,7 @@ def summarize(project: Project, study: "optuna.Study", spec: StudySpec) -> Study
     """
     from pipeline.data import datasets
 
+    study, spec = stored.study, stored.spec
     known = study_store.read_trials(study)
     ended = select_counted(known)
     ranked = ranking(ended, spec.direction)
@@ -87,18 +89,18 @@ def summarize(project: Project, study: "optuna.Study", spec: StudySpec) -> Study
         n_validation_images=datasets.n_validation_images(spec.dataset),
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
-        baseline=_baseline(project, spec.baseline),
+        baseline=_baseline(stored.project, spec.baseline),
     )
 
 
 def _baseline(project: Project, name: str) -> Baseline | None:
     try:
-        study, spec = study_store.stored_study(project, name)
+        stored = study_store.stored_study(project, name)
     except PipelineError:  # it has not been run
         return None
-    ended = select_counted(study_store.read_trials(study))
-    ranked = ranking(ended, spec.direction)
-    return Baseline(ranked[0], ended, _minutes(study)) if ranked else None
+    ended = select_counted(study_store.read_trials(stored.study))
+    ranked = ranking(ended, stored.spec.direction)
+    return Baseline(ranked[0], ended, _minutes(stored.study)) if ranked else None
 
 
 def _minutes(study: "optuna.Study") -> float:

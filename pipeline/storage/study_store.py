@@ -7,6 +7,7 @@ trial's user attributes, under the names below.
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -60,7 +61,22 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
     return study
 
 
-def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study that has been searched.
+
+    Attributes:
+        project: in whose store it is.
+        study: as Optuna holds it.
+        spec: what it asked.
+    """
+
+    project: Project
+    study: optuna.Study
+    spec: StudySpec
+
+
+def stored_study(project: Project, name: str) -> StoredStudy:
     """Opens a study that has been searched, to read it, and its study file.
 
     Raises:
@@ -82,8 +98,8 @@ def stored_study(project: Project, name: str) -> tuple[optuna.Study, StudySpec]:
     with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
         today = load(project, name)
         if today.fingerprint == study.user_attrs[FINGERPRINT]:
-            return study, today
-    return study, spec
+            return StoredStudy(project, study, today)
+    return StoredStudy(project, study, spec)
 
 
 def stored_names(project: Project) -> list[str]:

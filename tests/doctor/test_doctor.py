@@ -167,7 +167,7 @@ def register(project: Project, run_id: str) -> None:
 
 
 def stored(project: Project) -> optuna.Study:
-    return study_store.stored_study(project, NAME)[0]
+    return study_store.stored_study(project, NAME).study
 
 
 def ended(project: Project) -> list[Trial]:

@@ -36,14 +36,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def look(project: Project, *looks: dict[str, Any]) -> None:
-    study, _ = recorded.open_stored(project)
+    study = recorded.open_stored(project).study
     study.set_user_attr(study_store.TEST_LOOKS, list(looks))
 
 
 def card(project: Project) -> str:
-    study, spec = recorded.open_stored(project)
-    found = champion.summary(study, spec, study_store.champion(study))
-    return model_card.text(study, spec, found)
+    stored = recorded.open_stored(project)
+    found = champion.summary(stored, study_store.champion(stored.study))
+    return model_card.text(stored, found)
 
 
 # Shown
@@ -283,7 +283,7 @@ def test_a_model_that_is_not_stored_is_one_line_and_exports_nothing(
     assert (code, said) == (1, "")
     assert complaints.splitlines() == [f"error: the model of run {9:032x} is not to be had"]
     assert not recorded_study.export_dir(recorded.NAME).exists()
-    study, _ = recorded.open_stored(recorded_study)
+    study = recorded.open_stored(recorded_study).study
     assert study_store.test_looks(study) == []
 
 

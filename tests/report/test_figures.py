@@ -254,7 +254,8 @@ def test_slices_of_any_number_of_hyperparameters_can_be_drawn(n: int) -> None:
 
 
 def test_the_recorded_study_is_drawn_whole(recorded_study: Project) -> None:
-    study, spec = recorded.open_stored(recorded_study)
+    stored = recorded.open_stored(recorded_study)
+    study, spec = stored.study, stored.spec
     known = select_counted(read_trials(study))
     line = [0.9] * len(known)
     pruned, complete, best = figures.history(known, line, spec.objective).data

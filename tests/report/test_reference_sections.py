@@ -24,7 +24,7 @@ LAST = [0.880, 0.883, 0.881]  # accuracies of three seeds
 def single(recorded_folder: Path) -> StudySummary:
     """The recorded study: each reference was run once."""
     project = Project(recorded_folder)
-    return summarize(project, *recorded.open_stored(project))
+    return summarize(recorded.open_stored(project))
 
 
 @pytest.fixture(scope="module")

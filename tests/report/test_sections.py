@@ -35,7 +35,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.fixture(scope="module")
 def facts(recorded_folder: Path) -> StudySummary:
     project = Project(recorded_folder)
-    return summarize(project, *recorded.open_stored(project))
+    return summarize(recorded.open_stored(project))
 
 
 @pytest.fixture(scope="module")
@@ -315,17 +315,20 @@ def test_a_baseline_that_has_not_been_run_is_said_to_belong_there(facts: StudySu
 
 
 def test_a_baseline_is_read_from_the_store(recorded_study: Project) -> None:
-    study, spec = recorded.open_stored(recorded_study)
-    assert summarize(recorded_study, study, spec).baseline is None
+    stored = recorded.open_stored(recorded_study)
+    study, spec = stored.study, stored.spec
+    assert summarize(stored).baseline is None
     absent = spec.model_copy(update={"baseline": "absent"})
-    assert summarize(recorded_study, study, absent).baseline is None
+    assert summarize(dataclasses.replace(stored, spec=absent)).baseline is None
     other = study_store.open_study(recorded_study, spec.model_copy(update={"name": "other"}))
     beside = spec.model_copy(update={"baseline": "other"})
-    assert summarize(recorded_study, study, beside).baseline is None, "no trial is complete yet"
+    assert summarize(dataclasses.replace(stored, spec=beside)).baseline is None, (
+        "no trial is complete yet"
+    )
     for frozen in study.get_trials()[:3]:
         other.add_trial(frozen)
     other.set_user_attr(study_store.SECONDS, 90.0)
-    baseline = summarize(recorded_study, study, beside).baseline
+    baseline = summarize(dataclasses.replace(stored, spec=beside)).baseline
     assert baseline is not None
     assert (baseline.best.value, len(baseline.ended), baseline.minutes) == (0.8830, 3, 1.5)
 
@@ -460,11 +463,12 @@ def test_the_layers_stand_side_by_side_in_the_csv(facts: StudySummary) -> None:
 
 
 def test_no_complete_trial_is_one_sentence(recorded_study: Project) -> None:
-    study, spec = recorded.open_stored(recorded_study)
+    stored = recorded.open_stored(recorded_study)
+    study, spec = stored.study, stored.spec
     empty = optuna.create_study(direction="maximize")
     empty.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
     with pytest.raises(PipelineError) as caught:
-        summarize(recorded_study, empty, spec)
+        summarize(dataclasses.replace(stored, study=empty))
     assert str(caught.value) == ("study 'recorded' has no complete trial yet: nothing to report")
     assert study.user_attrs[study_store.FINGERPRINT] == spec.fingerprint
 

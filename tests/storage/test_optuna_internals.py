@@ -102,7 +102,7 @@ def test_a_store_is_searched_and_read_with_either(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What one has written, the other reads."""
-    known, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    known = study_store.stored_study(recorded_study, recorded.NAME).study
     before = [repr(trial) for trial in study_store.read_trials(known)]
     best = study_store.champion(known)
     optuna_internals.is_as_known.cache_clear()
@@ -115,7 +115,8 @@ def test_a_store_is_searched_and_read_with_either(
     assert isinstance(sampler, RecentTPE) == is_known
     assert isinstance(sampler, optuna.samplers.TPESampler)
 
-    study, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    stored = study_store.stored_study(recorded_study, recorded.NAME)
+    study, spec = stored.study, stored.spec
     assert [repr(trial) for trial in study_store.read_trials(study)] == before
     assert study_store.champion(study).number == best.number
     study = study_store.open_study(recorded_study, spec)
@@ -128,7 +129,7 @@ def test_a_store_is_searched_and_read_with_either(
     assert queue.requeue_left(study, spec) == 1
     assert queue.has_waiting(study)
 
-    again, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    again = study_store.stored_study(recorded_study, recorded.NAME).study
     assert study_store.champion(again).number == running.trial.number
     assert study_store.read_trials(again)[-1].interrupted
     assert left.trial.number == study_store.read_trials(again)[-1].number
@@ -136,7 +137,7 @@ def test_a_store_is_searched_and_read_with_either(
 
 
 def recorded_spec(project: Project) -> StudySpec:
-    return study_store.stored_study(project, recorded.NAME)[1]
+    return study_store.stored_study(project, recorded.NAME).spec
 
 
 def test_without_its_names_even_their_file_can_be_imported(

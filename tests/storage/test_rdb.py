@@ -165,13 +165,13 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     file = recorded_study.runs_dir / "optuna.db"
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA journal_mode=DELETE")
-    study_store.read_trials(study_store.stored_study(recorded_study, recorded.NAME)[0])
+    study_store.read_trials(study_store.stored_study(recorded_study, recorded.NAME).study)
 
     def mode() -> str:
         with contextlib.closing(sqlite3.connect(file)) as database:
             return str(database.execute("PRAGMA journal_mode").fetchone()[0])
 
     assert mode() == "delete"
-    _, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    spec = study_store.stored_study(recorded_study, recorded.NAME).spec
     study_store.open_study(recorded_study, spec)
     assert mode() == "wal"

@@ -38,7 +38,7 @@ def test_a_stored_study_is_read_with_the_claims_of_today(recorded_study: Project
     file = recorded_study.root / "studies" / f"{recorded.NAME}.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(recorded.SPEC.replace("0.8726", "0.1234"))
-    _, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    spec = study_store.stored_study(recorded_study, recorded.NAME).spec
     assert spec.reference[0].claim["val_accuracy"] == 0.1234
     assert spec == load(recorded_study, recorded.NAME)
 
@@ -47,7 +47,7 @@ def test_but_not_with_another_question(recorded_study: Project) -> None:
     file = recorded_study.root / "studies" / f"{recorded.NAME}.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(recorded.SPEC.replace("seed = 7", "seed = 8"))
-    _, spec = study_store.stored_study(recorded_study, recorded.NAME)
+    spec = study_store.stored_study(recorded_study, recorded.NAME).spec
     assert spec.seed == 7
 
 
@@ -60,12 +60,12 @@ def test_a_store_that_is_no_database_is_said_in_a_sentence(project_folder: Path)
 
 
 def test_the_champion_is_the_best_complete_trial(recorded_study: Project) -> None:
-    study, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    study = study_store.stored_study(recorded_study, recorded.NAME).study
     assert study_store.champion(study).number == recorded.CHAMPION
 
 
 def test_interrupted_trials_do_not_count(recorded_study: Project) -> None:
-    study, _ = study_store.stored_study(recorded_study, recorded.NAME)
+    study = study_store.stored_study(recorded_study, recorded.NAME).study
     known = study_store.read_trials(study)
     assert len(known) - len(select_counted(known)) == recorded.N_INTERRUPTED
 

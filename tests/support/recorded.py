@@ -143,7 +143,7 @@ def build(folder: Path) -> None:
         stored.add_trial(_frozen(spec, number))
 
 
-def open_stored(project: Project) -> tuple[optuna.Study, StudySpec]:
+def open_stored(project: Project) -> study_store.StoredStudy:
     """The stored study, opened to be read."""
     return study_store.stored_study(project, NAME)
 

@@ -133,12 +133,13 @@ def test_what_stands_in_mlflow() -> None:
 
 def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
     assert set(rows(SECTIONS["Export"], "file")) == set(bundle.FILES)
-    study, found = recorded.open_stored(recorded_study)
+    stored = recorded.open_stored(recorded_study)
+    study = stored.study
     study.set_user_attr(
         study_store.TEST_LOOKS,
         [{**recorded.TEST_LOOK, "trial": study_store.champion(study).number}],
     )
-    fields = champion.summary(study, found, study_store.champion(study))
+    fields = champion.summary(stored, study_store.champion(study))
     assert set(rows(SECTIONS["Export"], "field of `metrics.json`")) == set(flat(fields))
     json.dumps(fields)
 
@@ -159,7 +160,7 @@ def test_the_files_of_a_report() -> None:
 
 
 def test_the_columns_of_trials_csv(recorded_study: Project) -> None:
-    facts = summarize(recorded_study, *recorded.open_stored(recorded_study))
+    facts = summarize(recorded.open_stored(recorded_study))
     header = next(csv.reader(io.StringIO(as_csv(facts))))
     said = re.search(r"The columns of `trials.csv` are (.*?), and each", SECTIONS["Report"], re.S)
     assert said

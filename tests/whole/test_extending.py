@@ -83,7 +83,7 @@ N_TRIALS = """
 from pathlib import Path
 from pipeline.paths import Project
 from pipeline.storage import study_store
-study, _ = study_store.stored_study(Project(Path.cwd()), "small")
+study = study_store.stored_study(Project(Path.cwd()), "small").study
 print(sum(trial.state == "COMPLETE" for trial in study_store.read_trials(study)), "trials")
 """
 

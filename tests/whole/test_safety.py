@@ -152,7 +152,7 @@ def test_a_champion_with_code_in_it_is_not_exported(
     assert line.startswith("error: the stored model of trial 9 cannot be loaded: ")
     assert "arbitrary code execution" in line
     assert not recorded_study.export_dir(recorded.NAME).exists()
-    study, _ = recorded.open_stored(recorded_study)
+    study = recorded.open_stored(recorded_study).study
     assert study_store.test_looks(study) == []
 
 

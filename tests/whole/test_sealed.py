@@ -69,7 +69,7 @@ def test_all_but_an_export_do_without_the_test_set(
 ) -> None:
     main, arguments = COMMANDS[command]
     assert run(main, monkeypatch, *arguments) == 0
-    study, _ = study_store.stored_study(searched, small.NAME)
+    study = study_store.stored_study(searched, small.NAME).study
     assert study_store.test_looks(study) == []
 
 
@@ -84,14 +84,14 @@ def test_the_doctor_does_without_the_test_set(
     """It has something to find, and to train again: computed curves have no real models."""
     assert run(doctor_command.main, monkeypatch, small.NAME, *options) == code
     assert "the models of trials 0 and 1" in capsys.readouterr().out
-    study, _ = study_store.stored_study(searched, small.NAME)
+    study = study_store.stored_study(searched, small.NAME).study
     assert study_store.test_looks(study) == []
 
 
 @pytest.fixture
 def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands for TensorFlow: a model that scores what was recorded."""
-    study, _ = study_store.stored_study(searched, small.NAME)
+    study = study_store.stored_study(searched, small.NAME).study
     champion = study_store.champion(study)
     value = champion.history["val_accuracy"][champion.best_epoch - 1]
     fake: Any = SimpleNamespace(from_bytes=lambda _: None, evaluate=lambda *_: (0.3, value))
