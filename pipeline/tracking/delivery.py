@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from pipeline import paths
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import StoreUrl, display_path
+from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
 
 for _name in ("alembic", "mlflow"):  # they tell of every table that they create
@@ -54,7 +55,6 @@ def _create(file: Path) -> None:
     MLflow makes its tables in many steps, and cannot open what a kill has left of them.
     """
     from filelock import FileLock
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
@@ -63,7 +63,7 @@ def _create(file: Path) -> None:
         if not file.exists():  # else another process was faster
             for suffix in ("", "-journal"):
                 Path(f"{new}{suffix}").unlink(missing_ok=True)
-            SqlAlchemyStore(StoreUrl.of(new), "mlruns").engine.dispose()
+            mlflow_internals.create_tables(new)
             new.replace(file)
         held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
 

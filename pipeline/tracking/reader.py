@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from mlflow.entities import ViewType
-from mlflow.utils.file_utils import local_file_uri_to_path
 
 from pipeline.paths import Project, display_path
-from pipeline.tracking import registry
+from pipeline.tracking import mlflow_internals, registry
 from pipeline.tracking.delivery import MODEL_ARTIFACT, OUT_OF_REACH, open_client, unusable
 
 ORPHAN = "orphan"  # tag of a run that belongs to no trial
@@ -73,7 +74,7 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
                 max_results=PAGE,
                 page_token=token,
             )
-            found += [_run(each, metric) for each in page]
+            found += [_run(client, each, metric) for each in page]
             token = page.token
             if not token:
                 return found
@@ -88,7 +89,7 @@ def champion_run(project: Project, study: str) -> str | None:
 def model_trouble(project: Project, run: Run) -> str:
     """What is wrong with the model of a run that ought to have one; "" if nothing is."""
     if run.artifacts.startswith("file:"):
-        path = Path(local_file_uri_to_path(run.artifacts)) / MODEL_ARTIFACT
+        path = Path(url2pathname(urlparse(run.artifacts).path)) / MODEL_ARTIFACT
         if not path.is_file():
             return f"{display_path(path)} is missing"
         return "" if _is_whole(path) else f"{display_path(path)} is damaged"
@@ -117,11 +118,9 @@ def set_aside(project: Project, found: Sequence[Run]) -> None:
             client.delete_run(run.id)
 
 
-def _run(found: Any, metric: str) -> Run:
+def _run(client: Any, found: Any, metric: str) -> Run:
     tags, data, info = found.data.tags, found.data, found.info
     trial = tags.get("trial", "")
-    # of each metric MLflow keeps the value of the last step at hand, whatever the number of runs
-    last = {each.key: each.step for each in data._metric_objs}
     return Run(
         id=str(info.run_id),
         trial=int(trial) if trial.isdecimal() else None,
@@ -129,8 +128,8 @@ def _run(found: Any, metric: str) -> Run:
         status=str(info.status),
         state=tags.get("state", ""),
         seed=data.params.get("seed", ""),
-        n_epochs=int(last.get(metric, 0)),
-        has_best=f"best_{metric}" in last,
+        n_epochs=mlflow_internals.last_step(client, found, metric),
+        has_best=f"best_{metric}" in data.metrics,
         started=int(info.start_time or 0),
         artifacts=str(info.artifact_uri),
         is_deleted=info.lifecycle_stage == "deleted",

@@ -1,8 +1,12 @@
 """What is read back of runs, from a real store."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from pipeline.paths import Project
+from pipeline.tracking.delivery import open_client
+from pipeline.tracking.mlflow_internals import last_step
 from pipeline.tracking.reader import runs_of
 from pipeline.tracking.run_writer import RunWriter
 
@@ -19,3 +23,16 @@ def test_epochs_are_counted_by_the_metric_of_the_study(project_folder: Path) -> 
         (found,) = runs_of(project, "small", metric)
         assert (found.id, found.trial, found.seed) == (run, 0, "7")
         assert (found.n_epochs, found.has_best) == (n_epochs, has_best)
+
+
+def test_the_last_step_is_found_without_what_mlflow_does_not_promise(project_folder: Path) -> None:
+    writer = RunWriter.open(Project(project_folder), "small")
+    run = writer.start_trial(0, None, {"seed": 7}, {})
+    for epoch in (1, 2, 3):
+        writer.log_epoch(0, epoch, {"val_loss": 1 / epoch})
+    writer.flush()
+    client = open_client(Project(project_folder).mlflow_uri)
+    known = client.get_run(run)
+    other: Any = SimpleNamespace(info=known.info, data=SimpleNamespace(metrics=known.data.metrics))
+    for metric, step in (("val_loss", 3), ("loss", 0)):
+        assert last_step(client, known, metric) == last_step(client, other, metric) == step

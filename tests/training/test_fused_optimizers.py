@@ -48,6 +48,21 @@ WITHOUT_KERNEL: dict[str, Build] = {
 }
 
 
+def test_an_optimizer_that_keeps_other_state_takes_keras_s_own_way() -> None:
+    """As one of another Keras might; nothing may fail, or be left where it was."""
+    optimizer = optimizers.Adam(0.01)
+    variable = keras.Variable(np.ones(3, np.float32))
+    optimizer.build([variable])
+    moments = optimizer._momentums
+    del optimizer._momentums
+    with pytest.MonkeyPatch.context() as patch:
+        applied: list[object] = []
+        patch.setattr(optimizer, "apply", lambda *given: applied.append(given))
+        fused_update(optimizer, [variable])([tf.ones(3)])
+    assert len(applied) == 1
+    assert moments
+
+
 def searched(name: str) -> Build:
     return lambda: build_optimizer(SEARCHED[name])
 
