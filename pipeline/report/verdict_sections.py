@@ -6,6 +6,7 @@ from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial
+from pipeline.wording import count_noun
 
 
 def verdict(facts: StudySummary) -> list[Block]:
@@ -134,8 +135,3 @@ def _compare(metric: Metric, difference: Interval) -> int:
     """1 if all of a difference is for the better, -1 if for the worse, 0 if it includes zero."""
     sign = (difference.low > 0) - (difference.high < 0)
     return sign if metric.direction == "maximize" else -sign
-
-
-def count_noun(count: int, noun: str) -> str:
-    """`1 trial`, `1,000 trials`."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -283,7 +283,7 @@ def test_a_preview_leaves_nothing_behind(project_folder: Path) -> None:
     [
         ({"trials": 10}, "budget    10 trials\n"),
         ({"minutes": 1.5}, "budget    1.5 minutes\n"),
-        ({"trials": 10**300}, f"budget    {10**300} trials\n"),
+        ({"trials": 10**300}, f"budget    {10**300:,} trials\n"),
         ({"trials": 1, "minutes": 1}, "budget    1 trial or 1 minute, whichever comes first\n"),
     ],
 )
