@@ -41,9 +41,9 @@ def preview(spec: StudySpec) -> str:
 
 
 def rungs(spec: StudySpec) -> str:
-    """When the pruner looks at a trial, in a line."""
+    """Says in a line after which epochs the pruner may prune a trial."""
     if not spec.space:
-        return "never looks: references are trained to their end"
+        return "never prunes: references are trained to their end"
     pruner, arguments = samplers.build_pruner(spec.pruner), spec.pruner.arguments
     taken = inspect.signature(type(pruner)).parameters
     match spec.pruner.type:
@@ -52,11 +52,13 @@ def rungs(spec: StudySpec) -> str:
         case "HyperbandPruner":
             return _hyperband(arguments)
         case "NopPruner":
-            return "never looks"
+            return "never prunes"
     if "n_warmup_steps" not in taken:
-        return "looks after every epoch"
+        return "may prune after every epoch"
     first = max(1, arguments.get("n_warmup_steps", 0))
-    text = f"looks from epoch {first}, every {arguments.get('interval_steps', 1)}"
+    interval = arguments.get("interval_steps", 1)
+    every = "every epoch" if interval == 1 else f"every {count_noun(interval, 'epoch')}"
+    text = f"may prune after epoch {first} and {every} from then on"
     if "n_startup_trials" not in taken:
         return text
     n_trials = arguments.get("n_startup_trials", 5)
