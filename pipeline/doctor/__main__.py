@@ -128,12 +128,11 @@ def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> int:
 
 
 def _contents(subject: "Subject") -> str:
-    from pipeline.doctor.wording import count
+    from pipeline.wording import count_noun
 
     n_trials, n_runs = len(subject.ended), len(subject.match.own)
-    return ", ".join(
-        (count(n_trials, "trial"), count(n_runs, "run"), count(subject.n_whole, "model"))
-    )
+    counts = {"trial": n_trials, "run": n_runs, "model": subject.n_whole}
+    return ", ".join(count_noun(count, noun) for noun, count in counts.items())
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

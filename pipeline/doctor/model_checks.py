@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.doctor.plan import Kind, Repair
 from pipeline.doctor.subject import Subject
-from pipeline.doctor.wording import name_trials, plural, say
+from pipeline.doctor.wording import name_trials, say
 from pipeline.errors import PipelineError
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, best_epoch, is_better, ranking
 from pipeline.tracking import reader, registry
 from pipeline.tracking.reader import Run
 from pipeline.training.job import EpochEnd, Failed, Finished, Job
+from pipeline.wording import inflect
 
 if TYPE_CHECKING:
     from pipeline.execution.executor import Executor
@@ -31,8 +32,8 @@ def check_models(subject: Subject) -> Iterator[Repair]:
     if broken:
         yield Repair(
             Kind.TRAIN_AGAIN,
-            f"the {plural('model', broken)} of {name_trials(broken)}, the best when "
-            f"{plural('it', broken, 'they')} ended: "
+            f"the {inflect('model', len(broken))} of {name_trials(broken)}, the best when "
+            f"{inflect('it', len(broken), 'they')} ended: "
             + "; ".join(troubles[number] for number in broken),
             "trained again with the same hyperparameters and seed, to the recorded accuracy",
             broken,

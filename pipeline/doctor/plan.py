@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from pipeline.doctor.wording import N_NAMED, count, join_names, name_trials, plural
+from pipeline.doctor.wording import name_trials
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.tracking.record import RunRecord
+from pipeline.wording import N_NAMED, count_noun, inflect, join_names
 
 if TYPE_CHECKING:
     from pipeline.tracking.reader import Run  # which imports MLflow
@@ -165,8 +166,8 @@ def _lost_runs(match: Match) -> Iterator[Repair]:
     if deleted:
         yield Repair(
             Kind.RESTORE_RUNS,
-            f"the {plural('run', deleted)} of {name_trials(deleted)} "
-            f"{plural('is', deleted, 'are')} deleted in MLflow",
+            f"the {inflect('run', len(deleted))} of {name_trials(deleted)} "
+            f"{inflect('is', len(deleted), 'are')} deleted in MLflow",
             "restored, with all that belongs to it",
             deleted,
             [match.own[number] for number in deleted],
@@ -182,7 +183,8 @@ def _lost_runs(match: Match) -> Iterator[Repair]:
     if match.lost:
         yield Repair(
             Kind.WRITE_RUNS,
-            f"{name_trials(match.lost)} {plural('has', match.lost, 'have')} no run in MLflow",
+            f"{name_trials(match.lost)} {inflect('has', len(match.lost), 'have')} no run "
+            "in MLflow",
             "written anew from what Optuna holds, with the model if it still lies on disk",
             match.lost,
         )
@@ -194,8 +196,8 @@ def _strangers(strangers: "Sequence[Run]") -> Iterator[Repair]:
         ids = join_names([run.id for run in strangers])
         yield Repair(
             Kind.SET_ASIDE,
-            f"{plural('run', strangers)} {ids} in MLflow "
-            f"{plural('belongs', strangers, 'belong')} to no trial in Optuna",
+            f"{inflect('run', len(strangers))} {ids} in MLflow "
+            f"{inflect('belongs', len(strangers), 'belong')} to no trial in Optuna",
             "tagged as orphan and deleted; MLflow keeps what is deleted, and its UI restores it",
             runs=strangers,
         )
@@ -209,8 +211,8 @@ def _differing(match: Match, records: Mapping[int, RunRecord]) -> Iterator[Repai
     if left:
         yield Repair(
             Kind.END_RUNS,
-            f"MLflow calls the {plural('run', left)} of {name_trials(left)} RUNNING, but nothing "
-            "searches the study",
+            f"MLflow calls the {inflect('run', len(left))} of {name_trials(left)} RUNNING, but "
+            "nothing searches the study",
             "ended as Optuna has it",
             zombies,  # the others' trials are told first, and then are among these
             [own[number] for number in zombies],
@@ -241,5 +243,5 @@ def difference(record: RunRecord, run: "Run") -> str:
     if run.status not in record.statuses:
         return f"status {run.status}, not {record.statuses[0]}"
     if run.n_epochs < record.n_epochs:
-        return f"{run.n_epochs} of {count(record.n_epochs, 'epoch')}"
+        return f"{run.n_epochs} of {count_noun(record.n_epochs, 'epoch')}"
     return "without its best value" if record.has_best and not run.has_best else ""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.plan import Kind, Repair
-from pipeline.doctor.wording import count
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
 from pipeline.tracking.outbox import Outbox
+from pipeline.wording import count_noun
 
 if TYPE_CHECKING:
     from pipeline.doctor.subject import Subject
@@ -90,7 +90,7 @@ def left_on_disk(subject: "Subject") -> Iterator[Repair]:
         return
     yield Repair(
         Kind.SEND_KEPT,
-        f"{display_path(folder)} keeps {count(n_kept, 'write')} that MLflow has not got yet; "
+        f"{display_path(folder)} keeps {count_noun(n_kept, 'write')} that MLflow has not got yet; "
         "its runs are compared when it has",
         "sent",
     )

@@ -65,8 +65,8 @@ It takes raw pixels, scales them itself, and gives one probability for each clas
 {scores}
 
 {trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
-- The validation score is that of the best of {n_trials} trials at its best epoch, and so too
-  good to be expected again. The test score is not.
+- The validation score is optimistically biased: selected as the best of {n_trials} trials, at its
+  best epoch. The test score is not.
 - The network was trained once, with seed {found["seed"]}. Another seed gives another score.
 
 ## What it is

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
-from pipeline.report.verdict_sections import count_noun, gain, verdict
+from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, is_better
+from pipeline.wording import count_noun, inflect
 
 N_TOP = 10
 N_FAILED = 30
@@ -129,7 +130,7 @@ def _slices(facts: StudySummary, drawn: Sequence[Trial]) -> list[Block]:
 def _importance(facts: StudySummary) -> list[Block]:
     n, heading = len(facts.ranked), Heading("Which hyperparameters matter")
     if n < N_FOR_IMPORTANCE:
-        said = f"{count_noun(n, 'complete trial')} {'is' if n == 1 else 'are'} too few to say"
+        said = f"{count_noun(n, 'complete trial')} {inflect('is', n, 'are')} too few to say"
         return [heading, Paragraph(f"{said}; {N_FOR_IMPORTANCE} are needed.")]
     if not facts.importance:
         return [heading, Paragraph("There is no hyperparameter that was searched.")]

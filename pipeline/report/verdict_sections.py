@@ -6,6 +6,7 @@ from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial
+from pipeline.wording import count_noun
 
 
 def verdict(facts: StudySummary) -> list[Block]:
@@ -13,12 +14,13 @@ def verdict(facts: StudySummary) -> list[Block]:
     champion, n_images, score = facts.champion, facts.n_validation_images, facts.spec.task.score
     value = kept(score, champion)
     interval = intervals.interval_of(score, value, n_images)
+    n_trials = count_noun(len(facts.ended), "trial")
+    biased = f" It is optimistically biased: selected as the best of {n_trials}."
     trusted = f"95 % interval {interval} from " if interval else ""
     items = [
-        f"The best of {count_noun(len(facts.ended), 'trial')} is **trial {champion.number}: "
-        f"{champion.hyperparameters}**.",
+        f"The best of {n_trials} is **trial {champion.number}: {champion.hyperparameters}**.",
         f"Its {score.words} is **{score.show(value)}** ({trusted}"
-        f"{n_images:,} images). It is the best of many, measured once, and so rather too good.",
+        f"{n_images:,} images).{biased if len(facts.ended) > 1 else ''}",
         _compared(facts),
     ]
     if len(facts.ranked) > 1:
@@ -98,6 +100,9 @@ def gain(facts: StudySummary) -> list[Block]:
     rows.append(_bought_row(name, facts.champion, facts))
     blocks: list[Block] = [
         Heading("What searching bought"),
+        Paragraph(
+            "This is the gain over the known baselines; the last row is this study's champion."
+        ),
         Table(
             ["", facts.spec.task.score.name, "95 % interval", "parameters", "hyperparameters"],
             rows,
@@ -134,8 +139,3 @@ def _compare(metric: Metric, difference: Interval) -> int:
     """1 if all of a difference is for the better, -1 if for the worse, 0 if it includes zero."""
     sign = (difference.low > 0) - (difference.high < 0)
     return sign if metric.direction == "maximize" else -sign
-
-
-def count_noun(count: int, noun: str) -> str:
-    """`1 trial`, `1,000 trials`."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"

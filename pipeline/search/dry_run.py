@@ -10,6 +10,7 @@ from pipeline.search import samplers
 from pipeline.study.hyperparameters import layer_parameters
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.spec import StudySpec
+from pipeline.wording import count_noun, inflect
 
 N_SAMPLES = 5
 
@@ -22,16 +23,16 @@ def preview(spec: StudySpec) -> str:
     """
     draws = _draws(spec)  # first, since what follows relies on arguments that Optuna has taken
     budget = spec.budget
-    parts = [_n(budget.trials, "trial")] if budget.trials else []
-    parts += [_n(budget.minutes, "minute")] if budget.minutes else []
+    parts = [count_noun(budget.trials, "trial")] if budget.trials else []
+    parts += [count_noun(budget.minutes, "minute")] if budget.minutes else []
     lines = [
         f"study {spec.name}: {spec.goal}",
         "",
         f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.dataset)[:12]}",
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
-        f"training  patience {_n(spec.training.patience, 'epoch')}, "
-        f"at most {_n(spec.training.trial_minutes, 'minute')} a trial",
+        f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
+        f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
@@ -40,9 +41,9 @@ def preview(spec: StudySpec) -> str:
 
 
 def rungs(spec: StudySpec) -> str:
-    """When the pruner looks at a trial, in a line."""
+    """Says in a line after which epochs the pruner may prune a trial."""
     if not spec.space:
-        return "never looks: references are trained to their end"
+        return "never prunes: references are trained to their end"
     pruner, arguments = samplers.build_pruner(spec.pruner), spec.pruner.arguments
     taken = inspect.signature(type(pruner)).parameters
     match spec.pruner.type:
@@ -51,15 +52,18 @@ def rungs(spec: StudySpec) -> str:
         case "HyperbandPruner":
             return _hyperband(arguments)
         case "NopPruner":
-            return "never looks"
+            return "never prunes"
     if "n_warmup_steps" not in taken:
-        return "looks after every epoch"
+        return "may prune after every epoch"
     first = max(1, arguments.get("n_warmup_steps", 0))
-    text = f"looks from epoch {first}, every {arguments.get('interval_steps', 1)}"
+    interval = arguments.get("interval_steps", 1)
+    every = "every epoch" if interval == 1 else f"every {count_noun(interval, 'epoch')}"
+    text = f"may prune after epoch {first} and {every} from then on"
     if "n_startup_trials" not in taken:
         return text
     n_trials = arguments.get("n_startup_trials", 5)
-    return f"{text}, once {_n(n_trials, 'trial')} {'is' if n_trials == 1 else 'are'} complete"
+    needed = f"{count_noun(n_trials, 'trial')} {inflect('is', n_trials, 'are')}"
+    return f"{text}, once {needed} complete"
 
 
 def _halving(arguments: Mapping[str, Any], epochs: int) -> str:
@@ -80,7 +84,8 @@ def _hyperband(arguments: Mapping[str, Any]) -> str:
     if not found:
         return "no bracket in reach"
     starts = " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
-    return f"{_n(len(found), 'bracket')}, rungs from epoch {starts}, each {factor} times the last"
+    n_brackets = count_noun(len(found), "bracket")
+    return f"{n_brackets}, rungs from epoch {starts}, each {factor} times the last"
 
 
 def _powers(epoch: float, factor: float, last: float) -> list[str]:
@@ -145,8 +150,3 @@ def _draws(spec: StudySpec) -> list[str]:
 
 def _arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in arguments.items())
-
-
-def _n(count: float, noun: str) -> str:
-    number = f"{count:d}" if isinstance(count, int) else f"{count:.10g}"
-    return f"{number} {noun}{'s' * (count != 1)}"

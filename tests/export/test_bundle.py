@@ -299,7 +299,7 @@ def test_the_model_card_tells_the_test_score_and_how_far_to_trust_it(
     assert "| validation | 0.8950 | 0.3045 | 12,000 |" in text
     assert "standard error of 0.0032" in text
     assert "images is 0.8807 to 0.8932." in text
-    assert f"the best of {recorded.N_COUNTED} trials" in text
+    assert f"optimistically biased: selected as the best of {recorded.N_COUNTED} trials" in text
     assert "with seed 1009" in text
 
 

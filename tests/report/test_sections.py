@@ -245,6 +245,11 @@ def test_the_second_is_told_apart_only_if_the_images_can(facts: StudySummary) ->
     )
 
 
+def test_the_best_of_several_is_called_biased(facts: StudySummary) -> None:
+    assert "optimistically biased: selected as the best of 16 trials." in verdict(facts)
+    assert "biased" not in verdict(ranked_anew(facts, [facts.champion]))
+
+
 def test_the_test_set_is_sealed(facts: StudySummary) -> None:
     assert "The test set is sealed: nobody has looked at it" in verdict(facts)
 
@@ -304,6 +309,12 @@ def test_what_searching_bought_stands_side_by_side(facts: StudySummary) -> None:
         ["this study: best of 16 trials in 2.8 minutes", "0.8950"],
     ]
     assert table.rows[2][2:] == ["0.8894 to 0.9004", "21,106", str(facts.champion.hyperparameters)]
+
+
+def test_the_first_sentence_on_what_searching_bought_calls_it_a_gain(facts: StudySummary) -> None:
+    first, *_ = blocks_of(facts, "What searching bought")
+    assert isinstance(first, Paragraph)
+    assert first.text.startswith("This is the gain over the known baselines")
 
 
 def test_a_baseline_that_has_not_been_run_is_said_to_belong_there(facts: StudySummary) -> None:

@@ -120,10 +120,10 @@ def test_hyperband_without_a_bracket_in_reach(arguments: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({}, "looks from epoch 1, every 1, once 5 trials are complete"),
+        ({}, "may prune after epoch 1 and every epoch from then on, once 5 trials are complete"),
         (
             {"n_warmup_steps": 3, "interval_steps": 2, "n_startup_trials": 1},
-            "looks from epoch 3, every 2, once 1 trial is complete",
+            "may prune after epoch 3 and every 2 epochs from then on, once 1 trial is complete",
         ),
     ],
 )
@@ -138,18 +138,18 @@ def test_the_median_pruner_looks_when_it_is_shown_to() -> None:
 
 def test_the_threshold_pruner_waits_for_no_trials() -> None:
     text = rungs(type="ThresholdPruner", lower=0.5, n_warmup_steps=4)
-    assert text == "looks from epoch 4, every 1"
+    assert text == "may prune after epoch 4 and every epoch from then on"
 
 
-def test_the_nop_pruner_never_looks() -> None:
-    assert rungs(type="NopPruner") == "never looks"
+def test_the_nop_pruner_never_prunes() -> None:
+    assert rungs(type="NopPruner") == "never prunes"
 
 
 def test_without_a_space_nothing_is_pruned() -> None:
     values = {"hidden_layers": 0, "units": [], "optimizer": "adam", "learning_rate": 0.01,
               "batch_size": 32, "epochs": 5}  # fmt: skip
     only = spec(fixed={}, space={}, reference=[{"name": "one", "hyperparameters": values}])
-    assert dry_run.rungs(only) == "never looks: references are trained to their end"
+    assert dry_run.rungs(only) == "never prunes: references are trained to their end"
     assert "sample draws" not in dry_run.preview(only)
 
 
@@ -283,7 +283,7 @@ def test_a_preview_leaves_nothing_behind(project_folder: Path) -> None:
     [
         ({"trials": 10}, "budget    10 trials\n"),
         ({"minutes": 1.5}, "budget    1.5 minutes\n"),
-        ({"trials": 10**300}, f"budget    {10**300} trials\n"),
+        ({"trials": 10**300}, f"budget    {10**300:,} trials\n"),
         ({"trials": 1, "minutes": 1}, "budget    1 trial or 1 minute, whichever comes first\n"),
     ],
 )

@@ -175,4 +175,4 @@ def test_what_a_soak_searches_is_a_study(tmp_path: Path) -> None:
     spec = load(Project(tmp_path), str(tmp_path / "soak.toml"))
     assert spec.budget.trials == 3
     assert max(each.units for each in samplers.rehearse(spec, 20)) <= (8,)
-    assert "never looks" in dry_run.preview(spec)
+    assert "never prunes" in dry_run.preview(spec)

@@ -1,0 +1,30 @@
+"""Counts and lists of things, as a sentence says them."""
+
+from collections.abc import Sequence
+
+N_NAMED = 8  # things that a sentence names one by one
+
+
+def count_noun(count: float, noun: str) -> str:
+    """Counts things: `1 run`, `1,000 runs`, `0.5 minutes`."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:,.10g}"
+    return f"{number} {inflect(noun, count)}"
+
+
+def inflect(word: str, count: float, several: str = "") -> str:
+    """Chooses a word by a count, and so its plural for several: with an s, unless given.
+
+    Args:
+        word: said of one thing, such as `run` or `is`.
+        count: of the things.
+        several: said of any other number of things, such as `are`.
+    """
+    return word if count == 1 else several or f"{word}s"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Joins names, and counts those beyond a few: `a`, `a and b`, `a, b and 98 more`."""
+    if len(names) > N_NAMED:
+        names = [*names[: N_NAMED - 1], f"{len(names) - N_NAMED + 1:,} more"]
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
