@@ -94,7 +94,7 @@ def _build(table: str, component: Component, seed: int | None) -> Any:
         if isinstance(value, type) and issubclass(value, base) and value is not base
     }
     if table == "sampler":
-        if optuna_internals.is_as_known():
+        if optuna_internals.knows_studies():
             known["TPESampler"] = RecentTPE
         del known["GridSampler"]  # fails on trials that are queued; BruteForceSampler does not
     if component.type not in known:

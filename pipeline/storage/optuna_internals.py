@@ -10,20 +10,21 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Container
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.errors import first_line
 
-with contextlib.suppress(ImportError, AttributeError):  # `is_as_known` says so then
+if TYPE_CHECKING:
+    # The cache of finished trials, which Optuna lays over its own SQL storage and nothing else.
+    from optuna.storages._cached_storage import _CachedStorage
+
     # Its tables: rows are read without an object for each.
-    from optuna.storages import _cached_storage
     from optuna.storages._rdb import models as models
 
-    # The cache of finished trials, which Optuna lays over its own SQL storage and nothing else.
-    CachedStorage = _cached_storage._CachedStorage
+    CachedStorage = _CachedStorage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it tells is told elsewhere
 
@@ -39,6 +40,19 @@ _COLUMNS = {
     "TrialSystemAttributeModel": {"trial_id", "key", "value_json"},
 }  # fmt: skip
 _TABLES_VERSION = 12
+
+
+def __getattr__(name: str) -> Any:
+    """Imports tables and cache when they are asked for: a sampler needs no SQLAlchemy."""
+    if name == "models":
+        from optuna.storages._rdb import models
+
+        return models
+    if name == "CachedStorage":
+        from optuna.storages import _cached_storage
+
+        return _cached_storage._CachedStorage
+    raise AttributeError(name)
 
 
 class StudyOfSomeTrials(optuna.Study):
@@ -85,8 +99,18 @@ def has_sampler_stopped(study: optuna.Study) -> bool:
 
 
 @functools.cache
+def knows_studies() -> bool:
+    """Looks once at what samplers use, and says on stderr if it is not as known."""
+    return _holds(check_studies)
+
+
+@functools.cache
 def is_as_known() -> bool:
-    """Looks at Optuna's inside once in a process, and says on stderr if it is not as known."""
+    """Looks once at all of Optuna's inside, and says on stderr if it is not as known."""
+    return knows_studies() and _holds(check_storage)
+
+
+def _holds(check: Callable[[], None]) -> bool:
     try:
         check()
     except Exception as error:  # whatever an unknown inside raises
@@ -99,8 +123,8 @@ def is_as_known() -> bool:
     return True
 
 
-def check() -> None:
-    """Holds all that this package uses of Optuna's inside against what it was in `KNOWN`.
+def check_studies() -> None:
+    """Holds what this package uses of studies and trials against what it was in `KNOWN`.
 
     Raises:
         LookupError: something is not as known; the text says what.
@@ -108,19 +132,6 @@ def check() -> None:
     """
     if optuna.__version__.split(".")[:2] != KNOWN.split("."):
         raise LookupError(f"known is {KNOWN}")
-    if "models" not in globals() or "CachedStorage" not in globals():
-        raise LookupError("its tables or its cache are not where they were")
-    _check_tables()
-    rdb = optuna.storages.RDBStorage
-    _check_arguments(
-        rdb._get_trials, "self study_id states included_trial_ids trial_id_greater_than"
-    )
-    _check_arguments(rdb._get_best_trial_id, "self study_id direction")
-    _check_arguments(rdb.get_trial, "self trial_id")
-    _check_arguments(rdb.get_trial_system_attrs, "self trial_id")
-    _check_arguments(rdb.set_trial_state_values, "self trial_id state values")
-    _check_arguments(CachedStorage.__init__, "self backend")
-    _check_arguments(CachedStorage._get_cached_trial, "self trial_id")
     _check_arguments(optuna.Study._get_trials, "self deepcopy states use_cache")
     _check_arguments(optuna.Trial.__init__, "self study trial_id")
     _check_arguments(
@@ -131,7 +142,32 @@ def check() -> None:
     _check_study()
 
 
-def _check_tables() -> None:
+def check_storage() -> None:
+    """Holds what this package uses of Optuna's SQL storage against what it was in `KNOWN`.
+
+    Raises:
+        LookupError: something is not as known; the text says what.
+        Exception: a name is missing, or what it names does something else.
+    """
+    try:
+        from optuna.storages._cached_storage import _CachedStorage
+        from optuna.storages._rdb import models
+    except ImportError:
+        raise LookupError("its tables or its cache are not where they were") from None
+    _check_tables(models)
+    rdb = optuna.storages.RDBStorage
+    _check_arguments(
+        rdb._get_trials, "self study_id states included_trial_ids trial_id_greater_than"
+    )
+    _check_arguments(rdb._get_best_trial_id, "self study_id direction")
+    _check_arguments(rdb.get_trial, "self trial_id")
+    _check_arguments(rdb.get_trial_system_attrs, "self trial_id")
+    _check_arguments(rdb.set_trial_state_values, "self trial_id state values")
+    _check_arguments(_CachedStorage.__init__, "self backend")
+    _check_arguments(_CachedStorage._get_cached_trial, "self trial_id")
+
+
+def _check_tables(models: Any) -> None:
     if models.SCHEMA_VERSION != _TABLES_VERSION:
         raise LookupError(f"its tables are of version {models.SCHEMA_VERSION}")
     for name, columns in _COLUMNS.items():

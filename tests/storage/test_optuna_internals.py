@@ -1,5 +1,7 @@
 """What is used of Optuna's inside, and what is done where it is another."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import optuna
@@ -22,8 +24,13 @@ Break = Callable[[pytest.MonkeyPatch], None]
 @pytest.fixture(autouse=True)
 def _looks_anew() -> Iterator[None]:
     """The answer is kept for the life of a process."""
-    optuna_internals.is_as_known.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
+    optuna_internals.knows_studies.cache_clear()
     optuna_internals.is_as_known.cache_clear()
 
 
@@ -37,7 +44,8 @@ def another_version(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_tables(patch: pytest.MonkeyPatch) -> None:
-    patch.delattr(optuna_internals, "models")
+    patch.setitem(sys.modules, "optuna.storages._rdb.models", None)
+    patch.delattr(sys.modules["optuna.storages._rdb"], "models")
 
 
 def no_method(patch: pytest.MonkeyPatch) -> None:
@@ -105,7 +113,7 @@ def test_a_store_is_searched_and_read_with_either(
     known = study_store.stored_study(recorded_study, recorded.NAME).study
     before = [repr(trial) for trial in study_store.read_trials(known)]
     best = study_store.champion(known)
-    optuna_internals.is_as_known.cache_clear()
+    forget()
     if not is_known:
         another_version(monkeypatch)
 
@@ -140,20 +148,14 @@ def recorded_spec(project: Project) -> StudySpec:
     return study_store.stored_study(project, recorded.NAME).spec
 
 
-def test_without_its_names_even_their_file_can_be_imported(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    """As with an Optuna that has moved them; then nothing may fail before it is said."""
-    import importlib
-    import sys
-
-    monkeypatch.setitem(sys.modules, "optuna.storages._rdb.models", None)
-    monkeypatch.delattr(sys.modules["optuna.storages._rdb"], "models")
-    source = importlib.util.find_spec("pipeline.storage.optuna_internals")
-    assert source is not None
-    assert source.loader is not None
-    module = importlib.util.module_from_spec(source)
-    source.loader.exec_module(module)
-    assert not hasattr(module, "models")
-    with pytest.raises(LookupError, match="not where they were"):
-        module.check()
+def test_a_sampler_needs_no_sqlalchemy() -> None:
+    """It takes as long to import as the rest of a dry run."""
+    code = """
+import sys
+from pipeline.storage import optuna_internals
+assert optuna_internals.knows_studies()
+assert "sqlalchemy" not in sys.modules
+assert optuna_internals.is_as_known()
+assert "sqlalchemy" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
