@@ -7,12 +7,12 @@ from pipeline import __version__
 from pipeline.errors import DONE, run_command
 
 COMMANDS = {
-    "search": "run a study until its budget is used; a rerun goes on",
-    "report": "write a study's report: report.html, report.md, trials.csv",
-    "best": "show a study's champion, or export it as a model that just works",
-    "doctor": "hold Optuna, MLflow and the disk against each other, and mend them",
+    "search": "run a study; a rerun goes on",
+    "report": "write a study's report",
+    "best": "show or export a study's champion",
+    "doctor": "find what a crash left behind; --fix mends it",
     "data": "fetch, verify and show a data set",
-    "ui": "start MLflow's UI or Optuna's dashboard on 127.0.0.1",
+    "ui": "start MLflow's UI or Optuna's dashboard",
 }
 
 

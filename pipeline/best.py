@@ -24,16 +24,17 @@ def main() -> int:
     """Shows or exports the champion."""
     arguments = _parse(sys.argv[1:])
     from pipeline.export.champion import summary
+    from pipeline.export.folder import check_folder
     from pipeline.storage import study_store
 
     project = Project.here()
     stored = study_store.stored_study(project, parse_study_name(arguments.study))
     champion, spec = study_store.champion(stored.study), stored.spec
     if arguments.export is not None:
-        from pipeline.export.bundle import check_folder, export  # and so MLflow
-
         chosen = Path(arguments.export) if arguments.export else project.export_dir(spec.name)
         folder = check_folder(chosen, arguments.force)
+        from pipeline.export.bundle import export  # and so MLflow, when there is a folder
+
         export(stored, champion, folder)
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = summary(stored, champion)

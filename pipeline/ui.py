@@ -1,6 +1,6 @@
 """Starts MLflow's UI or Optuna's dashboard over this project's stores, on 127.0.0.1 only.
 
-python -m pipeline.ui mlflow|optuna [--port PORT]
+python -m pipeline.ui mlflow|optuna --port PORT
 """
 
 import argparse

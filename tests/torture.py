@@ -558,6 +558,9 @@ def path_of(uri: str) -> Path:
 
 CHAMPIONS = """
 import json, sys
+from pipeline.environment import hide_gpus, set_defaults
+set_defaults()
+hide_gpus()
 from pipeline.data import datasets
 import keras
 dataset = datasets.load("fashion_mnist")

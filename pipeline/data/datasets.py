@@ -1,7 +1,7 @@
 """A data set by name: fetched, verified and split; its test set sealed.
 
 To add one: a module beside this one with a `SOURCE`; its name is the name of the data set
-(`docs/extending-data.md` has an example).
+(`docs/extending.md` has an example).
 """
 
 import functools
@@ -70,7 +70,7 @@ def sources() -> Mapping[str, Source]:
     """
     found = {}
     for module in pkgutil.iter_modules(pipeline.data.__path__):
-        if not module.name.startswith("_"):
+        if module.name not in ("datasets", "show") and not module.name.startswith("_"):
             inside = importlib.import_module(f"{pipeline.data.__name__}.{module.name}")
             if isinstance(source := getattr(inside, "SOURCE", None), Source):
                 found[module.name] = source
@@ -121,7 +121,7 @@ def load_training_file(name: str) -> tuple[Images, Labels]:
 
 
 def open_test_set(name: str) -> tuple[Images, Labels]:
-    """The sealed test set, images and labels. Only `best` may ask for it.
+    """The sealed test set, images and labels. Only `export.bundle` may ask for it.
 
     Whoever looks has to record it, since a test set that is looked at twice is a validation set.
     """

@@ -61,7 +61,7 @@ def fetch(folder: Path) -> None:
 
 def _fill(folder: Path, damage: str) -> None:
     failures = []
-    for source, get in SOURCES.items():
+    for source, get in ORIGINS.items():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
                 files = get(Path(scratch))
@@ -127,7 +127,7 @@ def _from_debian(scratch: Path) -> Path:
     return scratch / "unpacked" / SYSTEM_DIR.relative_to("/")
 
 
-SOURCES: dict[str, Callable[[Path], Path]] = {
+ORIGINS: dict[str, Callable[[Path], Path]] = {
     f"the system's package in {SYSTEM_DIR}": _from_system,
     "Keras's cache": _from_keras_cache,
     "Keras's download": _from_keras,

@@ -1,7 +1,7 @@
 """What is learned and how it is scored, as values: everything else asks them.
 
 To add a metric: one row in `CLASSIFICATION` or `REGRESSION`, with the formula that derives it from
-what the training graph computes (`IN_GRAPH`). `docs/extending-data.md` has an example.
+what the training graph computes (`IN_GRAPH`). `docs/extending.md` has an example.
 """
 
 import math
@@ -110,11 +110,6 @@ class Task:
     def n_validation(self) -> int | None:
         """Number of validation examples, if it is known without loading them."""
         return None if self.n_examples is None else n_validation(self.n_examples)
-
-    @property
-    def n_training(self) -> int | None:
-        """Number of training examples after the split, if it is known without loading them."""
-        return None if self.n_examples is None else self.n_examples - n_validation(self.n_examples)
 
     @property
     def objectives(self) -> tuple[Metric, ...]:

@@ -58,19 +58,19 @@ def _examine(project: Project, name: str, fix: bool) -> int:
     from pipeline.storage import lease, study_store
 
     stored = study_store.stored_study(project, name)
-    study, spec = stored.study, stored.spec
+    study = stored.study
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
         note = project.lease_note(name)
         stale = note.read_text() if note.is_file() else ""
         claimed = study.user_attrs.get(lease.LEASE)
         try:
-            claim = held.enter_context(lease.lock(project, name, leaves_note=fix))
+            own = held.enter_context(lease.lock(project, name, leaves_note=fix))
             if fix:
-                lease.take(study, claim)
+                lease.take(study, own)
                 held.callback(lease.give_back, study)
             else:
-                lease.refuse_if_alive(study, claim)
+                lease.refuse_if_alive(study, own)
         except PipelineError as busy:
             print(f"{busy}: it was not examined")
             return 0
@@ -78,7 +78,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
         from pipeline.doctor import model_checks, store_checks
         from pipeline.doctor.subject import Subject
 
-        subject = Subject(project, study, spec)
+        subject = Subject(stored)
         checks: tuple[Check, ...] = (
             lambda _: store_checks.stale_lease(project, name, stale, claimed),
             store_checks.left_on_disk,

@@ -96,7 +96,8 @@ def _write_anew(subject: Subject, trial: Trial) -> None:
         writer.store_model(trial.number, content)
     writer.finish_trial(trial.number, *record.end)
     _send_kept(subject)
-    study_store.note_run(subject.study, trial.number, run)
+    if run:  # else it was noted when it was created
+        study_store.note_run(subject.study, trial.number, run)
 
 
 def _catch_up(subject: Subject, trial: Trial, run: Run) -> None:

@@ -1,7 +1,9 @@
 """The models that a study keeps: those of trials that were the best so far when they ended."""
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.plan import Kind, Repair
@@ -69,45 +71,45 @@ def train_again(
     """
     from pipeline.export.bundle import TOLERANCE  # which only this repair needs
 
+    score = subject.spec.task.score
     with _workers(subject) as executor:
         for number in numbers:
             trial = subject.ended[number]
             say(f"training trial {number} again ...")
-            values, accuracies, model = _played(subject, executor, trial)
-            epoch = best_epoch(values, subject.spec.direction)
-            accuracy = accuracies[epoch - 1] if epoch else 0.0
-            recorded = trial.history["val_accuracy"][trial.best_epoch - 1]
-            if model is None or abs(accuracy - recorded) > TOLERANCE:
+            history, model = _played(subject, executor, trial)
+            epoch = best_epoch(history[subject.spec.metric], subject.spec.direction)
+            value = history[score.name][epoch - 1] if epoch else math.nan
+            recorded = trial.history[score.name][trial.best_epoch - 1]
+            if model is None or not abs(value - recorded) <= TOLERANCE:
                 raise PipelineError(
-                    f"trial {number} trained again has validation accuracy {accuracy:.4f}, not "
-                    f"its recorded {recorded:.4f}, and is not stored: only the machine and the "
-                    "versions that it was trained with give the same numbers"
+                    f"trial {number} trained again has {score.words} {score.show(value)}, not its "
+                    f"recorded {score.show(recorded)}, and is not stored: only the machine and "
+                    "the versions that it was trained with give the same numbers"
                 )
             yield number, model
 
 
 def _played(
     subject: Subject, executor: "Executor", trial: Trial
-) -> tuple[list[float], list[float], bytes | None]:
-    """The metric and the validation accuracy of each epoch, and the model."""
+) -> tuple[Mapping[str, Sequence[float]], bytes | None]:
+    """Trains a trial again; returns the values of each metric, and the model."""
     spec = subject.spec
     assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
     assert assignment is not None
     executor.submit(Job.of(spec, trial.number, assignment))
-    values: list[float] = []
-    accuracies: list[float] = []
+    history: dict[str, list[float]] = defaultdict(list)
     while True:
         for event in executor.events(1.0):
             match event:
                 case EpochEnd():
-                    values.append(event.metrics[spec.metric])
-                    accuracies.append(event.metrics["val_accuracy"])
+                    for name, value in event.metrics.items():
+                        history[name].append(value)
                 case Failed():
                     raise PipelineError(
                         f"trial {trial.number} cannot be trained again: {event.reason}"
                     )
                 case Finished():
-                    return values, accuracies, event.model
+                    return history, event.model
 
 
 def _registration(subject: Subject) -> Iterator[Repair]:

@@ -11,6 +11,7 @@ from pipeline.doctor import plan
 from pipeline.doctor.wording import say
 from pipeline.paths import Project
 from pipeline.storage import study_store
+from pipeline.storage.study_store import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.tracking.reader import Run, runs_of
@@ -26,16 +27,27 @@ class Subject:
     """A study under examination.
 
     Attributes:
-        project: whose stores and folders they are.
-        study: as Optuna holds it.
-        spec: its study file.
+        stored: the study, its study file, and the project whose stores and folders they are.
         n_whole: number of models that were found whole.
     """
 
-    project: Project
-    study: "optuna.Study"
-    spec: StudySpec
+    stored: StoredStudy
     n_whole: int = field(default=0, init=False)
+
+    @property
+    def project(self) -> Project:
+        """Whose stores and folders they are."""
+        return self.stored.project
+
+    @property
+    def study(self) -> "optuna.Study":
+        """As Optuna holds it."""
+        return self.stored.study
+
+    @property
+    def spec(self) -> StudySpec:
+        """What it asked."""
+        return self.stored.spec
 
     @cached_property
     def frozen(self) -> "Mapping[int, FrozenTrial]":

@@ -17,8 +17,8 @@ class Executor(Protocol):
     def events(self, timeout_seconds: float) -> list[Event]:
         """Waits for something to happen, at most so long, and returns what did, oldest first.
 
-        Every job that is not stopped ends with one `Finished` or `Failed`, whatever becomes of
-        its process.
+        The first event of a job is `Started`, from which its wall time counts. Every job that is
+        not stopped ends with one `Finished` or `Failed`, whatever becomes of its process.
 
         Raises:
             PipelineError: no job can run at all; the text says why.

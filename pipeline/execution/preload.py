@@ -1,7 +1,8 @@
 """What the forkserver imports once, so that a worker process starts in hundredths of a second.
 
-Imports and NumPy only: a process that has run a TensorFlow operation cannot be forked safely.
-Named to the forkserver by `local.LocalExecutor`, which also sets the environment.
+TensorFlow and Keras, and the data set by NumPy. No TensorFlow operation runs here: a process that
+has run one cannot be forked safely. Named to the forkserver by `local.LocalExecutor`, which also
+sets the environment.
 """
 
 import os

@@ -1,13 +1,14 @@
 """What a worker process does: one job, or one call, and then it is gone."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 
-from pipeline.training.job import Failed, Job, Started
+from pipeline.training.job import Event, Failed, Job, Started
 
 # How the forkserver's environment tells `preload` what to do.
 PRELOAD_DATASET = "PIPELINE_PRELOAD_DATASET"
@@ -17,20 +18,26 @@ WORKER_LOG, WORKER_SCRATCH = "PIPELINE_WORKER_LOG", "PIPELINE_WORKER_SCRATCH"
 def work(connection: Connection, job: Job) -> None:
     """Trains one job and sends its events."""
     _die_with_supervisor()
+    from pipeline.training import loop
+
+    loop.use_threads(1)
+    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone
+        for event in run_job(job):
+            connection.send(event)
+    connection.close()
+    os._exit(0)  # TensorFlow takes its time to say goodbye
+
+
+def run_job(job: Job) -> Iterator[Event]:
+    """Trains a job here, and yields its events: `Started` first, `Finished` or `Failed` last."""
     from pipeline.training import logistic_regression, loop
 
     train = {"keras": loop.train, "sgd_classifier": logistic_regression.train}[job.trainer]
-    loop.use_threads(1)
+    yield Started(job.trial)
     try:
-        connection.send(Started(job.trial))
-        for event in train(job):
-            connection.send(event)
-    except BrokenPipeError:  # the supervisor is gone
-        pass
+        yield from train(job)
     except Exception as error:
-        connection.send(Failed(job.trial, _first_line(error), _is_transient(error)))
-    connection.close()
-    os._exit(0)  # TensorFlow takes its time to say goodbye
+        yield Failed(job.trial, _first_line(error), _is_transient(error))
 
 
 def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:

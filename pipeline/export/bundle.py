@@ -5,7 +5,6 @@ study and shown in its report.
 """
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.data import datasets
-from pipeline.data.task import IN_GRAPH
 from pipeline.environment import hide_gpus
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import model_card
 from pipeline.export.champion import summary
-from pipeline.paths import display_path, write_atomically
+from pipeline.export.folder import MODEL_FILE
+from pipeline.paths import write_atomically
 from pipeline.storage import study_store
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.trial import Trial
@@ -31,43 +30,10 @@ from pipeline.tracking import registry
 if TYPE_CHECKING:
     import keras
 
-MODEL_FILE = "model.keras"
-FILES = (MODEL_FILE, "hyperparameters.json", "metrics.json", "README.md")  # of an export
 TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one image in 10,000
 
 
-def check_folder(folder: Path, force: bool) -> Path:
-    """The folder, behind links, unless what is there would be lost by an export.
-
-    An earlier export may be overwritten with --force, anything else never.
-
-    Raises:
-        PipelineError: the text says what is there.
-    """
-    try:
-        folder = folder.resolve()
-        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        is_file = folder.exists() and not folder.is_dir()
-        above = next((path for path in folder.parents if path.exists()), folder)
-        if not above.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{display_path(above)} is no folder")
-    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise PipelineError(f"{display_path(folder)} cannot be exported to: {reason}") from None
-    if is_file or (there and not (MODEL_FILE in there and there <= {*FILES})):
-        raise PipelineError(
-            f"{display_path(folder)} is not an earlier export: choose another folder"
-        )
-    if there and not force:
-        raise PipelineError(f"{display_path(folder)} exists; overwrite it with --force")
-    return folder
-
-
-def export(
-    stored: StoredStudy,
-    champion: Trial,
-    folder: Path,
-) -> None:
+def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
     """Writes the champion's model, hyperparameters, metrics and model card into a folder.
 
     The folder appears whole or not at all.
@@ -75,7 +41,7 @@ def export(
     Args:
         stored: the study.
         champion: its best trial.
-        folder: as `check_folder` returned it.
+        folder: as `folder.check_folder` returned it.
 
     Raises:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
@@ -94,7 +60,7 @@ def export(
     dataset, task = datasets.load(stored.spec.dataset), stored.spec.task
     score = task.score
     means = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
-    value = task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))[score.quantity]
+    value = task.quantities_of(means)[score.quantity]
     recorded = champion.history[score.name][champion.best_epoch - 1]
     if abs(value - recorded) > TOLERANCE:
         raise PipelineError(
@@ -129,7 +95,7 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
         return
     images, labels = datasets.open_test_set(stored.spec.dataset)
     means = loop.evaluate(model, images, labels)
-    scores = task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))
+    scores = task.quantities_of(means)
     look = {
         "when": datetime.now().astimezone().isoformat(" ", "seconds"),
         "trial": champion.number,

@@ -6,7 +6,7 @@ Imported when the workers have been started, for Optuna and MLflow take seconds 
 import contextlib
 import functools
 import sys
-from types import TracebackType
+from collections.abc import Callable, Iterator
 
 import optuna
 
@@ -29,7 +29,7 @@ def run_study(
     project: Project,
     spec: StudySpec,
     executor: Executor,
-    claim: lease.Lease,
+    held: lease.Lease,
     interruption: Interruption,
 ) -> int:
     """Searches until the budget is used, registers the champion, and returns the exit code.
@@ -38,7 +38,7 @@ def run_study(
         project: whose stores are written.
         spec: the study file.
         executor: where trials run.
-        claim: who searches; noted in the store.
+        held: who searches; noted in the store.
         interruption: hears Ctrl-C and SIGTERM.
 
     Raises:
@@ -46,11 +46,14 @@ def run_study(
     """
     samplers.rehearse(spec)
     study = study_store.open_study(project, spec)
-    lease.take(study, claim)
-    print(f"study {spec.name}: workers are importing TensorFlow ...", file=sys.stderr, flush=True)
-    study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.dataset))
-    study.set_user_attr(study_store.VERSIONS, collect_provenance())
-    with contextlib.ExitStack() as opened:
+    with _taken(study, held), contextlib.ExitStack() as opened:
+        print(
+            f"study {spec.name}: workers are importing TensorFlow ...",
+            file=sys.stderr,
+            flush=True,
+        )
+        study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.dataset))
+        study.set_user_attr(study_store.VERSIONS, collect_provenance())
         display = progress.for_terminal()
         opened.callback(display.close)
         tracker = RunWriter.open(
@@ -61,55 +64,46 @@ def run_study(
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
             datasets.fingerprint(spec.dataset),
         )
-        searched = opened.enter_context(_Searched(study, tracker))
-        supervisor = Supervisor(spec, study, executor, tracker, display)
-        with interruption.asks(supervisor):
-            end = supervisor.run()
-        display.close()  # before anything else is printed
-        is_interrupted = end is SearchEnd.INTERRUPTED or interruption.is_asked
-        if not is_interrupted:
-            n_kept = tracker.settle()  # before the champion's run is looked up
-            champion = _champion(project, spec, study, n_kept)
-            _publish(project, spec, executor, tracker, champion)
-        searched.status = "KILLED" if is_interrupted else "FINISHED"
-    if is_interrupted:
+        with _run_of_study(tracker) as close:
+            supervisor = Supervisor(spec, study, executor, tracker, display)
+            with interruption.asks(supervisor):
+                end = supervisor.run()
+            display.close()  # before anything else is printed
+            champion = None
+            if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
+                n_kept = tracker.settle()  # before the champion's run is looked up
+                champion = _champion(project, spec, study, n_kept)
+                _publish(project, spec, executor, tracker, champion)
+            close("FINISHED" if champion else "KILLED")
+    if champion is None:
         print(f"interrupted; go on with: make search STUDY={spec.name}", file=sys.stderr)
         return INTERRUPTED
     _say_what_next(spec, champion, select_counted(study_store.read_trials(study)))
     return DONE
 
 
-class _Searched:
-    """A study while it is searched: ends its run in MLflow, and gives the lease back.
-
-    Attributes:
-        status: with which the run ends, if nothing is raised.
-    """
-
-    def __init__(self, study: optuna.Study, tracker: RunWriter) -> None:
-        self.status = "FAILED"
-        self._study, self._tracker = study, tracker
-
-    def __enter__(self) -> "_Searched":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        _: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._close(self.status)
-            return
+@contextlib.contextmanager
+def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[None]:
+    """Notes in the store who searches a study, until that is over."""
+    lease.take(study, held)
+    try:
+        yield
+    except BaseException:
         with contextlib.suppress(Exception):  # what came first is to be seen
-            self._close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            lease.give_back(study)
+        raise
+    lease.give_back(study)
 
-    def _close(self, status: str) -> None:
-        try:
-            self._tracker.close_study(status)
-        finally:
-            lease.give_back(self._study)
+
+@contextlib.contextmanager
+def _run_of_study(tracker: RunWriter) -> Iterator[Callable[[str], None]]:
+    """Gives what closes the study's own run in MLflow; closes it itself if anything is raised."""
+    try:
+        yield tracker.close_study
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # what came first is to be seen
+            tracker.close_study("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
 
 
 def _champion(project: Project, spec: StudySpec, study: optuna.Study, n_kept: int) -> Trial:

@@ -32,8 +32,8 @@ class Running:
     assignment: Assignment
     started: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
-    n_parameters: int = 0
+    scores: Mapping[str, float] | None = None
+    n_parameters: int | None = None
     best: float | None = None
     best_epoch: int = 0
 

@@ -16,7 +16,7 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
     from pipeline.storage import lease
 
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    with lease.lock(project, spec.name) as claim, Interruption() as interruption:
+    with lease.lock(project, spec.name) as held, Interruption() as interruption:
         executor = _open_executor(project, spec, n_workers)
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow
@@ -24,7 +24,7 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
             from pipeline.storage import study_store
 
             with study_store.store_errors(project):
-                return run_study(project, spec, executor, claim, interruption)
+                return run_study(project, spec, executor, held, interruption)
         finally:
             executor.close()
 

@@ -43,7 +43,7 @@ class Supervisor:
 
     Args:
         spec: the study file.
-        study: where trials are asked from and told to.
+        study: where trials are asked from and told to; gets the pruner of the study file.
         executor: where trials run.
         tracker: where runs are written; `open_study` has been called.
         progress: where people look.
@@ -227,7 +227,9 @@ class Supervisor:
         self._study.tell(trial, running.best if state == TrialState.COMPLETE else None, state)
         del self._running[trial.number]
         self._states[state.name] += 1
-        end = run_end(state.name, metric, running.best, running.best_epoch, running.scores, reason)
+        end = run_end(
+            state.name, metric, running.best, running.best_epoch, running.scores or {}, reason
+        )
         self._tracker.finish_trial(trial.number, *end)
         about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.assignment}"
         why = f" ({reason})" if reason else ""

@@ -1,4 +1,4 @@
-"""One supervisor for a study: who it is, and how a dead one's claim is taken over.
+"""One supervisor for a study: who it is, and how a dead one's lease is taken over.
 
 Two processes in one folder are kept apart by a lock, which the system takes from a process that
 dies. Two folders or hosts that share a store are kept apart by a note in it; whether its author
@@ -21,7 +21,7 @@ from pipeline.paths import Project
 if TYPE_CHECKING:
     import optuna
 
-LEASE = "claim"  # user attribute of a study
+LEASE = "claim"  # user attribute of a study; its name is a contract with stores that there are
 Lease = dict[str, str]
 SILENT_SECONDS = 30.0  # after which the author of a note in the store is thought dead
 
@@ -51,32 +51,32 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
             known = json.loads(about.read_text())
         raise _refused(study, known) from None
     try:
-        claim = {
+        own = {
             "host": platform.node(),
             "process": str(os.getpid()),
             "since": datetime.now().astimezone().isoformat(" ", "seconds"),
             "lock": str(path),
         }
         if leaves_note:
-            about.write_text(json.dumps(claim))
-        yield claim
+            about.write_text(json.dumps(own))
+        yield own
     finally:
         if leaves_note:
             about.unlink(missing_ok=True)
         held.release()
 
 
-def take(study: "optuna.Study", claim: Lease) -> None:
+def take(study: "optuna.Study", own: Lease) -> None:
     """Notes in the store who supervises a study.
 
     Raises:
         PipelineError: somebody in another folder or on another host does, and is alive.
     """
-    refuse_if_alive(study, claim)
-    study.set_user_attr(LEASE, claim)
+    refuse_if_alive(study, own)
+    study.set_user_attr(LEASE, own)
 
 
-def refuse_if_alive(study: "optuna.Study", claim: Lease) -> None:
+def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
     """Looks whether who is noted in the store supervises the study from elsewhere.
 
     Raises:
@@ -85,7 +85,7 @@ def refuse_if_alive(study: "optuna.Study", claim: Lease) -> None:
     from pipeline.storage import study_store
 
     known: Lease = study.user_attrs.get(LEASE) or {}
-    is_foreign = known and any(known.get(key) != claim[key] for key in ("host", "lock"))
+    is_foreign = known and any(known.get(key) != own[key] for key in ("host", "lock"))
     if is_foreign:  # who holds the same lock no longer is dead
         print(f"looking whether {_whom(known)} still searches it ...", file=sys.stderr)
         before, until = (

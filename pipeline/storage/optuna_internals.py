@@ -83,7 +83,10 @@ def whole_study(study: optuna.Study) -> optuna.Study:
 
 
 def writable(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
-    """Makes a trial that can be written of one that was read: its id has no public name."""
+    """Makes a trial that can be written of one that was read: its id has no public name.
+
+    Without it nothing that a killed supervisor left can be queued again: there is no other way.
+    """
     return optuna.Trial(study, frozen._trial_id)
 
 

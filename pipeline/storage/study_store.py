@@ -1,7 +1,7 @@
-"""What the store of trials holds: an Optuna study, and how a finished trial is read from it.
+"""What Optuna's store holds of a study, and how a finished trial is read from it.
 
-Optuna's store is the truth about trials; MLflow shows it. Everything a report needs is in a
-trial's user attributes, under the names below.
+Optuna's store is the truth about trials; MLflow shows it. Everything a report needs is in the user
+attributes of a trial: its assignment and its outcome (`study/assignment.py`), and the names below.
 """
 
 import contextlib
@@ -193,12 +193,12 @@ def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) ->
         best_epoch=best_epoch(values, direction),
         hyperparameters=assignment.hyperparameters if assignment else None,
         seed=assignment.seed if assignment else None,
-        history=outcome.history,
+        history=outcome.history or {},
         reason=outcome.reason,
         reference=assignment.reference if assignment else "",
         run_id=late_runs.get(str(frozen.number)) or attributes.get(RUN_ID, ""),
-        n_parameters=outcome.n_parameters,
-        scores=outcome.scores,
+        n_parameters=outcome.n_parameters or 0,
+        scores=outcome.scores or {},
         seconds=(ended - started).total_seconds() if started and ended else 0.0,
         interrupted=bool(attributes.get(INTERRUPTED)),
     )

@@ -5,7 +5,7 @@ takes it back. The names of the attributes are a contract with every store that 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.study.hyperparameters import Hyperparameters
@@ -90,37 +90,38 @@ class Outcome:
     """What is known of a trial when it ends.
 
     Attributes:
-        history: each metric's values, one for each epoch.
-        scores: train_loss and train_accuracy in inference mode, with the kept weights.
-        n_parameters: trainable weights; 0 if it did not finish.
+        history: each metric's values, one for each epoch; None if it is tried again.
+        scores: train_loss and train_accuracy in inference mode, with the kept weights; None if
+            it did not finish.
+        n_parameters: trainable weights; None if it did not finish.
         reason: why it failed; "" if it did not.
     """
 
-    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
-    n_parameters: int = 0
+    history: Mapping[str, Sequence[float]] | None = None
+    scores: Mapping[str, float] | None = None
+    n_parameters: int | None = None
     reason: str = ""
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
-        """Takes it from a trial's user attributes; what is not there has its default.
+        """Takes it from a trial's user attributes; what is not there is None.
 
         Args:
             attributes: as this or an older version wrote them.
         """
         return cls(
-            history=attributes.get(HISTORY, {}),
-            scores=attributes.get(SCORES, {}),
-            n_parameters=attributes.get(N_PARAMETERS, 0),
+            history=attributes.get(HISTORY),
+            scores=attributes.get(SCORES),
+            n_parameters=attributes.get(N_PARAMETERS),
             reason=attributes.get(REASON, ""),
         )
 
     def write(self) -> dict[str, Any]:
         """User attributes of the trial: those of which there is something to say."""
         known = {
-            HISTORY: dict(self.history),
-            SCORES: dict(self.scores),
+            HISTORY: self.history,
+            SCORES: self.scores,
             N_PARAMETERS: self.n_parameters,
-            REASON: self.reason,
+            REASON: self.reason or None,
         }
-        return {key: value for key, value in known.items() if value}
+        return {key: value for key, value in known.items() if value is not None}

@@ -1,4 +1,7 @@
-"""What MLflow holds of a study's trials, read whole: a few questions, however many runs."""
+"""What MLflow holds of a study's trials, read whole: a few questions, however many runs.
+
+And what the doctor does with whole runs: it takes back a deletion, or sets a run aside.
+"""
 
 import contextlib
 import zipfile

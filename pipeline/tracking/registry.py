@@ -25,7 +25,7 @@ def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
 
 
 def load_model_bytes(project: Project, run: str) -> bytes:
-    """The `.keras` file of a trial that set a record.
+    """The `.keras` file of a trial that beat the incumbent.
 
     Raises:
         PipelineError: it is not there.

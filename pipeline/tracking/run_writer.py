@@ -213,7 +213,7 @@ class RunWriter:
         self._flushed = time.monotonic()
 
     def store_model(self, trial: int, model: bytes) -> None:
-        """Keeps the model of a trial that set a record, as an artifact of its run."""
+        """Keeps the model of a trial that beat the incumbent, as an artifact of its run."""
         self._delivery.send({"what": "model", **self._run_of(trial)}, model)
 
     def finish_trial(

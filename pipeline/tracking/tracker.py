@@ -41,7 +41,7 @@ class Tracker(Protocol):
         ...
 
     def store_model(self, trial: int, model: bytes) -> None:
-        """Keeps the model of a trial that set a record, as an artifact of its run."""
+        """Keeps the model of a trial that beat the incumbent, as an artifact of its run."""
         ...
 
     def finish_trial(

@@ -69,10 +69,9 @@ class _Kernel:
     arguments: Callable[[Any], dict[str, Any]]
     condition: Callable[[Any], bool] = lambda optimizer: True
 
-    def fits(self, optimizer: keras.Optimizer) -> bool:
+    def fits(self, optimizer: keras.Optimizer, n_variables: int) -> bool:
         """Whether it does what the optimizer does; one of another Keras may keep other state."""
         slots = [getattr(optimizer, name, None) for name in self.slots.values() if name]
-        n_variables = len(optimizer._trainable_variables)
         return all(slot and len(slot) == n_variables for slot in slots) and self.condition(
             optimizer
         )
@@ -145,7 +144,9 @@ def _step(
     optimizer: keras.Optimizer, variables: Sequence[keras.Variable]
 ) -> Callable[[list[tf.Tensor], tf.Tensor], None] | None:
     """Returns what calls an optimizer's kernel with gradients and a learning rate, or None."""
-    fitting = (k for k in _KERNELS if type(optimizer) is k.optimizer and k.fits(optimizer))
+    fitting = (
+        k for k in _KERNELS if type(optimizer) is k.optimizer and k.fits(optimizer, len(variables))
+    )
     kernel = next(fitting, None)
     if kernel is None:
         return None

@@ -150,7 +150,7 @@ def compile_epoch(
         *_, total = tf.while_loop(
             lambda start, *_: start < n_images,
             train_step,
-            (tf.constant(0), order, tf.zeros(2)),
+            (tf.constant(0), order, tf.zeros(len(IN_GRAPH))),
             parallel_iterations=1,
         )
         return tf.concat([total / n_images, evaluation(*validation_set)], axis=0)
@@ -185,7 +185,7 @@ def compile_evaluation(model: keras.Model) -> Evaluation:
         _, total = tf.while_loop(
             lambda start, _: start < n_images,
             step,
-            (tf.constant(0), tf.zeros(2)),
+            (tf.constant(0), tf.zeros(len(IN_GRAPH))),
             parallel_iterations=1,
         )
         return total / tf.cast(n_images, tf.float32)
@@ -209,10 +209,10 @@ def from_bytes(content: bytes) -> keras.Model:
         return keras.saving.load_model(path, safe_mode=True)
 
 
-def evaluate(model: keras.Model, images: Images, labels: Labels) -> tuple[float, float]:
-    """Loss and accuracy of a compiled model on raw images, as `model.evaluate` gives them."""
-    loss, accuracy = compile_evaluation(model)(*_tensors(images, labels)).numpy().tolist()
-    return loss, accuracy
+def evaluate(model: keras.Model, images: Images, labels: Labels) -> dict[str, float]:
+    """Evaluates a compiled model on raw images; returns the quantities `IN_GRAPH` by name."""
+    means = compile_evaluation(model)(*_tensors(images, labels)).numpy().tolist()
+    return dict(zip(IN_GRAPH, means, strict=True))
 
 
 def use_threads(n_threads: int) -> None:
@@ -244,7 +244,7 @@ def _sums(losses: tf.Tensor, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tenso
 def _tensors(images: Images, labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:
     """Images and labels as tensors: uint8 (n, ...) and int32 (n,).
 
-    Images that `data` has aligned are not copied. They stay where the forkserver has loaded
+    Images that `datasets` has aligned are not copied. They stay where the forkserver has loaded
     them, and all workers share them.
     """
     is_shared = images.ctypes.data % datasets.ALIGNMENT_BYTES == 0 and images.flags.c_contiguous

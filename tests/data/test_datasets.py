@@ -120,7 +120,7 @@ def test_a_real_file_that_is_damaged_is_fetched_again(
         return scratch
 
     monkeypatch.setenv("PIPELINE_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"copies": copies})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"copies": copies})
     folder = datasets.fetch("fashion_mnist")
     content = bytearray((folder / "train-images-idx3-ubyte").read_bytes())
     content[1_000_000] ^= 1
@@ -187,7 +187,7 @@ def test_an_empty_cache_is_filled_from_the_first_source_that_works(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sources = {"first": failing(OSError("away")), "second": good(contents), "third": unasked}
-    monkeypatch.setattr(fashion_mnist, "SOURCES", sources)
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", sources)
     assert datasets.fetch("fashion_mnist") == cache
     assert in_cache(cache) == contents
     assert capsys.readouterr().err == f"Fashion-MNIST: fetched from second to {cache}\n"
@@ -196,9 +196,9 @@ def test_an_empty_cache_is_filled_from_the_first_source_that_works(
 def test_a_full_cache_asks_no_source(
     contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"good": good(contents)})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
     datasets.fetch("fashion_mnist")
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"unasked": unasked})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"unasked": unasked})
     assert datasets.fetch("fashion_mnist") == cache
 
 
@@ -206,7 +206,7 @@ def test_a_full_cache_asks_no_source(
 def test_a_damaged_file_is_fetched_again(
     damage: str, contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"good": good(contents)})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
     datasets.fetch("fashion_mnist")
     file = cache / "t10k-labels-idx1-ubyte"
     if damage == "changed":
@@ -233,7 +233,7 @@ def test_a_damaged_file_that_no_source_has_is_named(
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"good": good(contents)})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
     datasets.fetch("fashion_mnist")
     path = cache / file
     path.unlink()
@@ -242,7 +242,7 @@ def test_a_damaged_file_that_no_source_has_is_named(
     elif damage != "gone":
         spoilt = {"changed": b"x" + contents[file][1:], "cut": contents[file][:-1], "empty": b""}
         path.write_bytes(spoilt[damage])
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {})
     with pytest.raises(PipelineError) as caught:
         datasets.fetch("fashion_mnist")
     line = str(caught.value).splitlines()[1]
@@ -301,7 +301,7 @@ SPOILED = {  # what is said of the file
 def test_what_is_not_the_data_is_named_and_never_lands_in_the_cache(
     how: str, file: str, contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"mirror": packed(spoiled(contents, how, file))})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"mirror": packed(spoiled(contents, how, file))})
     with pytest.raises(PipelineError) as caught:
         datasets.fetch("fashion_mnist")
     (line,) = [each for each in str(caught.value).splitlines() if each.startswith("  - mirror: ")]
@@ -314,7 +314,7 @@ def test_after_a_spoiled_source_the_next_is_tried(
     how: str, contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = {"mirror": packed(spoiled(contents, how)), "good": good(contents)}
-    monkeypatch.setattr(fashion_mnist, "SOURCES", sources)
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", sources)
     datasets.fetch("fashion_mnist")
     assert in_cache(cache) == contents
 
@@ -334,7 +334,7 @@ def test_when_nothing_works_every_source_is_listed_with_its_reason(
         "slow apt": subprocess.TimeoutExpired("apt-get", 300),
         "wordy": ValueError("two\nlines"),
     }
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {name: failing(errors[name]) for name in errors})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {name: failing(errors[name]) for name in errors})
     with pytest.raises(PipelineError) as caught:
         datasets.fetch("fashion_mnist")
     assert caught.value.exit_code == 1
@@ -358,7 +358,7 @@ def test_when_nothing_works_every_source_is_listed_with_its_reason(
 
 
 def test_the_sources_are_asked_in_this_order() -> None:
-    assert list(fashion_mnist.SOURCES) == [
+    assert list(fashion_mnist.ORIGINS) == [
         "the system's package in /usr/share/datasets/fashion-mnist",
         "Keras's cache",
         "Keras's download",
@@ -374,7 +374,7 @@ def test_what_keras_has_downloaded_is_found(
     good(contents)(folder)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(
-        fashion_mnist, "SOURCES", {"Keras's cache": fashion_mnist.SOURCES["Keras's cache"]}
+        fashion_mnist, "ORIGINS", {"Keras's cache": fashion_mnist.ORIGINS["Keras's cache"]}
     )
     datasets.fetch("fashion_mnist")
     assert in_cache(cache) == contents
@@ -388,7 +388,7 @@ def test_the_system_files_are_found_and_left_there(
     good(contents)(folder)
     monkeypatch.setattr(fashion_mnist, "SYSTEM_DIR", folder)
     monkeypatch.setattr(
-        fashion_mnist, "SOURCES", {"system": next(iter(fashion_mnist.SOURCES.values()))}
+        fashion_mnist, "ORIGINS", {"system": next(iter(fashion_mnist.ORIGINS.values()))}
     )
     datasets.fetch("fashion_mnist")
     assert in_cache(cache) == contents
@@ -407,7 +407,7 @@ def test_keras_files_are_downloaded_from_where_keras_does(
 
     monkeypatch.setattr(urllib.request, "urlopen", urlopen)
     monkeypatch.setattr(
-        fashion_mnist, "SOURCES", {"Keras": fashion_mnist.SOURCES["Keras's download"]}
+        fashion_mnist, "ORIGINS", {"Keras": fashion_mnist.ORIGINS["Keras's download"]}
     )
     datasets.fetch("fashion_mnist")
     assert in_cache(cache) == contents
@@ -435,7 +435,7 @@ def test_debians_package_is_fetched_and_unpacked_without_root(
 
     debian = "Debian's package dataset-fashion-mnist"
     monkeypatch.setattr(fashion_mnist, "_run", pretend)
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {debian: fashion_mnist.SOURCES[debian]})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {debian: fashion_mnist.ORIGINS[debian]})
     datasets.fetch("fashion_mnist")
     assert in_cache(cache) == contents
     retried = [] if has_lists else ["update", "download"]
@@ -449,7 +449,7 @@ def test_a_cache_that_cannot_be_written_is_said_in_a_sentence(
     file = tmp_path / in_the_way  # in place of a folder, which even root cannot write into
     file.parent.mkdir(exist_ok=True)
     file.write_text("")
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"unasked": unasked})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"unasked": unasked})
     with pytest.raises(
         PipelineError, match=r"cannot be written \(.+\); choose another folder wit"
     ):
@@ -461,7 +461,7 @@ def test_a_folder_in_place_of_a_file_is_said_in_a_sentence(
     contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cache / "train-images-idx3-ubyte").mkdir(parents=True)
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {"good": good(contents)})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
     with pytest.raises(PipelineError, match=r"cannot be written \(Is a directory\)"):
         datasets.fetch("fashion_mnist")
 

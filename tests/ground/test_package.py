@@ -19,4 +19,4 @@ def test_the_package_lists_its_commands_a_line_each() -> None:
     listed = {words[2].removeprefix("pipeline.") for words in lines}
     doors = {file.parent.name for file in (ROOT / "pipeline").glob("*/__main__.py")}
     assert listed == doors | {"best", "ui"}
-    assert max(map(len, run().splitlines())) <= 98
+    assert max(map(len, run().splitlines())) <= 80

@@ -66,7 +66,7 @@ def test_in_a_line() -> None:
 @pytest.mark.parametrize(
     ("outcome", "attributes"),
     [
-        (Outcome(), {}),
+        (Outcome(history={}), {"history": {}}),
         (Outcome(reason="no memory"), {"reason": "no memory"}),
         (
             Outcome({"loss": [0.5]}, {"train_loss": 0.4}, 10),

@@ -209,7 +209,8 @@ def evaluate(model: keras.Model, dataset: Dataset) -> tuple[float, float]:
 def test_evaluate_is_that_of_keras(dataset: Dataset) -> None:
     model, _ = our_fit(replace(DROPOUT, epochs=1), dataset)
     found = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
-    assert found == pytest.approx(evaluate(model, dataset), rel=1e-5)
+    assert tuple(found.values()) == pytest.approx(evaluate(model, dataset), rel=1e-5)
+    assert list(found) == ["loss", "accuracy"]
 
 
 def test_images_are_shared_with_tensorflow_and_not_copied() -> None:

@@ -16,12 +16,12 @@ from pydantic import BaseModel
 
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
-from pipeline.export import bundle, champion
+from pipeline.export import champion, folder
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
 from pipeline.storage import lease, study_store
-from pipeline.study import ranges, spec
+from pipeline.study import assignment, ranges, spec
 from pipeline.study.hyperparameters import RULES
 from pipeline.study.trial import run_end
 from pipeline.tracking import delivery, reader, registry
@@ -101,10 +101,18 @@ def test_the_attributes_in_optuna() -> None:
     of_study = rows(SECTIONS["Optuna"], "attribute of a study").keys()
     constants = {
         value
-        for name, value in vars(study_store).items()
+        for name, value in (vars(study_store) | vars(assignment)).items()
         if name.isupper() and not name.startswith("_") and isinstance(value, str)
     }
-    assert constants >= {"run_id", "interrupted", "spec", "fingerprint", "seconds"}
+    assert constants >= {
+        "run_id",
+        "interrupted",
+        "spec",
+        "fingerprint",
+        "seconds",
+        "seed",
+        "history",
+    }
     assert constants | {lease.LEASE} <= of_trial | of_study
     for key in of_trial | of_study:
         assert re.search(rf'"{key}"|^    {key}: ', CODE, re.M), key
@@ -132,7 +140,7 @@ def test_what_stands_in_mlflow() -> None:
 
 
 def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
-    assert set(rows(SECTIONS["Export"], "file")) == set(bundle.FILES)
+    assert set(rows(SECTIONS["Export"], "file")) == set(folder.FILES)
     stored = recorded.open_stored(recorded_study)
     study = stored.study
     study.set_user_attr(

@@ -536,7 +536,7 @@ def test_a_data_folder_that_is_none_is_refused(
         return DONE
 
     monkeypatch.setenv("PIPELINE_DATA_DIR", chosen)
-    monkeypatch.setattr(fashion_mnist, "SOURCES", {})
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {})
     code, said, complaints = run(fetch)
     assert code in (FAILED, BAD_USAGE)
     assert said == ""

@@ -1,6 +1,6 @@
 """Safe by default: nothing listens to others, runs code from a file, phones home or is unchecked.
 
-Where the servers listen is tested in `test_ui`, what a download has to be in `test_data`.
+Where the servers listen is tested in `test_ui`, what a download has to be in `test_datasets`.
 """
 
 import ast
@@ -37,7 +37,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 
 
 def without_settings() -> dict[str, str]:
-    kept = ("MLFLOW_", "PIPELINE_", "KERAS_", "DO_NOT_TRACK")
+    kept = ("MLFLOW_", "PIPELINE_", "KERAS_", "DO_NOT_TRACK", "TF_", "CUDA_", "PYDANTIC_")
     known = {name: value for name, value in os.environ.items() if not name.startswith(kept)}
     return {**known, "PYTHONPATH": str(ROOT)}
 

@@ -18,7 +18,7 @@ from pipeline.data import datasets
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
-from pipeline.export import bundle
+from pipeline.export.folder import FILES
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
@@ -94,7 +94,8 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_store.stored_study(searched, small.NAME).study
     champion = study_store.champion(study)
     value = champion.history["val_accuracy"][champion.best_epoch - 1]
-    fake: Any = SimpleNamespace(from_bytes=lambda _: None, evaluate=lambda *_: (0.3, value))
+    means = {"loss": 0.3, "accuracy": value}
+    fake: Any = SimpleNamespace(from_bytes=lambda _: None, evaluate=lambda *_: means)
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", fake)
     monkeypatch.setattr("pipeline.training.loop", fake, raising=False)
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")
@@ -125,4 +126,4 @@ def test_an_export_opens_it_once_for_a_champion(
     assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
     assert opened == ["fashion_mnist"]
     exported = {path.name for path in searched.export_dir(small.NAME).iterdir()}
-    assert exported == set(bundle.FILES)
+    assert exported == set(FILES)
