@@ -203,6 +203,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         root = Path(folder).resolve() / "repository"
         shutil.copytree(REPOSITORY, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        print("first the tests without any mutation ...", flush=True)
         for tests in dict.fromkeys(each.tests for each in chosen):
             if notices(root, tests):
                 print(f"fails without any mutation: {' '.join(tests)}")
