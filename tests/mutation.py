@@ -97,7 +97,7 @@ MUTATIONS = (
         "pipeline/storage/queue.py",
         "if all(each.user_attrs.get(RETRY_OF) != trial.number for each in waiting):",
         "if True:",
-        ("tests/search/test_supervisor.py",),
+        ("tests/storage/test_queue.py",),
     ),
     Mutation(
         "pipeline/tracking/outbox.py",
