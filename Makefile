@@ -69,7 +69,7 @@ soak: $(SETUP)  ## 1,000 trials of tiny networks: what grows, what stays open (t
 torture: $(SETUP)  ## kill small searches a hundred times at random (half an hour; KILLS=...)
 	@$(PYTHON) tests/torture.py --kills $(KILLS)
 
-mutation: $(SETUP)  ## break the code in some twenty places: do the tests notice? (ten minutes)
+mutation: $(SETUP)  ## break the code in some twenty places: do the tests notice? (four minutes)
 	@$(PYTHON) tests/mutation.py
 
 bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three hours: FULL=1)
