@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 .PHONY: help search report chapter best doctor ui dashboard test test-fast browser \
-  lint audit check fuzz soak torture bench lock clean
+  lint audit check fuzz soak torture mutation bench lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -68,6 +68,9 @@ soak: $(SETUP)  ## 1,000 trials of tiny networks: what grows, what stays open (t
 
 torture: $(SETUP)  ## kill small searches a hundred times at random (half an hour; KILLS=...)
 	@$(PYTHON) tests/torture.py --kills $(KILLS)
+
+mutation: $(SETUP)  ## break the code in some twenty places: do the tests notice? (four minutes)
+	@$(PYTHON) tests/mutation.py
 
 bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three hours: FULL=1)
 	@$(PYTHON) -m benchmarks $(if $(FULL),--full)

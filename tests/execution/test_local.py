@@ -141,6 +141,24 @@ def test_stop_ends_a_process_that_hangs(executor: LocalExecutor) -> None:
     assert not process.is_running()
 
 
+def test_stop_does_not_wait_for_a_job_before_it_kills_it(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor.submit(replace(ENDLESS, trial=14))
+    events_until(executor, has_begun(14))
+    done: list[str] = []
+    for name in ("kill", "join"):
+        method = getattr(ForkServerProcess, name)
+
+        def noted(*arguments: Any, _name: str = name, _method: Any = method) -> None:
+            done.append(_name)
+            _method(*arguments)
+
+        monkeypatch.setattr(ForkServerProcess, name, noted)
+    executor.stop(14)
+    assert done == ["kill", "join"]
+
+
 # SIGKILL is what the kernel sends where memory is short
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_killed_worker_is_a_failed_job_that_may_be_tried_again(

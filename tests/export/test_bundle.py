@@ -287,6 +287,30 @@ def test_a_model_that_is_not_stored_is_one_line_and_exports_nothing(
     assert study_store.test_looks(study) == []
 
 
+@pytest.mark.slow
+def test_a_model_without_its_recorded_metric_is_not_exported_and_not_tested(
+    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.study.hyperparameters import Hyperparameters
+    from pipeline.tracking import registry
+    from pipeline.training import loop
+    from pipeline.training.model import build_model
+
+    network = Hyperparameters(0, (), "adam", 0.001, 32, 1)
+    model = build_model(network, (28, 28), 10)
+    model.optimizer.build(model.trainable_variables)
+    untrained = loop.to_bytes(model)
+    monkeypatch.setattr(registry, "load_model_bytes", lambda *_: untrained)
+    code, said, complaints = run(recorded.NAME, "--export")
+    assert (code, said) == (1, "")
+    (line,) = complaints.splitlines()
+    assert line.startswith("error: the stored model of trial 9 has validation accuracy 0.")
+    assert "not its recorded 0.8950" in line
+    assert not recorded_study.export_dir(recorded.NAME).exists()
+    study, _ = recorded.open_stored(recorded_study)
+    assert study_store.test_looks(study) == []
+
+
 # The model card
 
 

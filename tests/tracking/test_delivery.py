@@ -127,6 +127,16 @@ def test_what_is_told_while_mlflow_is_away_is_sent_when_it_is_back(opened: Opene
     assert opened.said[1].startswith("MLflow answers")
 
 
+def test_runs_that_ended_are_not_kept_in_memory(opened: Opened) -> None:
+    opened.train(0)
+    opened.line.is_cut = True
+    opened.train(1)
+    opened.line.is_cut = False
+    running = opened.tracker.start_trial(2, None, {}, {})
+    assert opened.tracker.settle() == 0
+    assert opened.tracker._delivery.runs == {2: running}
+
+
 def test_what_mlflow_refuses_is_said_and_holds_up_nothing_else(opened: Opened) -> None:
     opened.tracker.start_trial(0, None, {"no such name?": 1}, {})
     opened.train(1)

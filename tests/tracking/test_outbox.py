@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,25 @@ def test_a_line_cut_by_a_kill_is_as_if_it_had_not_been_begun(folder: Path) -> No
     with (folder / "writes.jsonl").open("a") as file:
         file.write('{"n": 2')
     Outbox(folder).add({"n": 3})
+    receiver = Receiver()
+    Outbox(folder).deliver(receiver)
+    assert receiver.got == [(1, None), (3, None)]
+
+
+def test_half_a_line_that_the_disk_took_is_taken_back(folder: Path) -> None:
+    """The system takes no more than the limit of a file's size, as a full disk would."""
+    outbox = Outbox(folder)
+    outbox.add({"n": 1})
+    whole = (folder / "writes.jsonl").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            outbox.add({"n": 2, "text": "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (folder / "writes.jsonl").read_bytes() == whole
+    outbox.add({"n": 3})
     receiver = Receiver()
     Outbox(folder).deliver(receiver)
     assert receiver.got == [(1, None), (3, None)]

@@ -1,0 +1,78 @@
+"""Two supervisors in two folders that share a store; on a clock that the test moves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.storage import lease, study_store
+
+HERE = {"host": "here", "process": "1", "since": "today", "lock": "/here/small.lock"}
+THERE = {**HERE, "host": "there", "process": "7"}
+
+
+@dataclass
+class Clock:
+    """Passes when somebody sleeps, who may then find that something has happened."""
+
+    meanwhile: Callable[[], None] = lambda: None
+    slept: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.meanwhile()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(lease, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A store in which somebody elsewhere has noted that he searches."""
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study = optuna.create_study(storage=url, study_name="small")
+    study.set_user_attr(study_store.SECONDS, 10.0)
+    lease.take(study, THERE)
+    return url
+
+
+def test_a_living_supervisor_elsewhere_is_noticed_by_the_time_it_notes(
+    url: str, clock: Clock
+) -> None:
+    there = optuna.load_study(storage=url, study_name="small")
+
+    def goes_on() -> None:
+        if len(clock.slept) == 3:
+            there.set_user_attr(study_store.SECONDS, 15.0)
+
+    clock.meanwhile = goes_on
+    with pytest.raises(
+        PipelineError,
+        match="study small is being searched already, by process 7 on there since today",
+    ):
+        lease.take(optuna.load_study(storage=url, study_name="small"), HERE)
+    assert there.user_attrs[lease.LEASE] == THERE
+
+
+def test_the_lease_of_a_silent_one_is_taken_over(url: str, clock: Clock) -> None:
+    study = optuna.load_study(storage=url, study_name="small")
+    lease.take(study, HERE)
+    assert study.user_attrs[lease.LEASE] == HERE
+    assert sum(clock.slept) >= lease.SILENT_SECONDS
+
+
+def test_who_holds_the_same_lock_need_not_look(url: str, clock: Clock) -> None:
+    study = optuna.load_study(storage=url, study_name="small")
+    lease.take(study, {**THERE, "process": "8"})
+    assert study.user_attrs[lease.LEASE]["process"] == "8"
+    assert clock.slept == []
