@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23b3b"}
 N_COLUMNS = 3  # of panels
+MOST_TICKS = 4  # on a logarithmic axis of a panel
 N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
 CHAMPION_COLOUR, FAINT = "#d9730d", "#8a94a0"
 PARTS = {"": "training", "val_": "validation"}  # of the data, by the prefix of a metric's name
@@ -219,16 +220,13 @@ def _whole(span: float) -> dict[str, Any]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """At most four round numbers in a range; both ends if there are none."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    for digits, every in (((1, 2, 5), 1), ((1, 3), 1), *(((1,), n) for n in range(1, 100))):
-        ticks = [
-            float(f"{digit}e{power}")
-            for power in range(first, last + 1, every)
-            for digit in digits
-            if low <= float(f"{digit}e{power}") <= high
-        ]
-        if len(ticks) <= 4:
+    """Picks at most four round numbers in a range, as dense as that allows; else both ends."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    grids = [("125", 1), ("13", 1), *(("1", every) for every in range(1, len(powers) + 1))]
+    for digits, every in grids:
+        numbers = [float(f"{digit}e{power}") for power in powers[::every] for digit in digits]
+        ticks = [number for number in numbers if low <= number <= high]
+        if len(ticks) <= MOST_TICKS:
             break
     return ticks if len(ticks) > 1 else [low, high]
 

@@ -108,38 +108,35 @@ def _minutes(study: "optuna.Study") -> float:
 
 
 def as_csv(facts: StudySummary) -> str:
-    """All trials that ended, a row each; hyperparameters by their own names."""
+    """Writes a row for each trial that ended; hyperparameters come last, by their own names."""
     import pandas as pd
 
-    parts = [
-        {metric.name for metric in facts.spec.task.metrics if metric.part == part}
-        for part in ("training", "validation")
-    ]
-    rows = []
-    for trial in facts.ended:
-        best = trial.best_epoch - 1
-        at_best = {k: v[best] for k, v in trial.history.items() if trial.best_epoch}
-        rows.append(
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                facts.spec.metric: trial.value,
-                "best_epoch": trial.best_epoch,
-                "epochs_trained": trial.n_epochs,
-                **{k: v for names in parts for k, v in at_best.items() if k in names},
-                **trial.scores,
-                **{k: v[0] for k, v in trial.history.items() if k.startswith("fold_")},
-                "n_parameters": trial.n_parameters or None,
-                "train_seconds": round(sum(trial.history.get("seconds", ())), 3),
-                "seed": trial.seed,
-                "reference": trial.reference,
-                "reason": trial.reason,
-                "run_id": trial.run_id,
-                **(trial.hyperparameters.flat() if trial.hyperparameters else {}),
-            }
-        )
+    rows = [_row(trial, facts.spec) for trial in facts.ended]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
     names = list(max(known, key=lambda each: each.hidden_layers).flat())
     others = [name for name in table.columns if name not in names]
     return table[[*others, *names]].to_csv(index=False)
+
+
+def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
+    parts = {metric.name: metric.part for metric in spec.task.metrics}
+    measured = [name for name in trial.history if name in parts] if trial.best_epoch else []
+    measured.sort(key=lambda name: parts[name] == "validation")
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        spec.metric: trial.value,
+        "best_epoch": trial.best_epoch,
+        "epochs_trained": trial.n_epochs,
+        **{name: trial.history[name][trial.best_epoch - 1] for name in measured},
+        **trial.scores,
+        **{name: v[0] for name, v in trial.history.items() if name.startswith("fold_")},
+        "n_parameters": trial.n_parameters or None,
+        "train_seconds": round(sum(trial.history.get("seconds", ())), 3),
+        "seed": trial.seed,
+        "reference": trial.reference,
+        "reason": trial.reason,
+        "run_id": trial.run_id,
+        **(trial.hyperparameters.flat() if trial.hyperparameters else {}),
+    }

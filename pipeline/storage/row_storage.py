@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,56 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.storage.optuna_internals import CachedStorage, models
 
 _TRIAL = models.TrialModel
+
+
+@dataclass(frozen=True)
+class _Belongings:
+    """A table whose rows belong to trials.
+
+    Attributes:
+        model: the table.
+        key: column by which a trial's rows are told apart.
+        columns: what else is read.
+        convert: makes one value of the cells in `columns`.
+        order: column by which rows come, if that matters.
+    """
+
+    model: Any
+    key: str
+    columns: tuple[str, ...]
+    convert: Callable[..., Any]
+    order: Any = None
+
+    def read(self, connection: sql.Connection, condition: Any) -> dict[int, dict[Any, Any]]:
+        """Returns the values of the trials that a condition selects, by trial and key."""
+        table = self.model.__table__.c
+        query = (
+            sql.select(*(table[name] for name in ("trial_id", self.key, *self.columns)))
+            .where(table.trial_id.in_(sql.select(_TRIAL.trial_id).where(condition)))
+            .order_by(self.order)
+        )
+        found: dict[int, dict[Any, Any]] = defaultdict(dict)
+        for trial, key, *cells in connection.execute(query):
+            found[trial][key] = self.convert(*cells)
+        return found
+
+
+_VALUES = _Belongings(
+    models.TrialValueModel,
+    "objective",
+    ("value", "value_type"),
+    models.TrialValueModel.stored_repr_to_value,
+)
+_STEPS = _Belongings(
+    models.TrialIntermediateValueModel,
+    "step",
+    ("intermediate_value", "intermediate_value_type"),
+    models.TrialIntermediateValueModel.stored_repr_to_intermediate_value,
+)
+_USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES = (
+    _Belongings(model, "key", ("value_json",), json.loads)
+    for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
+)
 
 
 class CacheOfRows(CachedStorage):
@@ -133,52 +184,30 @@ class RowStorage(optuna.storages.RDBStorage):
         return int(found)
 
     def _read(self, condition: Any) -> list[FrozenTrial]:
-        table = _TRIAL.__table__.c
-        columns = [table.trial_id, table.number, table.state]
-        columns += [table.datetime_start, table.datetime_complete]
+        """Reads the trials of a condition: one query for them, one for each table of theirs."""
+        trial = _TRIAL.__table__.c
+        query = sql.select(
+            trial.trial_id,
+            trial.number,
+            trial.state,
+            trial.datetime_start,
+            trial.datetime_complete,
+        )
+        params_table = _Belongings(
+            models.TrialParamModel,
+            "param_name",
+            ("param_value", "distribution_json"),
+            self._param,
+            order=models.TrialParamModel.param_id,  # as they were drawn
+        )
         with self.engine.connect() as connection:
             # Trials first: one that is finished by now is so with all that belongs to it.
-            rows = connection.execute(
-                sql.select(*columns).where(condition).order_by(_TRIAL.trial_id)
-            ).all()
-
-            def belonging(
-                model: Any, key: str, values: Sequence[str], convert: Callable[..., Any]
-            ) -> dict[int, dict[Any, Any]]:
-                """What `convert` makes of each trial's rows, by trial and key."""
-                names = ("trial_id", key, *values)
-                query = sql.select(*(model.__table__.c[name] for name in names)).where(
-                    model.trial_id.in_(sql.select(_TRIAL.trial_id).where(condition))
-                )
-                if model is models.TrialParamModel:
-                    query = query.order_by(model.param_id)  # as they were drawn
-                found: dict[int, dict[Any, Any]] = defaultdict(dict)
-                for trial, name, *cells in connection.execute(query):
-                    found[trial][name] = convert(*cells)
-                return found
-
-            values = belonging(
-                models.TrialValueModel,
-                "objective",
-                ("value", "value_type"),
-                models.TrialValueModel.stored_repr_to_value,
-            )
-            steps = belonging(
-                models.TrialIntermediateValueModel,
-                "step",
-                ("intermediate_value", "intermediate_value_type"),
-                models.TrialIntermediateValueModel.stored_repr_to_intermediate_value,
-            )
-            params = belonging(
-                models.TrialParamModel,
-                "param_name",
-                ("param_value", "distribution_json"),
-                self._param,
-            )
-            user, system = (
-                belonging(model, "key", ("value_json",), json.loads)
-                for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
-            )
+            rows = connection.execute(query.where(condition).order_by(_TRIAL.trial_id)).all()
+            values = _VALUES.read(connection, condition)
+            steps = _STEPS.read(connection, condition)
+            params = params_table.read(connection, condition)
+            user = _USER_ATTRIBUTES.read(connection, condition)
+            system = _SYSTEM_ATTRIBUTES.read(connection, condition)
         return [
             FrozenTrial(
                 number=number,

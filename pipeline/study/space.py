@@ -161,34 +161,27 @@ def _check_range(name: str, entry: Entry) -> None:
 
 
 def _check_conditions(
-    name: str,
-    entry: Entry,
-    known: Mapping[str, Any],
-    entries: Mapping[str, Any],
+    name: str, entry: Entry, known: Mapping[str, Any], entries: Mapping[str, Any]
 ) -> None:
-    """Conditions may look only at what is fixed or stands above, and at values it can have."""
-    needed: dict[str, tuple[Scalar, ...]] = dict(entry.when)
-    if entry.per:
-        needed[entry.per] = ()
-    for other, allowed in needed.items():
-        key = f"{name}.when.{other}" if other in entry.when else f"{name}.per"
-        if other not in known:
-            where = "below" if other in entries else "nowhere"
-            raise SpaceError(
-                "space",
-                key,
-                f"found {other!r}, which stands {where}; allowed are names in [fixed] and names "
-                f"above {name}: {', '.join(known) or 'none'}",
-            )
-        if allowed and RULES[other].per_layer:
+    """Refuses conditions on what is not known by then, and on values that it never has.
+
+    Args:
+        name: of the entry.
+        entry: whose `when` and `per` are looked at.
+        known: what is fixed or stands above the entry: values, and entries.
+        entries: all of the space, by name.
+    """
+    for other, allowed in entry.when.items():
+        key = f"{name}.when.{other}"
+        _check_is_above(key, other, known, entries)
+        if RULES[other].per_layer:
             raise SpaceError("space", key, f"{other} may differ by layer, allowed is any other")
         for value in allowed:
-            source = known[other]
-            possible = source.contains(value) if isinstance(source, Entry) else value == source
-            if not (possible and RULES[other].allows(value)):
-                raise SpaceError(
-                    "space", key, f"found {value!r}, which {other} never is in this study"
-                )
+            if not (_may_be(value, known[other]) and RULES[other].allows(value)):
+                said = f"found {value!r}, which {other} never is in this study"
+                raise SpaceError("space", key, said)
+    if entry.per:
+        _check_is_above(f"{name}.per", entry.per, known, entries)
     if entry.when and name not in DEFAULTS:
         raise SpaceError(
             "space",
@@ -198,6 +191,24 @@ def _check_conditions(
         )
     if entry.per and not RULES[name].per_layer:
         raise SpaceError("space", f"{name}.per", f"found {entry.per!r}, allowed for units alone")
+
+
+def _check_is_above(
+    key: str, other: str, known: Mapping[str, Any], entries: Mapping[str, Any]
+) -> None:
+    if other not in known:
+        where = "below" if other in entries else "nowhere"
+        raise SpaceError(
+            "space",
+            key,
+            f"found {other!r}, which stands {where}; allowed are names in [fixed] and names "
+            f"above {key.partition('.')[0]}: {', '.join(known) or 'none'}",
+        )
+
+
+def _may_be(value: Scalar, source: Any) -> bool:
+    """Whether an entry can draw a value, or what is fixed is that value."""
+    return source.contains(value) if isinstance(source, Entry) else bool(value == source)
 
 
 def _check_layers(fixed: Mapping[str, Any], entries: Mapping[str, Any]) -> None:

@@ -148,20 +148,22 @@ class Delivery:
         """Delivers what may have been delivered before, if the answer to it was lost."""
         trial = write["trial"]
         if trial is not None and not write["run"] and trial not in self.runs:
-            found = self._client.search_runs(
-                [self._experiment],
-                f"tags.trial = '{trial}'",
-                max_results=1,
-                order_by=["attributes.start_time DESC"],
-            )
-            # another study of this name, deleted meanwhile, may have had a trial of this number
-            if found and found[0].info.start_time == write.get(
-                "started", found[0].info.start_time
-            ):
-                self.runs[trial] = found[0].info.run_id
+            self._find_run(trial, write.get("started"))
         self._deliver(write, attachment)
         if write["what"] == "start" and trial in self.runs:  # unless MLflow refuses it
             self._note_run(trial, self.runs[trial])
+
+    def _find_run(self, trial: int, started: int | None) -> None:
+        """Takes up the newest run of a trial; if `started` is given, only one of that time."""
+        found = self._client.search_runs(
+            [self._experiment],
+            f"tags.trial = '{trial}'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        # another study of this name, deleted meanwhile, may have had a trial of this number
+        if found and started in (None, found[0].info.start_time):
+            self.runs[trial] = found[0].info.run_id
 
     def _deliver(self, write: Write, attachment: bytes | None) -> None:
         """Does what a write says; doing it twice does no more than doing it once.
