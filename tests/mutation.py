@@ -41,8 +41,8 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "pipeline/data/datasets.py",
-        "return order[n_validation:], order[:n_validation]",
-        "return order[n_validation:], order[: n_validation + 1]",
+        "return order[n:], order[:n]",
+        "return order[n:], order[: n + 1]",
         ("tests/data/test_datasets.py",),
     ),
     Mutation(
@@ -155,15 +155,15 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/export/bundle.py",
-        "abs(accuracy - recorded) > TOLERANCE:",
-        "abs(accuracy - recorded) > 1:",
+        "abs(value - recorded) > TOLERANCE:",
+        "abs(value - recorded) > 1:",
         (
             "tests/export/test_bundle.py"
             "::test_a_model_without_its_recorded_metric_is_not_exported_and_not_tested",
         ),
     ),
     Mutation(
-        "pipeline/export/bundle.py",
+        "pipeline/export/folder.py",
         "if there and not force:",
         "if False:",
         ("tests/export/test_bundle.py::test_an_export_does_not_overwrite_an_earlier_one",),

@@ -307,7 +307,7 @@ def test_a_model_without_its_recorded_metric_is_not_exported_and_not_tested(
     assert line.startswith("error: the stored model of trial 9 has validation accuracy 0.")
     assert "not its recorded 0.8950" in line
     assert not recorded_study.export_dir(recorded.NAME).exists()
-    study, _ = recorded.open_stored(recorded_study)
+    study = recorded.open_stored(recorded_study).study
     assert study_store.test_looks(study) == []
 
 
