@@ -37,7 +37,7 @@ TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one imag
 
 
 def check_folder(folder: Path, force: bool) -> Path:
-    """The folder, behind links, unless what is there would be lost by an export.
+    """Resolves the folder of an export, and refuses one whose content would be lost.
 
     An earlier export may be overwritten with --force, anything else never.
 

@@ -80,7 +80,7 @@ def run_study(
 
 
 class _Searched:
-    """A study while it is searched: ends its run in MLflow, and gives the lease back.
+    """Holds a study while it is searched; ends the study's run in MLflow and gives the lease back.
 
     Attributes:
         status: with which the run ends, if nothing is raised.
@@ -113,7 +113,7 @@ class _Searched:
 
 
 def _champion(project: Project, spec: StudySpec, study: optuna.Study, n_kept: int) -> Trial:
-    """The best network, if MLflow has got all that was written of it.
+    """Returns the best network, if MLflow has got all that was written of it.
 
     Raises:
         PipelineError: there is none, or writes wait for MLflow.

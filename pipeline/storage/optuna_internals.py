@@ -42,7 +42,7 @@ _TABLES_VERSION = 12
 
 
 class StudyOfSomeTrials(optuna.Study):
-    """A study of which a sampler sees some trials: samplers read them by a private method.
+    """Shows a sampler some trials of a study, by overriding a private method of Optuna.
 
     Args:
         study: the whole one, whose store it shares.
@@ -63,13 +63,13 @@ class StudyOfSomeTrials(optuna.Study):
 
 
 def whole_study(study: optuna.Study) -> optuna.Study:
-    """Finds the study of which Hyperband shows a sampler one bracket; any other is itself."""
+    """Finds the study of which Hyperband shows a sampler one bracket, or returns the study."""
     whole: optuna.Study = getattr(study, "_study", study)
     return whole
 
 
 def writable(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
-    """Makes a trial that can be written of one that was read: its id has no public name."""
+    """Makes a writable trial of one that was read; the id of a trial has no public name."""
     return optuna.Trial(study, frozen._trial_id)
 
 
@@ -80,13 +80,13 @@ def let_sampler_stop(study: optuna.Study) -> None:
 
 
 def has_sampler_stopped(study: optuna.Study) -> bool:
-    """Whether a sampler has called `study.stop`, for it has drawn all there is."""
+    """Tells whether a sampler has called `study.stop`, having drawn all there is."""
     return bool(getattr(study, "_stop_flag", False))
 
 
 @functools.cache
 def is_as_known() -> bool:
-    """Looks at Optuna's inside once in a process, and says on stderr if it is not as known."""
+    """Checks Optuna's inside once in a process; says on stderr if the inside is not as known."""
     try:
         check()
     except Exception as error:  # whatever an unknown inside raises
@@ -100,7 +100,7 @@ def is_as_known() -> bool:
 
 
 def check() -> None:
-    """Holds all that this package uses of Optuna's inside against what it was in `KNOWN`.
+    """Compares all that this package uses of Optuna's inside with what it was in `KNOWN`.
 
     Raises:
         LookupError: something is not as known; the text says what.
@@ -157,7 +157,7 @@ def _check_arguments(function: Callable[..., Any], names: str) -> None:
 
 
 def _check_study() -> None:
-    """Asks a study in memory, as a search does."""
+    """Tries the private ways on a study in memory, as a search uses them."""
     study = optuna.create_study()
     (asked, _), known = (study.ask(), study.ask()), study.get_trials(deepcopy=False)
     if writable(study, known[0]).number != asked.number:
