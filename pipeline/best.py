@@ -78,7 +78,7 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
 
 
 def _others(spec: "StudySpec", found: dict[str, Any]) -> str:
-    """What else was measured, behind the score."""
+    """Lists what else was measured, behind the score."""
     others = [each for each in spec.task.objectives[1:] if each.quantity in found]
     return "".join(f", {each.quantity} {each.show(found[each.quantity])}" for each in others)
 

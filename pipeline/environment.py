@@ -20,7 +20,7 @@ _DEFAULTS = {
 
 
 def set_defaults() -> None:
-    """Sets for this process and its children what is not set from outside."""
+    """Sets, for this process and its children, each default that is not set from outside."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 

@@ -36,7 +36,7 @@ class UsageError(PipelineError):
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks and what else does not show; of a long one both ends."""
+    """Makes one printable line of a text, so that a message stays one; shortens a long one."""
     line = " ".join(text.splitlines())
     line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
     if len(line) <= _LONGEST:
@@ -45,7 +45,7 @@ def one_line(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its name."""
+    """Returns the first line of what an error says, or the name of its class."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -23,7 +23,7 @@ class StoreUrl(str):
 
     @classmethod
     def of(cls, file: Path) -> "StoreUrl":
-        """Names a SQLite file."""
+        """Makes the URL of a SQLite file."""
         return cls(f"{_SQLITE}{file}")
 
     @property
@@ -38,7 +38,7 @@ class StoreUrl(str):
 
     @property
     def missing_file(self) -> Path | None:
-        """The SQLite file if it is not there, so that opening the store would create it."""
+        """The SQLite file if it does not exist, so that opening the store would create it."""
         file = self.file
         return file if file and not file.exists() else None
 
@@ -56,7 +56,7 @@ class Project:
 
     @classmethod
     def here(cls) -> "Project":
-        """The project in the current folder.
+        """Returns the project in the current folder.
 
         Raises:
             PipelineError: somebody has removed that folder.
@@ -102,27 +102,27 @@ class Project:
         return StoreUrl(chosen) if chosen else StoreUrl.of(self.runs_dir / "mlflow.db")
 
     def supervisor_lock(self, study: str) -> Path:
-        """Held by the one supervisor of a study."""
+        """Names the lock that the one supervisor of a study holds."""
         return self.runs_dir / f"{study}.lock"
 
     def lease_note(self, study: str) -> Path:
-        """Beside the lock: says who holds it, and since when."""
+        """Names the file beside the lock that says who holds the lock, and since when."""
         return self.runs_dir / f"{study}.lock.json"
 
     def workers_log(self, study: str) -> Path:
-        """What the workers of a study print."""
+        """Names the file to which the workers of a study print."""
         return self.runs_dir / f"{study}.workers.log"
 
     def scratch_dir(self, study: str) -> Path:
-        """Where the workers of a study keep files for a moment."""
+        """Names the folder where the workers of a study keep files for a moment."""
         return self.runs_dir / f".{study}.scratch"
 
     def outbox(self, study: str) -> Path:
-        """The folder of what MLflow has not got yet."""
+        """Names the folder of the writes that MLflow has not got yet."""
         return self.runs_dir / f"{study}.outbox"
 
     def study_file(self, study: str) -> Path:
-        """The file of a study that is given by name or by path.
+        """Finds the file of a study that is given by name or by path.
 
         Raises:
             UsageError: there is no such file; the message lists the studies there are.
@@ -142,16 +142,16 @@ class Project:
         return path
 
     def report_dir(self, study: str) -> Path:
-        """Where `report` writes."""
+        """Names the folder to which `report` writes."""
         return self.root / "studies" / study
 
     def export_dir(self, study: str) -> Path:
-        """Where `best --export` writes unless told otherwise."""
+        """Names the folder to which `best --export` writes unless told otherwise."""
         return self.root / "exports" / study
 
 
 def study_name(file: Path) -> str:
-    """The name of a study: its file's, which also names folders, an experiment and a model.
+    """Derives a study's name from its file; folders, an experiment and a model bear that name.
 
     Raises:
         UsageError: the name would not do as a folder's.
@@ -165,7 +165,7 @@ def study_name(file: Path) -> str:
 
 
 def parse_study_name(study: str) -> str:
-    """The name of a study that a command was given by name or by path; no file is needed.
+    """Returns the name of a study that is given by name or by path; the file need not exist.
 
     Raises:
         UsageError: it is neither.
@@ -178,7 +178,7 @@ def parse_study_name(study: str) -> str:
 
 
 def data_dir() -> Path:
-    """The cache of data sets: `PIPELINE_DATA_DIR`, else the user's cache folder.
+    """Names the cache of data sets: `PIPELINE_DATA_DIR`, else the user's cache folder.
 
     Raises:
         UsageError: the environment's is no path.
@@ -196,7 +196,7 @@ def data_dir() -> Path:
 
 
 def _from_environment(name: str) -> str:
-    """A variable's value, "" if it is not set.
+    """Returns a variable's value, "" if the variable is not set.
 
     Raises:
         UsageError: a terminal, a log or a URL would not show it as it is.
@@ -208,7 +208,7 @@ def _from_environment(name: str) -> str:
 
 
 def display_path(path: Path) -> str:
-    """A path as a message shows it: in a line, relative to the current folder where shorter."""
+    """Shortens a path for a message: in a line, relative to the current folder where shorter."""
     text = str(path)
     with contextlib.suppress(ValueError, OSError):  # elsewhere, or the current folder is gone
         text = str(path.relative_to(Path.cwd()))

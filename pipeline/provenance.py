@@ -13,7 +13,7 @@ _PACKAGES = ("tensorflow", "keras", "optuna", "mlflow", "numpy")
 
 @functools.cache
 def collect_provenance() -> dict[str, str]:
-    """Machine, versions of what matters (`version.<package>`), git commit, user."""
+    """Collects machine, versions of what matters (`version.<package>`), git commit and user."""
     known = {f"version.{name}": importlib.metadata.version(name) for name in _PACKAGES}
     known |= {"version.python": platform.python_version(), "machine": machine()}
     with contextlib.suppress(OSError, KeyError):
@@ -34,7 +34,7 @@ def collect_provenance() -> dict[str, str]:
 
 @functools.cache
 def machine() -> str:
-    """Processor, cores and memory, in a line."""
+    """Describes processor, cores and memory in a line."""
     import psutil
 
     name = platform.processor() or platform.machine()

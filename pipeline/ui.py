@@ -33,7 +33,12 @@ def main() -> int:
 
 
 def server_command(project: Project, which: str, port: int) -> list[str]:
-    """The command line of the server.
+    """Builds the command line of a server.
+
+    Args:
+        project: whose store the server shows.
+        which: "mlflow" or "optuna".
+        port: on which the server listens, on 127.0.0.1.
 
     Raises:
         PipelineError: there is nothing to show yet.
@@ -53,7 +58,7 @@ def server_command(project: Project, which: str, port: int) -> list[str]:
 
 
 def _port(text: str) -> int:
-    """A converter for argparse that refuses what is no port."""
+    """Converts an argument for argparse, and refuses what is no port."""
     if not (re.fullmatch("[1-9][0-9]{0,4}", text) and int(text) < 2**16):
         raise argparse.ArgumentTypeError(f"found {text!r}, allowed is a number from 1 to 65535")
     return int(text)

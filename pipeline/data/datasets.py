@@ -31,7 +31,7 @@ SPLIT_SEED = 42  # the chapter's train_test_split
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and validation images. The test set is not in here: see `open_test_set`.
+    """Holds training and validation images; the test set is not in here: see `open_test_set`.
 
     Attributes:
         name: as in a study file.
@@ -64,7 +64,7 @@ class Dataset:
 
 @functools.cache
 def sources() -> Mapping[str, Source]:
-    """Every data set by name: each module of this room that has a `SOURCE`, in alphabetic order.
+    """Collects every data set by name: each module of this room with a `SOURCE`, alphabetically.
 
     None of them imports anything heavy, since a study file is held against their names.
     """
@@ -78,7 +78,7 @@ def sources() -> Mapping[str, Source]:
 
 
 def source_of(name: str) -> Source:
-    """The source of a data set.
+    """Finds the source of a data set.
 
     Raises:
         UsageError: there is no data set of that name; the text says which there are.
@@ -90,13 +90,13 @@ def source_of(name: str) -> Source:
 
 
 def task_of(name: str) -> Task:
-    """What is learned from a data set, known without loading it."""
+    """Returns the task of a data set: what is learned, known without loading the data."""
     return source_of(name).task
 
 
 @functools.cache
 def load(name: str) -> Dataset:
-    """Loads a data set, and fetches it first if it is not in the cache.
+    """Loads a data set, and fetches the data first if they are not in the cache.
 
     Raises:
         UsageError: there is no data set of that name.
@@ -116,12 +116,12 @@ def load(name: str) -> Dataset:
 
 
 def load_training_file(name: str) -> tuple[Images, Labels]:
-    """All training images as they come, before the split, and their labels."""
+    """Loads all training images as they come, before the split, and their labels."""
     return source_of(name).read_training(fetch(name))
 
 
 def open_test_set(name: str) -> tuple[Images, Labels]:
-    """The sealed test set, images and labels. Only `export.bundle` may ask for it.
+    """Loads the sealed test set, images and labels; only `export.bundle` may ask for that.
 
     Whoever looks has to record it, since a test set that is looked at twice is a validation set.
     """
@@ -129,7 +129,7 @@ def open_test_set(name: str) -> tuple[Images, Labels]:
 
 
 def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
-    """Indices for training and validation, as scikit-learn's `train_test_split` draws them.
+    """Draws indices for training and validation, as scikit-learn's `train_test_split` does.
 
     With `test_size=0.2, random_state=42`, as in the chapter; a test compares the two. Drawn here
     because importing scikit-learn takes seconds.
@@ -142,7 +142,7 @@ def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
 
 
 def fetch(name: str) -> Path:
-    """The folder with a data set's verified files, which are fetched first if need be.
+    """Fetches a data set unless its verified files are there; returns their folder.
 
     Raises:
         UsageError: there is no data set of that name.
@@ -154,7 +154,7 @@ def fetch(name: str) -> Path:
 
 
 def n_validation_images(name: str) -> int:
-    """Number of validation images; they are loaded only if the task does not know it."""
+    """Counts the validation images; loads them only if the task does not know how many."""
     known = task_of(name).n_validation
     return len(load(name).validation_labels) if known is None else known
 
@@ -165,7 +165,7 @@ def fingerprint(name: str) -> str:
 
 
 def _aligned(images: Images, indices: "NDArray[np.intp]") -> Images:
-    """A selection of images where TensorFlow can use them as they are, without a copy."""
+    """Selects images so that TensorFlow can use the selection as it is, without a copy."""
     import numpy as np
 
     shape = (len(indices), *images.shape[1:])

@@ -92,13 +92,13 @@ def _from_system(_: Path) -> Path:
 
 
 def _from_keras_cache(_: Path) -> Path:
-    """What Keras downloaded earlier, if it ever did."""
+    """Names the folder of what Keras downloaded earlier, if Keras ever did."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     return home / "datasets" / "fashion-mnist"
 
 
 def _from_keras(scratch: Path) -> Path:
-    """The files that `keras.datasets.fashion_mnist` downloads, without importing Keras."""
+    """Downloads the files of `keras.datasets.fashion_mnist`, without importing Keras."""
     from urllib.request import urlopen
 
     for file in CHECKSUMS:
@@ -111,7 +111,7 @@ def _from_keras(scratch: Path) -> Path:
 
 
 def _from_debian(scratch: Path) -> Path:
-    """Debian's package, with package lists of its own if the system has none; needs no root."""
+    """Fetches Debian's package without root, by package lists of its own if there are none."""
     apt = ["apt-get", "--quiet=2", "-o", f"Dir::Cache={scratch / 'cache'}"]
     (scratch / "cache" / "archives" / "partial").mkdir(parents=True)
     try:
@@ -144,14 +144,14 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _source_errors() -> tuple[type[Exception], ...]:
-    """What a source can do wrong: disk or network, a broken archive, a command that fails."""
+    """Lists what a source may raise: of disk, network, a broken archive, a failed command."""
     from http.client import HTTPException
 
     return OSError, HTTPException, EOFError, zlib.error, ValueError, subprocess.SubprocessError
 
 
 def _reason(error: BaseException) -> str:
-    """Why a source did not work, in a line."""
+    """Says in a line why a source did not work."""
     from urllib.error import URLError
 
     if isinstance(error, subprocess.CalledProcessError):
@@ -165,7 +165,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _damage(folder: Path) -> str:
-    """What is wrong with the cache, or "". It takes 0.1 s, so that a bad disk is seen at once."""
+    """Says what is wrong with the cache, or ""; takes 0.1 s, so a bad disk is seen at once."""
     for file, expected in CHECKSUMS.items():
         try:
             found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
@@ -194,21 +194,21 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def read_images(folder: Path, file: str) -> Images:
-    """The images of an IDX file: uint8 (n, 28, 28)."""
+    """Reads the images of an IDX file: uint8 (n, 28, 28)."""
     import numpy as np
 
     return np.frombuffer((folder / file).read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
 
 
 def read_labels(folder: Path, file: str) -> Labels:
-    """The labels of an IDX file: uint8 (n,)."""
+    """Reads the labels of an IDX file: uint8 (n,)."""
     import numpy as np
 
     return np.frombuffer((folder / file).read_bytes(), np.uint8, offset=8)
 
 
 def read_training(folder: Path) -> tuple[Images, Labels]:
-    """All training images as they come: uint8 (60000, 28, 28) and (60000,)."""
+    """Reads all training images as they come: uint8 (60000, 28, 28) and (60000,)."""
     return (
         read_images(folder, "train-images-idx3-ubyte"),
         read_labels(folder, "train-labels-idx1-ubyte"),
@@ -216,7 +216,7 @@ def read_training(folder: Path) -> tuple[Images, Labels]:
 
 
 def read_test(folder: Path) -> tuple[Images, Labels]:
-    """The test images: uint8 (10000, 28, 28) and (10000,)."""
+    """Reads the test images: uint8 (10000, 28, 28) and (10000,)."""
     return (
         read_images(folder, "t10k-images-idx3-ubyte"),
         read_labels(folder, "t10k-labels-idx1-ubyte"),

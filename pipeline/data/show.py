@@ -45,6 +45,11 @@ def show(name: str, picture: Path | None) -> None:
 def save_picture(dataset: Dataset, path: Path, n_per_class: int = 12) -> None:
     """Saves samples as a PNG: a row for each class, its name in front.
 
+    Args:
+        dataset: whose training images are shown.
+        path: of the PNG.
+        n_per_class: how many images a row has.
+
     Raises:
         PipelineError: the file cannot be written.
     """

@@ -58,7 +58,7 @@ class Metric:
         return f"{self.part} {self.quantity}"
 
     def show(self, value: float) -> str:
-        """The value with the metric's digits."""
+        """Formats a value with the metric's digits."""
         return f"{value:.{self.digits}f}"
 
 
@@ -133,7 +133,7 @@ class Task:
         return LOSS, *(each.quantity for each in self.objectives if each.quantity != LOSS)
 
     def metric(self, name: str) -> Metric:
-        """The metric of that name.
+        """Finds the metric of that name.
 
         Raises:
             KeyError: the task has none.
@@ -148,7 +148,7 @@ class Task:
     def epoch_metrics(
         self, training: Mapping[str, float], validation: Mapping[str, float]
     ) -> dict[str, float]:
-        """The metrics of an epoch by name, from what was computed on either part."""
+        """Names the metrics of an epoch, from what was computed on either part of the data."""
         return {
             **self.quantities_of(training),
             **{f"val_{name}": value for name, value in self.quantities_of(validation).items()},
@@ -156,5 +156,5 @@ class Task:
 
 
 def n_validation(n_examples: int) -> int:
-    """How many of the examples of a training file the split takes for validation."""
+    """Computes how many examples of a training file the split takes for validation."""
     return math.ceil(n_examples * VALIDATION_SHARE)

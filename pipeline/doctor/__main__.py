@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Examines a study or all of them; 0 if everything is in order, or has been mended."""
+    """Examines a study or all of them; returns 0 if everything is in order or has been mended."""
     arguments = _parse(sys.argv[1:])
     name = parse_study_name(arguments.study) if arguments.study is not None else None
     from pipeline.doctor import store_checks
@@ -93,7 +93,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
 
 
 def _repairs(checks: "Iterable[Check]", subject: "Subject", fix: bool) -> "Iterator[Repair]":
-    """What checks find, one after the other; what one repair mends, the next finds mended."""
+    """Yields what each check finds; once a repair is made, the same check reads anew."""
     for check in checks:
         if not fix:
             yield from check(subject)

@@ -19,7 +19,7 @@ _EPOCHS_AT_A_TIME = 100  # MLflow takes 1,000 values at a time, and an epoch has
 
 
 def apply(repair: Repair, subject: Subject) -> None:
-    """Mends what was found.
+    """Mends what a repair says.
 
     Args:
         repair: of any kind but ASK_USER.

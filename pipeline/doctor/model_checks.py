@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_models(subject: Subject) -> Iterator[Repair]:
-    """Finds models that are not there, or not whole, and looks at the champion's registration."""
+    """Finds models that are missing or damaged, and a champion that is not registered."""
     if subject.is_behind:
         return
     own = subject.match.own
@@ -45,7 +45,7 @@ def check_models(subject: Subject) -> Iterator[Repair]:
 
 
 def _records(subject: Subject) -> list[Trial]:
-    """Networks that were the best so far when they ended: those whose model was kept."""
+    """Returns the networks that were the best so far when they ended: models of these are kept."""
 
     def end(trial: Trial) -> tuple[float, int]:
         ended = subject.frozen[trial.number].datetime_complete
@@ -113,7 +113,7 @@ def _played(
 
 
 def _registration(subject: Subject) -> Iterator[Repair]:
-    """The model that bears the alias `champion`, once a search has come to its end."""
+    """Finds whether the alias `champion` is on another model, once a search has ended."""
     match = subject.match
     of_study = [run for run in match.of_study if not run.is_deleted]
     ranked = ranking(list(subject.ended.values()), subject.spec.direction)
@@ -134,7 +134,13 @@ def _registration(subject: Subject) -> Iterator[Repair]:
 
 
 def register(subject: Subject, trial: Trial, run: Run) -> None:
-    """Registers the model of a trial as the champion's."""
+    """Registers the model of a trial as the champion's.
+
+    Args:
+        subject: the study under examination.
+        trial: whose model it is.
+        run: in MLflow, where the model is stored.
+    """
     uri, name = subject.project.mlflow_uri, subject.spec.name
     with _workers(subject) as executor:
         executor.call(registry.publish_champion, uri, name, run.id, trial.best_epoch)
@@ -142,7 +148,7 @@ def register(subject: Subject, trial: Trial, run: Run) -> None:
 
 @contextlib.contextmanager
 def _workers(subject: Subject) -> "Iterator[Executor]":
-    """What trains, and knows Keras, one trial at a time."""
+    """Starts what trains, and knows Keras, one trial at a time; ends it afterwards."""
     from pipeline.data import datasets
     from pipeline.execution.local import LocalExecutor
 

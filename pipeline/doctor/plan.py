@@ -112,7 +112,13 @@ def plan_queue(running: Collection[int]) -> list[Repair]:
 
 
 def match_runs(trials: Sequence[Trial], runs: "Sequence[Run]", running: Collection[int]) -> Match:
-    """Finds the run of each trial, and what is left over; see `plan` for the arguments."""
+    """Finds the run of each trial, and which runs and trials are left over.
+
+    Args:
+        trials: all that came to an end, as Optuna holds them.
+        runs: all of the study's experiment, the latest first.
+        running: numbers of the trials that Optuna calls RUNNING.
+    """
     by_id = {run.id: run for run in runs}
     by_trial: dict[int, list[Run]] = defaultdict(list)
     for run in runs:
@@ -146,7 +152,7 @@ def match_runs(trials: Sequence[Trial], runs: "Sequence[Run]", running: Collecti
 
 
 def _of_study(of_study: "Sequence[Run]", has_trials: bool) -> Iterator[Repair]:
-    """The study's own run, the parent of all others."""
+    """Finds a study's own run, the parent of all others, that is deleted or missing."""
     alive = [run for run in of_study if not run.is_deleted]
     if not of_study:
         if has_trials:
@@ -161,7 +167,7 @@ def _of_study(of_study: "Sequence[Run]", has_trials: bool) -> Iterator[Repair]:
 
 
 def _lost_runs(match: Match) -> Iterator[Repair]:
-    """Trials without a run: deleted, never noted, or gone for good."""
+    """Finds trials without a run: deleted, never noted, or gone for good."""
     deleted = [number for number, run in match.own.items() if run.is_deleted]
     if deleted:
         yield Repair(
@@ -191,7 +197,7 @@ def _lost_runs(match: Match) -> Iterator[Repair]:
 
 
 def _strangers(strangers: "Sequence[Run]") -> Iterator[Repair]:
-    """Runs without a trial: of a study of that name that was deleted in Optuna, for instance."""
+    """Finds runs without a trial: of a study of that name that was deleted in Optuna, say."""
     if strangers:
         ids = join_names([run.id for run in strangers])
         yield Repair(
@@ -204,7 +210,7 @@ def _strangers(strangers: "Sequence[Run]") -> Iterator[Repair]:
 
 
 def _differing(match: Match, records: Mapping[int, RunRecord]) -> Iterator[Repair]:
-    """Runs that do not say what Optuna holds of their trials."""
+    """Finds runs that do not say what Optuna holds of their trials."""
     own = match.own
     zombies = [number for number, run in own.items() if run.status == "RUNNING"]
     left = sorted([*zombies, *(run.trial or 0 for run in match.left_running)])
@@ -237,7 +243,7 @@ def _differing(match: Match, records: Mapping[int, RunRecord]) -> Iterator[Repai
 
 
 def difference(record: RunRecord, run: "Run") -> str:
-    """Says what a run has not got of what it should hold; "" if it has all."""
+    """Says what a run lacks of what it should hold; "" if it has everything."""
     if run.state != record.state:
         return f"state {run.state or 'unknown'}, not {record.state}"
     if run.status not in record.statuses:

@@ -47,7 +47,7 @@ def damaged_stores(project: Project) -> Iterator[Repair]:
 def stale_lease(
     project: Project, name: str, note: str, claimed: "Lease | None"
 ) -> Iterator[Repair]:
-    """Finds the lease of a supervisor that is no more: whoever is next takes it over.
+    """Finds the lease of a supervisor that is no more; the next search takes that lease over.
 
     Args:
         project: where the lock is.

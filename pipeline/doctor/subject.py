@@ -96,7 +96,7 @@ class Subject:
 
     @property
     def scratch(self) -> Path:
-        """Where its workers keep files for a moment."""
+        """Folder where the study's workers keep files for a moment."""
         return self.project.scratch_dir(self.spec.name)
 
     def plan_queue(self) -> list[plan.Repair]:
@@ -104,12 +104,12 @@ class Subject:
         return plan.plan_queue(self.running)
 
     def plan_runs(self) -> list[plan.Repair]:
-        """Plans what is to be done about its runs, unless they wait for writes themselves."""
+        """Plans what is to be done about the study's runs, unless writes to them still wait."""
         if self.is_behind:
             return []
         return plan.plan([*self.ended.values()], self.runs, self.running, self.spec)
 
     def read_again(self) -> None:
-        """Forgets what was read, for something has been mended."""
+        """Forgets what was read, so that the next check sees what has been mended."""
         for name in ("frozen", "ended", "runs"):
             self.__dict__.pop(name, None)

@@ -7,7 +7,7 @@ from pipeline.wording import inflect, join_names
 
 
 def say(line: str) -> None:
-    """Shows what mending comes upon while it goes on."""
+    """Prints what happens during mending, on stderr at once."""
     print(line, file=sys.stderr, flush=True)
 
 

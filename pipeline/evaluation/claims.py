@@ -41,7 +41,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and 95 % interval of at least one value."""
+    """Estimates the mean of at least one value, with its 95 % interval by Student's t."""
     n = len(values)
     mean = float(stats.mean(values))  # exact, so that equal values have themselves as mean
     if n == 1:
@@ -52,7 +52,13 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def paired(comparison: Comparison, trials: Sequence[Trial], task: Task) -> list[float]:
-    """First less second, for each seed that both references were run with."""
+    """Computes paired differences, first less second, over the seeds that both references share.
+
+    Args:
+        comparison: names both references and the measure.
+        trials: all that count.
+        task: says how the measure is computed.
+    """
     by_seed: dict[int | None, dict[str, float]] = {}
     for trial in trials:
         if trial.state == State.COMPLETE and trial.reference in (
@@ -69,7 +75,7 @@ def paired(comparison: Comparison, trials: Sequence[Trial], task: Task) -> list[
 
 
 def judge_published(values: Sequence[float], published: float) -> Verdict:
-    """Whether a published run could be one of ours.
+    """Judges whether a published run could be one more of these runs.
 
     It is taken for one more draw from the distribution that our runs come from: the claim holds
     if it lies in their 95 % prediction interval, mean +- t s sqrt(1 + 1/n).
@@ -84,7 +90,7 @@ def judge_published(values: Sequence[float], published: float) -> Verdict:
 
 
 def judge_difference(values: Sequence[float], comparison: Comparison) -> Verdict:
-    """Whether paired differences are as claimed, by the 95 % interval of their mean.
+    """Judges paired differences by the 95 % interval of their mean.
 
     The claim holds if all of the interval is where it says: above the margin, below minus the
     margin, or ("none") within both. It does not if nothing of the interval is.
@@ -107,7 +113,7 @@ def judge_difference(values: Sequence[float], comparison: Comparison) -> Verdict
 
 
 def _t(n: int) -> float:
-    """Two-sided 95 % quantile of Student's t for n values."""
+    """Returns the two-sided 95 % quantile of Student's t for n values."""
     from scipy.stats import t
 
     return float(t.ppf(0.975, n - 1))

@@ -7,12 +7,12 @@ from pipeline.training.job import Event, Job
 
 
 class Executor(Protocol):
-    """Runs jobs somewhere else."""
+    """Runs the jobs of one supervisor somewhere else, and reports their events."""
 
     n_workers: int
 
     def submit(self, job: Job) -> None:
-        """Starts a job, or queues it until there is a place to run it."""
+        """Starts a job, or queues the job until there is a place to run it."""
 
     def events(self, timeout_seconds: float) -> list[Event]:
         """Waits for something to happen, at most so long, and returns what did, oldest first.
@@ -25,10 +25,10 @@ class Executor(Protocol):
         """
 
     def stop(self, trial: int) -> None:
-        """Ends a job now; no event of it comes any more."""
+        """Ends the job of a trial now; no event of that job comes any more."""
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
-        """Runs a function in a process that has imported Keras, and waits for it.
+        """Runs a function in a process that has imported Keras, and waits for the function.
 
         Raises:
             PipelineError: it failed; the text says why.

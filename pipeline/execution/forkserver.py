@@ -15,13 +15,13 @@ SOCKET_BYTES = 80  # of its folder's path, since a socket's may have little more
 
 
 def start() -> None:
-    """Starts the server, unless it runs."""
+    """Starts the forkserver, unless it runs."""
     with _no_ctrl_c():  # until it ignores that itself
         forkserver.ensure_running()
 
 
 def kill() -> None:
-    """Ends the server, whatever it imports; a new one is started when it is needed again."""
+    """Ends the forkserver, whatever it imports; `start` starts another."""
     server = _server()
     if server._forkserver_pid is not None:
         os.kill(server._forkserver_pid, signal.SIGKILL)
@@ -29,7 +29,7 @@ def kill() -> None:
 
 
 def was_killed(wait_seconds: float = 0.0) -> bool:
-    """Whether the server is dead by a signal, and so not by a fault of its own.
+    """Tells whether the forkserver is dead by a signal, and so not by a fault of its own.
 
     Args:
         wait_seconds: how long it may take to die, which others may notice before it is done.

@@ -38,7 +38,7 @@ class _Worker:
 
 
 class LocalExecutor:
-    """One process for each job, forked from a server that has imported TensorFlow.
+    """Runs each job in a process of its own, forked from a server that has TensorFlow.
 
     The import (some ten seconds) goes on in the background from the moment this is built; jobs
     submitted meanwhile wait for it.
@@ -73,7 +73,7 @@ class LocalExecutor:
         self._start_server()
 
     def submit(self, job: Job) -> None:
-        """Starts a job, or queues it until TensorFlow is imported."""
+        """Starts a job, or queues the job until TensorFlow is imported."""
         self._queue.append(job)
         self._start_queued()
 
@@ -90,7 +90,7 @@ class LocalExecutor:
         return happened
 
     def stop(self, trial: int) -> None:
-        """Ends a job's process."""
+        """Kills the process of a trial's job; no event of that job comes any more."""
         self._queue = deque(job for job in self._queue if job.trial != trial)
         worker = self._workers.pop(trial, None)
         if worker:
@@ -98,7 +98,7 @@ class LocalExecutor:
             _reap(worker)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
-        """Runs a function in a process forked from the same server."""
+        """Runs a function in a process forked from the same server, and waits for the function."""
         receiver, sender = self._context.Pipe(duplex=False)
         for _ in range(1 + MAX_RESTARTS):
             process = self._context.Process(target=call, args=(sender, function, arguments))
@@ -121,7 +121,7 @@ class LocalExecutor:
             raise PipelineError(failure)
 
     def close(self) -> None:
-        """Ends all workers at once, then the server."""
+        """Kills all workers at once, then the server."""
         self._queue.clear()
         for worker in self._workers.values():
             worker.process.kill()
@@ -135,14 +135,14 @@ class LocalExecutor:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start_server(self) -> None:
-        """Starts the server, unless it runs, and has `events` told when it has imported all."""
+        """Starts the server, unless it runs; `events` learns when all is imported."""
         forkserver.start()
         self._is_ready = False
         self._importing = threading.Thread(target=self._warm_up, daemon=True)
         self._importing.start()
 
     def _warm_up(self) -> None:
-        """Sends the exit code of the server's first child: 0 if it has imported all."""
+        """Sends the exit code of the server's first child: 0 if the server has imported all."""
         process = self._context.Process(target=do_nothing)
         try:
             process.start()
@@ -202,7 +202,7 @@ class LocalExecutor:
 
 
 def _cause_of_death(process: ForkServerProcess) -> tuple[str, bool]:
-    """Why a process is gone, and whether that may not happen another time."""
+    """Says why a process is gone, and whether that may not happen another time."""
     process.join(STOP_SECONDS)
     code = process.exitcode
     if code == _UNKNOWN_EXIT_CODE:

@@ -41,7 +41,13 @@ def run_job(job: Job) -> Iterator[Event]:
 
 
 def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:
-    """Runs a function and sends what it failed for, or None."""
+    """Runs a function and sends why it failed, or None.
+
+    Args:
+        connection: to the process that waits for the answer.
+        function: what is run; its result is dropped.
+        arguments: of the function, a sequence.
+    """
     _die_with_supervisor()
     failure = None
     try:
@@ -53,7 +59,7 @@ def call(connection: Connection, function: Callable[..., None], arguments: objec
 
 
 def do_nothing() -> None:
-    """Ends at once: who waits for it knows that the forkserver has imported all."""
+    """Ends at once, which shows that the forkserver has imported all."""
     os._exit(0)
 
 
@@ -76,6 +82,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether memory or the disk was short, which may be over the next time."""
+    """Tells whether memory or the disk was short, which may be over the next time."""
     is_short_of_memory = type(error).__name__ == "ResourceExhaustedError"  # TensorFlow's
     return is_short_of_memory or isinstance(error, MemoryError | OSError)

@@ -53,7 +53,7 @@ _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?|")
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
-    """The document as Markdown; figures are left to the HTML form."""
+    """Writes the document as Markdown; figures are left to the HTML form."""
     parts = [f"# {_text(title)}"]
     for block in blocks:
         match block:
@@ -74,7 +74,7 @@ def as_markdown(title: str, blocks: Sequence[Block]) -> str:
 
 
 def as_html(title: str, blocks: Sequence[Block]) -> str:
-    """The document as one file that needs no network: plotly's script is inside, once."""
+    """Writes the document as one file that needs no network: plotly's script is inside, once."""
     parts: list[str] = []
     n_figures = 0
     for block in blocks:
@@ -134,7 +134,7 @@ def _are_numbers(table: Table) -> list[bool]:
 
 
 def _text(text: str) -> str:
-    """For Markdown: `<` would begin HTML, but not in code."""
+    """Escapes text for Markdown: `<` would begin HTML, but not in code."""
     return re.sub(r"(`.+?`)|<", lambda found: found[1] or "\\<", text)
 
 

@@ -23,7 +23,7 @@ LINES = {"training": "#2463b0", "validation": "#d9730d"}
 
 
 def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Trial"]:
-    """About `N_SHOWN` trials: the best of `ranked`, and of the others every so many."""
+    """Selects about `N_SHOWN` trials: the best of `ranked`, and of the others every so many."""
     if len(trials) <= N_SHOWN:
         return list(trials)
     best = {trial.number for trial in ranked[: N_SHOWN // 2]}
@@ -35,7 +35,13 @@ def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Tria
 def history(
     trials: Sequence["Trial"], best_so_far: Sequence[float], metric: "Metric"
 ) -> "go.Figure":
-    """Every trial's value in the order of the trials, and the best so far as a line."""
+    """Draws every trial's value in the order of the trials, and the best so far as a line.
+
+    Args:
+        trials: all that are drawn, by number.
+        best_so_far: of the study after each of these trials.
+        metric: the study's.
+    """
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -63,7 +69,7 @@ def history(
 
 
 def curves(trial: "Trial", quantity: str) -> "go.Figure":
-    """Training and validation over the epochs of one trial; a quantity such as "loss"."""
+    """Draws a quantity such as "loss" over a trial's epochs, in training and validation."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -82,7 +88,7 @@ def curves(trial: "Trial", quantity: str) -> "go.Figure":
 
 
 def bands(runs: Sequence["Trial"], quantities: Sequence[str]) -> "go.Figure":
-    """Each quantity over the epochs: mean over runs, and a band from lowest to highest."""
+    """Draws quantities over the epochs: mean over runs, and a band from lowest to highest."""
     from plotly.subplots import make_subplots
 
     figure = make_subplots(1, len(quantities), subplot_titles=list(quantities))
@@ -124,7 +130,7 @@ def bands(runs: Sequence["Trial"], quantities: Sequence[str]) -> "go.Figure":
 
 
 def importance(shares: Mapping[str, float]) -> "go.Figure":
-    """How much of the metric's variation each hyperparameter explains."""
+    """Draws each hyperparameter's importance as a bar."""
     import plotly.graph_objects as go
 
     names = list(shares)[::-1]
@@ -143,9 +149,14 @@ def importance(shares: Mapping[str, float]) -> "go.Figure":
 def slices(
     trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: "Metric"
 ) -> "go.Figure":
-    """The metric against each searched hyperparameter, one small panel for each.
+    """Draws the metric against each searched hyperparameter, one small panel for each.
 
     A panel has the trials for which its hyperparameter was drawn; of `units` the widest layer's.
+
+    Args:
+        trials: all that are drawn.
+        space: entries by hyperparameter, a panel for each.
+        metric: the study's.
     """
     from plotly.subplots import make_subplots
 
@@ -190,7 +201,7 @@ def _scalar(trial: "Trial", name: str) -> Any:
 
 
 def _axis(entry: "Entry", values: Sequence[Any]) -> dict[str, Any]:
-    """The x axis of a panel: all that can be drawn, and a reference beyond it, with few ticks."""
+    """Lays out a panel's x axis: all that can be drawn, and references beyond it; few ticks."""
     if entry.type == "categorical":
         names = list(dict.fromkeys([*map(str, entry.choices), *values]))
         return {
@@ -215,7 +226,7 @@ def _axis(entry: "Entry", values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _whole(span: float) -> dict[str, Any]:
-    """Ticks at whole numbers: plotly would mark 1.5 layers."""
+    """Puts ticks at whole numbers: plotly would mark 1.5 layers."""
     return {"dtick": 1} if span <= 12 else {}
 
 
@@ -232,7 +243,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _focus(values: Sequence[float | None], metric: "Metric") -> tuple[float, float]:
-    """A range that leaves out the worst quarter: hopeless trials would flatten all others."""
+    """Chooses a range without the worst quarter: hopeless trials would flatten all others."""
     known = sorted(value for value in values if value is not None)
     if not known:
         return 0.0, 1.0

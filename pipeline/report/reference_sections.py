@@ -13,7 +13,7 @@ from pipeline.training.logistic_regression import N_FOLDS
 
 
 def blocks(facts: StudySummary) -> list[Block]:
-    """Each reference's numbers, each claim with its verdict, and the curves."""
+    """Tells each reference's numbers, each claim with its verdict, and the curves."""
     if not facts.spec.reference:
         return []
     score = facts.spec.task.score
@@ -49,7 +49,7 @@ def blocks(facts: StudySummary) -> list[Block]:
 
 
 def _folds(facts: StudySummary) -> list[Block]:
-    """Scores of each fold, of references that are cross-validated."""
+    """Tells the scores of each fold, of references that are cross-validated."""
     score, rows = facts.spec.task.score, []
     for reference in facts.spec.reference:
         runs = [run for run in _runs(facts, reference.name) if "fold_1" in run.history]
@@ -67,7 +67,7 @@ def _folds(facts: StudySummary) -> list[Block]:
 
 
 def _claims(facts: StudySummary) -> list[Block]:
-    """Each published number and each comparison, with its verdict."""
+    """Tells each published number and each comparison, with its verdict."""
     rows = []
     for reference in facts.spec.reference:
         runs = _runs(facts, reference.name)
@@ -116,7 +116,7 @@ _ABOUT_COMPARISONS = (
 
 
 def _wanted(comparison: Comparison) -> str:
-    """What a difference must be for the claim to hold."""
+    """Says what a paired difference must be for the claim to hold."""
     margin = f"{comparison.margin:g}"
     return {
         "positive": f"above {margin}",
@@ -128,7 +128,7 @@ def _wanted(comparison: Comparison) -> str:
 
 
 def _bands(facts: StudySummary) -> list[Block]:
-    """Curves of every reference that was run more than once."""
+    """Draws curves of every reference that was run more than once."""
     blocks: list[Block] = []
     task = facts.spec.task
     for reference in facts.spec.reference:

@@ -14,7 +14,7 @@ N_FAILED = 30
 
 
 def blocks(facts: StudySummary) -> list[Block]:
-    """The whole of it."""
+    """Builds the whole report, the answer first."""
     return [
         Paragraph(facts.spec.goal),
         *verdict(facts),
@@ -107,7 +107,7 @@ def _history(facts: StudySummary) -> list[Block]:
 
 
 def _left_out(facts: StudySummary, drawn: Sequence[Trial]) -> str:
-    """What a figure does not show of a long search."""
+    """Says how many trials of a long search a figure shows, and which."""
     if len(drawn) == len(facts.ended):
         return ""
     return (

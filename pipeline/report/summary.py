@@ -19,7 +19,13 @@ N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
 
 @dataclass(frozen=True)
 class Baseline:
-    """What another study found."""
+    """What another study found.
+
+    Attributes:
+        best: its best trial.
+        ended: trials that ended of their own, by number.
+        minutes: how long its supervisors ran.
+    """
 
     best: Trial
     ended: Sequence[Trial]
@@ -66,7 +72,7 @@ class StudySummary:
 
 
 def summarize(stored: StoredStudy) -> StudySummary:
-    """Reads what the search recorded.
+    """Collects what the search recorded, so that a report needs no store.
 
     Raises:
         PipelineError: no trial is complete yet.

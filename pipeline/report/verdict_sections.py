@@ -10,7 +10,7 @@ from pipeline.wording import count_noun
 
 
 def verdict(facts: StudySummary) -> list[Block]:
-    """The champion, how it compares with what was known, and the looks at the test set."""
+    """Tells the champion, how it compares with what was known, and the looks at the test set."""
     champion, n_images, score = facts.champion, facts.n_validation_images, facts.spec.task.score
     value = kept(score, champion)
     interval = intervals.interval_of(score, value, n_images)
@@ -40,7 +40,7 @@ def verdict(facts: StudySummary) -> list[Block]:
 
 
 def _compared(facts: StudySummary) -> str:
-    """What searching bought, against the best network that was known before."""
+    """Compares the champion with the best network that was known before, with the interval."""
     reference, champion = facts.best_reference, facts.champion
     if reference is None and facts.spec.reference:
         return "So far no reference is complete, so there is nothing known to compare with."
@@ -85,7 +85,7 @@ def _test_line(facts: StudySummary) -> str:
 
 
 def gain(facts: StudySummary) -> list[Block]:
-    """The champion beside what was known before and what chance would have found."""
+    """Tables the champion beside the known baselines: references and a baseline study."""
     reference, baseline = facts.best_reference, facts.baseline
     if not facts.spec.space or (reference is None and not facts.spec.baseline):
         return []
@@ -131,11 +131,11 @@ def _bought_row(name: str, trial: Trial, facts: StudySummary) -> list[str]:
 
 
 def kept(metric: Metric, trial: Trial) -> float:
-    """A metric at the epoch whose weights were kept, whatever the study's metric is."""
+    """Returns a metric at the epoch whose weights were kept, whatever the study's metric is."""
     return trial.history[metric.name][trial.best_epoch - 1]
 
 
 def _compare(metric: Metric, difference: Interval) -> int:
-    """1 if all of a difference is for the better, -1 if for the worse, 0 if it includes zero."""
+    """Compares a difference's interval with zero: 1 is better, -1 worse, 0 includes zero."""
     sign = (difference.low > 0) - (difference.high < 0)
     return sign if metric.direction == "maximize" else -sign

@@ -61,7 +61,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _n_workers(text: str) -> int:
-    """A converter for argparse that refuses what would bring the machine down."""
+    """Converts an argument for argparse, and refuses what would bring the machine down."""
     number = int(_positive(int)(text))
     if number > 4 * _N_CORES:
         raise argparse.ArgumentTypeError(
@@ -71,7 +71,7 @@ def _n_workers(text: str) -> int:
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """A converter for argparse that refuses what is no number above 0."""
+    """Makes a converter for argparse that refuses what is no number above 0."""
 
     def convert(text: str) -> float:
         number: float = 0

@@ -16,7 +16,7 @@ N_SAMPLES = 5
 
 
 def preview(spec: StudySpec) -> str:
-    """The space, the size of its networks, the rungs of the pruner and sample draws, as text.
+    """Describes space, network sizes, rungs and sample draws as text, without searching.
 
     Raises:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
@@ -89,7 +89,7 @@ def _hyperband(arguments: Mapping[str, Any]) -> str:
 
 
 def _powers(epoch: float, factor: float, last: float) -> list[str]:
-    """An epoch times each power of a factor, up to the last one; none if they do not rise."""
+    """Lists an epoch times each power of a factor, up to the last; none if they do not rise."""
     found = []
     while 0 < epoch <= last and factor >= 2:
         found.append(str(epoch))
@@ -138,7 +138,7 @@ def _references(spec: StudySpec) -> list[str]:
 
 
 def _draws(spec: StudySpec) -> list[str]:
-    """The first draws of the sampler, in memory; they show what it makes of the space."""
+    """Draws from the sampler in memory, which shows what it makes of the space."""
     try:
         drawn = samplers.rehearse(spec, N_SAMPLES)
     except UsageError as error:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM, from its `with` on.
+    """Hears Ctrl-C and SIGTERM, from its `with` on.
 
     They raise KeyboardInterrupt, but for a supervisor, which is asked to stop: what runs is being
     told, and will not be cut short. And they are remembered, for libraries may swallow exceptions.
@@ -21,13 +21,13 @@ class Interruption:
         self._supervisor: Supervisor | None = None
 
     def __enter__(self) -> "Interruption":
-        """Begins to hear."""
+        """Takes over the handlers of both signals."""
         signals = (signal.SIGINT, signal.SIGTERM)
         self._before = {each: signal.signal(each, self._hear) for each in signals}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Puts back what heard before."""
+        """Puts the earlier handlers back."""
         for each, handler in self._before.items():
             signal.signal(each, handler)
 
@@ -39,7 +39,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def asks(self, supervisor: "Supervisor") -> "Iterator[None]":
-        """Meanwhile nothing is raised."""
+        """Has signals ask a supervisor to stop, in the place of raising an exception."""
         self._supervisor = supervisor
         if self.is_asked:
             supervisor.interrupt()

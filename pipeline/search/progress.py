@@ -82,26 +82,26 @@ class Snapshot:
 
 
 class Progress(Protocol):
-    """What a supervisor tells while it works."""
+    """Shows people how a search goes."""
 
     def update(self, snapshot: Snapshot) -> None:
-        """Something happened, or some time has passed."""
+        """Shows a snapshot, after an event or when some time has passed."""
 
     def say(self, line: str) -> None:
-        """A line to keep, such as a trial's end."""
+        """Prints a line that stays, such as a trial's end."""
 
     def close(self) -> None:
-        """The search is over."""
+        """Takes the display away: the search is over."""
 
 
 class PlainProgress:
-    """Lines on stderr: what is worth keeping, and now and then how far the search is."""
+    """Prints lines on stderr: what is worth keeping, and now and then how far the search is."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Prints where the search is, if that was long ago."""
+        """Prints how far the search is, if the last such line is long ago."""
         if time.monotonic() - self._last >= PLAIN_SECONDS:
             self._last = time.monotonic()
             running = ", ".join(
@@ -114,11 +114,11 @@ class PlainProgress:
         print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Nothing to clean up."""
+        """Does nothing: lines need no cleaning up."""
 
 
 class LiveProgress:
-    """A display on stderr that is redrawn in place, with kept lines scrolling above it."""
+    """Redraws a display on stderr in place; lines that are kept scroll above the display."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -130,7 +130,7 @@ class LiveProgress:
         self._drawn = 0.0
 
     def update(self, snapshot: Snapshot) -> None:
-        """Redraws, at most twice a second."""
+        """Redraws the display, at most twice a second."""
         if time.monotonic() - self._drawn >= REFRESH_SECONDS:
             self._live.update(render(snapshot), refresh=True)
             self._drawn = time.monotonic()
@@ -163,12 +163,12 @@ def _without_echo_of_ctrl_c() -> Callable[[], None]:
 
 
 def for_terminal() -> Progress:
-    """The display that suits stderr."""
+    """Opens the display that suits stderr: live on a terminal, plain lines elsewhere."""
     return LiveProgress() if sys.stderr.isatty() else PlainProgress()
 
 
 def render(snapshot: Snapshot) -> "RenderableType":
-    """A snapshot as a panel that fits 80 columns."""
+    """Draws a snapshot as a panel that fits 80 columns."""
     from rich import box
     from rich.console import Group
     from rich.padding import Padding

@@ -15,7 +15,7 @@ N_BEST, N_LATEST = 100, 900
 
 
 class RecentTPE(optuna.samplers.TPESampler):
-    """TPE that looks at the best and the latest trials: at all, as long as they are 1,000.
+    """Draws as TPE does, but from the best and the latest trials once there are over 1,000.
 
     Made anew for each draw, for which it reads the store once.
     """
@@ -25,7 +25,7 @@ class RecentTPE(optuna.samplers.TPESampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Begins a draw."""
+        """Chooses the trials that this draw looks at, and infers the space from these."""
         # With Hyperband it is one bracket of a study, but Optuna's TPE, too, looks at all of it.
         whole = whole_study(study)
         trials = select_recent(whole.get_trials(deepcopy=False), whole.direction)
@@ -35,7 +35,13 @@ class RecentTPE(optuna.samplers.TPESampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draws what trials have in common."""
+        """Draws the hyperparameters that are modelled together.
+
+        Args:
+            study: what the sampler was asked for; used before trials are chosen.
+            trial: that is drawn for.
+            search_space: of these hyperparameters.
+        """
         return super().sample_relative(self._seen or study, trial, search_space)
 
     def sample_independent(
@@ -45,14 +51,21 @@ class RecentTPE(optuna.samplers.TPESampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Draws what no trial has had yet."""
+        """Draws one hyperparameter on its own.
+
+        Args:
+            study: what the sampler was asked for; used before trials are chosen.
+            trial: that is drawn for.
+            param_name: of the hyperparameter.
+            param_distribution: its range or choices.
+        """
         return super().sample_independent(
             self._seen or study, trial, param_name, param_distribution
         )
 
 
 def select_recent(trials: list[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """The best complete trials, and the latest of any state, by number."""
+    """Selects the best complete trials and the latest of any state, by number."""
     if len(trials) <= N_BEST + N_LATEST:
         return trials
     earlier, latest = trials[:-N_LATEST], trials[-N_LATEST:]

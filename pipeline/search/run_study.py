@@ -107,7 +107,7 @@ def _run_of_study(tracker: RunWriter) -> Iterator[Callable[[str], None]]:
 
 
 def _champion(project: Project, spec: StudySpec, study: optuna.Study, n_kept: int) -> Trial:
-    """The best network, if MLflow has got all that was written of it.
+    """Returns the best network, if MLflow has got all that was written of it.
 
     Raises:
         PipelineError: there is none, or writes wait for MLflow.

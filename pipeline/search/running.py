@@ -39,11 +39,11 @@ class Running:
 
     @property
     def epoch(self) -> int:
-        """Number of epochs it has been trained so far."""
+        """Number of epochs for which the trial has been trained so far."""
         return len(self.history.get("loss", ()))
 
     def outcome(self, reason: str = "") -> Outcome:
-        """What is known of it so far, and why it failed if it did."""
+        """Returns what is known of the trial so far, and why it failed if it did."""
         return Outcome(self.history, self.scores, self.n_parameters, reason)
 
 

@@ -21,10 +21,15 @@ _ONE_SEQUENCE = ("QMCSampler", "BruteForceSampler")
 
 
 def build_sampler(component: Component, seed: int, n_drawn: int) -> optuna.samplers.BaseSampler:
-    """The sampler for the next draw.
+    """Builds the sampler for the next draw.
 
     Its seed follows from the study's seed and the number of trials drawn so far, so that a
     search that was interrupted goes on as if it had not been.
+
+    Args:
+        component: the `[sampler]` table of a study file.
+        seed: of the study.
+        n_drawn: how many trials were drawn before.
 
     Raises:
         UsageError: there is no such sampler, or its arguments are not allowed.
@@ -35,7 +40,7 @@ def build_sampler(component: Component, seed: int, n_drawn: int) -> optuna.sampl
 
 
 def build_pruner(component: Component) -> optuna.pruners.BasePruner:
-    """The pruner of a study.
+    """Builds the pruner of a study.
 
     Raises:
         UsageError: there is no such pruner, or its arguments are not allowed.
@@ -74,7 +79,7 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
 
 @contextlib.contextmanager
 def _argument_errors(table: str, component: Component) -> Iterator[None]:
-    """Whatever a class of Optuna says of its arguments, in a sentence."""
+    """Turns whatever a class of Optuna says of its arguments into a `UsageError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -85,7 +90,7 @@ def _argument_errors(table: str, component: Component) -> Iterator[None]:
 
 
 def _build(table: str, component: Component, seed: int | None) -> Any:
-    """An object of a class of Optuna; a table with a `type` among its arguments is one too."""
+    """Builds an object of a class of Optuna; an argument that is a table with a `type`, too."""
     module = optuna.samplers if table == "sampler" else optuna.pruners
     base = module.BaseSampler if table == "sampler" else module.BasePruner
     known = {

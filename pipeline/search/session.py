@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
-    """Runs a study in this process and its workers, and returns the exit code."""
+    """Runs a study in this process and its workers, and returns the exit code.
+
+    Args:
+        project: whose stores are used.
+        spec: the study file.
+        n_workers: how many trials are trained at a time.
+    """
     from pipeline.data import datasets
     from pipeline.storage import lease
 

@@ -75,7 +75,7 @@ class Supervisor:
         self._is_interrupted = True
 
     def run(self) -> SearchEnd:
-        """Runs the study. Nothing is left RUNNING when it returns or raises.
+        """Runs the study, and leaves nothing RUNNING when this returns or raises.
 
         Raises:
             PipelineError: too many trials failed in a row; the text says why the last one did.
@@ -104,7 +104,7 @@ class Supervisor:
         return self._seconds_before + time.monotonic() - self._started
 
     def snapshot(self) -> Snapshot:
-        """The search as it stands."""
+        """Takes a snapshot of the search as it stands, for people to see."""
         spec = self._spec
         running = tuple(
             RunningTrial(
@@ -131,7 +131,7 @@ class Supervisor:
     # Before the first trial
 
     def _recover(self) -> None:
-        """Takes stock of what is there, and queues again what a killed supervisor left."""
+        """Queues again what a killed supervisor left, and counts the trials that are known."""
         n_left = queue.requeue_left(self._study, self._spec)
         known = study_store.read_trials(self._study)
         n_mended = self._tracker.mend(
@@ -220,7 +220,7 @@ class Supervisor:
                 self._end(running, TrialState.FAIL, f"stopped after {limit:g} minutes")
 
     def _end(self, running: Running, state: TrialState, reason: str = "") -> None:
-        """A trial came to an end of its own."""
+        """Tells MLflow and Optuna of a trial that came to an end of its own."""
         trial, metric = running.trial, self._spec.metric
         study_store.write(trial, running.outcome(reason))
         self._tracker.flush()
@@ -259,7 +259,7 @@ class Supervisor:
         self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
-        """Queues a trial again that failed for a cause that may be over the next time."""
+        """Queues a failed trial again, for its cause may be over the next time."""
         number, assignment = running.trial.number, running.assignment
         study_store.write(running.trial, Outcome(reason=reason))
         self._tracker.flush()
@@ -276,7 +276,7 @@ class Supervisor:
             self._saved = time.monotonic()
 
     def _beats_incumbent(self, running: Running) -> bool:
-        """Whether it is the best network so far; logistic regression is none, and no champion."""
+        """Tells whether a trial is the best network so far; logistic regression is no network."""
         return (
             running.assignment.hyperparameters is not None
             and running.best is not None

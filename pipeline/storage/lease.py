@@ -28,7 +28,7 @@ SILENT_SECONDS = 30.0  # after which the author of a note in the store is though
 
 @contextlib.contextmanager
 def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[Lease]:
-    """Holds a study in this folder, and says beside the lock who does.
+    """Holds a study in this folder for one process, and notes beside the lock which process.
 
     Args:
         project: whose folder.
@@ -77,7 +77,7 @@ def take(study: "optuna.Study", own: Lease) -> None:
 
 
 def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
-    """Looks whether who is noted in the store supervises the study from elsewhere.
+    """Refuses a study that a supervisor elsewhere still searches, by the note in the store.
 
     Raises:
         PipelineError: somebody in another folder or on another host does, and is alive.
@@ -99,7 +99,7 @@ def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
 
 
 def give_back(study: "optuna.Study") -> None:
-    """Takes the note out of the store."""
+    """Removes the lease from the store, so that anybody may search the study."""
     study.set_user_attr(LEASE, None)
 
 

@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
 
 
 class StudyOfSomeTrials(optuna.Study):
-    """A study of which a sampler sees some trials: samplers read them by a private method.
+    """Shows a sampler some trials of a study, by overriding a private method of Optuna.
 
     Args:
         study: the whole one, whose store it shares.
@@ -77,7 +77,7 @@ class StudyOfSomeTrials(optuna.Study):
 
 
 def whole_study(study: optuna.Study) -> optuna.Study:
-    """Finds the study of which Hyperband shows a sampler one bracket; any other is itself."""
+    """Finds the study of which Hyperband shows a sampler one bracket, or returns the study."""
     whole: optuna.Study = getattr(study, "_study", study)
     return whole
 
@@ -97,7 +97,7 @@ def let_sampler_stop(study: optuna.Study) -> None:
 
 
 def has_sampler_stopped(study: optuna.Study) -> bool:
-    """Whether a sampler has called `study.stop`, for it has drawn all there is."""
+    """Tells whether a sampler has called `study.stop`, having drawn all there is."""
     return bool(getattr(study, "_stop_flag", False))
 
 
@@ -196,7 +196,7 @@ def _check_arguments(function: Callable[..., Any], names: str) -> None:
 
 
 def _check_study() -> None:
-    """Asks a study in memory, as a search does."""
+    """Tries the private ways on a study in memory, as a search uses them."""
     study = optuna.create_study()
     (asked, _), known = (study.ask(), study.ask()), study.get_trials(deepcopy=False)
     if writable(study, known[0]).number != asked.number:

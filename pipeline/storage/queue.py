@@ -18,12 +18,12 @@ from pipeline.study.spec import StudySpec
 
 
 def has_waiting(study: optuna.Study) -> bool:
-    """Whether any trial waits."""
+    """Tells whether any trial waits in the queue."""
     return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def queue_references(study: optuna.Study, spec: StudySpec) -> None:
-    """Queues each repeat of each reference once in the life of a study."""
+    """Queues each repeat of each reference, once in the life of a study."""
     known = {
         (attributes.get(REFERENCE), attributes.get(REPEAT))
         for frozen in study.get_trials(deepcopy=False)
@@ -45,7 +45,7 @@ def queue_references(study: optuna.Study, spec: StudySpec) -> None:
 
 
 def requeue_left(study: optuna.Study, spec: StudySpec) -> int:
-    """Queues again what a killed supervisor left RUNNING; returns how many trials that were."""
+    """Queues the trials again that a killed supervisor left RUNNING; returns how many."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for frozen in left:
         trial = optuna_internals.writable(study, frozen)

@@ -78,18 +78,18 @@ _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES = (
 
 
 class CacheOfRows(CachedStorage):
-    """Keeps finished trials; of a running one, pruners and samplers ask for one table alone."""
+    """Caches finished trials; of a running one, reads only the table that is asked for."""
 
     _backend: "RowStorage"
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Reads what Optuna noted of a trial."""
+        """Reads what Optuna noted of a trial, from the cache once the trial is finished."""
         known = self._get_cached_trial(trial_id)
         return known.system_attrs if known else self._backend.get_trial_system_attrs(trial_id)
 
 
 class RowStorage(optuna.storages.RDBStorage):
-    """Reads trials as rows; may write to SQLite without waiting for the disk each time."""
+    """Reads trials as rows; can write to SQLite without waiting for the disk each time."""
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(url, engine_kwargs=engine_kwargs)
@@ -97,7 +97,7 @@ class RowStorage(optuna.storages.RDBStorage):
         self._log: Path | None = None
 
     def write_ahead(self, file: Path) -> None:
-        """Lets no write wait for the disk but those that end a trial.
+        """Lets only writes that end a trial wait for the disk.
 
         A killed process loses nothing by that, as what it wrote is the system's. If the power
         fails, finished trials are safe, and those under way begin again anyway.
@@ -116,7 +116,13 @@ class RowStorage(optuna.storages.RDBStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Sets the state, and waits for the disk when it ends the trial."""
+        """Sets the state of a trial, and waits for the disk if that ends the trial.
+
+        Args:
+            trial_id: Optuna's.
+            state: the new one.
+            values: of the objectives; None if there are none.
+        """
         done = super().set_trial_state_values(trial_id, state, values)
         if self._log and self._log.exists() and state.is_finished():
             with self._log.open("rb") as log:
@@ -124,14 +130,14 @@ class RowStorage(optuna.storages.RDBStorage):
         return done
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Reads a trial; KeyError if there is none of that id."""
+        """Reads a trial; raises KeyError if there is none of that id."""
         found = self._read(_TRIAL.trial_id == trial_id)
         if not found:
             raise KeyError(models.NOT_FOUND_MSG)
         return found[0]
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Reads one table, where Optuna makes the whole trial."""
+        """Reads one table of a trial, where Optuna would read the whole trial."""
         table = models.TrialSystemAttributeModel
         query = (
             sql.select(table.key, table.value_json)
@@ -162,7 +168,7 @@ class RowStorage(optuna.storages.RDBStorage):
         return [trial for trial in found if states is None or trial.state in states]
 
     def _get_best_trial_id(self, study_id: int, direction: StudyDirection) -> int:
-        """Of equal ones the earliest, where Optuna takes any."""
+        """Finds the best trial; of equal ones the earliest, where Optuna takes any."""
         table = models.TrialValueModel
         is_largest = direction == StudyDirection.MAXIMIZE
         sign = sql.case(  # of infinity, which is stored without a value
@@ -234,5 +240,5 @@ class RowStorage(optuna.storages.RDBStorage):
 
 
 def _local(stored: datetime | None) -> datetime | None:
-    """Optuna stores UTC and shows local time, both without a zone."""
+    """Converts a time from UTC, as Optuna stores it, to local time, as Optuna shows it."""
     return stored and stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

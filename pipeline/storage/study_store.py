@@ -35,7 +35,7 @@ _AT_OPENING = (RuntimeError, OSError, ImportError, ValueError)
 
 
 def open_study(project: Project, spec: StudySpec) -> optuna.Study:
-    """Opens a study, and creates it if it is not there.
+    """Opens a study to search it; creates the study if there is none.
 
     Raises:
         UsageError: the stored study asked something else than this study file.
@@ -77,7 +77,7 @@ class StoredStudy:
 
 
 def stored_study(project: Project, name: str) -> StoredStudy:
-    """Opens a study that has been searched, to read it, and its study file.
+    """Opens a study that has been searched, together with its study file, to read them.
 
     Raises:
         PipelineError: there is none of that name; the text says how to start it.
@@ -103,7 +103,7 @@ def stored_study(project: Project, name: str) -> StoredStudy:
 
 
 def stored_names(project: Project) -> list[str]:
-    """Names of all studies that have been searched.
+    """Lists the names of all studies that have been searched.
 
     Raises:
         PipelineError: the store cannot be used.
@@ -116,7 +116,7 @@ def stored_names(project: Project) -> list[str]:
 
 
 def read_trials(study: optuna.Study) -> list[Trial]:
-    """All trials that came to an end, by number; interrupted ones too."""
+    """Reads all trials that came to an end, by number; interrupted ones too."""
     direction, late_runs = study.direction.name.lower(), study.user_attrs.get(LATE_RUNS, {})
     return [
         _trial(frozen, direction, late_runs)
@@ -126,7 +126,7 @@ def read_trials(study: optuna.Study) -> list[Trial]:
 
 
 def champion(study: optuna.Study) -> Trial:
-    """The best complete trial.
+    """Returns the best complete trial.
 
     Raises:
         PipelineError: there is none yet.
@@ -143,7 +143,7 @@ def champion(study: optuna.Study) -> Trial:
 
 
 def is_exhausted(study: optuna.Study) -> bool:
-    """Whether the sampler has said, now or in an earlier search, that all is drawn."""
+    """Tells whether the sampler has ever said that all is drawn, which is then noted."""
     if optuna_internals.has_sampler_stopped(study) and not study.user_attrs.get(EXHAUSTED):
         study.set_user_attr(EXHAUSTED, True)
     return bool(study.user_attrs.get(EXHAUSTED))
@@ -156,18 +156,24 @@ def write(trial: optuna.Trial, part: Assignment | Outcome) -> None:
 
 
 def note_run(study: optuna.Study, trial: int, run: str) -> None:
-    """Notes an MLflow run of a trial that has its attributes already: a late or a new one."""
+    """Notes the MLflow run of a trial whose own attributes may be frozen: a late or a new run.
+
+    Args:
+        study: whose trial it is.
+        trial: its number.
+        run: id of the run.
+    """
     known = study.user_attrs.get(LATE_RUNS, {})
     study.set_user_attr(LATE_RUNS, {**known, str(trial): run})
 
 
 def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
-    """Every look at the test set: when, trial, accuracy, loss, n_images; the oldest first."""
+    """Lists every look at the test set, oldest first: when, trial, accuracy, loss, n_images."""
     return list(study.user_attrs.get(TEST_LOOKS, []))
 
 
 def importance(study: optuna.Study) -> dict[str, float]:
-    """Importance of each hyperparameter among complete trials, the largest first; sums to one.
+    """Computes each hyperparameter's importance over complete trials, largest first; sums to one.
 
     PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255): how much each decides whether
     a trial is among the best quarter. Optuna's default, the best tenth, would be a trial or two.
@@ -206,7 +212,7 @@ def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) ->
 
 @contextlib.contextmanager
 def store_errors(project: Project, *more: type[Exception]) -> Iterator[None]:
-    """A store that cannot be used is said in a sentence.
+    """Turns errors of a store that cannot be used into a `PipelineError`.
 
     Args:
         project: whose store it is.

@@ -42,7 +42,7 @@ class Assignment:
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Assignment | None":
-        """Takes it from a trial's user attributes; None if the trial was killed before it had one.
+        """Reads the assignment from a trial's user attributes; None if the trial never got one.
 
         Args:
             attributes: as this or an older version wrote them.
@@ -62,7 +62,7 @@ class Assignment:
         )
 
     def write(self) -> dict[str, Any]:
-        """User attributes of the trial; hyperparameters last, for with them it has begun."""
+        """Returns the trial's user attributes; hyperparameters last: with these it has begun."""
         found: dict[str, Any] = {SEED: self.seed}
         if self.reference:
             found |= {REFERENCE: self.reference, REPEAT: self.repeat}
@@ -76,12 +76,12 @@ class Assignment:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of its run in MLflow, to search runs by."""
+        """Tags of the trial's run in MLflow, to search runs by."""
         found = {REFERENCE: self.reference or None, REPEAT: self.repeat, RETRY_OF: self.retry_of}
         return {key: str(value) for key, value in found.items() if value is not None}
 
     def __str__(self) -> str:
-        """What is trained, in a line."""
+        """Describes in a line what is trained."""
         return str(self.hyperparameters or self.reference)
 
 
@@ -104,7 +104,7 @@ class Outcome:
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
-        """Takes it from a trial's user attributes; what is not there is None.
+        """Reads the outcome from a trial's user attributes; what is missing is None.
 
         Args:
             attributes: as this or an older version wrote them.
@@ -117,7 +117,7 @@ class Outcome:
         )
 
     def write(self) -> dict[str, Any]:
-        """User attributes of the trial: those of which there is something to say."""
+        """Returns the trial's user attributes, without those that say nothing."""
         known = {
             HISTORY: self.history,
             SCORES: self.scores,

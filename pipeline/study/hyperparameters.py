@@ -35,7 +35,7 @@ class Rule:
     per_layer: bool = False
 
     def allows(self, value: object) -> bool:
-        """Whether `value` is of the right type and in range. An int will do for a float."""
+        """Tells whether `value` is of the right type and in range; an int will do for a float."""
         if self.kind is bool:
             return isinstance(value, bool)
         if self.kind is str:
@@ -49,7 +49,7 @@ class Rule:
         return above and below
 
     def __str__(self) -> str:
-        """What is allowed, as a message says it."""
+        """Says what is allowed, for a message."""
         if self.kind is bool:
             return "true or false"
         if self.kind is str:
@@ -111,7 +111,7 @@ class Hyperparameters:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Hyperparameters":
-        """Builds them from plain values, as in a study file or in JSON.
+        """Builds hyperparameters from plain values, as in a study file or in JSON.
 
         `units` may be one integer for all hidden layers or a list with one for each.
 
@@ -137,11 +137,11 @@ class Hyperparameters:
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values; `units` is a list, so that it comes back from JSON as it went."""
+        """Returns plain values; `units` is a list, so that JSON gives back what it took."""
         return {**asdict(self), "units": list(self.units)}
 
     def flat(self) -> dict[str, Scalar]:
-        """One scalar a name, as Optuna and MLflow hold them: `units_1`, `units_2`, ..."""
+        """Returns one scalar a name, as Optuna and MLflow hold them: `units_1`, `units_2`, ..."""
         values: dict[str, Scalar] = {}
         for name, value in asdict(self).items():
             if RULES[name].per_layer:
@@ -178,7 +178,7 @@ REQUIRED = RULES.keys() - DEFAULTS.keys()
 def layer_parameters(
     hyperparameters: Hyperparameters, input_shape: tuple[int, ...], n_outputs: int
 ) -> list[int]:
-    """Trainable weights of each layer, the output layer last; a test compares with Keras.
+    """Counts the trainable weights of each layer, the output layer last.
 
     Args:
         hyperparameters: of the network.
@@ -200,12 +200,12 @@ def layer_parameters(
 
 
 def layer_name(name: str, index: int) -> str:
-    """The scalar name of a hidden layer's own value; layers are counted from 1."""
+    """Names the scalar of a hidden layer's own value; layers are counted from 1."""
     return f"{name}_{index + 1}"
 
 
 def rule_of(name: str) -> Rule:
-    """What values a hyperparameter may have.
+    """Finds the rule of a hyperparameter: which values are allowed.
 
     Raises:
         ValueError: the name is unknown.

@@ -103,7 +103,7 @@ def _with_borrowed_references(content: dict[str, Any], folder: Path) -> dict[str
 
 
 def _is_study(study: object, folder: Path) -> bool:
-    """Whether it is the name of a study in that folder."""
+    """Tells whether a value is the name of a study in a folder."""
     if not isinstance(study, str):
         return False
     file = folder / f"{study}.toml"

@@ -26,7 +26,13 @@ class Measure:
 
 
 def measure(name: str, trial: Trial, task: Task) -> float:
-    """Computes the measure of that name on a complete trial of a task."""
+    """Computes the measure of that name on a complete trial of a task.
+
+    Args:
+        name: key of `MEASURES`.
+        trial: complete.
+        task: says which metrics the trial has.
+    """
     return MEASURES[name].of(trial, task)
 
 

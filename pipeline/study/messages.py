@@ -72,7 +72,7 @@ def describe_error(error: ValidationError) -> str:
 
 
 def _context_of(error: ErrorDetails, place: list[int | str], member: str) -> dict[str, str]:
-    """What a sentence may name: pydantic's context, and which keys and types there are."""
+    """Collects what a sentence may name: pydantic's context, known keys and types."""
     found, context = error["input"], dict(error.get("ctx", {}))
     if error["type"] == "extra_forbidden":
         table = member or str(place[0] if len(place) > 1 else "")
@@ -86,7 +86,7 @@ def _context_of(error: ErrorDetails, place: list[int | str], member: str) -> dic
 
 
 def place_of(location: list[int | str]) -> str:
-    """`[table] key.key`, or just the key at the top level."""
+    """Names a place in a study file: `[table] key.key`, or just the key at the top level."""
     if len(location) == 1:
         name = str(location[0])
         is_table = name in ("budget", "training", "sampler", "pruner", "fixed", "space")

@@ -30,12 +30,20 @@ class _Entry(BaseModel):
     per: Literal["hidden_layers"] | None = None
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
-        """Whether the conditions hold for the values drawn so far."""
+        """Tells whether the entry is drawn, given the values drawn so far."""
         return all(_is_among(values[name], allowed) for name, allowed in self.when.items())
 
 
 class IntRange(_Entry):
-    """Integers from `low` to `high`, both included."""
+    """Integers from `low` to `high`, both included.
+
+    Attributes:
+        type: "int".
+        low: the least value.
+        high: the greatest value.
+        step: from one value to the next.
+        log: whether the sampler draws evenly in the logarithm.
+    """
 
     type: Literal["int"]
     low: int
@@ -44,16 +52,24 @@ class IntRange(_Entry):
     log: bool = False
 
     def contains(self, value: Scalar) -> bool:
-        """Whether `value` can be drawn."""
+        """Tells whether `value` can be drawn."""
         return isinstance(value, int) and value in range(self.low, self.high + 1, self.step)
 
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
-        """Draws a value."""
+        """Draws an integer by way of an Optuna trial."""
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
 
 
 class FloatRange(_Entry):
-    """Numbers from `low` to `high`, both included; evenly spaced if there is a `step`."""
+    """Numbers from `low` to `high`, both included; evenly spaced if there is a `step`.
+
+    Attributes:
+        type: "float".
+        low: the least value.
+        high: the greatest value.
+        step: from one value to the next; None if all between are allowed.
+        log: whether the sampler draws evenly in the logarithm.
+    """
 
     type: Literal["float"]
     low: float
@@ -62,7 +78,7 @@ class FloatRange(_Entry):
     log: bool = False
 
     def contains(self, value: Scalar) -> bool:
-        """Whether `value` can be drawn."""
+        """Tells whether `value` can be drawn."""
         if isinstance(value, str) or not self.low <= value <= self.high:
             return False
         if not self.step:
@@ -73,7 +89,7 @@ class FloatRange(_Entry):
         return abs(n_steps - round(n_steps)) < 1e-8 + lost
 
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
-        """Draws a value."""
+        """Draws a number by way of an Optuna trial."""
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
 
@@ -84,11 +100,11 @@ class Choices(_Entry):
     choices: Annotated[tuple[Scalar, ...], Field(strict=False, min_length=1)]
 
     def contains(self, value: Scalar) -> bool:
-        """Whether `value` can be drawn."""
+        """Tells whether `value` can be drawn."""
         return value in self.choices
 
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
-        """Draws a value."""
+        """Draws one of the choices by way of an Optuna trial."""
         return cast("Scalar", trial.suggest_categorical(name, self.choices))
 
 
@@ -97,7 +113,7 @@ EntryTable = Annotated[Entry, Field(discriminator="type")]
 
 
 def _is_among(value: Any, allowed: tuple[Scalar, ...]) -> bool:
-    """Whether a drawn value is one of those named: 0.30000000000000004 is 0.3."""
+    """Tells whether a drawn value is one of those named: 0.30000000000000004 is 0.3."""
     if not isinstance(value, float):
         return value in allowed
     return any(math.isclose(value, each) for each in allowed if not isinstance(each, str))

@@ -4,6 +4,6 @@ import hashlib
 
 
 def derived_seed(*parts: object) -> int:
-    """A seed below 2**31 that follows from its parts alone."""
+    """Derives a seed below 2**31 from its parts alone, so that a rerun gets the same seed."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4]) >> 1

@@ -23,7 +23,13 @@ MOST_STEPS = 1_000_000  # in a range: as many as the largest batch size has
 
 
 class SpaceError(ValueError):
-    """An entry that makes no sense; `key` says which, within the tables `fixed` and `space`."""
+    """An entry that makes no sense.
+
+    Args:
+        table: of the study file: "fixed" or "space".
+        key: of the entry within the table, such as "units.choices".
+        message: what was found and what is allowed.
+    """
 
     def __init__(self, table: str, key: str, message: str) -> None:
         super().__init__(message)
@@ -63,7 +69,7 @@ class Space:
         return sorted(RULES.keys() - DEFAULTS.keys() - self.fixed.keys() - self.entries.keys())
 
     def corner(self, largest: bool) -> Hyperparameters:
-        """The smallest or largest network in the space; other choices are each one's first."""
+        """Builds the smallest or largest network; choices without an order give the first."""
 
         def pick(_: str, entry: Entry) -> Scalar:
             if not isinstance(entry, Choices):
@@ -82,12 +88,18 @@ def suggest(trial: "BaseTrial", space: Space) -> Hyperparameters:
 
 
 def params_of(space: Space, hyperparameters: Hyperparameters) -> dict[str, Scalar]:
-    """Given hyperparameters as Optuna would hold them: what the space can draw, nothing else."""
+    """Converts hyperparameters to Optuna's params: what the space can draw, nothing else."""
     return {name: value for name, _, value in _drawable(space, hyperparameters)}
 
 
 def register(trial: "BaseTrial", space: Space, hyperparameters: Hyperparameters) -> None:
-    """Lets Optuna learn from given hyperparameters; the trial was queued with `params_of` them."""
+    """Lets Optuna learn from given hyperparameters, as if the sampler had drawn them.
+
+    Args:
+        trial: queued with `params_of` these hyperparameters.
+        space: of the study.
+        hyperparameters: what the trial was given.
+    """
     for name, entry, _ in _drawable(space, hyperparameters):
         entry.suggest(trial, name)
 
@@ -108,7 +120,7 @@ def _draw(space: Space, pick: Callable[[str, Entry], Scalar]) -> Hyperparameters
 def _drawable(
     space: Space, hyperparameters: Hyperparameters
 ) -> Iterator[tuple[str, Entry, Scalar]]:
-    """Name, entry and value of each scalar that the space could have drawn."""
+    """Yields name, entry and value of each scalar that the space could have drawn."""
     values = hyperparameters.as_dict()
     for name, entry in space.entries.items():
         if not entry.is_active(values):
@@ -207,12 +219,12 @@ def _check_is_above(
 
 
 def _may_be(value: Scalar, source: Any) -> bool:
-    """Whether an entry can draw a value, or what is fixed is that value."""
+    """Tells whether an entry can draw a value, or whether what is fixed is that value."""
     return source.contains(value) if isinstance(source, Entry) else bool(value == source)
 
 
 def _check_layers(fixed: Mapping[str, Any], entries: Mapping[str, Any]) -> None:
-    """A fixed list of units has to fit the number of hidden layers."""
+    """Refuses a fixed list of units that does not fit the number of hidden layers."""
     units = fixed.get("units")
     if isinstance(units, list | tuple) and fixed.get("hidden_layers", len(units)) != len(units):
         raise SpaceError(
@@ -228,7 +240,7 @@ def _check_layers(fixed: Mapping[str, Any], entries: Mapping[str, Any]) -> None:
 
 
 def _placed(table: str, key: str, function: Any, *arguments: Any) -> Any:
-    """Gives a plain ValueError the place in the study file."""
+    """Calls a function, and turns its ValueError into a `SpaceError` with a place."""
     try:
         return function(*arguments)
     except ValueError as error:
@@ -236,7 +248,7 @@ def _placed(table: str, key: str, function: Any, *arguments: Any) -> Any:
 
 
 def _is_multiple(low: float, high: float, step: float) -> bool:
-    """Whether whole steps lead from `low` to `high`; without rounding, as Optuna counts them."""
+    """Tells whether whole steps lead from `low` to `high`, counted exactly, as Optuna does."""
     try:
         return not (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step))
     except InvalidOperation:  # more than 10**28 steps

@@ -130,7 +130,23 @@ class Comparison(BaseModel):
 
 
 class StudySpec(BaseModel):
-    """A whole study file. `name` is the file's; everything else stands in it."""
+    """A whole study file.
+
+    Attributes:
+        name: of the file; everything else stands in the file.
+        goal: what the study is to find out.
+        dataset: name of the data set.
+        metric: what is optimized, on the validation set.
+        budget: when the study is done.
+        training: what holds for every trial.
+        sampler: draws hyperparameters.
+        pruner: ends trials that are not promising.
+        fixed: hyperparameters that are not searched, by name.
+        space: ranges and choices of those that are, by name.
+        reference: known models that are trained first.
+        comparison: claims about two references each.
+        baseline: name of a study that the report sets beside this one.
+    """
 
     model_config = _FROZEN
     name: str
@@ -145,7 +161,7 @@ class StudySpec(BaseModel):
     space: dict[str, EntryTable] = {}
     reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
     comparison: Annotated[tuple[Comparison, ...], Field(strict=False)] = ()
-    baseline: str = ""  # name of a study that the report sets beside this one
+    baseline: str = ""
 
     @property
     def task(self) -> Task:

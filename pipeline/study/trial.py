@@ -16,7 +16,13 @@ class State(StrEnum):
 
 
 def is_better(value: float, than: float | None, direction: str) -> bool:
-    """Whether a metric's value beats another; anything beats None."""
+    """Tells whether a metric's value beats another; any value beats None.
+
+    Args:
+        value: the one.
+        than: the other; None if there is none yet.
+        direction: "maximize" or "minimize".
+    """
     return than is None or (value > than if direction == "maximize" else value < than)
 
 
@@ -59,11 +65,11 @@ class Trial:
 
     @property
     def n_epochs(self) -> int:
-        """Number of epochs it was trained."""
+        """Number of epochs for which the trial was trained."""
         return len(self.history.get("loss", ()))
 
     def end(self, metric: str) -> tuple[str, dict[str, float], dict[str, str]]:
-        """State, metrics and tags with which its run in MLflow ends."""
+        """Returns the state, metrics and tags with which the trial's run in MLflow ends."""
         values = self.history.get(metric, ())[: self.best_epoch]
         best = values[-1] if values else None
         return run_end(self.state, metric, best, self.best_epoch, self.scores, self.reason)
@@ -77,7 +83,16 @@ def run_end(
     scores: Mapping[str, float],
     reason: str,
 ) -> tuple[str, dict[str, float], dict[str, str]]:
-    """State, metrics and tags with which a trial's run in MLflow ends."""
+    """Returns the state, metrics and tags with which a trial's run in MLflow ends.
+
+    Args:
+        state: in which the trial ended.
+        metric: the study's.
+        best: value at the best epoch; None if there was no epoch.
+        best_epoch: counted from 1.
+        scores: measured with the kept weights.
+        reason: why the trial failed; "" if it did not.
+    """
     metrics: dict[str, float] = {}
     if best is not None:
         metrics = {f"best_{metric}": best, "best_epoch": best_epoch, **scores}
@@ -85,12 +100,12 @@ def run_end(
 
 
 def select_counted(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that count for the budget: that ended of their own."""
+    """Selects the trials that ended of their own: only these count for the budget."""
     return [trial for trial in trials if not trial.interrupted]
 
 
 def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
-    """Complete trials of networks, the best first; of equal ones the earlier."""
+    """Sorts complete trials of networks, the best first; of equal ones the earlier."""
     complete = [
         trial
         for trial in trials
@@ -101,7 +116,7 @@ def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
 
 
 def best_epoch(values: Sequence[float], direction: str) -> int:
-    """The epoch, from 1, with the best value; the first of equal ones; 0 if there are none."""
+    """Finds the epoch, from 1, with the best value; the first of equal ones; 0 without values."""
     best: float | None = None
     epoch = 0
     for i, value in enumerate(values, start=1):

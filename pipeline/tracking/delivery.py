@@ -35,7 +35,7 @@ OUT_OF_REACH = (MlflowException, OSError)  # among the latter what goes wrong wi
 
 
 def open_client(uri: str) -> mlflow.MlflowClient:
-    """A client of a store.
+    """Opens a client of a store, and creates the store's file if there is none.
 
     Raises:
         Exception: the store cannot be opened; SQLAlchemy, HTTP and MLflow have their own.
@@ -104,11 +104,11 @@ class Delivery:
         self._retry_at = 0.0
 
     def __len__(self) -> int:
-        """How many writes are kept."""
+        """Counts the writes that are kept."""
         return len(self._outbox)
 
     def send(self, write: Write, attachment: bytes | None = None) -> None:
-        """Delivers a write; keeps it if MLflow is out of reach, or if others wait before it.
+        """Delivers a write; keeps the write if MLflow is out of reach or earlier ones wait.
 
         Raises:
             PipelineError: the disk does not take it either.
@@ -134,7 +134,7 @@ class Delivery:
             ) from None
 
     def send_kept(self) -> None:
-        """Tries to send what is kept; the rest stays."""
+        """Sends the writes that are kept, in their order; what MLflow does not take stays."""
         n_kept = len(self._outbox)
         try:
             self._outbox.deliver(self._deliver_again)
@@ -213,5 +213,5 @@ class Delivery:
 
 
 def as_tags(values: Mapping[str, Any]) -> list[RunTag]:
-    """Tags as MLflow takes them."""
+    """Converts a mapping to the tags that MLflow takes."""
     return [RunTag(key, str(value)) for key, value in values.items()]

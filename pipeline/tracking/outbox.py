@@ -16,7 +16,7 @@ _LIST = "writes.jsonl"
 
 
 class Outbox:
-    """A queue of writes in a folder, oldest first. Survives the process, and a kill at any time.
+    """Queues writes in a folder, oldest first; the queue survives a kill at any time.
 
     A write may be delivered a second time after a kill, so that delivering twice must do no more
     than delivering once.
@@ -30,11 +30,11 @@ class Outbox:
         self._waiting = self._read()
 
     def __len__(self) -> int:
-        """How many writes wait."""
+        """Counts the writes that wait."""
         return len(self._waiting)
 
     def add(self, write: Write, attachment: bytes | None = None) -> None:
-        """Puts a write at the end, with a file that belongs to it.
+        """Puts a write at the end of the queue, with a file that belongs to the write.
 
         Raises:
             OSError: the disk does not take it.
@@ -58,7 +58,7 @@ class Outbox:
         self._waiting.append(write)
 
     def deliver(self, send: Callable[[Write, bytes | None], object]) -> None:
-        """Sends what waits, oldest first; what `send` raises ends it, and the rest stays."""
+        """Sends what waits, oldest first; an exception of `send` ends that, and the rest stays."""
         n_sent = 0
         try:
             for write in self._waiting:
@@ -80,7 +80,7 @@ class Outbox:
                     (self._folder / write["attachment"]).unlink(missing_ok=True)
 
     def _read(self) -> list[Write]:
-        """All whole lines; a kill may have cut the last one, on which nobody relied yet."""
+        """Reads all whole lines; a kill may have cut the last one, on which nobody relied yet."""
         path = self._folder / _LIST
         try:
             text = path.read_text(encoding="utf-8")

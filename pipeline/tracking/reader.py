@@ -57,7 +57,12 @@ class Run:
 
 
 def runs_of(project: Project, study: str, metric: str) -> list[Run]:
-    """All runs of a study's experiment, deleted ones too, the latest first.
+    """Reads all runs of a study's experiment, deleted ones too, the latest first.
+
+    Args:
+        project: whose store is read.
+        study: name of the study, and so of the experiment.
+        metric: the study's, by which epochs are counted.
 
     Raises:
         PipelineError: the store cannot be used.
@@ -84,13 +89,13 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
 
 
 def champion_run(project: Project, study: str) -> str | None:
-    """The run whose model bears the alias `champion`, if there is one."""
+    """Finds the run whose model bears the alias `champion`; None if there is none."""
     with _opened(project) as client:
         return registry.champion_run(client, study)
 
 
 def model_trouble(project: Project, run: Run) -> str:
-    """What is wrong with the model of a run that ought to have one; "" if nothing is."""
+    """Says what is wrong with the model of a run that ought to have one; "" if nothing is."""
     if run.artifacts.startswith("file:"):
         path = Path(url2pathname(urlparse(run.artifacts).path)) / MODEL_ARTIFACT
         if not path.is_file():
@@ -105,14 +110,14 @@ def model_trouble(project: Project, run: Run) -> str:
 
 
 def restore(project: Project, found: Sequence[Run]) -> None:
-    """Takes back the deletion of runs."""
+    """Restores deleted runs."""
     with _opened(project) as client:
         for run in found:
             client.restore_run(run.id)
 
 
 def set_aside(project: Project, found: Sequence[Run]) -> None:
-    """Tags runs as orphans, ends and deletes them; MLflow's UI shows them still, and restores."""
+    """Tags runs as orphans, ends and deletes them; MLflow keeps and can restore them."""
     with _opened(project) as client:
         for run in found:
             client.set_tag(run.id, ORPHAN, "true")
@@ -141,7 +146,7 @@ def _run(client: Any, found: Any, metric: str) -> Run:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a `.keras` file, which is a zip file, can be read to its end."""
+    """Tells whether a `.keras` file, which is a zip file, can be read to its end."""
     try:
         with zipfile.ZipFile(path) as file:
             return file.testzip() is None
@@ -151,7 +156,7 @@ def _is_whole(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _opened(project: Project) -> Iterator[Any]:
-    """A client of MLflow's store.
+    """Opens a client of MLflow's store, and says in a sentence if the store cannot be used.
 
     Raises:
         PipelineError: the store cannot be used.

@@ -17,7 +17,7 @@ CHAMPION_ALIAS = "champion"
 
 
 def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
-    """The run whose model bears the alias `champion`, if there is one."""
+    """Finds the run whose model bears the alias `champion`; None if there is none."""
     try:
         return str(client.get_model_version_by_alias(study, CHAMPION_ALIAS).run_id)
     except MlflowException:  # there is no such model, version or alias
@@ -25,7 +25,7 @@ def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
 
 
 def load_model_bytes(project: Project, run: str) -> bytes:
-    """The `.keras` file of a trial that beat the incumbent.
+    """Reads the `.keras` file of a trial that beat the incumbent.
 
     Raises:
         PipelineError: it is not there.
@@ -49,6 +49,12 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
     """Makes a trial's stored model an MLflow model with the alias `champion`.
 
     Imports Keras: meant for `Executor.call`.
+
+    Args:
+        uri: of MLflow's store.
+        study: name of the study, and so of the registered model.
+        run: where the trial's model is stored.
+        best_epoch: of the trial; the model is logged as of that step.
     """
     import keras
     import mlflow.keras

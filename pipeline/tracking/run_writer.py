@@ -32,7 +32,7 @@ FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is runn
 
 
 class RunWriter:
-    """A `Tracker` whose runs stand in MLflow.
+    """Writes the runs of a study to MLflow, as a `Tracker`.
 
     Args:
         client: of the store.
@@ -164,7 +164,7 @@ class RunWriter:
         self._end(None, status)
 
     def settle(self) -> int:
-        """Tries to send all that is noted or kept; returns how many writes still are kept."""
+        """Tries to send all that is noted or kept; returns how many writes are still kept."""
         self.flush()
         self._delivery.send_kept()
         return len(self._delivery)
@@ -176,7 +176,7 @@ class RunWriter:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> str:
-        """Creates the run of a trial and returns its id, or "" as long as there is none."""
+        """Creates a trial's run and returns the run's id, or ""; arguments as in `Tracker`."""
         about = {"trial": str(trial), "state": "RUNNING", **self._about, **tags}
         values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
         self._delivery.send(
@@ -193,7 +193,7 @@ class RunWriter:
 
     @contextlib.contextmanager
     def resume_trial(self, trial: int, run: str) -> Iterator[None]:
-        """Sends what is written of a trial to a run that is there already."""
+        """Sends what is written of a trial to a run that exists already."""
         self._delivery.runs[trial] = run
         try:
             yield
@@ -201,13 +201,13 @@ class RunWriter:
             self._delivery.runs.pop(trial, None)  # so that `start_trial` creates another
 
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Notes the metrics of an epoch; they are sent in batches."""
+        """Notes the metrics of an epoch and sends them in batches; arguments as in `Tracker`."""
         self._log(trial, metrics, step=epoch)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Sends what was noted, or keeps it on disk."""
+        """Sends what was noted, or keeps that on disk."""
         for trial in list(self._buffer):
             self._send_log(trial, self._buffer.pop(trial), {})
         self._flushed = time.monotonic()
@@ -219,7 +219,7 @@ class RunWriter:
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
-        """Ends a trial's run: COMPLETE, PRUNED, FAIL, or KILLED if it was interrupted."""
+        """Ends a trial's run, with metrics and tags; arguments as in `Tracker`."""
         self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
         now = _now()
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
@@ -227,7 +227,7 @@ class RunWriter:
         self._end(trial, STATUS.get(state, "KILLED"))
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
-        """Draws the best value so far over the trials, as a curve of the study's run."""
+        """Adds a point to the curve of the best values; arguments as in `Tracker`."""
         self._log(None, {f"best_{metric}": value}, step=trial)
 
     def mend(self, ends: Mapping[int, End]) -> int:
@@ -251,7 +251,7 @@ class RunWriter:
         return n_mended
 
     def champion_run(self) -> str | None:
-        """The run whose model bears the alias `champion`, if there is one."""
+        """Finds the run whose model bears the alias `champion`; None if there is none."""
         return champion_run(self._client, self._study)
 
     def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:

@@ -22,7 +22,7 @@ class Tracker(Protocol):
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> str:
-        """Creates the run of a trial and returns its id, or "" as long as there is none.
+        """Creates the run of a trial and returns the run's id, or "" as long as there is none.
 
         Args:
             trial: its number.
@@ -33,11 +33,17 @@ class Tracker(Protocol):
         ...
 
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Notes the metrics of an epoch; they may be sent later, in batches."""
+        """Notes the metrics of an epoch, which may be sent later, in batches.
+
+        Args:
+            trial: its number.
+            epoch: counted from 1.
+            metrics: values by name.
+        """
         ...
 
     def flush(self) -> None:
-        """Sends what was noted, or keeps it on disk: a kill does not lose it any more."""
+        """Sends what was noted, or keeps that on disk, so that a kill does not lose it."""
         ...
 
     def store_model(self, trial: int, model: bytes) -> None:
@@ -47,11 +53,24 @@ class Tracker(Protocol):
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
-        """Ends a trial's run: COMPLETE, PRUNED, FAIL, or KILLED if it was interrupted."""
+        """Ends the run of a trial that came to an end.
+
+        Args:
+            trial: its number.
+            state: COMPLETE, PRUNED, FAIL, or KILLED if the trial was interrupted.
+            metrics: of the trial as a whole, such as its best value.
+            tags: what else is known at the end, such as the reason of a failure.
+        """
         ...
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
-        """Draws the best value so far over the trials, as a curve of the study's run."""
+        """Adds a point to the curve of the best values, in the study's own run.
+
+        Args:
+            trial: number of the trial that set a record; the step of the curve.
+            metric: the study's.
+            value: the trial's, the best so far.
+        """
         ...
 
     def mend(self, ends: Mapping[int, End]) -> int:

@@ -16,7 +16,7 @@ Update = Callable[[Sequence[tf.Tensor]], None]
 
 
 def fused_update(optimizer: keras.Optimizer, variables: Sequence[keras.Variable]) -> Update:
-    """Returns a function that applies gradients (one for each variable) in a `tf.function`.
+    """Builds a function that applies gradients (one for each variable) in a `tf.function`.
 
     The optimizer is built for `variables` if it is not yet.
     """
@@ -34,7 +34,7 @@ def fused_update(optimizer: keras.Optimizer, variables: Sequence[keras.Variable]
 
 
 def _has_options(optimizer: keras.Optimizer) -> bool:
-    """Whether something is asked for that the kernels do not do."""
+    """Tells whether an optimizer is asked for something that the kernels do not do."""
     return bool(
         optimizer.weight_decay
         or optimizer.clipnorm
@@ -70,7 +70,7 @@ class _Kernel:
     condition: Callable[[Any], bool] = lambda optimizer: True
 
     def fits(self, optimizer: keras.Optimizer, n_variables: int) -> bool:
-        """Whether it does what the optimizer does; one of another Keras may keep other state."""
+        """Tells whether the kernel does what an optimizer does, with the state it expects."""
         slots = [getattr(optimizer, name, None) for name in self.slots.values() if name]
         return all(slot and len(slot) == n_variables for slot in slots) and self.condition(
             optimizer

@@ -90,6 +90,15 @@ def fit(
     and accuracy of the training set are means over the epoch, while the weights change. When the
     iterator is exhausted the callbacks have seen the end of training. Who evaluates the model
     afterwards may give its `evaluation`, so that it is traced once.
+
+    Args:
+        model: compiled.
+        dataset: whose training and validation images are used.
+        batch_size: images in a batch; the last of an epoch may have fewer.
+        epochs: at most; a callback may stop earlier.
+        seed: of the order of batches.
+        callbacks: of Keras, called as `model.fit` calls them.
+        evaluation: of this model, by `compile_evaluation`; made if not given.
     """
     run_epoch = compile_epoch(model, dataset, batch_size, evaluation or compile_evaluation(model))
     callback_list = keras.callbacks.CallbackList(
@@ -121,10 +130,16 @@ def fit(
 def compile_epoch(
     model: keras.Model, dataset: datasets.Dataset, batch_size: int, evaluation: Evaluation
 ) -> Epoch:
-    """Returns a function that trains for one epoch and evaluates, in one graph.
+    """Builds a function that trains for one epoch and evaluates, in one graph.
 
     It takes the order of the training images, int32 (n,), and returns float32 (4,): the quantities
     `IN_GRAPH`, loss and accuracy, on the training set and then on the validation set.
+
+    Args:
+        model: compiled.
+        dataset: whose training and validation images are used.
+        batch_size: images in a batch.
+        evaluation: of this model, by `compile_evaluation`.
     """
     images, labels = _tensors(dataset.train_images, dataset.train_labels)
     validation_set = _tensors(dataset.validation_images, dataset.validation_labels)
@@ -159,7 +174,7 @@ def compile_epoch(
 
 
 def compile_evaluation(model: keras.Model) -> Evaluation:
-    """Returns a function that evaluates in one graph, as `model.evaluate` does in many.
+    """Builds a function that evaluates in one graph, as `model.evaluate` does in many.
 
     It takes images, uint8 (n, ...), and labels, int32 (n,), and returns float32 (2,): the
     quantities `IN_GRAPH`, mean loss and accuracy.
@@ -194,7 +209,7 @@ def compile_evaluation(model: keras.Model) -> Evaluation:
 
 
 def to_bytes(model: keras.Model) -> bytes:
-    """The model as the content of a `.keras` file."""
+    """Saves a model as the content of a `.keras` file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
@@ -202,7 +217,7 @@ def to_bytes(model: keras.Model) -> bytes:
 
 
 def from_bytes(content: bytes) -> keras.Model:
-    """The model that `to_bytes` gave. Keras's safe mode refuses code in the file."""
+    """Loads the model that `to_bytes` saved; Keras's safe mode refuses code in the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
@@ -210,7 +225,13 @@ def from_bytes(content: bytes) -> keras.Model:
 
 
 def evaluate(model: keras.Model, images: Images, labels: Labels) -> dict[str, float]:
-    """Evaluates a compiled model on raw images; returns the quantities `IN_GRAPH` by name."""
+    """Evaluates a compiled model on raw images; returns the quantities `IN_GRAPH` by name.
+
+    Args:
+        model: compiled.
+        images: as `Dataset` holds them: raw pixels.
+        labels: integers, one for each image.
+    """
     means = compile_evaluation(model)(*_tensors(images, labels)).numpy().tolist()
     return dict(zip(IN_GRAPH, means, strict=True))
 
@@ -222,7 +243,7 @@ def use_threads(n_threads: int) -> None:
 
 
 def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Whether each answer is the label: the larger probability, or above a half if there is one.
+    """Tells of each answer whether it is the label: the largest probability, or one above a half.
 
     Args:
         targets: integers, (batch,).
@@ -236,13 +257,13 @@ def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def _sums(losses: tf.Tensor, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """The quantities `IN_GRAPH` summed over a batch: losses and correct answers, (2,)."""
+    """Sums the quantities `IN_GRAPH` over a batch: losses and correct answers, (2,)."""
     n_correct = tf.reduce_sum(tf.cast(_is_correct(targets, outputs), tf.float32))
     return tf.stack([tf.reduce_sum(losses), n_correct])
 
 
 def _tensors(images: Images, labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images and labels as tensors: uint8 (n, ...) and int32 (n,).
+    """Makes tensors of images and labels: uint8 (n, ...) and int32 (n,).
 
     Images that `datasets` has aligned are not copied. They stay where the forkserver has loaded
     them, and all workers share them.

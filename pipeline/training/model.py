@@ -64,7 +64,7 @@ def build_model(
 
 
 def build_optimizer(hyperparameters: Hyperparameters) -> keras.Optimizer:
-    """The optimizer with Keras's own defaults for everything that is not a hyperparameter."""
+    """Builds the optimizer, with Keras's defaults for all that is no hyperparameter."""
     arguments: dict[str, object] = {"learning_rate": hyperparameters.learning_rate}
     if hyperparameters.optimizer == "sgd":
         arguments |= {"momentum": hyperparameters.momentum, "nesterov": hyperparameters.nesterov}
