@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 
+from pipeline.errors import first_line
 from pipeline.training.job import Event, Failed, Job, Started
 
 # How the forkserver's environment tells `preload` what to do.
@@ -37,7 +38,7 @@ def run_job(job: Job) -> Iterator[Event]:
     try:
         yield from train(job)
     except Exception as error:
-        yield Failed(job.trial, _first_line(error), _is_transient(error))
+        yield Failed(job.trial, _describe(error), _is_transient(error))
 
 
 def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:
@@ -53,7 +54,7 @@ def call(connection: Connection, function: Callable[..., None], arguments: objec
     try:
         function(*arguments)  # type: ignore[misc]
     except Exception as error:
-        failure = _first_line(error)
+        failure = _describe(error)
     connection.send(failure)
     connection.close()
 
@@ -76,9 +77,10 @@ def _die_with_supervisor() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+def _describe(error: BaseException) -> str:
+    """Names an error, and says the first line of what it says if there is one."""
+    name, said = type(error).__name__, first_line(error)
+    return name if said == name else f"{name}: {said}"
 
 
 def _is_transient(error: Exception) -> bool:

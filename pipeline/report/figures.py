@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.study.trial import State
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from pipeline.data.task import Metric
-    from pipeline.study.ranges import Entry
-    from pipeline.study.trial import Trial
+from pipeline.data.task import Metric
+from pipeline.study.ranges import Entry
+from pipeline.study.trial import State, Trial
 
 COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23b3b"}
 N_COLUMNS = 3  # of panels
@@ -22,7 +20,7 @@ PARTS = {"": "training", "val_": "validation"}  # of the data, by the prefix of 
 LINES = {"training": "#2463b0", "validation": "#d9730d"}
 
 
-def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Trial"]:
+def thin_out(trials: Sequence[Trial], ranked: Sequence[Trial]) -> list[Trial]:
     """Selects about `N_SHOWN` trials: the best of `ranked`, and of the others every so many."""
     if len(trials) <= N_SHOWN:
         return list(trials)
@@ -32,9 +30,7 @@ def thin_out(trials: Sequence["Trial"], ranked: Sequence["Trial"]) -> list["Tria
     return [trial for trial in trials if trial.number in shown]
 
 
-def history(
-    trials: Sequence["Trial"], best_so_far: Sequence[float], metric: "Metric"
-) -> "go.Figure":
+def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metric) -> go.Figure:
     """Draws every trial's value in the order of the trials, and the best so far as a line.
 
     Args:
@@ -42,8 +38,6 @@ def history(
         best_so_far: of the study after each of these trials.
         metric: the study's.
     """
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     for state in (State.PRUNED, State.COMPLETE):
         shown = [trial for trial in trials if trial.state == state and trial.value is not None]
@@ -68,10 +62,8 @@ def history(
     return _finish(figure, "trial", metric.name, _focus([t.value for t in trials], metric))
 
 
-def curves(trial: "Trial", quantity: str) -> "go.Figure":
+def curves(trial: Trial, quantity: str) -> go.Figure:
     """Draws a quantity such as "loss" over a trial's epochs, in training and validation."""
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     epochs = list(range(1, trial.n_epochs + 1))
     for prefix, part in PARTS.items():
@@ -87,10 +79,8 @@ def curves(trial: "Trial", quantity: str) -> "go.Figure":
     return _finish(figure, "epoch", quantity, None)
 
 
-def bands(runs: Sequence["Trial"], quantities: Sequence[str]) -> "go.Figure":
+def bands(runs: Sequence[Trial], quantities: Sequence[str]) -> go.Figure:
     """Draws quantities over the epochs: mean over runs, and a band from lowest to highest."""
-    from plotly.subplots import make_subplots
-
     figure = make_subplots(1, len(quantities), subplot_titles=list(quantities))
     n_epochs = max(run.n_epochs for run in runs)
     epochs = list(range(1, n_epochs + 1))
@@ -129,10 +119,8 @@ def bands(runs: Sequence["Trial"], quantities: Sequence[str]) -> "go.Figure":
     return _finish(figure, "epoch", "", None, height=320)
 
 
-def importance(shares: Mapping[str, float]) -> "go.Figure":
+def importance(shares: Mapping[str, float]) -> go.Figure:
     """Draws each hyperparameter's importance as a bar."""
-    import plotly.graph_objects as go
-
     names = list(shares)[::-1]
     figure = go.Figure(
         go.Bar(
@@ -146,9 +134,7 @@ def importance(shares: Mapping[str, float]) -> "go.Figure":
     return _finish(figure, "importance", "", None, height=60 + 34 * len(names))
 
 
-def slices(
-    trials: Sequence["Trial"], space: Mapping[str, "Entry"], metric: "Metric"
-) -> "go.Figure":
+def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) -> go.Figure:
     """Draws the metric against each searched hyperparameter, one small panel for each.
 
     A panel has the trials for which its hyperparameter was drawn; of `units` the widest layer's.
@@ -158,8 +144,6 @@ def slices(
         space: entries by hyperparameter, a panel for each.
         metric: the study's.
     """
-    from plotly.subplots import make_subplots
-
     n_rows = -(-len(space) // N_COLUMNS)
     height = 90 + 210 * n_rows
     figure = make_subplots(
@@ -190,17 +174,17 @@ def slices(
     return figure
 
 
-def _is_drawn(trial: "Trial", name: str, entry: "Entry") -> bool:
+def _is_drawn(trial: Trial, name: str, entry: Entry) -> bool:
     values = vars(trial.hyperparameters) if trial.hyperparameters else {}
     return bool(values) and entry.is_active(values) and values[name] != ()
 
 
-def _scalar(trial: "Trial", name: str) -> Any:
+def _scalar(trial: Trial, name: str) -> Any:
     value = getattr(trial.hyperparameters, name)
     return max(value) if isinstance(value, tuple) else value
 
 
-def _axis(entry: "Entry", values: Sequence[Any]) -> dict[str, Any]:
+def _axis(entry: Entry, values: Sequence[Any]) -> dict[str, Any]:
     """Lays out a panel's x axis: all that can be drawn, and references beyond it; few ticks."""
     if entry.type == "categorical":
         names = list(dict.fromkeys([*map(str, entry.choices), *values]))
@@ -242,7 +226,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks if len(ticks) > 1 else [low, high]
 
 
-def _focus(values: Sequence[float | None], metric: "Metric") -> tuple[float, float]:
+def _focus(values: Sequence[float | None], metric: Metric) -> tuple[float, float]:
     """Chooses a range without the worst quarter: hopeless trials would flatten all others."""
     known = sorted(value for value in values if value is not None)
     if not known:
@@ -254,12 +238,12 @@ def _focus(values: Sequence[float | None], metric: "Metric") -> tuple[float, flo
 
 
 def _finish(
-    figure: "go.Figure",
+    figure: go.Figure,
     x: str,
     y: str,
     y_range: tuple[float, float] | None,
     height: int = 340,
-) -> "go.Figure":
+) -> go.Figure:
     figure.update_layout(
         template="plotly_white",
         height=height,

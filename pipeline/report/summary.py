@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.storage import study_store
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, ranking, select_counted
-
-if TYPE_CHECKING:
-    import optuna
 
 N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
 
@@ -58,7 +58,7 @@ class StudySummary:
     n_validation_images: int
     test_looks: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
-    baseline: "Baseline | None" = None
+    baseline: Baseline | None = None
 
     @property
     def champion(self) -> Trial:
@@ -77,8 +77,6 @@ def summarize(stored: StoredStudy) -> StudySummary:
     Raises:
         PipelineError: no trial is complete yet.
     """
-    from pipeline.data import datasets
-
     study, spec = stored.study, stored.spec
     known = study_store.read_trials(study)
     ended = select_counted(known)
@@ -91,7 +89,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         n_interrupted=len(known) - len(ended),
         ranked=ranked,
         importance=study_store.importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
-        minutes=_minutes(study),
+        minutes=_minutes(stored),
         n_validation_images=datasets.n_validation_images(spec.dataset),
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
@@ -106,17 +104,15 @@ def _baseline(project: Project, name: str) -> Baseline | None:
         return None
     ended = select_counted(study_store.read_trials(stored.study))
     ranked = ranking(ended, stored.spec.direction)
-    return Baseline(ranked[0], ended, _minutes(stored.study)) if ranked else None
+    return Baseline(ranked[0], ended, _minutes(stored)) if ranked else None
 
 
-def _minutes(study: "optuna.Study") -> float:
-    return float(study.user_attrs.get(study_store.SECONDS, 0.0)) / 60
+def _minutes(stored: StoredStudy) -> float:
+    return float(stored.study.user_attrs.get(study_store.SECONDS, 0.0)) / 60
 
 
 def as_csv(facts: StudySummary) -> str:
     """Writes a row for each trial that ended; hyperparameters come last, by their own names."""
-    import pandas as pd
-
     rows = [_row(trial, facts.spec) for trial in facts.ended]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]

@@ -1,16 +1,15 @@
 """One search from start to end: locks, stores and workers are opened, used and closed."""
 
-from typing import TYPE_CHECKING
-
+from pipeline.data import datasets
+from pipeline.execution import local
+from pipeline.execution.executor import Executor
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
-
-if TYPE_CHECKING:
-    from pipeline.execution.executor import Executor
-    from pipeline.study.spec import StudySpec
+from pipeline.storage import lease
+from pipeline.study.spec import StudySpec
 
 
-def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
+def search(project: Project, spec: StudySpec, n_workers: int) -> int:
     """Runs a study in this process and its workers, and returns the exit code.
 
     Args:
@@ -18,9 +17,6 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
         spec: the study file.
         n_workers: how many trials are trained at a time.
     """
-    from pipeline.data import datasets
-    from pipeline.storage import lease
-
     project.runs_dir.mkdir(parents=True, exist_ok=True)
     with lease.lock(project, spec.name) as held, Interruption() as interruption:
         executor = _open_executor(project, spec, n_workers)
@@ -35,9 +31,7 @@ def search(project: Project, spec: "StudySpec", n_workers: int) -> int:
             executor.close()
 
 
-def _open_executor(project: Project, spec: "StudySpec", n_workers: int) -> "Executor":
-    from pipeline.execution import local
-
+def _open_executor(project: Project, spec: StudySpec, n_workers: int) -> Executor:
     return local.LocalExecutor(
         spec.dataset,
         n_workers,

@@ -29,7 +29,6 @@ SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 
-
 # What Optuna raises where a URL, a driver, a file or a version of its tables is wrong.
 _AT_OPENING = (RuntimeError, OSError, ImportError, ValueError)
 

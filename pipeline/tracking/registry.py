@@ -9,9 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
-from pipeline.tracking.delivery import (
-    MODEL_ARTIFACT,  # fmt: skip
-)
+from pipeline.tracking.delivery import MODEL_ARTIFACT
 
 CHAMPION_ALIAS = "champion"
 

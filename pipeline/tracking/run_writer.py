@@ -18,13 +18,7 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking.delivery import (
-    OUT_OF_REACH,
-    Delivery,
-    as_tags,
-    open_client,
-    unusable,  # fmt: skip
-)
+from pipeline.tracking.delivery import OUT_OF_REACH, Delivery, as_tags, open_client, unusable
 from pipeline.tracking.registry import champion_run
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
