@@ -26,9 +26,11 @@ def main() -> int:
     from pipeline.export.champion import summary
     from pipeline.export.folder import check_folder
     from pipeline.storage import study_store
+    from pipeline.tracking import relocation
 
     project = Project.here()
     stored = study_store.stored_study(project, parse_study_name(arguments.study))
+    relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
     champion, spec = study_store.champion(stored.study), stored.spec
     if arguments.export is not None:
         chosen = Path(arguments.export) if arguments.export else project.export_dir(spec.name)

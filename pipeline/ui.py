@@ -21,7 +21,12 @@ def main() -> int:
     parser.add_argument("which", choices=["mlflow", "optuna"])
     parser.add_argument("--port", type=_port, required=True)
     arguments = parser.parse_args()
-    command = server_command(Project.here(), arguments.which, arguments.port)
+    project = Project.here()
+    command = server_command(project, arguments.which, arguments.port)
+    if arguments.which == "mlflow":
+        from pipeline.tracking import relocation
+
+        relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
     print(f"http://{HOST}:{arguments.port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
     try:
         os.execv(command[0], command)

@@ -8,6 +8,7 @@ and runs that a killed one left RUNNING, writes that MLflow has not got) is amon
 
 import argparse
 import contextlib
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
         subject = Subject(stored)
         checks: tuple[Check, ...] = (
             lambda _: store_checks.stale_lease(project, name, stale, claimed),
+            store_checks.moved,
             store_checks.left_on_disk,
             Subject.plan_queue,
             Subject.plan_runs,
@@ -120,7 +122,7 @@ def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> int:
 
     try:
         apply(repair, subject)
-    except (PipelineError, OSError) as error:
+    except (PipelineError, OSError, sqlite3.Error) as error:
         print(f"  not mended: {error}")
         return 1
     print(f"  mended: {repair.cure}")

@@ -10,7 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.storage import queue, study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial
-from pipeline.tracking import reader
+from pipeline.tracking import reader, relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.tracking.reader import Run
 from pipeline.tracking.record import RunRecord
@@ -33,6 +33,8 @@ def apply(repair: Repair, subject: Subject) -> None:
     match repair.kind:
         case Kind.TAKE_OVER_LEASE:
             pass  # done when the lease that took its place is given back
+        case Kind.RELOCATE:
+            relocation.relocate(subject.project, lambda _: None)
         case Kind.REMOVE_SCRATCH:
             shutil.rmtree(subject.scratch)
         case Kind.SEND_KEPT:

@@ -24,6 +24,7 @@ class Kind(Enum):
     """What is done; a plan has at most one repair of a kind."""
 
     ASK_USER = auto()
+    RELOCATE = auto()
     TAKE_OVER_LEASE = auto()
     REMOVE_SCRATCH = auto()
     SEND_KEPT = auto()

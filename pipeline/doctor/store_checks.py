@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.doctor.plan import Kind, Repair
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
+from pipeline.tracking import relocation
 from pipeline.tracking.outbox import Outbox
 from pipeline.wording import count_noun
 
@@ -42,6 +43,26 @@ def damaged_stores(project: Project) -> Iterator[Repair]:
         if said != "ok":
             what = f"{display_path(file)} is damaged: {' '.join(said.split())}"
             yield Repair(Kind.ASK_USER, what, cure)
+
+
+def moved(subject: "Subject") -> Iterator[Repair]:
+    """Finds artifacts that MLflow looks for where the project was before it was moved.
+
+    Raises:
+        PipelineError: MLflow's store cannot be read.
+    """
+    project = subject.project
+    try:
+        places = relocation.old_places(project, subject.spec.name)
+    except sqlite3.Error as error:
+        where = project.mlflow_uri.display
+        raise PipelineError(f"MLflow's store {where} cannot be used: {error}") from None
+    if places:
+        yield Repair(
+            Kind.RELOCATE,
+            f"{relocation.describe(project, places)}, and MLflow's store does not say so",
+            "made to name this folder",
+        )
 
 
 def stale_lease(

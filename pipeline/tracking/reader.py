@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from mlflow.entities import ViewType
 
 from pipeline.paths import Project, display_path
-from pipeline.tracking import mlflow_internals, registry
+from pipeline.tracking import mlflow_internals, registry, relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT, OUT_OF_REACH, open_client, unusable
 
 ORPHAN = "orphan"  # tag of a run that belongs to no trial
@@ -96,8 +94,8 @@ def champion_run(project: Project, study: str) -> str | None:
 
 def model_trouble(project: Project, run: Run) -> str:
     """Says what is wrong with the model of a run that ought to have one; "" if nothing is."""
-    if run.artifacts.startswith("file:"):
-        path = Path(url2pathname(urlparse(run.artifacts).path)) / MODEL_ARTIFACT
+    if artifacts := relocation.local_path(project, run.artifacts):
+        path = artifacts / MODEL_ARTIFACT
         if not path.is_file():
             return f"{display_path(path)} is missing"
         return "" if _is_whole(path) else f"{display_path(path)} is damaged"

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
+from pipeline.tracking import relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 
 CHAMPION_ALIAS = "champion"
@@ -36,6 +37,9 @@ def load_model_bytes(project: Project, run: str) -> bytes:
     client = mlflow.MlflowClient(project.mlflow_uri)
     with tempfile.TemporaryDirectory() as folder:
         try:
+            artifacts = relocation.local_path(project, client.get_run(run).info.artifact_uri)
+            if artifacts is not None:
+                return (artifacts / MODEL_ARTIFACT).read_bytes()
             path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
             return Path(path).read_bytes()
         except (MlflowException, OSError) as error:

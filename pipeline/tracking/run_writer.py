@@ -18,6 +18,7 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.tracking import relocation
 from pipeline.tracking.delivery import OUT_OF_REACH, Delivery, as_tags, open_client, unusable
 from pipeline.tracking.registry import champion_run
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
@@ -81,6 +82,7 @@ class RunWriter:
         project.runs_dir.mkdir(parents=True, exist_ok=True)
         try:
             client = open_client(project.mlflow_uri)
+            relocation.relocate(project, say)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise unusable(project.mlflow_uri, error) from None
         return cls(client, project, study, say, note_run)

@@ -566,6 +566,18 @@ def test_the_champion_is_registered(
 # Stores
 
 
+def test_a_project_that_was_moved_is_said_to_be_so(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Project(project.root.with_name("new"))
+    project.root.rename(new.root)
+    monkeypatch.chdir(new.root)
+    _artifact_repos_cache.clear()
+    found = f"the project was moved or copied from {project.root} to {new.root}, and MLflow's"
+    is_mended(new, run, found, "made to name this folder")
+    assert not project.root.exists()
+
+
 def damage(path: Path) -> bytes:
     """Fills all pages of a database but the first with rubbish; returns what is there then."""
     with contextlib.closing(sqlite3.connect(path)) as database:
