@@ -23,6 +23,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
+from pipeline.wording import count_noun, inflect
 
 
 def run_study(
@@ -72,7 +73,7 @@ def run_study(
             champion = None
             if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
                 n_kept = tracker.settle()  # before the champion's run is looked up
-                champion = _champion(project, spec, study, n_kept)
+                champion = _champion(project, spec, study, n_kept, tracker.trouble)
                 _publish(project, spec, executor, tracker, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
@@ -106,7 +107,9 @@ def _run_of_study(tracker: RunWriter) -> Iterator[Callable[[str], None]]:
         raise
 
 
-def _champion(project: Project, spec: StudySpec, study: optuna.Study, n_kept: int) -> Trial:
+def _champion(
+    project: Project, spec: StudySpec, study: optuna.Study, n_kept: int, trouble: str
+) -> Trial:
     """Returns the best network, if MLflow has got all that was written of it.
 
     Raises:
@@ -118,9 +121,9 @@ def _champion(project: Project, spec: StudySpec, study: optuna.Study, n_kept: in
         raise PipelineError(_why_no_champion(spec, ended))
     if n_kept:
         raise PipelineError(
-            f"the search is complete, but MLflow does not answer: {n_kept} writes are kept in "
-            f"{display_path(project.outbox(spec.name))}; when it does, the same command sends "
-            "them and registers the champion"
+            f"the search is complete, but {trouble}: {count_noun(n_kept, 'write')} "
+            f"{inflect('is', n_kept, 'are')} kept in {display_path(project.outbox(spec.name))}; "
+            "when that is mended, the same command sends what is kept and registers the champion"
         )
     return best[0]
 

@@ -5,6 +5,7 @@ MLflow answers again, or by whoever opens the study next.
 """
 
 import contextlib
+import errno
 import logging
 import sqlite3
 import tempfile
@@ -15,7 +16,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import DatasetInput, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
 from pipeline import paths
 from pipeline.errors import PipelineError, first_line
@@ -31,6 +32,7 @@ MODEL_ARTIFACT = "model.keras"
 RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
 # What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
 _REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
+_OF_A_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # without a file's name
 OUT_OF_REACH = (MlflowException, OSError)  # among the latter what goes wrong with HTTP
 
 
@@ -71,7 +73,26 @@ def _create(file: Path) -> None:
 def unusable(uri: str, error: Exception) -> PipelineError:
     """Says of a store that it cannot be used, and why."""
     where = StoreUrl(uri).display
-    return PipelineError(f"MLflow's store {where} cannot be used: {first_line(error)}")
+    return PipelineError(f"MLflow's store {where} cannot be used: {diagnose(error)[1]}")
+
+
+def diagnose(error: BaseException) -> tuple[str, str]:
+    """Says what keeps MLflow from taking a write: a disk, a database, a server, or silence.
+
+    Returns:
+        A sentence of ours, and the reason as the system or the library gives it.
+    """
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, OSError) and (cause.filename or cause.errno in _OF_A_FULL_DISK):
+            where = f"{display_path(Path(str(cause.filename)))}: " if cause.filename else ""
+            return "MLflow's files cannot be written", f"{where}{cause.strerror}"
+        if isinstance(cause, sqlite3.Error):
+            return "MLflow's database cannot be used", first_line(cause)
+        if isinstance(cause, RestException) or getattr(cause, "response", None) is not None:
+            return "MLflow's server answers with an error", first_line(cause)
+        cause = cause.__cause__ or cause.__context__
+    return "MLflow does not answer", first_line(error)
 
 
 class Delivery:
@@ -98,6 +119,7 @@ class Delivery:
     ) -> None:
         self.runs: dict[int, str] = {}  # of trials under way
         self.inputs: list[DatasetInput] = []  # of every run
+        self.trouble = ""  # what keeps MLflow from taking what is kept
         self._client, self._experiment, self._folder = client, experiment, folder
         self._say, self._note_run = say, note_run
         self._outbox = Outbox(folder)
@@ -119,11 +141,7 @@ class Delivery:
             try:
                 self._deliver(write, attachment)
             except OUT_OF_REACH as error:
-                self._retry_at = time.monotonic() + RETRY_SECONDS
-                self._say(
-                    "MLflow does not answer: what it misses is kept in "
-                    f"{display_path(self._folder)} ({first_line(error)})"
-                )
+                self._note_trouble(error)
             else:
                 return
         try:
@@ -138,11 +156,20 @@ class Delivery:
         n_kept = len(self._outbox)
         try:
             self._outbox.deliver(self._deliver_again)
-        except OUT_OF_REACH:
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+        except OUT_OF_REACH as error:
+            self._note_trouble(error)
         else:
+            self.trouble = ""
             if n_kept:
                 self._say(f"MLflow answers, and has got the {n_kept} writes that were kept for it")
+
+    def _note_trouble(self, error: Exception) -> None:
+        """Says what keeps MLflow from taking a write, unless that was said last."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        before, (self.trouble, reason) = self.trouble, diagnose(error)
+        if self.trouble != before:
+            where = display_path(self._folder)
+            self._say(f"{self.trouble}: what it misses is kept in {where} ({reason})")
 
     def _deliver_again(self, write: Write, attachment: bytes | None) -> None:
         """Delivers what may have been delivered before, if the answer to it was lost."""

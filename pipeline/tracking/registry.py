@@ -13,13 +13,21 @@ from pipeline.tracking import relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 
 CHAMPION_ALIAS = "champion"
+# What MLflow says where there is no such model, version or alias.
+_NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
-    """Finds the run whose model bears the alias `champion`; None if there is none."""
+    """Finds the run whose model bears the alias `champion`; None if there is none.
+
+    Raises:
+        MlflowException: MLflow is out of reach.
+    """
     try:
         return str(client.get_model_version_by_alias(study, CHAMPION_ALIAS).run_id)
-    except MlflowException:  # there is no such model, version or alias
+    except MlflowException as error:
+        if error.error_code not in _NO_SUCH:
+            raise
         return None
 
 

@@ -159,6 +159,11 @@ class RunWriter:
         self.flush()
         self._end(None, status)
 
+    @property
+    def trouble(self) -> str:
+        """Says what keeps MLflow from taking what is kept; "" if nothing does."""
+        return self._delivery.trouble
+
     def settle(self) -> int:
         """Tries to send all that is noted or kept; returns how many writes are still kept."""
         self.flush()
@@ -247,8 +252,15 @@ class RunWriter:
         return n_mended
 
     def champion_run(self) -> str | None:
-        """Finds the run whose model bears the alias `champion`; None if there is none."""
-        return champion_run(self._client, self._study)
+        """Finds the run whose model bears the alias `champion`; None if there is none.
+
+        Raises:
+            PipelineError: MLflow is out of reach.
+        """
+        try:
+            return champion_run(self._client, self._study)
+        except OUT_OF_REACH as error:
+            raise unusable(self._uri, error) from None
 
     def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
         now = _now()

@@ -1,11 +1,13 @@
 """MLflow out of reach, in every way that a real store can be reached again."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.exceptions import MlflowException
+import requests
+from mlflow.exceptions import MlflowException, RestException
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
@@ -21,6 +23,9 @@ class Line:
     def __init__(self, client: Any) -> None:
         self._client = client
         self.is_cut = False
+        self.trouble: Exception = MlflowException(
+            "API request failed: connection refused\nand more"
+        )
         self.lose_answer_to = ""
         self.n_calls_until_cut: int | None = None
 
@@ -32,7 +37,7 @@ class Line:
                 self.n_calls_until_cut -= 1
                 self.is_cut = self.is_cut or self.n_calls_until_cut < 0
             if self.is_cut:
-                raise MlflowException("API request failed: connection refused\nand more")
+                raise self.trouble
             answer = method(*arguments, **options)
             if name == self.lose_answer_to:
                 self.is_cut = True
@@ -40,6 +45,13 @@ class Line:
             return answer
 
         return call
+
+
+def caused_by(cause: Exception) -> MlflowException:
+    """An error as MLflow raises it around another."""
+    error = MlflowException("not to be had\nand more")
+    error.__cause__ = cause
+    return error
 
 
 class Opened:
@@ -226,6 +238,71 @@ def test_the_number_of_a_trial_of_a_deleted_study_is_not_mistaken(
     assert later.tracker.settle() == 0
     assert later.noted[0] != first
     assert later.client.get_run(later.noted[0]).data.params["seed"] == "7"
+
+
+READ_ONLY = sqlite3.OperationalError("attempt to write a readonly database")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "reason"),
+    [
+        (PermissionError(13, "Permission denied", "/a"), "files cannot be written", "/a: Perm"),
+        (OSError(28, "No space left on device"), "files cannot be written", "No space left"),
+        (caused_by(READ_ONLY), "database cannot be used", "attempt to write a readonly"),
+        (RestException({"error_code": "INTERNAL_ERROR"}), "server answers with an", "INTERNAL"),
+        (requests.HTTPError("503", response=requests.Response()), "server answers with an", "503"),
+        (caused_by(ConnectionRefusedError(111, "refused")), " does not answer", "not to be had"),
+        (requests.ConnectionError("no route"), " does not answer", "no route"),
+    ],
+)
+def test_what_keeps_mlflow_from_taking_a_write_is_called_what_it_is(
+    opened: Opened, error: Exception, sentence: str, reason: str
+) -> None:
+    opened.line.trouble = error
+    opened.line.is_cut = True
+    opened.train(0)
+    (said,) = opened.said
+    beginning, _, end = said.partition(": what it misses is kept in mlruns")
+    assert beginning.startswith("MLflow")
+    assert sentence in beginning
+    assert reason in end
+    assert opened.tracker.settle() > 0
+    assert opened.tracker.trouble == beginning
+    opened.line.is_cut = False
+    assert opened.tracker.settle() == 0
+    assert opened.tracker.trouble == ""
+    opened.assert_whole(0)
+
+
+def test_another_trouble_is_said_when_it_comes(opened: Opened) -> None:
+    opened.line.is_cut = True
+    opened.train(0)
+    opened.line.trouble = OSError(28, "No space left on device")
+    opened.train(1)
+    assert [line.partition(":")[0] for line in opened.said] == [
+        "MLflow does not answer",
+        "MLflow's files cannot be written",
+    ]
+
+
+def test_a_folder_of_artifacts_that_cannot_be_written(opened: Opened) -> None:
+    folder = opened.project.artifacts_dir / "small"
+    folder.parent.mkdir(parents=True)
+    folder.write_bytes(b"")  # no permission keeps root from writing
+    opened.tracker.start_trial(0, None, {"seed": 0}, {})
+    opened.tracker.store_model(0, b"model")
+    opened.tracker.finish_trial(0, "COMPLETE", {}, {})
+    assert opened.said[0].startswith("MLflow's files cannot be written: what it misses")
+    assert "Not a directory" in opened.said[0]
+    folder.unlink()
+    assert opened.tracker.settle() == 0
+
+
+def test_out_of_reach_is_not_taken_for_no_champion(opened: Opened) -> None:
+    assert opened.tracker.champion_run() is None
+    opened.line.is_cut = True
+    with pytest.raises(PipelineError, match="connection refused"):
+        opened.tracker.champion_run()
 
 
 def test_where_the_disk_refuses_too_a_sentence_says_so(
