@@ -37,9 +37,14 @@ def main() -> int:
     if damaged:  # nothing that is read from it can be trusted
         return FAILED
     names = [name] if name else study_store.stored_names(project)
-    if not names:
+    lost = list(store_checks.lost_studies(project, study_store.stored_names(project), name))
+    for repair in lost:
+        _treat(repair, None, fix=False)
+    if name and lost:
+        return FAILED
+    if not names and not lost:
         print("no study has been searched yet: all in order")
-    n_left = 0
+    n_left = len(lost)
     for each in names:
         try:
             n_left += _examine(project, each, arguments.fix)

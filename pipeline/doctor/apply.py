@@ -65,6 +65,8 @@ def apply(repair: Repair, subject: Subject) -> None:
                     with subject.writer.resume_trial(number, of_trials[number].id):
                         subject.writer.store_model(number, model)
                     _send_kept(subject)
+        case Kind.RESTORE_VERSIONS:
+            model_checks.restore_versions(subject, repair.runs)
         case Kind.REGISTER:
             for number, run in of_trials.items():
                 model_checks.register(subject, subject.ended[number], run)

@@ -14,11 +14,14 @@ from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, best_epoch, is_better, ranking
 from pipeline.tracking import reader, registry
 from pipeline.tracking.reader import Run
+from pipeline.tracking.versions import Version, versions_of
 from pipeline.training.job import EpochEnd, Failed, Finished, Job
-from pipeline.wording import inflect
+from pipeline.wording import inflect, join_names
 
 if TYPE_CHECKING:
     from pipeline.execution.executor import Executor
+
+_ALIAS = f" (@{registry.CHAMPION_ALIAS})"
 
 
 def check_models(subject: Subject) -> Iterator[Repair]:
@@ -29,6 +32,14 @@ def check_models(subject: Subject) -> Iterator[Repair]:
     present = [t.number for t in _records(subject) if t.number in own]
     present = [number for number in present if not own[number].is_deleted]  # said before
     troubles = {number: reader.model_trouble(subject.project, own[number]) for number in present}
+    versions = versions_of(
+        subject.project, subject.spec.name, {own[number].id: own[number] for number in present}
+    )
+    for number in present:
+        others = [v.number for v in versions if v.run == own[number].id and v.is_other]
+        if others:  # one of them is not what was trained, and training again tells which
+            where = f"{inflect('version', len(others))} {join_names(others)}"
+            troubles[number] = f"it has other weights than the registered {where}"
     broken = [number for number, trouble in troubles.items() if trouble]
     subject.n_whole = len(present) - len(broken)
     if broken:
@@ -41,7 +52,25 @@ def check_models(subject: Subject) -> Iterator[Repair]:
             broken,
             [own[number] for number in broken],
         )
-    yield from _registration(subject)
+    lost = [version for version in versions if version.model_id and _is_wrong(version)]
+    if lost:
+        name = subject.spec.name
+        yield Repair(
+            Kind.RESTORE_VERSIONS,
+            "; ".join(
+                f"models:/{name}/{v.number}{_ALIAS if v.is_champion else ''} cannot be loaded as "
+                f"it was registered: {v.trouble or 'it has other weights than its run'}"
+                for v in lost
+            ),
+            "written again from the model of its run",
+            runs=[run for v in lost for run in own.values() if run.id == v.run],
+        )
+    gone = [v for v in versions if v.trouble and not v.model_id and v.is_champion]
+    yield from _registration(subject, gone[0].trouble if gone else "")
+
+
+def _is_wrong(version: Version) -> bool:
+    return bool(version.trouble) or version.is_other
 
 
 def _records(subject: Subject) -> list[Trial]:
@@ -112,23 +141,33 @@ def _played(
                     return history, event.model
 
 
-def _registration(subject: Subject) -> Iterator[Repair]:
-    """Finds whether the alias `champion` is on another model, once a search has ended."""
+def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
+    """Finds whether the alias `champion` is on another model, once a search has ended.
+
+    Args:
+        subject: the study under examination.
+        trouble: why the model with the alias cannot be loaded, and cannot be restored.
+    """
     match = subject.match
     of_study = [run for run in match.of_study if not run.is_deleted]
     ranked = ranking(list(subject.ended.values()), subject.spec.direction)
-    if not of_study or of_study[0].status != "FINISHED" or not ranked:
+    is_over = subject.is_complete or (of_study and of_study[0].status == "FINISHED")
+    if not (ranked and (is_over or trouble)):
         return  # the search will do it when it ends
     name, best = subject.spec.name, ranked[0].number
     run = match.own.get(best)
     registered = reader.champion_run(subject.project, name)
-    if run is None or registered == run.id:
+    if run is None or (registered == run.id and not trouble):
         return
     alias = f"models:/{name}@{registry.CHAMPION_ALIAS}"
     what = (
-        f"{alias} is the model of run {registered}, not that of the best trial, {best}"
-        if registered
-        else f"the model of the best trial, {best}, is not registered as {alias}"
+        f"{alias} cannot be loaded: {trouble}"
+        if trouble
+        else (
+            f"{alias} is the model of run {registered}, not that of the best trial, {best}"
+            if registered
+            else f"the model of the best trial, {best}, is not registered as {alias}"
+        )
     )
     yield Repair(Kind.REGISTER, what, "registered", [best], [run])
 
@@ -144,6 +183,24 @@ def register(subject: Subject, trial: Trial, run: Run) -> None:
     uri, name = subject.project.mlflow_uri, subject.spec.name
     with _workers(subject) as executor:
         executor.call(registry.publish_champion, uri, name, run.id, trial.best_epoch)
+
+
+def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
+    """Writes again the files of registered models that are lost, or are of another model.
+
+    Args:
+        subject: the study under examination.
+        runs: those of the models.
+    """
+    uri, name = subject.project.mlflow_uri, subject.spec.name
+    by_run = {run.id: subject.ended[n] for n, run in subject.match.own.items() if run in runs}
+    versions = versions_of(subject.project, name, {run.id: run for run in runs})
+    with _workers(subject) as executor:
+        for version in versions:
+            if version.model_id and _is_wrong(version):
+                epoch = by_run[version.run].best_epoch
+                arguments = (uri, name, version.run, epoch, version.model_id)
+                executor.call(registry.publish_champion, *arguments)
 
 
 @contextlib.contextmanager

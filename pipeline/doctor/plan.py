@@ -39,6 +39,7 @@ class Kind(Enum):
     END_RUNS = auto()
     SEND_AGAIN = auto()
     TRAIN_AGAIN = auto()
+    RESTORE_VERSIONS = auto()
     REGISTER = auto()
 
 

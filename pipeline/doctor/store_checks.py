@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.plan import Kind, Repair
@@ -43,6 +43,36 @@ def damaged_stores(project: Project) -> Iterator[Repair]:
         if said != "ok":
             what = f"{display_path(file)} is damaged: {' '.join(said.split())}"
             yield Repair(Kind.ASK_USER, what, cure)
+
+
+def lost_studies(
+    project: Project, known: Collection[str], name: str | None = None
+) -> Iterator[Repair]:
+    """Finds studies whose runs MLflow has, and of which Optuna's store knows nothing.
+
+    Args:
+        project: whose stores are read.
+        known: names of the studies that Optuna has.
+        name: of the study that is asked for; None: all of them.
+
+    Raises:
+        PipelineError: MLflow's store cannot be used.
+    """
+    if project.mlflow_uri.missing_file or project.mlflow_uri.file is None:
+        return
+    from pipeline.tracking import reader  # imports MLflow, for which nobody waits without a store
+
+    for study, n_runs in sorted(reader.unknown_studies(project, known).items()):
+        if name not in (None, study):
+            continue
+        yield Repair(
+            Kind.ASK_USER,
+            f"MLflow has {count_noun(n_runs, 'run')} of study {study}, and Optuna's store "
+            f"{project.optuna_url.display} has no such study",
+            "put a copy of Optuna's store in its place, or name the store it is in with "
+            "PIPELINE_STORAGE: the trials are nowhere else; if the study is not wanted any more, "
+            "delete its experiment in MLflow, with: make ui",
+        )
 
 
 def moved(subject: "Subject") -> Iterator[Repair]:

@@ -13,7 +13,7 @@ from pipeline.paths import Project
 from pipeline.storage import study_store
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial
+from pipeline.study.trial import Trial, select_counted
 from pipeline.tracking.reader import Run, runs_of
 from pipeline.tracking.run_writer import RunWriter
 
@@ -65,6 +65,20 @@ class Subject:
         return runs_of(self.project, self.spec.name, self.spec.metric)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the search has come to its end, as far as Optuna knows."""
+        searched = StudySpec.model_validate_json(
+            self.study.user_attrs[study_store.SPEC], strict=False
+        )  # whose budget is that of the last search, whatever the file says
+        budget, n_ended = searched.budget, len(select_counted([*self.ended.values()]))
+        seconds = self.study.user_attrs.get(study_store.SECONDS, 0.0)
+        return bool(
+            self.study.user_attrs.get(study_store.EXHAUSTED)
+            or (budget.trials is not None and n_ended >= budget.trials)
+            or (budget.minutes is not None and seconds >= 60 * budget.minutes)
+        )
+
+    @property
     def running(self) -> Sequence[int]:
         """Numbers of the trials that Optuna calls RUNNING."""
         return [n for n, each in self.frozen.items() if each.state.name == "RUNNING"]
@@ -85,7 +99,7 @@ class Subject:
         if not writer.join_study(data, versions):  # as a search would
             about = {"dataset": spec.dataset, "metric": spec.metric}
             writer.open_study(spec.goal, {**about, "fingerprint": spec.fingerprint}, data)
-            writer.close_study("KILLED")
+            writer.close_study("FINISHED" if self.is_complete else "KILLED")
             writer.join_study(data, versions)
         return writer
 

@@ -143,8 +143,9 @@ def _publish(
             executor.call(publish_champion, *arguments)
         except PipelineError as error:
             raise PipelineError(
-                f"the search is complete, but its champion is not registered ({error}); the same "
-                "command tries that again"
+                f"the search is complete, but its champion is not registered ({error}); what is "
+                "missing is found, mended and registered with: .venv/bin/python -m "
+                f"pipeline.doctor {spec.name} --fix"
             ) from None
 
 

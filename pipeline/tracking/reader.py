@@ -6,7 +6,7 @@ And what the doctor does with whole runs: it takes back a deletion, or sets a ru
 import contextlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
     """
     if project.mlflow_uri.missing_file:
         return []
-    with _opened(project) as client:
+    with opened(project) as client:
         experiment = client.get_experiment_by_name(study)
         if experiment is None:
             return []
@@ -88,8 +88,36 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
 
 def champion_run(project: Project, study: str) -> str | None:
     """Finds the run whose model bears the alias `champion`; None if there is none."""
-    with _opened(project) as client:
+    with opened(project) as client:
         return registry.champion_run(client, study)
+
+
+def unknown_studies(project: Project, known: Collection[str]) -> dict[str, int]:
+    """Counts the runs of trials of each study that only MLflow knows, in the project's own store.
+
+    Args:
+        project: whose store is read; a store elsewhere may be of other projects too.
+        known: names of the studies that Optuna has.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    file = project.mlflow_uri.file
+    if not file or not file.is_file() or file.resolve().parent != project.runs_dir.resolve():
+        return {}
+    with opened(project) as client:
+        names = {
+            each.experiment_id: each.name
+            for each in client.search_experiments()
+            if each.name not in known
+        }
+        if not names:
+            return {}
+        found: dict[str, int] = {}
+        for run in client.search_runs([*names], "tags.role = 'study'", max_results=PAGE):
+            of_trials = client.search_runs([run.info.experiment_id], "tags.trial != ''")
+            found[names[run.info.experiment_id]] = len(of_trials)
+        return found
 
 
 def model_trouble(project: Project, run: Run) -> str:
@@ -98,8 +126,8 @@ def model_trouble(project: Project, run: Run) -> str:
         path = artifacts / MODEL_ARTIFACT
         if not path.is_file():
             return f"{display_path(path)} is missing"
-        return "" if _is_whole(path) else f"{display_path(path)} is damaged"
-    with _opened(project) as client:
+        return "" if is_whole(path) else f"{display_path(path)} is damaged"
+    with opened(project) as client:
         sizes = {each.path: each.file_size for each in client.list_artifacts(run.id)}
     where = f"{MODEL_ARTIFACT} of run {run.id}"
     if MODEL_ARTIFACT not in sizes:
@@ -109,14 +137,14 @@ def model_trouble(project: Project, run: Run) -> str:
 
 def restore(project: Project, found: Sequence[Run]) -> None:
     """Restores deleted runs."""
-    with _opened(project) as client:
+    with opened(project) as client:
         for run in found:
             client.restore_run(run.id)
 
 
 def set_aside(project: Project, found: Sequence[Run]) -> None:
     """Tags runs as orphans, ends and deletes them; MLflow keeps and can restore them."""
-    with _opened(project) as client:
+    with opened(project) as client:
         for run in found:
             client.set_tag(run.id, ORPHAN, "true")
             if run.status == "RUNNING":
@@ -143,7 +171,7 @@ def _run(client: Any, found: Any, metric: str) -> Run:
     )
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Tells whether a `.keras` file, which is a zip file, can be read to its end."""
     try:
         with zipfile.ZipFile(path) as file:
@@ -153,7 +181,7 @@ def _is_whole(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(project: Project) -> Iterator[Any]:
+def opened(project: Project) -> Iterator[Any]:
     """Opens a client of MLflow's store, and says in a sentence if the store cannot be used.
 
     Raises:

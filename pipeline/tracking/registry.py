@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError, first_line
@@ -13,6 +14,7 @@ from pipeline.tracking import relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 
 CHAMPION_ALIAS = "champion"
+DOCTOR = ".venv/bin/python -m pipeline.doctor --fix"
 # What MLflow says where there is no such model, version or alias.
 _NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -23,8 +25,23 @@ def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
     Raises:
         MlflowException: MLflow is out of reach.
     """
+    found = _champion(client, study)
+    return str(found.run_id) if found else None
+
+
+def champion_version(client: mlflow.MlflowClient, study: str) -> str | None:
+    """Finds the version that bears the alias `champion`; None if there is none.
+
+    Raises:
+        MlflowException: MLflow is out of reach.
+    """
+    found = _champion(client, study)
+    return str(found.version) if found else None
+
+
+def _champion(client: mlflow.MlflowClient, study: str) -> ModelVersion | None:
     try:
-        return str(client.get_model_version_by_alias(study, CHAMPION_ALIAS).run_id)
+        return client.get_model_version_by_alias(study, CHAMPION_ALIAS)
     except MlflowException as error:
         if error.error_code not in _NO_SUCH:
             raise
@@ -39,8 +56,8 @@ def load_model_bytes(project: Project, run: str) -> bytes:
     """
     if not run:
         raise PipelineError(
-            "MLflow has not got the run and its model yet: when it answers, the study's search "
-            "sends them (make search)"
+            "MLflow has not got the run and its model yet; when it can be reached, they are sent "
+            f"with: {DOCTOR}"
         )
     client = mlflow.MlflowClient(project.mlflow_uri)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,10 +69,15 @@ def load_model_bytes(project: Project, run: str) -> bytes:
             return Path(path).read_bytes()
         except (MlflowException, OSError) as error:
             reason = first_line(error)
-            raise PipelineError(f"the model of run {run} is not to be had: {reason}") from None
+            raise PipelineError(
+                f"the model of run {run} is not to be had ({reason}); if it is lost, its trial is "
+                f"trained again with: {DOCTOR}"
+            ) from None
 
 
-def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
+def publish_champion(
+    uri: str, study: str, run: str, best_epoch: int, model_id: str | None = None
+) -> None:
     """Makes a trial's stored model an MLflow model with the alias `champion`.
 
     Imports Keras: meant for `Executor.call`.
@@ -65,6 +87,7 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
         study: name of the study, and so of the registered model.
         run: where the trial's model is stored.
         best_epoch: of the trial; the model is logged as of that step.
+        model_id: of a logged model of that run, whose files alone are written again.
     """
     import keras
     import mlflow.keras
@@ -81,6 +104,22 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
     )
+    requirements = [
+        f"{name}=={importlib.metadata.version(name)}"
+        for name in ("mlflow", "keras", "tensorflow", "numpy")
+    ]
+    if model_id:
+        location = client.get_logged_model(model_id).artifact_location
+        with tempfile.TemporaryDirectory() as folder:
+            mlflow.keras.save_model(
+                model,
+                f"{folder}/model",
+                mlflow_model=Model(location, run, model_uuid=model_id, model_id=model_id),
+                signature=signature,
+                pip_requirements=requirements,
+            )
+            client.log_model_artifacts(model_id, f"{folder}/model")
+        return
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
     info = Model.log(
         artifact_path=None,
@@ -91,9 +130,6 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
         registered_model_name=study,
         model=model,
         signature=signature,
-        pip_requirements=[
-            f"{name}=={importlib.metadata.version(name)}"
-            for name in ("mlflow", "keras", "tensorflow", "numpy")
-        ],
+        pip_requirements=requirements,
     )
     client.set_registered_model_alias(study, CHAMPION_ALIAS, str(info.registered_model_version))

@@ -19,7 +19,7 @@ import empty_mlflow
 import mlflow
 import optuna
 import pytest
-from mlflow.entities import ViewType
+from mlflow.entities import LoggedModelStatus, ViewType
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from optuna.trial import TrialState
 from scripted import Killed, ScriptedExecutor, SilentProgress, make_spec
@@ -410,8 +410,11 @@ def test_a_failed_trials_run_is_written_anew_with_its_reason(project: Project, r
     assert (status, tags["state"], tags["reason"], metrics) == ("FAILED", "FAIL", "no luck", {})
 
 
-def test_all_runs_are_written_anew(project: Project, run: Any, workers: Player) -> None:
-    """Without the study's own run no search has come to its end, as far as MLflow knows."""
+def test_all_runs_are_written_anew(
+    project: Project, run: Any, workers: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the champion is registered, for Optuna knows that the search has come to its end."""
+    monkeypatch.setattr(workers, "call", lambda _, *arguments: register(project, arguments[2]))
     for run_id in shown(project):
         remove_for_good(project, run_id)
     code, said, _ = run()
@@ -424,6 +427,21 @@ def test_all_runs_are_written_anew(project: Project, run: Any, workers: Player) 
     (own,) = (run_id for run_id, (_, tags, *_) in found.items() if tags.get("role") == "study")
     parents = {tags.get("mlflow.parentRunId") for _, tags, *_ in found.values()}
     assert parents == {None, own}
+    assert found[own][0] == "FINISHED"
+    assert (
+        client(project).get_model_version_by_alias(NAME, "champion").run_id
+        == (by_number(project)[CHAMPION])
+    )
+
+
+def test_of_an_unfinished_search_no_champion_is_registered(
+    project: Project, run: Any, workers: Player
+) -> None:
+    stored(project).set_user_attr(study_store.SPEC, spec(n_trials=99).model_dump_json())
+    for run_id in shown(project):
+        remove_for_good(project, run_id)
+    assert run("--fix")[0] == 0
+    assert run()[0] == 0
     assert workers.called == []
 
 
@@ -563,7 +581,137 @@ def test_the_champion_is_registered(
     assert calls == [(registry.publish_champion, project.mlflow_uri, NAME, champion, 2)]
 
 
+# What somebody would load
+
+
+@pytest.fixture
+def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of the champion's registered model, as MLflow's Keras flavour keeps them."""
+    run = by_number(project)[CHAMPION]
+    made = client(project).create_logged_model(experiment(project), "model", run)
+    client(project).finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.mlflow_uri)  # MLflow's registry reads it
+    version = client(project).create_model_version(NAME, f"models:/{made.model_id}", run)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    client(project).set_registered_model_alias(NAME, "champion", version.version)
+    folder = project.artifacts_dir / NAME / "models" / str(made.model_id) / "artifacts"
+    publish_files(folder)
+    return folder
+
+
+def publish_files(folder: Path) -> None:
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "MLmodel").write_text("flavors:\n  keras: {}\n")
+    (folder / "data" / "model.keras").write_bytes(model_file())
+
+
+def other_model() -> bytes:
+    """Whole, but of other weights."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr(zipfile.ZipInfo("model.weights.h5"), b"others")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "found"),
+    [
+        ("MLmodel", None, "MLmodel is missing"),
+        ("MLmodel", b"", "MLmodel is damaged"),
+        ("data/model.keras", None, "model.keras is missing"),
+        ("data/model.keras", b"PK", "model.keras is damaged"),
+    ],
+)
+def test_a_registered_model_that_cannot_be_loaded_is_written_again(
+    project: Project,
+    run: Any,
+    workers: Player,
+    logged: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    content: bytes | None,
+    found: str,
+) -> None:
+    assert run()[0] == 0
+    (logged / file).unlink()
+    if content is not None:
+        (logged / file).write_bytes(content)
+    calls: list[tuple[object, ...]] = []
+
+    def publish(function: Callable[..., None], *arguments: object) -> None:
+        calls.append((function, *arguments))
+        publish_files(logged)
+
+    monkeypatch.setattr(workers, "call", publish)
+    is_mended(project, run, found, "written again from the model of its run")
+    champion = by_number(project)[CHAMPION]
+    arguments = (project.mlflow_uri, NAME, champion, 2, logged.parent.name)
+    assert calls == [(registry.publish_champion, *arguments)]
+
+
+@pytest.mark.parametrize("is_wrong", ["own", "registered"])
+def test_of_two_models_that_differ_the_one_that_was_trained_is_kept(
+    project: Project,
+    run: Any,
+    workers: Player,
+    logged: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_wrong: str,
+) -> None:
+    own, registered = model_of(project, CHAMPION), logged / "data" / "model.keras"
+    (own if is_wrong == "own" else registered).write_bytes(other_model())
+    code, said, _ = run()
+    assert (code, "it has other weights than the registered version" in said) == (1, True)
+    calls: list[object] = []
+
+    def publish(*arguments: object) -> None:
+        calls.append(arguments)
+        publish_files(logged)
+
+    monkeypatch.setattr(workers, "call", publish)
+    assert run("--fix")[0] == 0
+    assert own.read_bytes() == registered.read_bytes() == model_file()
+    assert [job.trial for job in workers.jobs] == [CHAMPION]
+    assert len(calls) == (1 if is_wrong == "registered" else 0)
+    assert run()[0] == 0
+
+
+def test_a_champion_whose_logged_model_is_deleted_is_registered_anew(
+    project: Project, run: Any, workers: Player, logged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client(project).delete_logged_model(logged.parent.name)
+    champion = by_number(project)[CHAMPION]
+    monkeypatch.setattr(workers, "call", lambda *_: register(project, champion))
+    is_mended(project, run, "its logged model", "registered")
+
+
+def test_a_version_that_somebody_else_registered_is_left_alone(project: Project, run: Any) -> None:
+    made = client(project).create_model_version(NAME, "/nowhere/at/all", None)
+    assert run() == (0, HEALTHY, "")
+    assert client(project).get_model_version(NAME, made.version).source == "/nowhere/at/all"
+
+
 # Stores
+
+
+@pytest.mark.parametrize("arguments", [[], [NAME], ["--fix"]])
+@pytest.mark.parametrize("what", ["store", "study"])
+def test_runs_of_a_study_that_optuna_does_not_know_are_not_in_order(
+    project: Project, run: Any, what: str, arguments: list[str]
+) -> None:
+    if what == "store":
+        (project.runs_dir / "optuna.db").unlink()
+    else:
+        optuna.delete_study(study_name=NAME, storage=project.optuna_url)
+    before = shown(project)
+    code, said, _ = run(*arguments)
+    assert code == 1
+    assert f"MLflow has 6 runs of study {NAME}, and Optuna's store" in said
+    assert "to do: put a copy of Optuna's store in its place" in said
+    assert "in order" not in said
+    assert shown(project) == before
+    client(project).delete_experiment(experiment(project))
+    assert run()[0] == 0, "what is advised helps"
 
 
 def test_a_project_that_was_moved_is_said_to_be_so(
