@@ -28,6 +28,7 @@ def main() -> int:
     arguments = _parse(sys.argv[1:])
     name = parse_study_name(arguments.study) if arguments.study is not None else None
     from pipeline.doctor import store_checks
+    from pipeline.doctor.plan import Kind
     from pipeline.storage import study_store
 
     project = Project.here()
@@ -38,29 +39,27 @@ def main() -> int:
         return FAILED
     names = [name] if name else study_store.stored_names(project)
     lost = list(store_checks.lost_studies(project, study_store.stored_names(project), name))
-    for repair in lost:
-        _treat(repair, None, fix=False)
+    left = [repair.kind for repair in lost if _treat(repair, None, fix=False)]
     if name and lost:
         return FAILED
     if not names and not lost:
         print("no study has been searched yet: all in order")
-    n_left = len(lost)
     for each in names:
         try:
-            n_left += _examine(project, each, arguments.fix)
+            left += _examine(project, each, arguments.fix)
         except PipelineError as error:
             if len(names) == 1:
                 raise
             print(f"error: {error}", file=sys.stderr)
-            n_left += 1
-    if n_left and not arguments.fix:
+            left.append(Kind.ASK_USER)
+    if set(left) - {Kind.ASK_USER} and not arguments.fix:
         again = f" {name}" if name else ""
         print(f"mend what can be mended with: .venv/bin/python -m pipeline.doctor{again} --fix")
-    return FAILED if n_left else DONE
+    return FAILED if left else DONE
 
 
-def _examine(project: Project, name: str, fix: bool) -> int:
-    """Prints what does not match in a study, and returns how much of it is left."""
+def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
+    """Prints what does not match in a study, and returns what of it is left."""
     from pipeline.storage import lease, study_store
 
     stored = study_store.stored_study(project, name)
@@ -79,7 +78,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
                 lease.refuse_if_alive(study, own)
         except PipelineError as busy:
             print(f"{busy}: it was not examined")
-            return 0
+            return []
         # they import MLflow, for which nobody waits who is told that there is no such study
         from pipeline.doctor import model_checks, store_checks
         from pipeline.doctor.subject import Subject
@@ -93,10 +92,10 @@ def _examine(project: Project, name: str, fix: bool) -> int:
             Subject.plan_runs,
             model_checks.check_models,
         )
-        left = [_treat(each, subject, fix) for each in _repairs(checks, subject, fix)]
-        if not left:
+        found = [(r.kind, _treat(r, subject, fix)) for r in _repairs(checks, subject, fix)]
+        if not found:
             print(f"study {name}: {_contents(subject)}: all in order")
-    return sum(left)
+    return [kind for kind, is_left in found if is_left]
 
 
 def _repairs(checks: "Iterable[Check]", subject: "Subject", fix: bool) -> "Iterator[Repair]":
@@ -112,26 +111,26 @@ def _repairs(checks: "Iterable[Check]", subject: "Subject", fix: bool) -> "Itera
             subject.read_again()
 
 
-def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> int:
-    """Prints a repair, does it if that is wanted, and returns whether it is left: 0 or 1."""
+def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> bool:
+    """Prints a repair, does it if that is wanted, and returns whether it is left."""
     from pipeline.doctor.plan import Kind
 
     print(f"study {subject.spec.name}: {repair.what}" if subject else repair.what)
     if repair.kind is Kind.ASK_USER:
         print(f"  to do: {repair.cure}")
-        return 1
+        return True
     if not fix or subject is None:
         print(f"  with --fix: {repair.cure}")
-        return 1
+        return True
     from pipeline.doctor.apply import apply
 
     try:
         apply(repair, subject)
     except (PipelineError, OSError, sqlite3.Error) as error:
         print(f"  not mended: {error}")
-        return 1
+        return True
     print(f"  mended: {repair.cure}")
-    return 0
+    return False
 
 
 def _contents(subject: "Subject") -> str:

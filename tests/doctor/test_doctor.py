@@ -708,6 +708,7 @@ def test_runs_of_a_study_that_optuna_does_not_know_are_not_in_order(
     assert code == 1
     assert f"MLflow has 6 runs of study {NAME}, and Optuna's store" in said
     assert "to do: put a copy of Optuna's store in its place" in said
+    assert "--fix" not in said, "which would not help"
     assert "in order" not in said
     assert shown(project) == before
     client(project).delete_experiment(experiment(project))
