@@ -90,6 +90,7 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
             store_checks.left_on_disk,
             Subject.plan_queue,
             Subject.plan_runs,
+            store_checks.lost_files,
             model_checks.check_models,
         )
         found = [(r.kind, _treat(r, subject, fix)) for r in _repairs(checks, subject, fix)]

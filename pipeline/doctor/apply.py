@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 
-from pipeline.doctor import model_checks
+from pipeline.doctor import model_checks, store_checks
 from pipeline.doctor.plan import Kind, Repair
 from pipeline.doctor.subject import Subject
 from pipeline.errors import PipelineError
@@ -59,6 +59,10 @@ def apply(repair: Repair, subject: Subject) -> None:
         case Kind.END_RUNS | Kind.SEND_AGAIN:
             for number, run in of_trials.items():
                 _catch_up(subject, subject.ended[number], run)
+        case Kind.WRITE_FILES:
+            for number, run in of_trials.items():
+                values = store_checks.hyperparameters_of(subject.ended[number])
+                reader.write_hyperparameters(subject.project, run, values)
         case Kind.TRAIN_AGAIN:
             with contextlib.closing(model_checks.train_again(subject, repair.trials)) as trained:
                 for number, model in trained:

@@ -38,6 +38,7 @@ class Kind(Enum):
     SET_ASIDE = auto()
     END_RUNS = auto()
     SEND_AGAIN = auto()
+    WRITE_FILES = auto()
     TRAIN_AGAIN = auto()
     RESTORE_VERSIONS = auto()
     REGISTER = auto()

@@ -4,11 +4,13 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.doctor.plan import Kind, Repair
+from pipeline.doctor.wording import name_trials
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
+from pipeline.study.trial import Trial
 from pipeline.tracking import relocation
 from pipeline.tracking.outbox import Outbox
 from pipeline.wording import count_noun
@@ -120,6 +122,34 @@ def stale_lease(
         "more",
         "removed",
     )
+
+
+def lost_files(subject: "Subject") -> Iterator[Repair]:
+    """Finds runs whose file of hyperparameters is missing, damaged or another trial's."""
+    if subject.is_behind:
+        return
+    from pipeline.tracking import reader
+
+    own = {number: run for number, run in subject.match.own.items() if not run.is_deleted}
+    lost = [
+        number
+        for number, run in own.items()
+        if (values := hyperparameters_of(subject.ended[number]))
+        and not reader.has_hyperparameters(subject.project, run, values)
+    ]
+    if lost:
+        yield Repair(
+            Kind.WRITE_FILES,
+            f"hyperparameters.json of {name_trials(lost)} is missing or says something else",
+            "written anew from what Optuna holds",
+            lost,
+            [own[number] for number in lost],
+        )
+
+
+def hyperparameters_of(trial: Trial) -> dict[str, Any]:
+    """Returns what a trial's `hyperparameters.json` should hold; nothing of what is no network."""
+    return trial.hyperparameters.as_dict() if trial.hyperparameters else {}
 
 
 def left_on_disk(subject: "Subject") -> Iterator[Repair]:

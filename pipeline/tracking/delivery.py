@@ -29,6 +29,7 @@ for _name in ("alembic", "mlflow"):  # they tell of every table that they create
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us anyway
 
 MODEL_ARTIFACT = "model.keras"
+HYPERPARAMETERS_ARTIFACT = "hyperparameters.json"
 RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
 # What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
 _REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
@@ -236,7 +237,7 @@ class Delivery:
         self._client.log_batch(run, params=params)
         self._client.log_inputs(run, self.inputs)
         if write["hyperparameters"]:
-            self._client.log_dict(run, write["hyperparameters"], "hyperparameters.json")
+            self._client.log_dict(run, write["hyperparameters"], HYPERPARAMETERS_ARTIFACT)
 
 
 def as_tags(values: Mapping[str, Any]) -> list[RunTag]:

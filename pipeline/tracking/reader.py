@@ -4,9 +4,10 @@ And what the doctor does with whole runs: it takes back a deletion, or sets a ru
 """
 
 import contextlib
+import json
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from mlflow.entities import ViewType
 
 from pipeline.paths import Project, display_path
 from pipeline.tracking import mlflow_internals, registry, relocation
-from pipeline.tracking.delivery import MODEL_ARTIFACT, OUT_OF_REACH, open_client, unusable
+from pipeline.tracking.delivery import (
+    HYPERPARAMETERS_ARTIFACT,
+    MODEL_ARTIFACT,
+    OUT_OF_REACH,
+    open_client,
+    unusable,
+)
 
 ORPHAN = "orphan"  # tag of a run that belongs to no trial
 PAGE = 1_000  # runs that are read at a time
@@ -133,6 +140,23 @@ def model_trouble(project: Project, run: Run) -> str:
     if MODEL_ARTIFACT not in sizes:
         return f"{where} is missing"
     return "" if sizes[MODEL_ARTIFACT] else f"{where} is empty"
+
+
+def has_hyperparameters(project: Project, run: Run, expected: Mapping[str, Any]) -> bool:
+    """Tells whether a run's `hyperparameters.json` is right; on no disk here, it is trusted."""
+    folder = relocation.local_path(project, run.artifacts)
+    if folder is None:
+        return True
+    try:
+        return bool(json.loads((folder / HYPERPARAMETERS_ARTIFACT).read_bytes()) == expected)
+    except (OSError, ValueError):
+        return False
+
+
+def write_hyperparameters(project: Project, run: Run, values: Mapping[str, Any]) -> None:
+    """Writes a run's `hyperparameters.json`."""
+    with opened(project) as client:
+        client.log_dict(run.id, dict(values), HYPERPARAMETERS_ARTIFACT)
 
 
 def restore(project: Project, found: Sequence[Run]) -> None:

@@ -434,6 +434,39 @@ def test_all_runs_are_written_anew(
     )
 
 
+def test_a_lost_mlflow_store_is_written_anew_with_its_champion(
+    project: Project,
+    run: Any,
+    workers: Player,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_database: Path,
+) -> None:
+    empty_mlflow.copy_into(project.root, empty_database)  # as after its removal
+    _artifact_repos_cache.clear()
+    before = model_of(project, CHAMPION).read_bytes()
+    monkeypatch.setattr(workers, "call", lambda _, *arguments: register(project, arguments[2]))
+    assert run("--fix")[0] == 0
+    assert run() == (0, HEALTHY.replace("6 runs", "5 runs"), "")
+    found = client(project).get_model_version_by_alias(NAME, "champion")
+    assert found.run_id == by_number(project)[CHAMPION]
+    assert model_of(project, CHAMPION).read_bytes() == before
+    assert workers.jobs == []
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"units": [1]}'])
+def test_a_file_of_hyperparameters_is_written_anew(
+    project: Project, run: Any, content: str | None
+) -> None:
+    file = model_of(project, LAST).with_name("hyperparameters.json")
+    before = json.loads(file.read_bytes())
+    file.unlink()
+    if content:
+        file.write_text(content)
+    found = "hyperparameters.json of trial 5 is missing or says something else"
+    is_mended(project, run, found, "written anew from what Optuna holds")
+    assert json.loads(file.read_bytes()) == before
+
+
 def test_of_an_unfinished_search_no_champion_is_registered(
     project: Project, run: Any, workers: Player
 ) -> None:
