@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -301,6 +302,42 @@ def test_a_second_export_needs_force_and_is_no_second_look(walk: Walk) -> None:
     assert "--force" in refused.stderr
     run(walk.project, "pipeline.best", "small", "--export", "--force")
     assert len(stored_study(walk.project).user_attrs["test_looks"]) == 1
+
+
+def load_champion(project: Path) -> None:
+    """As somebody who uses it does."""
+    code = """
+import mlflow.keras, mlflow.pyfunc
+mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
+assert mlflow.keras.load_model("models:/small@champion").count_params() > 0
+assert mlflow.pyfunc.load_model("models:/small/1").metadata.signature
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=project, env=environment(), check=True)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_copy_whose_artifacts_or_mlflow_store_are_lost_is_mended(
+    walk: Walk, tmp_path: Path
+) -> None:
+    copy = tmp_path / "another place" / "copy"
+    shutil.copytree(walk.project, copy)
+    before = contents(walk.project / "mlruns" / "artifacts")
+    shutil.rmtree(copy / "mlruns" / "artifacts")
+    mended = run(copy, "pipeline.doctor", "--fix").stdout
+    assert f"moved or copied from {walk.project} to {copy}" in mended
+    assert "written again from the model of its run" in mended
+    assert run(copy, "pipeline.doctor").stdout.endswith("all in order\n")
+    load_champion(copy)
+    (copy / "mlruns" / "mlflow.db").unlink()
+    refused = run(copy, "pipeline.search", "small", expect=1).stderr
+    assert refused.rstrip().endswith("with: .venv/bin/python -m pipeline.doctor small --fix")
+    run(copy, "pipeline.doctor", "small", "--fix")
+    assert run(copy, "pipeline.doctor").stdout.endswith("all in order\n")
+    load_champion(copy)
+    assert contents(walk.project / "mlruns" / "artifacts") == before
 
 
 def test_commands_print_nothing_of_tensorflow(walk: Walk) -> None:
