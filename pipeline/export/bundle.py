@@ -65,7 +65,8 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
     if abs(value - recorded) > TOLERANCE:
         raise PipelineError(
             f"the stored model of trial {champion.number} has {score.words} {score.show(value)}, "
-            f"not its recorded {score.show(recorded)}; is its run's model.keras damaged?"
+            f"not its recorded {score.show(recorded)}; if its run's model.keras was changed, what "
+            f"was trained is restored with: {registry.DOCTOR}"
         )
     _look_at_test_set(stored, champion, model)
     found = summary(stored, champion)

@@ -82,8 +82,14 @@ def stored_study(project: Project, name: str) -> StoredStudy:
         PipelineError: there is none of that name; the text says how to start it.
     """
     if file := project.optuna_url.missing_file:
+        is_lost = project.mlflow_uri.file and not project.mlflow_uri.missing_file
         raise PipelineError(
             f"{display_path(file)}: nothing there yet; start with: make search STUDY={name}"
+            + (
+                "; if it was lost, what is left of it is found with: make doctor"
+                if is_lost
+                else ""
+            )
         )
     with store_errors(project, *_AT_OPENING):
         try:
