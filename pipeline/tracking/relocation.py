@@ -90,6 +90,7 @@ def relocate(project: Project, say: Callable[[str], None]) -> None:
             if (new := _moved(project, value, olds)) is not None:
                 update = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
                 database.execute(update, (new, row))
+                _rewrite_description(value, new)
         database.execute("COMMIT")
     if olds:
         say(f"{describe(project, places)}: MLflow's store now says so")
@@ -161,6 +162,16 @@ def _moved(project: Project, value: str, olds: set[Old]) -> str | None:
         return None
     new = project.runs_dir / found["rest"]
     return new.as_uri() if value.startswith("file:") else str(new)
+
+
+def _rewrite_description(value: str, new: str) -> None:
+    """Makes the `MLmodel` in a folder name that folder, if it is a model's; for people to read."""
+    file = Path(_path(new) or "") / "MLmodel"
+    with contextlib.suppress(OSError, ValueError):
+        text = file.read_text(encoding="utf-8")
+        paths.write_atomically(
+            file, text.replace(f"artifact_path: {value}\n", f"artifact_path: {new}\n")
+        )
 
 
 def _values(database: sqlite3.Connection) -> Iterator[tuple[str, str, int, str]]:

@@ -48,6 +48,9 @@ def old(tmp_path: Path, empty_database: Path) -> Project:
     experiment = mlflow_client.get_run(run).info.experiment_id
     model = mlflow_client.create_logged_model(experiment, "model", run)
     mlflow_client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    described = project.artifacts_dir / STUDY / "models" / str(model.model_id) / "artifacts"
+    described.mkdir(parents=True)
+    (described / "MLmodel").write_text(f"artifact_path: {model.artifact_location}\nflavors:\n")
     mlflow_client.create_registered_model(STUDY)
     mlflow_client.create_model_version(
         STUDY, model.artifact_location, run, model_id=model.model_id
@@ -109,6 +112,7 @@ def test_a_project_that_was_moved_goes_on_where_it_is(old: Project, name: str) -
     assert model_of(new, run).read_bytes() == MODEL
     assert is_all_under(new)
     assert not old.root.parent.exists()
+    assert not [path for path, held in files(new.artifacts_dir).items() if b"above/old" in held]
     found = client(new).search_model_versions(f"name = '{STUDY}'")[0]
     assert (
         client(new)
