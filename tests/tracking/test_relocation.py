@@ -4,15 +4,18 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
 import empty_mlflow
 import mlflow
 import pytest
+import recorded
 from mlflow.entities import LoggedModelStatus
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
+from pipeline import best, ui
 from pipeline.paths import Project, StoreUrl
 from pipeline.tracking import reader, registry, relocation
 from pipeline.tracking.run_writer import RunWriter
@@ -243,3 +246,24 @@ def test_a_store_that_cannot_be_written_is_said_to_be_so(
     relocation.relocate_if_writable(new, said.append)
     (sentence,) = said
     assert "cannot be written: attempt to write a readonly database" in sentence
+
+
+@pytest.mark.parametrize("command", ["best", "ui"])
+def test_commands_that_are_started_first_make_the_store_name_the_new_place(
+    old: Project,
+    recorded_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    shutil.copytree(recorded_folder, old.root, dirs_exist_ok=True)
+    new = moved(old)
+    monkeypatch.chdir(new.root)
+    monkeypatch.setattr(os, "execv", lambda *_: None)  # or the test would become a server
+    arguments = {"best": [recorded.NAME], "ui": ["mlflow", "--port", "5999"]}[command]
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
+    main = {"best": best.main, "ui": ui.main}[command]
+    main()
+    said = capsys.readouterr().err
+    assert f"moved or copied from {old.root} to {new.root}" in said
+    assert is_all_under(new)
