@@ -79,6 +79,13 @@ def _no_store_of_the_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_database_left_open() -> Iterator[None]:
+    """A user may have 1,024 files open, and each test has databases of its own."""
+    yield
+    empty_mlflow.close_all()
+
+
 @pytest.fixture(scope="session")
 def recorded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built once; `recorded_study` hands out copies."""

@@ -1,6 +1,6 @@
 """Opens Optuna's SQL storage: this package's faster reading of it, or Optuna's own."""
 
-import atexit
+import weakref
 
 import optuna
 
@@ -24,14 +24,21 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if store.is_sqlite else None
     if not optuna_internals.is_as_known():
         plain = optuna.storages.RDBStorage(url, engine_kwargs=options)
-        atexit.register(plain.engine.dispose)  # as below: a log is moved into its file
+        _close_when_done_with(plain)
         return plain  # a study gives it its cache
     # Only now: an Optuna with another inside may fail this import.
     from pipeline.storage.row_storage import CacheOfRows, RowStorage
 
     storage = RowStorage(url, options)
-    # who closes a database last moves the log into its file, and removes it
-    atexit.register(storage.engine.dispose)
+    _close_when_done_with(storage)
     if to_write and store.file and store.file.is_file():
         storage.write_ahead(store.file)
     return CacheOfRows(storage)
+
+
+def _close_when_done_with(storage: optuna.storages.RDBStorage) -> None:
+    """Closes a storage when nobody holds it any more, at the latest when the process ends.
+
+    Who closes a database last moves its log into its file, and removes the log.
+    """
+    weakref.finalize(storage, storage.engine.dispose)

@@ -1,6 +1,7 @@
 """Optuna's storage as this package reads and writes it, held against Optuna's own."""
 
 import contextlib
+import gc
 import math
 import os
 import sqlite3
@@ -175,3 +176,44 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     spec = study_store.stored_study(recorded_study, recorded.NAME).spec
     study_store.open_study(recorded_study, spec)
     assert mode() == "wal"
+
+
+def n_open(file: Path) -> int:
+    """Counts this process's descriptors of a file and of what SQLite puts beside it."""
+    links = Path("/proc/self/fd").iterdir()
+    targets = [each.readlink() for each in links if each.is_symlink()]
+    return sum(target.name.startswith(file.name) for target in targets)
+
+
+@pytest.mark.parametrize("inside", ["known", "unknown"])
+def test_a_store_is_closed_when_nobody_holds_it(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if inside == "unknown":
+        monkeypatch.setattr("pipeline.storage.optuna_internals.is_as_known", lambda: False)
+    file = tmp_path / "optuna.db"
+    for i in range(5):
+        study = optuna.create_study(
+            study_name=str(i), storage=open_storage(f"sqlite:///{file}", to_write=True)
+        )
+        study.tell(study.ask(), 1.0)
+        assert n_open(file) > 0
+        del study
+        gc.collect()
+        assert n_open(file) == 0
+
+
+def test_ten_projects_in_one_process_leave_no_store_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(10):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        recorded.build(folder)
+        monkeypatch.chdir(folder)
+        assert study_store.stored_names(Project(folder)) == ["recorded"]
+        stored = study_store.stored_study(Project(folder), "recorded")
+        assert study_store.read_trials(stored.study)
+    del stored
+    gc.collect()
+    assert n_open(Path("optuna.db")) == 0

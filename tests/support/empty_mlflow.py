@@ -7,6 +7,7 @@ artifacts in its project, wherever the database was made.
 import contextlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,14 @@ def copy_into(folder: Path, database: Path) -> Path:
     runs_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(database, runs_dir / "mlflow.db")
     return folder
+
+
+def close_all() -> None:
+    """Closes the databases that MLflow keeps open to the process's end, for who asks again.
+
+    A command has one; a process that tests has one for each test, and a user 1,024 files.
+    """
+    for name in ("tracking", "model_registry"):
+        module = sys.modules.get(f"mlflow.store.{name}.sqlalchemy_store")
+        for engine in [*module.SqlAlchemyStore._engine_map.values()] if module else []:
+            engine.dispose()
