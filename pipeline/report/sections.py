@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pipeline.report import figures, reference_sections
-from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, is_better
@@ -190,7 +190,13 @@ def _how(facts: StudySummary) -> list[Block]:
         ["versions", versions],
         ["commit", f"`{about.get('git_commit', 'unknown')}`"],
     ]
-    return [Heading("How this was made"), Table(["", "value"], rows)]
+    changed = [
+        f"On {each['when']}, after {count_noun(each['n_trials'], 'trial')}, the study file was "
+        f"changed: {'; '.join(each['what'])}."
+        for each in facts.changes
+    ]
+    listed = [Items(changed)] if changed else []
+    return [Heading("How this was made"), Table(["", "value"], rows), *listed]
 
 
 def _component(kind: str, arguments: Mapping[str, object]) -> str:

@@ -47,6 +47,7 @@ class StudySummary:
         test_looks: every look at the test set.
         about: machine and versions.
         baseline: what the study that is named as `baseline` found, if it has been run.
+        changes: of the study file since the study was begun: when, n_trials, what.
     """
 
     spec: StudySpec
@@ -59,6 +60,7 @@ class StudySummary:
     test_looks: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
     baseline: Baseline | None = None
+    changes: Sequence[Mapping[str, Any]] = ()
 
     @property
     def champion(self) -> Trial:
@@ -94,6 +96,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
+        changes=study.user_attrs.get(study_store.CHANGES, []),
     )
 
 
