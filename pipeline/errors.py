@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline.environment import set_defaults
+from pipeline.masking import mask, mask_output
 
 # What the system says of a disk or a folder that a user has to see to.
 _OF_THE_DISK = (
@@ -21,6 +22,9 @@ class PipelineError(Exception):
     """Something that a user can cause or mend. Its text is the sentence that the user reads."""
 
     exit_code = FAILED
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(mask(sentence))
 
 
 class UsageError(PipelineError):
@@ -45,8 +49,8 @@ def one_line(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of what an error says, or the name of its class."""
-    lines = str(error).strip().splitlines()
+    """Returns the first line of what an error says, without secrets, or the name of its class."""
+    lines = mask(str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
@@ -54,8 +58,9 @@ def run_command(command: Callable[[], int]) -> int:
     """Runs a command line's `main` and returns its exit code.
 
     A `PipelineError` becomes one line on stderr, as does a full or forbidden disk; any other
-    exception is a bug and keeps its traceback.
+    exception is a bug and keeps its traceback. No secret of the environment is printed.
     """
+    mask_output()
     set_defaults()  # before `command` imports any library
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
