@@ -24,7 +24,7 @@ class PipelineError(Exception):
     exit_code = FAILED
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(mask(sentence))
+        super().__init__(mask(printable(" ".join(sentence.splitlines()))))
 
 
 class UsageError(PipelineError):
@@ -42,10 +42,15 @@ class UsageError(PipelineError):
 def one_line(text: str) -> str:
     """Makes one printable line of a text, so that a message stays one; shortens a long one."""
     line = " ".join(text.splitlines())
-    line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    line = printable(line)
     if len(line) <= _LONGEST:
         return line
     return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 3 :]}"
+
+
+def printable(text: str) -> str:
+    """Shows characters that a terminal would obey instead of printing them."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline import escaping
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
@@ -116,7 +117,10 @@ def _minutes(stored: StoredStudy) -> float:
 
 def as_csv(facts: StudySummary) -> str:
     """Writes a row for each trial that ended; hyperparameters come last, by their own names."""
-    rows = [_row(trial, facts.spec) for trial in facts.ended]
+    rows = [
+        {name: escaping.for_csv(value) for name, value in _row(trial, facts.spec).items()}
+        for trial in facts.ended
+    ]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
     names = list(max(known, key=lambda each: each.hidden_layers).flat())

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import paths
 from pipeline.errors import PipelineError, first_line
+from pipeline.escaping import for_tag
 from pipeline.paths import StoreUrl, display_path
 from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
@@ -214,4 +215,4 @@ class Delivery:
 
 def as_tags(values: Mapping[str, Any]) -> list[RunTag]:
     """Converts a mapping to the tags that MLflow takes."""
-    return [RunTag(key, str(value)) for key, value in values.items()]
+    return [RunTag(key, for_tag(str(value))) for key, value in values.items()]

@@ -281,7 +281,7 @@ def test_interrupted_trials_do_not_count(facts: StudySummary) -> None:
 def test_claims_stand_beside_what_was_measured(facts: StudySummary) -> None:
     table = next(block for block in blocks_of(facts, "Claims") if isinstance(block, Table))
     first, second, third = table.rows
-    source = "notebook <7-2>"
+    source = r"notebook \<7-2\>"
     accuracy, loss = "validation accuracy at the kept epoch", "validation loss at the kept epoch"
     known = facts.ended[0].history["val_loss"][facts.ended[0].best_epoch - 1]
     assert first == [f"book: adam: {accuracy}", "0.8726", "0.8790", "1", "cannot tell", source]
