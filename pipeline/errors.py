@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline.environment import set_defaults
+from pipeline.masking import mask, mask_output
 
 # What the system says of a disk or a folder that a user has to see to.
 _OF_THE_DISK = (
@@ -21,6 +22,9 @@ class PipelineError(Exception):
     """Something that a user can cause or mend. Its text is the sentence that the user reads."""
 
     exit_code = FAILED
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(mask(printable(" ".join(sentence.splitlines()))))
 
 
 class UsageError(PipelineError):
@@ -38,15 +42,20 @@ class UsageError(PipelineError):
 def one_line(text: str) -> str:
     """Makes one printable line of a text, so that a message stays one; shortens a long one."""
     line = " ".join(text.splitlines())
-    line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    line = printable(line)
     if len(line) <= _LONGEST:
         return line
     return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 3 :]}"
 
 
+def printable(text: str) -> str:
+    """Shows characters that a terminal would obey instead of printing them."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def first_line(error: BaseException) -> str:
-    """Returns the first line of what an error says, or the name of its class."""
-    lines = str(error).strip().splitlines()
+    """Returns the first line of what an error says, without secrets, or the name of its class."""
+    lines = mask(str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
@@ -54,8 +63,9 @@ def run_command(command: Callable[[], int]) -> int:
     """Runs a command line's `main` and returns its exit code.
 
     A `PipelineError` becomes one line on stderr, as does a full or forbidden disk; any other
-    exception is a bug and keeps its traceback.
+    exception is a bug and keeps its traceback. No secret of the environment is printed.
     """
+    mask_output()
     set_defaults()  # before `command` imports any library
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.masking import mask
 
 DEFAULT_STUDY = "fashion_mnist"
 BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
 _SQLITE = "sqlite:///"
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@/]*(?=@)")
 
 
 class StoreUrl(str):
@@ -45,7 +45,7 @@ class StoreUrl(str):
     @property
     def display(self) -> str:
         """The URL as people get to see it: without the password."""
-        return _PASSWORD.sub(r"\1:***", self)
+        return mask(self, self)
 
 
 @dataclass(frozen=True)

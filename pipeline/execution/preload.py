@@ -12,6 +12,7 @@ import tempfile
 
 from pipeline.environment import hide_gpus, set_defaults
 from pipeline.execution.worker import PRELOAD_DATASET, WORKER_LOG, WORKER_SCRATCH
+from pipeline.masking import mask_output
 
 set_defaults()  # for who uses an executor without a command
 hide_gpus()
@@ -22,6 +23,7 @@ if log := os.environ.get(WORKER_LOG):
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+mask_output()  # the log is for people, too
 if scratch := os.environ.get(WORKER_SCRATCH):
     tempfile.tempdir = scratch
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
 from pipeline.storage.study_store import StoredStudy
@@ -43,7 +44,7 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     )
     return f"""# {spec.name}: the champion, trial {found["trial"]}
 
-{spec.goal}
+{for_markdown(spec.goal)}
 
 ## Use
 

@@ -19,7 +19,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Text with `code` and **bold**."""
+    """Text with `code` and **bold**; a user's text comes through `escaping.for_markdown`."""
 
     text: str
 
@@ -49,6 +49,8 @@ class Figure:
 
 Block = Heading | Paragraph | Items | Table | Figure
 
+_PUNCTUATION = r"[!-/:-@\[-`{-~]"
+_ESCAPED = rf"\\{_PUNCTUATION}"  # what `escaping.for_markdown` makes of a user's text
 _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?|")
 
 
@@ -135,7 +137,7 @@ def _are_numbers(table: Table) -> list[bool]:
 
 def _text(text: str) -> str:
     """Escapes text for Markdown: `<` would begin HTML, but not in code."""
-    return re.sub(r"(`.+?`)|<", lambda found: found[1] or "\\<", text)
+    return re.sub(rf"({_ESCAPED}|`.+?`)|<", lambda found: found[1] or "\\<", text)
 
 
 def _cell(text: str) -> str:
@@ -143,9 +145,16 @@ def _cell(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    escaped = html.escape(text, quote=False)
-    escaped = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)
-    return re.sub(r"`(.+?)`", r"<code>\1</code>", escaped)
+    def replaced(found: re.Match[str]) -> str:
+        escaped, bold, code = found.groups()
+        if bold:
+            return f"<strong>{_inline(bold)}</strong>"
+        if code:
+            return f"<code>{html.escape(code, quote=False)}</code>"
+        return html.escape(escaped or found[0], quote=False)
+
+    pattern = rf"\\({_PUNCTUATION})|\*\*((?:{_ESCAPED}|.)+?)\*\*|`(.+?)`|[&<>]"
+    return re.sub(pattern, replaced, text)
 
 
 _STYLE = """

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.escaping import for_markdown
 from pipeline.evaluation import claims
 from pipeline.report import figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
@@ -21,8 +22,8 @@ def blocks(facts: StudySummary) -> list[Block]:
                 "lowest_val_loss_epoch")  # fmt: skip
     rows = []
     for reference in facts.spec.reference:
-        network = reference.network
-        about = f"{reference.name}: {network}" if network else reference.name
+        network, name = reference.network, for_markdown(reference.name)
+        about = f"{name}: {network}" if network else name
         runs = _runs(facts, reference.name)
         if not runs:
             rows.append([about, "0", *[""] * (len(measures) + 1)])
@@ -56,7 +57,7 @@ def _folds(facts: StudySummary) -> list[Block]:
         for run in runs:
             folds = [score.show(run.history[f"fold_{i}"][0]) for i in range(1, N_FOLDS + 1)]
             mean = score.show(run.history[score.name][0])
-            rows.append([reference.name, str(run.number), *folds, mean])
+            rows.append([for_markdown(reference.name), str(run.number), *folds, mean])
     if not rows:
         return []
     folds = [f"fold {i}" for i in range(1, N_FOLDS + 1)]
@@ -71,26 +72,29 @@ def _claims(facts: StudySummary) -> list[Block]:
     rows = []
     for reference in facts.spec.reference:
         runs = _runs(facts, reference.name)
-        source = str(reference.claim.get("source", ""))
+        source = for_markdown(str(reference.claim.get("source", "")))
         for name, published in reference.claim.items():
             if isinstance(published, str):
                 continue
             values = [measure(name, run, facts.spec.task) for run in runs]
             verdict = claims.judge_published(values, published).value
-            said = f"{reference.name}: {MEASURES[name].words}"
+            said = f"{for_markdown(reference.name)}: {MEASURES[name].words}"
             number = _number(name, published)
             rows.append([said, number, _measured(name, values), str(len(values)), verdict, source])
     for comparison in facts.spec.comparison:
         values = claims.paired(comparison, facts.ended, facts.spec.task)
         verdict = claims.judge_difference(values, comparison).value
+        first, second = (for_markdown(repr(n)) for n in (comparison.first, comparison.second))
         said = (
-            f"{comparison.claim} ({MEASURES[comparison.measure].words}, "
-            f"{comparison.first!r} less {comparison.second!r}: {_wanted(comparison)})"
+            f"{for_markdown(comparison.claim)} ({MEASURES[comparison.measure].words}, "
+            f"{first} less {second}: {_wanted(comparison)})"
         )
         name, known = comparison.measure, comparison.published
         number = "" if known is None else _number(name, known, signed=True)
         measured = _measured(name, values, signed=True)
-        rows.append([said, number, measured, str(len(values)), verdict, comparison.source])
+        rows.append(
+            [said, number, measured, str(len(values)), verdict, for_markdown(comparison.source)]
+        )
     if not rows:
         return []
     return [
@@ -138,8 +142,9 @@ def _bands(facts: StudySummary) -> list[Block]:
             quantities = [name for name in task.quantities if name in known]
             stopped = len({run.n_epochs for run in runs}) > 1
             caption = (
-                f"**{reference.name}**: mean of {len(runs)} seeds; the band is from the lowest to "
-                f"the highest{', at each epoch of those that came so far' * stopped}."
+                f"**{for_markdown(reference.name)}**: mean of {len(runs)} seeds; the band is from "
+                f"the lowest to the highest"
+                f"{', at each epoch of those that came so far' * stopped}."
             )
             blocks.append(Figure(figures.bands(runs, quantities), caption))
     if not blocks:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.escaping import for_markdown
 from pipeline.report import figures, reference_sections
-from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, is_better
@@ -16,7 +17,7 @@ N_FAILED = 30
 def blocks(facts: StudySummary) -> list[Block]:
     """Builds the whole report, the answer first."""
     return [
-        Paragraph(facts.spec.goal),
+        Paragraph(for_markdown(facts.spec.goal)),
         *verdict(facts),
         *gain(facts),
         *_champion(facts),
@@ -74,7 +75,8 @@ def _top(facts: StudySummary) -> list[Block]:
             str(trial.best_epoch),
             f"{trial.n_parameters:,}",
             f"{trial.seconds:.0f}",
-            f"{trial.hyperparameters}" + (f" ({trial.reference})" if trial.reference else ""),
+            f"{trial.hyperparameters}"
+            + (f" ({for_markdown(trial.reference)})" if trial.reference else ""),
         ]
         for rank, trial in enumerate(facts.ranked[:N_TOP], start=1)
     ]
@@ -154,7 +156,11 @@ def _failures(facts: StudySummary) -> list[Block]:
     if not failed:
         return []
     rows = [
-        [str(t.number), t.reason, str(t.hyperparameters or t.reference)]
+        [
+            str(t.number),
+            for_markdown(t.reason),
+            str(t.hyperparameters or for_markdown(t.reference)),
+        ]
         for t in failed[-N_FAILED:]
     ]
     blocks: list[Block] = [
@@ -190,7 +196,13 @@ def _how(facts: StudySummary) -> list[Block]:
         ["versions", versions],
         ["commit", f"`{about.get('git_commit', 'unknown')}`"],
     ]
-    return [Heading("How this was made"), Table(["", "value"], rows)]
+    changed = [
+        f"On {each['when']}, after {count_noun(each['n_trials'], 'trial')}, the study file was "
+        f"changed: {'; '.join(map(for_markdown, each['what']))}."
+        for each in facts.changes
+    ]
+    listed = [Items(changed)] if changed else []
+    return [Heading("How this was made"), Table(["", "value"], rows), *listed]
 
 
 def _component(kind: str, arguments: Mapping[str, object]) -> str:

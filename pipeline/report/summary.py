@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline import escaping
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
@@ -47,6 +48,7 @@ class StudySummary:
         test_looks: every look at the test set.
         about: machine and versions.
         baseline: what the study that is named as `baseline` found, if it has been run.
+        changes: of the study file since the study was begun: when, n_trials, what.
     """
 
     spec: StudySpec
@@ -59,6 +61,7 @@ class StudySummary:
     test_looks: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
     baseline: Baseline | None = None
+    changes: Sequence[Mapping[str, Any]] = ()
 
     @property
     def champion(self) -> Trial:
@@ -94,6 +97,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
+        changes=study.user_attrs.get(study_store.CHANGES, []),
     )
 
 
@@ -113,7 +117,10 @@ def _minutes(stored: StoredStudy) -> float:
 
 def as_csv(facts: StudySummary) -> str:
     """Writes a row for each trial that ended; hyperparameters come last, by their own names."""
-    rows = [_row(trial, facts.spec) for trial in facts.ended]
+    rows = [
+        {name: escaping.for_csv(value) for name, value in _row(trial, facts.spec).items()}
+        for trial in facts.ended
+    ]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
     names = list(max(known, key=lambda each: each.hidden_layers).flat())

@@ -1,6 +1,7 @@
 """The answer of a report: the verdict on the champion, and what searching bought."""
 
 from pipeline.data.task import Metric
+from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
@@ -46,12 +47,11 @@ def _compared(facts: StudySummary) -> str:
         return "So far no reference is complete, so there is nothing known to compare with."
     if reference is None:
         return "The study names no reference, so there is nothing known to compare with."
+    name = for_markdown(repr(reference.reference))
     if reference is champion and not facts.spec.space:
-        return f"It is a run of the reference {reference.reference!r}: nothing was searched."
+        return f"It is a run of the reference {name}: nothing was searched."
     if reference is champion:
-        return (
-            f"It is the reference {reference.reference!r} itself: searching found nothing better."
-        )
+        return f"It is the reference {name} itself: searching found nothing better."
     score = facts.spec.task.score
     values = kept(score, champion), kept(score, reference)
     interval = intervals.difference_of(score, *values, facts.n_validation_images)
@@ -64,7 +64,7 @@ def _compared(facts: StudySummary) -> str:
         }[_compare(score, interval)]
         said = f" (95 % interval {interval.low:+.4f} to {interval.high:+.4f}), {judged}"
     return (
-        f"Against the best reference, {reference.reference!r} with "
+        f"Against the best reference, {name} with "
         f"{score.show(values[1])}, that is {values[0] - values[1]:+.{score.digits}f}"
         f"{said}. Each was trained with one seed; another seed moves either by some thousandths."
     )
@@ -91,7 +91,9 @@ def gain(facts: StudySummary) -> list[Block]:
         return []
     rows = []
     if reference:
-        rows.append(_bought_row(f"best reference: {reference.reference}", reference, facts))
+        rows.append(
+            _bought_row(f"best reference: {for_markdown(reference.reference)}", reference, facts)
+        )
     if baseline:
         name = f"study `{facts.spec.baseline}`: best of {count_noun(len(baseline.ended), 'trial')}"
         rows.append(_bought_row(f"{name} in {baseline.minutes:.1f} minutes", baseline.best, facts))

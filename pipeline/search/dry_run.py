@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.data import datasets
 from pipeline.errors import UsageError
+from pipeline.escaping import for_screen
 from pipeline.search import samplers
 from pipeline.study.hyperparameters import layer_parameters
 from pipeline.study.ranges import Choices, Entry
@@ -37,7 +38,8 @@ def preview(spec: StudySpec) -> str:
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
     ]
-    return "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
+    shown = "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
+    return for_screen(shown)
 
 
 def rungs(spec: StudySpec) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.escaping import for_screen
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -111,7 +113,7 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """Prints a line."""
-        print(line, file=sys.stderr, flush=True)
+        print(for_screen(line), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Does nothing: lines need no cleaning up."""
@@ -138,7 +140,7 @@ class LiveProgress:
     def say(self, line: str) -> None:
         """Prints a line above the display."""
         self._live.console.print(
-            line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis"
+            for_screen(line), markup=False, highlight=False, no_wrap=True, overflow="ellipsis"
         )
 
     def close(self) -> None:
@@ -193,7 +195,9 @@ def render(snapshot: Snapshot) -> "RenderableType":
     table.add_column("hyperparameters", ratio=1, no_wrap=True, overflow="ellipsis")
     for each in snapshot.running:
         value = "" if each.value is None else f"{each.value:.4f}"
-        table.add_row(str(each.trial), f"{each.epoch}/{each.epochs}", value, each.about)
+        table.add_row(
+            str(each.trial), f"{each.epoch}/{each.epochs}", value, for_screen(each.about)
+        )
     lines: list[RenderableType] = [
         Text(snapshot.budget),
         Padding(ProgressBar(total=1.0, completed=snapshot.share), 0),  # else without a line's end
@@ -201,7 +205,9 @@ def render(snapshot: Snapshot) -> "RenderableType":
         table if snapshot.is_ready else Text("workers are importing TensorFlow ...", "dim"),
     ]
     if snapshot.best:
-        lines.append(Text(f"best: {snapshot.best}", "bold", no_wrap=True, overflow="ellipsis"))
+        lines.append(
+            Text(f"best: {for_screen(snapshot.best)}", "bold", no_wrap=True, overflow="ellipsis")
+        )
     return Panel(
         Group(*lines), title=f"study {snapshot.study}", title_align="left", box=box.ROUNDED
     )

@@ -53,7 +53,6 @@ def run_study(
             file=sys.stderr,
             flush=True,
         )
-        study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.dataset))
         study.set_user_attr(study_store.VERSIONS, collect_provenance())
         display = progress.for_terminal()
         opened.callback(display.close)

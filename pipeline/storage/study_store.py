@@ -8,25 +8,29 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.data import datasets
 from pipeline.errors import PipelineError, UsageError, first_line
 from pipeline.paths import Project, display_path
 from pipeline.storage import optuna_internals
 from pipeline.storage.rdb import open_storage
 from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.changes import changes_since, summarize
 from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import State, Trial, best_epoch, ranking
+from pipeline.study.trial import State, Trial, best_epoch, ranking, select_counted
 
 # User attributes of a trial, beside its assignment and its outcome.
 RUN_ID, INTERRUPTED = "run_id", "interrupted"
 # User attributes of a study.
 SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
+CHANGES = "changes"  # of the study file, since the study was begun
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 
 # What Optuna raises where a URL, a driver, a file or a version of its tables is wrong.
@@ -37,7 +41,8 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
     """Opens a study to search it; creates the study if there is none.
 
     Raises:
-        UsageError: the stored study asked something else than this study file.
+        UsageError: the stored study asked something else than this study file; the text names
+            each key that changed, with both values.
         PipelineError: the store cannot be used.
     """
     project.runs_dir.mkdir(parents=True, exist_ok=True)
@@ -48,16 +53,41 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
             direction=spec.direction,
             load_if_exists=True,
         )
-        stored = study.user_attrs.get(FINGERPRINT)
-        if stored not in (None, spec.fingerprint):
-            raise UsageError(
-                f"{project.optuna_url.display}: the study {spec.name!r} was begun with "
-                "another study file, and what changed decides how trials turn out; a changed "
-                "question is a new study: copy the file to a new name, or undo the change"
-            )
+        _take_over(project, study, spec)
         study.set_user_attr(SPEC, spec.model_dump_json())
         study.set_user_attr(FINGERPRINT, spec.fingerprint)
+        study.set_user_attr(DATA_FINGERPRINT, datasets.fingerprint(spec.dataset))
     return study
+
+
+def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
+    """Notes what may have changed in the file of a begun study, and refuses what may not."""
+    where, attributes = f"{project.optuna_url.display}: the study {spec.name!r}", study.user_attrs
+    if FINGERPRINT not in attributes:
+        if study.get_trials(deepcopy=False) or study.direction.name.lower() != spec.direction:
+            raise UsageError(
+                f"{where} was begun by another program; copy the study file to a new name"
+            )
+        return
+    data, known = datasets.fingerprint(spec.dataset), attributes.get(DATA_FINGERPRINT)
+    changed = changes_since(attributes[SPEC], spec)
+    if refused := [change for change in changed if not change.is_allowed]:
+        raise UsageError(
+            f"{where} was begun with another study file: {summarize(refused)}; that decides how "
+            "trials turn out, and a changed question is a new study: copy the file to a new "
+            "name, or undo the change"
+        )
+    if known not in (None, data):
+        raise UsageError(
+            f"{where} was begun with other data: the fingerprint of {spec.dataset} was "
+            f"{known[:12]} and is {data[:12]}; copy the study file to a new name, or bring back "
+            "the data"
+        )
+    if noted := [str(change) for change in changed if change.is_noted]:
+        n_ended = len(select_counted(read_trials(study)))
+        when = datetime.now().astimezone().isoformat(" ", "seconds")
+        note = {"when": when, "n_trials": n_ended, "what": noted}
+        study.set_user_attr(CHANGES, [*attributes.get(CHANGES, []), note])
 
 
 @dataclass(frozen=True)

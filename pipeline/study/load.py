@@ -1,7 +1,6 @@
 """Reads a study file: TOML in, a `StudySpec` out, or one clear sentence."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.study.measures import MEASURES
 from pipeline.study.messages import describe_error, place_of
 from pipeline.study.space import Space, SpaceError
 from pipeline.study.spec import StudySpec
+from pipeline.study.toml_file import read_toml
 
 DEPTH = 20  # of tables and lists in each other; a study has five
 LARGEST = 100_000  # number among the arguments of samplers and pruners, as of epochs
@@ -44,12 +44,7 @@ def load(project: Project, study: str) -> StudySpec:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
-        raise UsageError(f"{display_path(path)}: not a TOML file: {error}") from None
-    except OSError as error:
-        raise UsageError(f"{display_path(path)}: cannot be read: {error.strerror}") from None
+    content = read_toml(path)
     for key, value in content.items():
         try:
             _check_extent([key], value)

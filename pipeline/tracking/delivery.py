@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException, RestException
 
 from pipeline import paths
 from pipeline.errors import PipelineError, first_line
+from pipeline.escaping import for_tag
 from pipeline.paths import StoreUrl, display_path
 from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
@@ -242,4 +243,4 @@ class Delivery:
 
 def as_tags(values: Mapping[str, Any]) -> list[RunTag]:
     """Converts a mapping to the tags that MLflow takes."""
-    return [RunTag(key, str(value)) for key, value in values.items()]
+    return [RunTag(key, for_tag(str(value))) for key, value in values.items()]

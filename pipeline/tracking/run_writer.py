@@ -15,6 +15,7 @@ from typing import Any, Self
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, Metric
 
+from pipeline.escaping import for_markdown, for_tag
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
@@ -113,7 +114,8 @@ class RunWriter:
         self._delivery.send_kept()
         client = self._client
         try:
-            client.set_experiment_tag(self._experiment, "mlflow.note.content", goal)
+            note = for_tag(for_markdown(goal))
+            client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
             found = client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
             if found:
                 self._parent = found[0].info.run_id
@@ -124,7 +126,7 @@ class RunWriter:
                 )
                 self._parent = created.info.run_id
                 client.log_inputs(self._parent, self._delivery.inputs)
-            about = {"role": "study", "mlflow.note.content": goal, **self._about, **tags}
+            about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
             client.log_batch(self._parent, tags=as_tags(about))
         except OUT_OF_REACH as error:
             raise unusable(self._uri, error) from None

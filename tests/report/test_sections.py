@@ -281,7 +281,7 @@ def test_interrupted_trials_do_not_count(facts: StudySummary) -> None:
 def test_claims_stand_beside_what_was_measured(facts: StudySummary) -> None:
     table = next(block for block in blocks_of(facts, "Claims") if isinstance(block, Table))
     first, second, third = table.rows
-    source = "notebook <7-2>"
+    source = r"notebook \<7-2\>"
     accuracy, loss = "validation accuracy at the kept epoch", "validation loss at the kept epoch"
     known = facts.ended[0].history["val_loss"][facts.ended[0].best_epoch - 1]
     assert first == [f"book: adam: {accuracy}", "0.8726", "0.8790", "1", "cannot tell", source]
@@ -496,3 +496,11 @@ def test_an_unknown_study_is_one_line(
     assert len(complaint.splitlines()) == 1
     assert "no study 'absent' yet; start it with: make search STUDY=absent" in complaint
     assert not recorded_study.report_dir("absent").exists()
+
+
+def test_a_changed_study_file_is_told_with_its_date(recorded_study: Project) -> None:
+    facts = summarize(study_store.stored_study(recorded_study, recorded.NAME))
+    note = {"when": "2026-01-02 03:04", "n_trials": 1, "what": ["[[reference]] 'new' added"]}
+    text = document.as_markdown("", sections.blocks(dataclasses.replace(facts, changes=[note])))
+    said = "On 2026-01-02 03:04, after 1 trial, the study file was changed: "
+    assert said in text
