@@ -106,8 +106,6 @@ def mlflow_server(
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
     variables = {"MLFLOW_BACKEND_STORE_URI": url, "PYTHONWARNINGS": "ignore"}
-        "false"  # eight processes for language models
-    )
     if url.is_sqlite:
         variables["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = project.artifacts_dir.as_uri()
     return command, variables

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from pipeline.data import pixels
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.tracking.delivery import MODEL_ARTIFACT
@@ -64,9 +65,13 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
     client = mlflow.MlflowClient(uri)
     with tempfile.TemporaryDirectory() as folder:
         path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
-        model = keras.saving.load_model(path)
+        network = keras.saving.load_model(path)
+    model = pixels.accept_any_scale(network)
+    takes = "raw values" if model is network else f"{pixels.RANGE}. {pixels.CARE}"
+    # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
+    # image divided by 255 to black.
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))]),
+        inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *model.input_shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
     )
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
@@ -79,9 +84,12 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
         registered_model_name=study,
         model=model,
         signature=signature,
+        metadata={"input": takes},
         pip_requirements=[
             f"{name}=={importlib.metadata.version(name)}"
             for name in ("mlflow", "keras", "tensorflow", "numpy")
         ],
     )
-    client.set_registered_model_alias(study, CHAMPION_ALIAS, str(info.registered_model_version))
+    version = str(info.registered_model_version)
+    client.update_model_version(study, version, f"Takes {takes}")
+    client.set_registered_model_alias(study, CHAMPION_ALIAS, version)
