@@ -1,15 +1,24 @@
 # Everything a user or a colleague runs. `make help` lists it.
 
 STUDY ?= fashion_mnist
-PYTHON := .venv/bin/python
-SETUP := .venv/.installed
+# What .venv is made of: make search PYTHON=python3.12
+override CHOSEN := $(if $(filter command,$(origin PYTHON)),'$(PYTHON)')
+override VENV_PYTHON := .venv/bin/python
+override SETUP := .venv/.installed
 KILLS ?= 100
 FUZZ_EXAMPLES ?= 10000
 UI_PORT ?= 5000
 DASHBOARD_PORT ?= 8080
 # In the order of tests/conftest.py, the longest first.
 TWO_MODULES_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
-SHELL := /bin/bash
+override SHELL := /bin/bash
+# Whoever sets these means another Python.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH
+# What ended by Ctrl-C has said so: make ends by the same signal, and adds no "Error 130".
+override define quietly
+|| { code=$$?; [ $$code -ne 130 ] || { kill -INT $$PPID; exit 0; }; exit $$code; }
+endef
+override run = trap : INT; $(VENV_PYTHON) -m $(1) $(quietly)
 .DEFAULT_GOAL := help
 
 .PHONY: help search report chapter best doctor ui dashboard test test-fast browser \
@@ -20,77 +29,72 @@ help:  ## list these targets
 	  | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 search: $(SETUP)  ## run a study, or go on with it: make search [STUDY=quick]
-	@$(PYTHON) -m pipeline.search $(STUDY)
+	@$(call run,pipeline.search $(STUDY))
 
 report: $(SETUP)  ## write the study's report: studies/<name>/report.html
-	@$(PYTHON) -m pipeline.report $(STUDY)
+	@$(call run,pipeline.report $(STUDY))
 
 chapter: $(SETUP)  ## every step of chapter 7 with ten seeds, and its report (half an hour)
-	@$(PYTHON) -m pipeline.search chapter7
-	@$(PYTHON) -m pipeline.report chapter7
+	@$(call run,pipeline.search chapter7)
+	@$(call run,pipeline.report chapter7)
 
 best: $(SETUP)  ## show the study's champion
-	@$(PYTHON) -m pipeline.best $(STUDY)
+	@$(call run,pipeline.best $(STUDY))
 
 doctor: $(SETUP)  ## hold Optuna, MLflow and the disk against each other; mend them: FIX=1
-	@$(PYTHON) -m pipeline.doctor $(if $(FIX),--fix)
+	@$(call run,pipeline.doctor $(if $(FIX),--fix))
 
 ui: $(SETUP)  ## MLflow's UI on 127.0.0.1:5000 (other port: UI_PORT=...)
-	@$(PYTHON) -m pipeline.ui mlflow --port $(UI_PORT)
+	@$(call run,pipeline.ui mlflow --port $(UI_PORT))
 
 dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBOARD_PORT=...)
-	@$(PYTHON) -m pipeline.ui optuna --port $(DASHBOARD_PORT)
+	@$(call run,pipeline.ui optuna --port $(DASHBOARD_PORT))
 
 test: $(SETUP)  ## run the test suite
-	@$(PYTHON) -m pytest $(TWO_MODULES_AT_A_TIME)
+	@$(VENV_PYTHON) -m pytest $(TWO_MODULES_AT_A_TIME)
 
 test-fast: $(SETUP)  ## the tests without training, servers and browser (under a minute)
-	@$(PYTHON) -m pytest --fast $(TWO_MODULES_AT_A_TIME)
+	@$(VENV_PYTHON) -m pytest --fast $(TWO_MODULES_AT_A_TIME)
 
 browser:  ## install Chromium for the tests that need a browser (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
 
 lint: $(SETUP)  ## ruff and mypy
-	@$(PYTHON) -m ruff check .
-	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m mypy
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
 
 audit: $(SETUP)  ## hold requirements.lock against known vulnerabilities, if a database answers
-	@$(PYTHON) .ci/audit.py
+	@$(VENV_PYTHON) .ci/audit.py
 
 check: lint test audit  ## what CI runs: lint, tests and audit
 
 fuzz: $(SETUP)  ## 10,000 study files and arguments of each kind at random (ten minutes)
-	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTHON) -m pytest tests/whole/test_fuzz.py
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(VENV_PYTHON) -m pytest tests/whole/test_fuzz.py
 
 soak: $(SETUP)  ## 1,000 trials of tiny networks: what grows, what stays open (ten minutes)
-	@$(PYTHON) -m benchmarks.soak --full
+	@$(VENV_PYTHON) -m benchmarks.soak --full
 
 torture: $(SETUP)  ## kill small searches a hundred times at random (half an hour; KILLS=...)
-	@$(PYTHON) tests/torture.py --kills $(KILLS)
+	@$(VENV_PYTHON) tests/torture.py --kills $(KILLS)
 
 mutation: $(SETUP)  ## break the code in some twenty places: do the tests notice? (four minutes)
-	@$(PYTHON) tests/mutation.py
+	@$(VENV_PYTHON) tests/mutation.py
 
 bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three hours: FULL=1)
-	@$(PYTHON) -m benchmarks $(if $(FULL),--full)
+	@$(VENV_PYTHON) -m benchmarks $(if $(FULL),--full)
 
 lock: $(SETUP)  ## pin all dependencies anew in requirements.lock
-	@$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	@$(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-header --extra dev \
 	  pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; searches and exports stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# Made anew whenever the lock file changes; unfinished if anything fails.
+# Made anew whenever the lock file changes, or PYTHON is given; unfinished if anything fails.
+ifeq ($(origin PYTHON),command line)
+.PHONY: $(SETUP)
+endif
 $(SETUP): requirements.lock
-	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "error: needs Python 3.11 to 3.13, found $$(python3 --version)" >&2; exit 1; }
-	@python3 -m venv .venv \
-	  || { echo "error: Python's venv is missing; on Debian: apt-get install python3-venv" >&2; \
-	       exit 1; }
-	@echo "installing what requirements.lock pins into .venv (once; some minutes) ..." >&2
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  --requirement requirements.lock
-	@touch $@
+	@trap : INT; .ci/install.sh $(CHOSEN) $(quietly)

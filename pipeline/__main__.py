@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
         description=f"A hyperparameter search that can be trusted. Its commands:\n\n{listed}",
-        epilog="Each explains itself with --help.",
+        epilog="Each explains itself with --help. `python` is .venv/bin/python.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")

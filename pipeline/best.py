@@ -8,6 +8,7 @@ study and shown in its report.
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,12 @@ def main() -> int:
 def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str:
     from pipeline.evaluation import intervals
 
+    # as pasted into a shell in the project's folder, which may have the variable
+    where_mlflow_is = (
+        ""
+        if os.environ.get("MLFLOW_TRACKING_URI")
+        else "MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db "
+    )
     validation, test, score = found["validation"], found["test"], spec.task.score
     value = score.show(validation[score.quantity])
     if f"{score.quantity}_95" in validation:
@@ -74,7 +81,9 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
     lines += [
         "",
         f"the model: .venv/bin/python -m pipeline.best{name} --export",
-        f"or in Python: mlflow.keras.load_model('models:/{spec.name}@champion')",
+        "or from MLflow, where it is registered when a search ends:",
+        f"{where_mlflow_is}.venv/bin/python -c "
+        f"\"import mlflow; mlflow.keras.load_model('models:/{spec.name}@champion').summary()\"",
     ]
     return "\n".join(lines)
 

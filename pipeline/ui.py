@@ -4,62 +4,180 @@ python -m pipeline.ui mlflow|optuna --port PORT
 """
 
 import argparse
+import contextlib
 import os
 import re
+import signal
+import socket
+import subprocess
 import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping
+from types import FrameType
+from typing import NoReturn
 
-from pipeline.errors import PipelineError, run_command
-from pipeline.paths import Project, display_path
+from pipeline.errors import DONE, PipelineError, first_line, one_line, run_command
+from pipeline.paths import Project, StoreUrl, display_path
 
 HOST = "127.0.0.1"
+_MAKE = {"mlflow": "make ui UI_PORT", "optuna": "make dashboard DASHBOARD_PORT"}
+_SECONDS_TO_END = 2.0  # of MLflow's server; then it is killed
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def main() -> int:
-    """Becomes the server; ends with Ctrl-C."""
+    """Serves until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description=main.__doc__)
     parser.add_argument("which", choices=["mlflow", "optuna"])
     parser.add_argument("--port", type=_port, required=True)
     arguments = parser.parse_args()
     project = Project.here()
-    command = server_command(project, arguments.which, arguments.port)
-    if arguments.which == "mlflow":
-        from pipeline.tracking import relocation
-
-        relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
-    print(f"http://{HOST}:{arguments.port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    try:
-        os.execv(command[0], command)
-    except OSError as error:
-        raise PipelineError(
-            f"{command[0]}: cannot be started ({error.strerror}); what is in .venv is mended by: "
-            "make clean, and the same command again"
-        ) from None
-
-
-def server_command(project: Project, which: str, port: int) -> list[str]:
-    """Builds the command line of a server.
-
-    Args:
-        project: whose store the server shows.
-        which: "mlflow" or "optuna".
-        port: on which the server listens, on 127.0.0.1.
-
-    Raises:
-        PipelineError: there is nothing to show yet.
-    """
-    url = project.mlflow_uri if which == "mlflow" else project.optuna_url
+    url = project.mlflow_uri if arguments.which == "mlflow" else project.optuna_url
     if file := url.missing_file:
         raise PipelineError(
             f"{display_path(file)}: nothing to show yet; start with: make search STUDY=quick"
         )
-    if which == "optuna":
-        program = str(Path(sys.executable).with_name("optuna-dashboard"))
-        return [program, url, "--host", HOST, "--port", str(port)]
-    options = ["--backend-store-uri", url, "--host", HOST, "--port", str(port), "--workers", "1"]
+    check_port(arguments.which, arguments.port)
+    with _ended_by_signals():
+        if arguments.which == "mlflow":
+            from pipeline.tracking import relocation
+
+            relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
+            return serve_mlflow(project, url, arguments.port)
+        return serve_optuna(url, arguments.port)
+
+
+def check_port(which: str, port: int) -> None:
+    """Refuses a port on which no server can listen, before one takes seconds to find that out.
+
+    Raises:
+        PipelineError: the text says why, and how another port is chosen.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            probe.bind((HOST, port))
+            probe.listen()
+        except OSError as error:
+            other = port + 1 if 1024 <= port < 2**16 - 1 else 8081
+            raise PipelineError(
+                f"no server can listen on {HOST}:{port} ({error.strerror}); "
+                f"choose another port: {_MAKE[which]}={other}"
+            ) from None
+
+
+def serve_mlflow(project: Project, url: StoreUrl, port: int) -> int:
+    """Runs MLflow's server in processes of its own, which Ctrl-C does not reach, and ends them.
+
+    Args:
+        project: where artifacts lie.
+        url: of MLflow's store.
+        port: on which the server listens, on 127.0.0.1.
+
+    Raises:
+        PipelineError: the server ended by itself.
+    """
+    print("MLflow's server is starting ...", file=sys.stderr, flush=True)
+    command, variables = mlflow_server(project, url, port)
+    server = subprocess.Popen(
+        command,
+        env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL,  # advice for who runs a server for others; errors are on stderr
+        start_new_session=True,
+    )
+    try:
+        is_said = False
+        while server.poll() is None:
+            if not is_said and _answers(port):
+                _say_where(port)
+                is_said = True
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    finally:
+        _end(server)
+    raise PipelineError(
+        f"MLflow's server ended with exit code {server.returncode}; what it said is above"
+    )
+
+
+def mlflow_server(
+    project: Project, url: StoreUrl, port: int
+) -> tuple[list[str], Mapping[str, str]]:
+    """Builds the command line of MLflow's server, and the environment variables that go with it.
+
+    The store's URL is among the latter: a command line is shown to everybody on the machine.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    variables = {"MLFLOW_BACKEND_STORE_URI": url, "PYTHONWARNINGS": "ignore"}
     if url.is_sqlite:
-        options += ["--default-artifact-root", project.artifacts_dir.as_uri()]
-    return [sys.executable, "-m", "mlflow", "server", *options]
+        variables["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = project.artifacts_dir.as_uri()
+    return command, variables
+
+
+def serve_optuna(url: StoreUrl, port: int) -> int:
+    """Runs Optuna's dashboard in this process.
+
+    Raises:
+        PipelineError: the storage cannot be opened.
+    """
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+    import optuna_dashboard
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True  # a request under way does not keep Ctrl-C waiting
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Says nothing of a request that was answered."""
+
+    try:
+        application = optuna_dashboard.wsgi(str(url))
+    except Exception as error:  # SQLAlchemy's, a driver's, Optuna's
+        where = display_path(url.file) if url.file else url.display
+        reason = one_line(first_line(error.__cause__ or error))  # Optuna's own words guess at it
+        raise PipelineError(f"{where} cannot be opened: {reason}") from None
+    with make_server(HOST, port, application, Server, Quiet) as server:
+        _say_where(port)
+        server.serve_forever()
+    return DONE
+
+
+def _say_where(port: int) -> None:
+    print(f"http://{HOST}:{port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+
+
+def _answers(port: int) -> bool:
+    """Whether somebody listens."""
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ends MLflow's server and the one that it started, which share a process group."""
+    for asked in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, asked)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(_SECONDS_TO_END)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Has SIGTERM and a closed terminal do what Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _port(text: str) -> int:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data import datasets
+from pipeline.data import datasets, pixels
 from pipeline.environment import hide_gpus
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import model_card
@@ -52,7 +52,7 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
     with _without_banner():
         from pipeline.training import loop
     try:
-        model = loop.from_bytes(content)
+        model = pixels.accept_any_scale(loop.from_bytes(content))
     except Exception as error:  # zipfile's, h5py's, and Keras's, whose safe mode refuses code
         raise PipelineError(
             f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
@@ -74,7 +74,7 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         scratch.chmod(0o755)
-        write_atomically(scratch / MODEL_FILE, content)
+        write_atomically(scratch / MODEL_FILE, loop.to_bytes(model))
         write_atomically(
             scratch / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
         )

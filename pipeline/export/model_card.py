@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.data import pixels
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
@@ -31,6 +32,9 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     looks = "once" if n_looks == 1 else f"{n_looks} times"
     facts = study.user_attrs[study_store.VERSIONS]
     versions = ", ".join(f"{k[8:]} {v}" for k, v in facts.items() if k.startswith("version."))
+    is_image = task.input_dtype == "uint8"
+    takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"
+    care = f"{pixels.CARE}\n\n" if is_image else ""
     shape = ", ".join(map(str, task.input_shape))
     classes = "\n".join(f"{i}. {name}" for i, name in enumerate(task.class_names))
     hyperparameters = "\n".join(
@@ -52,14 +56,14 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
 import keras
 
 model = keras.saving.load_model("model.keras")
-probabilities = model.predict(images)  # images: {task.input_dtype}, (n, {shape}), 0 to 255
+probabilities = model.predict(images)  # images: (n, {shape}){", 0 to 255" if is_image else ""}
 ```
 
-It takes raw pixels, scales them itself, and gives one probability for each class:
+It takes {takes}, scales them itself, and gives one probability for each class:
 
 {classes}
 
-## How good it is
+{care}## How good it is
 
 | images | {" | ".join(metric.quantity for metric in metrics)} | number |
 |---|{"---|" * len(metrics)}---|

@@ -55,7 +55,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         default=_N_CORES,
         help="trials at a time, one thread each (default: one for each core)",
     )
-    parser.add_argument("--engine", choices=["local"], default="local", help="where trials run")
     parser.add_argument("--dry-run", action="store_true", help="show what would happen, and stop")
     return parser.parse_args(arguments)
 

@@ -76,7 +76,9 @@ def run_study(
                 _publish(project, spec, executor, tracker, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
-        print(f"interrupted; go on with: make search STUDY={spec.name}", file=sys.stderr)
+        is_here = (project.root / "studies" / f"{spec.name}.toml").is_file()
+        again = f"make search STUDY={spec.name}" if is_here else "the same command"
+        print(f"interrupted; go on with: {again}", file=sys.stderr)
         return INTERRUPTED
     _say_what_next(spec, champion, select_counted(study_store.read_trials(study)))
     return DONE

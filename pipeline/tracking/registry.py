@@ -8,6 +8,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from pipeline.data import pixels
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.tracking import relocation
@@ -99,11 +100,16 @@ def publish_champion(
     client = mlflow.MlflowClient(uri)
     with tempfile.TemporaryDirectory() as folder:
         path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
-        model = keras.saving.load_model(path)
+        network = keras.saving.load_model(path)
+    model = pixels.accept_any_scale(network)
+    takes = "raw values" if model is network else f"{pixels.RANGE}. {pixels.CARE}"
+    # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
+    # image divided by 255 to black.
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))]),
+        inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *model.input_shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
     )
+    metadata = {"input": takes}
     requirements = [
         f"{name}=={importlib.metadata.version(name)}"
         for name in ("mlflow", "keras", "tensorflow", "numpy")
@@ -114,7 +120,9 @@ def publish_champion(
             mlflow.keras.save_model(
                 model,
                 f"{folder}/model",
-                mlflow_model=Model(location, run, model_uuid=model_id, model_id=model_id),
+                mlflow_model=Model(
+                    location, run, model_uuid=model_id, model_id=model_id, metadata=metadata
+                ),
                 signature=signature,
                 pip_requirements=requirements,
             )
@@ -130,6 +138,9 @@ def publish_champion(
         registered_model_name=study,
         model=model,
         signature=signature,
+        metadata=metadata,
         pip_requirements=requirements,
     )
-    client.set_registered_model_alias(study, CHAMPION_ALIAS, str(info.registered_model_version))
+    version = str(info.registered_model_version)
+    client.update_model_version(study, version, f"Takes {takes}")
+    client.set_registered_model_alias(study, CHAMPION_ALIAS, version)

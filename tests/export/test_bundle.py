@@ -63,7 +63,19 @@ def test_the_champion_as_text(recorded_study: Project, run: Any) -> None:
     ]
     assert "  learning_rate  0.00083\n" in said
     assert "the model: .venv/bin/python -m pipeline.best recorded --export\n" in said
-    assert "mlflow.keras.load_model('models:/recorded@champion')" in said
+    assert "mlflow.keras.load_model('models:/recorded@champion')" in said.splitlines()[-1]
+    assert said.splitlines()[-1].startswith(
+        "MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db .venv/"
+    )
+
+
+def test_a_store_of_the_environment_is_not_printed(
+    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:secret@somewhere")
+    _, said, _ = run(recorded.NAME)
+    assert said.splitlines()[-1].startswith(".venv/bin/python -c ")
+    assert "secret" not in said
 
 
 def test_the_test_score_is_shown_once_it_is_known(recorded_study: Project, run: Any) -> None:

@@ -30,7 +30,7 @@ def test_entries_are_dated_the_newest_first() -> None:
 def test_hooks_run_what_lint_runs() -> None:
     makefile = (REPOSITORY / "Makefile").read_text()
     (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
-    linted = re.findall(r"\$\(PYTHON\) (.*)", recipe)
+    linted = re.findall(r"\$\(VENV_PYTHON\) (.*)", recipe)
     hooks = (REPOSITORY / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"entry: \.venv/bin/python (.*)", hooks) == linted
     assert "repo: local" in hooks

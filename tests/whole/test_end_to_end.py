@@ -244,10 +244,13 @@ mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
 images, labels = datasets.open_test_set("fashion_mnist")
 model = mlflow.keras.load_model("models:/small@champion")
 pyfunc = mlflow.pyfunc.load_model("models:/small@champion")
-assert str(pyfunc.metadata.signature.inputs) == "[Tensor('uint8', (-1, 28, 28))]"
+assert str(pyfunc.metadata.signature.inputs) == "[Tensor('float32', (-1, 28, 28))]"
+assert "0 to 255" in pyfunc.metadata.metadata["input"]
 a = model.predict(images[:500], verbose=0)
-b = np.asarray(pyfunc.predict(images[:500]))
-np.testing.assert_allclose(a, b, rtol=1e-5)
+for scaled in (images[:500].astype("float32"), images[:500].astype("float32") / 255):
+    b = np.asarray(pyfunc.predict(scaled))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(a, model.predict(scaled, verbose=0), rtol=1e-3, atol=1e-5)
 print((a.argmax(axis=1) == labels[:500]).mean())
 """
     result = subprocess.run(
@@ -280,7 +283,9 @@ from pipeline.data.datasets import open_test_set
 images, labels = open_test_set("fashion_mnist")
 assert images.dtype == "uint8" and images.shape == (10000, 28, 28)
 model = keras.saving.load_model("model.keras")
-print((model.predict(images, verbose=0).argmax(axis=1) == labels).mean())
+answers = model.predict(images, verbose=0)
+assert abs(answers - model.predict(images / 255, verbose=0)).max() < 1e-4
+print((answers.argmax(axis=1) == labels).mean())
 """
     result = subprocess.run(
         [sys.executable, "-c", code],

@@ -374,7 +374,7 @@ COMMANDS: Mapping[str, Callable[[], int]] = {
 ARGUMENTS = st.lists(
     st.one_of(
         st.sampled_from(
-            ["--trials", "--minutes", "--workers", "--engine", "--dry-run", "--json", "--export",
+            ["--trials", "--minutes", "--workers", "--dry-run", "--json", "--export",
              "--force", "--fix", "--port", "--picture", "--help", "-h", "--", "-", "-x", "--no",
              "--trials=5", "--trials=", "--minutes=nan", "--port=0", "--ex", "local", "ray",
              "mlflow", "optuna", "fashion_mnist", "quick", "chapter7", "absent", "./quick.toml",

@@ -95,7 +95,10 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     champion = study_store.champion(study)
     value = champion.history["val_accuracy"][champion.best_epoch - 1]
     means = {"loss": 0.3, "accuracy": value}
-    fake: Any = SimpleNamespace(from_bytes=lambda _: None, evaluate=lambda *_: means)
+    model = SimpleNamespace(inputs=[SimpleNamespace(dtype="float32")])
+    fake: Any = SimpleNamespace(
+        from_bytes=lambda _: model, to_bytes=lambda _: b"a model", evaluate=lambda *_: means
+    )
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", fake)
     monkeypatch.setattr("pipeline.training.loop", fake, raising=False)
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")

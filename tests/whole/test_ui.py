@@ -1,16 +1,25 @@
 """Both servers listen on 127.0.0.1 alone, and start only when there is something to show."""
 
+import os
+import re
+import signal
+import socket
+import subprocess
 import sys
+import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
+import optuna
+import psutil
 import pytest
 
 from pipeline import ui
 from pipeline.errors import PipelineError
-from pipeline.paths import Project
+from pipeline.paths import Project, StoreUrl
 
+REPOSITORY = Path(__file__).parents[2]
 STORES = {"mlflow": "mlflow.db", "optuna": "optuna.db"}
-VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "optuna": "PIPELINE_STORAGE"}
 
 
 @pytest.fixture
@@ -19,72 +28,124 @@ def project(project_folder: Path) -> Project:
     return Project(project_folder)
 
 
-def option(command: list[str], name: str) -> str:
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def run_ui(monkeypatch: pytest.MonkeyPatch, which: str, port: int) -> int:
+    monkeypatch.setattr(sys, "argv", ["ui", which, "--port", str(port)])
+    return ui.main()
+
+
+def option(command: Sequence[str], name: str) -> str:
     assert command.count(name) == 1
     return command[command.index(name) + 1]
 
 
-@pytest.mark.parametrize("which", ["mlflow", "optuna"])
-def test_a_server_listens_on_127_0_0_1_alone(project: Project, which: str) -> None:
-    (project.runs_dir / STORES[which]).touch()
-    command = ui.server_command(project, which, 5123)
+def test_mlflow_shows_this_projects_store_on_127_0_0_1_alone(project: Project) -> None:
+    command, variables = ui.mlflow_server(project, project.mlflow_uri, 5123)
     assert option(command, "--host") == "127.0.0.1"
     assert option(command, "--port") == "5123"
-    assert "0.0.0.0" not in " ".join(command)
+    assert option(command, "--workers") == "1"
+    assert command[0] == sys.executable
+    assert variables["MLFLOW_BACKEND_STORE_URI"] == project.mlflow_uri
+    assert variables["MLFLOW_DEFAULT_ARTIFACT_ROOT"] == project.artifacts_dir.as_uri()
+
+
+def test_a_store_that_is_no_file_is_taken_as_it_is_and_is_on_no_command_line(
+    project: Project,
+) -> None:
+    url = StoreUrl("postgresql://bob:secret@somewhere/store")
+    command, variables = ui.mlflow_server(project, url, 5123)
+    assert variables["MLFLOW_BACKEND_STORE_URI"] == url
+    assert "MLFLOW_DEFAULT_ARTIFACT_ROOT" not in variables
+    assert not any("somewhere" in each for each in command)
 
 
 @pytest.mark.parametrize("which", ["mlflow", "optuna"])
-def test_a_server_shows_this_projects_store(project: Project, which: str) -> None:
-    (project.runs_dir / STORES[which]).touch()
-    command = ui.server_command(project, which, 5123)
-    assert f"sqlite:///{project.runs_dir / STORES[which]}" in command
-    assert Path(command[0]).parent == Path(sys.executable).parent
-    assert Path(command[0]).exists()
-
-
-def test_mlflow_serves_artifacts_of_this_project(project: Project) -> None:
-    (project.runs_dir / "mlflow.db").touch()
-    command = ui.server_command(project, "mlflow", 5123)
-    assert option(command, "--default-artifact-root") == project.artifacts_dir.as_uri()
-
-
-@pytest.mark.parametrize("which", ["mlflow", "optuna"])
-def test_with_nothing_to_show_it_says_how_to_start(project: Project, which: str) -> None:
+def test_with_nothing_to_show_it_says_how_to_start(
+    project: Project, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(PipelineError) as caught:
-        ui.server_command(project, which, 5123)
+        run_ui(monkeypatch, which, 5123)
     assert str(caught.value) == (
         f"mlruns/{STORES[which]}: nothing to show yet; start with: make search STUDY=quick"
     )
     assert list(project.runs_dir.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("which", "variable"), [("mlflow", "UI_PORT"), ("optuna", "DASHBOARD_PORT")]
+)
+def test_a_port_in_use_is_said_at_once_with_the_way_to_another(
+    project: Project, which: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.runs_dir / STORES[which]).touch()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PipelineError) as caught:
+            run_ui(monkeypatch, which, port)
+    said = str(caught.value)
+    assert said.startswith(f"no server can listen on 127.0.0.1:{port} (Address already in use); ")
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert re.search(rf"make (ui|dashboard) {variable}=\d+$", said)
+    assert f"--port $({variable})" in makefile
+
+
+def test_a_storage_that_cannot_be_opened_is_said_in_a_sentence(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.runs_dir / "optuna.db").write_text("This is no database. " * 100)
+    with pytest.raises(PipelineError, match=r"optuna.db cannot be opened: .*not a database"):
+        run_ui(monkeypatch, "optuna", free_port())
+
+
+def test_a_server_that_ends_by_itself_is_said(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.runs_dir / "mlflow.db").touch()
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(ui, "mlflow_server", lambda *_: (command, {}))
+    with pytest.raises(PipelineError, match="server ended with exit code 3; "):
+        run_ui(monkeypatch, "mlflow", free_port())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["mlflow", "optuna"])
-def test_a_store_that_is_no_file_is_taken_as_it_is(
-    project: Project, which: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_is_light_and_ends_quietly(
+    project_with_mlflow: Path, which: str, asked: signal.Signals
 ) -> None:
-    monkeypatch.setenv(VARIABLES[which], "postgresql://somewhere/store")
-    command = ui.server_command(project, which, 5123)
-    assert "postgresql://somewhere/store" in command
-    assert "--default-artifact-root" not in command
-
-
-def test_the_command_becomes_the_server(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (project.runs_dir / "optuna.db").touch()
-    became: list[tuple[str, list[str]]] = []
-
-    def become(program: str, command: list[str]) -> None:
-        became.append((program, command))
-        raise SystemExit(0)
-
-    monkeypatch.setattr("os.execv", become)
-    monkeypatch.setattr(sys, "argv", ["ui", "optuna", "--port", "8123"])
-    with pytest.raises(SystemExit):
-        ui.main()
-    command = ui.server_command(project, "optuna", 8123)
-    assert became == [(command[0], command)]
-    assert capsys.readouterr().err.startswith("http://127.0.0.1:8123 ")
+    project = Project(project_with_mlflow)
+    optuna.create_study(storage=project.optuna_url, study_name="shown")
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.ui", which, "--port", str(port)],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stderr is not None
+        for line in server.stderr:
+            if line.startswith(f"http://127.0.0.1:{port} "):
+                break
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+            assert answer.status == 200
+        own = psutil.Process(server.pid)
+        processes = [own, *own.children(recursive=True)]
+        assert len(processes) <= 3
+        assert not any("sqlite" in part for each in processes for part in each.cmdline())
+        server.send_signal(asked)
+        _, said = server.communicate(timeout=60)
+        assert said == "interrupted\n"
+        assert server.returncode == 130
+        assert psutil.wait_procs(processes, timeout=10)[1] == []
+    finally:
+        server.kill()
+        server.communicate()
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "99999999", "5e3", "", "٣", "five", "80 80"])
@@ -96,16 +157,3 @@ def test_a_port_that_is_none_is_refused(
         ui.main()
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.endswith(f"found {port!r}, allowed is a number from 1 to 65535")
-
-
-def test_a_server_that_is_not_installed_is_said_in_a_sentence(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*_: object) -> None:
-        raise FileNotFoundError(2, "No such file or directory")
-
-    (project.runs_dir / "optuna.db").touch()
-    monkeypatch.setattr("os.execv", missing)
-    monkeypatch.setattr(sys, "argv", ["ui", "optuna", "--port", "8123"])
-    with pytest.raises(PipelineError, match=r"cannot be started \(No such file or directory\); "):
-        ui.main()

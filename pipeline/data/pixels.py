@@ -1,0 +1,54 @@
+"""What a model that is handed over does with pixels: of any dtype, and on whatever scale.
+
+A network of a search takes uint8 alone, to which Keras would cast anything else: an image divided
+by 255, as many a book does, would become black without a word.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+RANGE = "raw pixels, 0 to 255, of any dtype"
+CARE = (
+    "An image divided by 255 is noticed (fractions, none above 1) and gives the same answer; an\n"
+    "image with a pixel below 0 or above 255 gives NaN, for nothing can be said of it."
+)
+
+
+def accept_any_scale(model: "keras.Model") -> "keras.Model":
+    """Puts a network behind a look at each image: made of Keras's own operations alone.
+
+    So whoever loads the model needs nothing of this package, nor to trust code in it. Each image
+    is looked at by itself: its answer does not depend on the others of its batch. Images of
+    integers, whatever the dtype, get the very answers of the network.
+
+    Args:
+        model: takes uint8 (batch, *shape), 0 to 255; one that takes anything else is returned.
+
+    Returns:
+        A compiled model with the same layers: float32 (batch, *shape) in, to which Keras casts
+        other dtypes.
+    """
+    import keras
+    from keras import ops
+
+    if model.inputs[0].dtype != "uint8":
+        return model
+    images = keras.Input(model.input_shape[1:], dtype="float32", name="images")
+    n_images_and_ones = (-1, *(1 for _ in model.input_shape[1:]))
+    pixels = ops.reshape(images, (-1, math.prod(model.input_shape[1:])))
+    highest = ops.max(pixels, axis=1, keepdims=True)
+    has_fractions = ops.any(ops.not_equal(pixels, ops.floor(pixels)), axis=1, keepdims=True)
+    is_divided = ops.logical_and(has_fractions, ops.less_equal(highest, 1.0))
+    answer = ops.where(ops.reshape(is_divided, n_images_and_ones), images * 255.0, images)
+    for layer in model.layers:
+        answer = layer(answer)
+    is_outside = ops.logical_or(
+        ops.less(ops.min(pixels, axis=1, keepdims=True), 0.0), ops.greater(highest, 255.0)
+    )
+    answer = ops.where(is_outside, float("nan"), answer)
+    accepting = keras.Model(images, answer, name=model.name)
+    accepting.compile_from_config(model.get_compile_config())
+    return accepting

@@ -1,0 +1,81 @@
+"""A model that is handed over gives the right answer or nan, never a wrong one without a word."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.data import pixels
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training import loop
+from pipeline.training.model import build_model
+
+DENSE = Hyperparameters(1, (16,), "adam", 0.01, 32, 1)
+CONVOLUTIONAL = Hyperparameters(1, (4,), "sgd", 0.01, 32, 1, layer_kind="convolutional")
+IMAGES = np.random.default_rng(5).integers(0, 256, (40, 28, 28)).astype("uint8")
+IMAGES[0] = 0  # black
+IMAGES[1] = np.arange(28 * 28).reshape(28, 28) % 2  # nearly so
+
+
+@pytest.fixture(
+    params=[(DENSE, 10), (CONVOLUTIONAL, 10), (DENSE, 2)], ids=["dense", "conv", "two"]
+)
+def network(request: pytest.FixtureRequest) -> keras.Model:
+    hyperparameters, n_classes = request.param
+    keras.utils.set_random_seed(3)
+    return build_model(hyperparameters, (28, 28), n_classes)
+
+
+@pytest.fixture
+def model(network: keras.Model, tmp_path: Path) -> keras.Model:
+    """As somebody loads it who has Keras alone."""
+    pixels.accept_any_scale(network).save(tmp_path / "model.keras")
+    return keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    return np.asarray(model.predict(images, verbose=0))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
+def test_raw_pixels_of_any_dtype_get_the_networks_answers(
+    network: keras.Model, model: keras.Model, dtype: str
+) -> None:
+    np.testing.assert_array_equal(predict(model, IMAGES.astype(dtype)), predict(network, IMAGES))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_images_divided_by_255_get_the_same_answers(
+    network: keras.Model, model: keras.Model, dtype: str
+) -> None:
+    divided = (IMAGES / 255).astype(dtype)
+    np.testing.assert_allclose(predict(model, divided), predict(network, IMAGES), atol=1e-5)
+
+
+def test_an_answer_does_not_depend_on_the_other_images(model: keras.Model) -> None:
+    mixed = IMAGES.astype("float32")
+    mixed[::2] /= 255
+    np.testing.assert_allclose(predict(model, mixed), predict(model, IMAGES), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "images", [IMAGES[2:] / 127.5 - 1, (IMAGES[2:] - 73.0) / 90.0, IMAGES[2:] * 256.0]
+)
+def test_other_scales_give_nan(model: keras.Model, images: np.ndarray) -> None:
+    assert np.isnan(predict(model, images)).all()
+
+
+def test_it_is_compiled_as_the_network_is(network: keras.Model, model: keras.Model) -> None:
+    labels = (np.arange(len(IMAGES)) % 2).astype("uint8")
+    expected = loop.evaluate(network, IMAGES, labels)
+    assert loop.evaluate(model, IMAGES, labels) == pytest.approx(expected, rel=1e-5)
+    loss, accuracy = model.evaluate(IMAGES / 255, labels, verbose=0)
+    assert loss == pytest.approx(expected["loss"], rel=1e-4)
+    assert accuracy == pytest.approx(expected["accuracy"])
+    model.fit(IMAGES, labels, verbose=0)
+
+
+def test_a_model_of_other_inputs_stays_as_it_is() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    assert pixels.accept_any_scale(model) is model
