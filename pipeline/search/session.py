@@ -18,7 +18,8 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
         n_workers: how many trials are trained at a time.
     """
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    with lease.lock(project, spec.name) as held, Interruption() as interruption:
+    interruption = Interruption(f"interrupted; go on with: make search STUDY={spec.name}")
+    with lease.lock(project, spec.name) as held, interruption:
         executor = _open_executor(project, spec, n_workers)
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from pipeline.environment import import_keras
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.tracking.delivery import MODEL_ARTIFACT
@@ -54,6 +55,7 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
         run: where the trial's model is stored.
         best_epoch: of the trial; the model is logged as of that step.
     """
+    import_keras()
     import keras
     import mlflow.keras
     import numpy as np
