@@ -4,7 +4,6 @@ Jobs go through the real `LocalExecutor`, from this process, as the supervisor's
 runs in a process that has done its imports and converted its data before its clock starts.
 """
 
-import os
 import statistics
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 from benchmarks import results, turns
 from benchmarks.epochs import DATASET, N_CLASSES
 from benchmarks.results import Section, spread
+from pipeline.cores import n_cores
 from pipeline.execution.local import LocalExecutor
 from pipeline.report.document import Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
@@ -68,7 +68,7 @@ def measure(full: bool) -> Section:
             ),
             Paragraph(
                 f"Workers ran the same job in turns, {n_rounds} times {window_seconds:g} seconds "
-                f"alone and two at a time, on {os.cpu_count()} cores."
+                f"alone and two at a time, on {n_cores()} cores."
             ),
         ],
     )

@@ -1,13 +1,20 @@
 """What the libraries read from the environment: set by a command, never by importing the package.
 
-Each can be set otherwise from outside. It has to stand before a library is imported, and what a
-command starts inherits it.
+It has to stand before a library is imported, and what a command starts inherits it.
 """
 
 import os
 
-_DEFAULTS = {
+# What this program is written for: it would fail or measure something else with another value.
+_FIXED = {
     "KERAS_BACKEND": "tensorflow",
+    "KERAS_NNX_ENABLED": "false",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",  # what counts as written is written
+}
+# What limits every training in a process, for debugging.
+_REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+# Each of these can be set otherwise from outside.
+_DEFAULTS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # errors that matter come as exceptions
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -21,7 +28,10 @@ _DEFAULTS = {
 
 
 def set_defaults() -> None:
-    """Sets, for this process and its children, each default that is not set from outside."""
+    """Sets what is fixed, and each default that is not set from outside; children inherit both."""
+    os.environ.update(_FIXED)
+    for name in _REMOVED:
+        os.environ.pop(name, None)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 
@@ -32,3 +42,20 @@ def hide_gpus() -> None:
     One core for each network beats a shared GPU for networks this small.
     """
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def import_keras() -> None:
+    """Imports Keras as it is without a `keras.json`: float32, channels last, TensorFlow.
+
+    Whoever imports Keras first calls this. Its file says in which precision, layout and backend
+    somebody's other work is done; only the data sets in its folder are for us.
+    """
+    set_defaults()
+    home = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = os.devnull  # where nothing can be read from or written to
+    try:
+        import keras  # noqa: F401
+    finally:
+        del os.environ["KERAS_HOME"]
+        if home is not None:
+            os.environ["KERAS_HOME"] = home

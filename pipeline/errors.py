@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pipeline.environment import set_defaults
 from pipeline.masking import mask, mask_output
+from pipeline.watchdog import Watchdog
 
 # What the system says of a disk or a folder that a user has to see to.
 _OF_THE_DISK = (
@@ -14,6 +15,8 @@ _OF_THE_DISK = (
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 _LONGEST = 1000  # characters of a sentence that somebody is to read
+
+_INTERRUPTED = "interrupted"
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -69,12 +72,13 @@ def run_command(command: Callable[[], int]) -> int:
     set_defaults()  # before `command` imports any library
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
-        return command()
+        with Watchdog(INTERRUPTED, _INTERRUPTED):
+            return command()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(_INTERRUPTED, file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `... | head` has read enough
         sys.stderr.close()

@@ -8,6 +8,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from pipeline.cores import n_cores
+
 _PACKAGES = ("tensorflow", "keras", "optuna", "mlflow", "numpy")
 
 
@@ -34,7 +36,7 @@ def collect_provenance() -> dict[str, str]:
 
 @functools.cache
 def machine() -> str:
-    """Describes processor, cores and memory in a line."""
+    """Describes processor, cores that may be used, and memory in a line."""
     import psutil
 
     name = platform.processor() or platform.machine()
@@ -42,4 +44,4 @@ def machine() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
     memory = round(psutil.virtual_memory().total / 2**30)
-    return f"{name}, {psutil.cpu_count()} cores, {memory} GiB, {platform.system()}"
+    return f"{name}, {n_cores()} cores, {memory} GiB, {platform.system()}"

@@ -11,6 +11,8 @@ from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 SOCKET_BYTES = 80  # of its folder's path, since a socket's may have little more than 100
 
 
@@ -28,24 +30,54 @@ def kill() -> None:
         server._stop()
 
 
+def kill_family() -> None:
+    """Kills the forkserver and all it has forked, those too that are stopped.
+
+    From any thread: who waits for one of them in another sees it end.
+    """
+    pid = _server()._forkserver_pid
+    with contextlib.suppress(psutil.Error):
+        family = (
+            [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)] if pid else []
+        )
+        for process in family:
+            process.kill()
+
+
 def was_killed(wait_seconds: float = 0.0) -> bool:
     """Tells whether the forkserver is dead by a signal, and so not by a fault of its own.
 
     Args:
         wait_seconds: how long it may take to die, which others may notice before it is done.
     """
+    until = time.monotonic() + wait_seconds
+    while not (ended := _end()):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.02)
+    return ended[0] in (os.CLD_KILLED, os.CLD_DUMPED)
+
+
+def how_it_ended() -> str:
+    """Says how the forkserver came to its end."""
+    code, status = _end() or (0, 0)
+    if code in (os.CLD_KILLED, os.CLD_DUMPED) and status:
+        return f"their server was killed by {signal.Signals(status).name}"
+    return (
+        f"their server ended with exit code {status}" if code else "their server does not answer"
+    )
+
+
+def _end() -> tuple[int, int] | None:
+    """Returns how the forkserver ended (`CLD_...`) and its exit code or signal, 0 if unknown."""
     pid = _server()._forkserver_pid
     if pid is None:
-        return True
-    until = time.monotonic() + wait_seconds
+        return os.CLD_KILLED, 0
     try:  # without reaping it: multiprocessing does when it starts another
-        while not (ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.02)
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return True
-    return ended and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        return os.CLD_KILLED, 0
+    return (ended.si_code, ended.si_status) if ended else None
 
 
 @contextlib.contextmanager

@@ -13,28 +13,31 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, one_line
 from pipeline.execution import forkserver
 from pipeline.execution.worker import (
     PRELOAD_DATASET,
     WORKER_LOG,
     WORKER_SCRATCH,
+    CannotRun,
     call,
-    do_nothing,
+    tell_preload,
     work,
 )
 from pipeline.paths import display_path
-from pipeline.training.job import Event, Failed, Finished, Job
+from pipeline.training.job import Event, Failed, Finished, Job, Started
 
 STOP_SECONDS = 2.0  # for a process to be gone
-MAX_RESTARTS = 3  # of a forkserver that is killed before it has run a job
+MAX_RESTARTS = 3  # of a server that is killed, or of jobs whose processes die, before one starts
 _UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver is dead
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Worker:
+    job: Job | None  # None for a call
     process: ForkServerProcess
     connection: Connection
+    has_started: bool = False  # the job: from here on it may be at fault
 
 
 class LocalExecutor:
@@ -59,6 +62,7 @@ class LocalExecutor:
         self._context = multiprocessing.get_context("forkserver")
         self._ready, self._ready_signal = self._context.Pipe(duplex=False)
         self._is_ready, self._n_restarts = False, 0
+        self._n_deaths = 0  # in a row, of processes whose job had not started
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True, exist_ok=True)  # what a dead supervisor left may write to it
         self._temporary = contextlib.ExitStack()
@@ -109,22 +113,23 @@ class LocalExecutor:
                 forkserver.was_killed(STOP_SECONDS)
                 forkserver.start()
         else:
-            raise PipelineError(f"workers cannot start; {display_path(self._log)} says why")
+            raise self._cannot_start("their server was killed")
         sender.close()
         try:
             failure = receiver.recv()
         except EOFError:
             failure, _ = _cause_of_death(process)
         finally:
-            _reap(_Worker(process, receiver))
+            _reap(_Worker(None, process, receiver))
         if failure:
             raise PipelineError(failure)
 
     def close(self) -> None:
-        """Kills all workers at once, then the server."""
+        """Kills all workers at once, then the server, then waits for all of them to be gone."""
         self._queue.clear()
         for worker in self._workers.values():
             worker.process.kill()
+        forkserver.kill()  # else, if it hangs, it would be waited for to tell of each worker's end
         for trial in list(self._workers):
             self.stop(trial)
         forkserver.kill()
@@ -142,26 +147,37 @@ class LocalExecutor:
         self._importing.start()
 
     def _warm_up(self) -> None:
-        """Sends the exit code of the server's first child: 0 if the server has imported all."""
-        process = self._context.Process(target=do_nothing)
+        """Sends what the server's first child tells: None, or why not all could be imported."""
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=tell_preload, args=(sender,))
         try:
             process.start()
+            sender.close()
+            failure = receiver.recv()
             process.join()
-        except Exception:  # whatever comes of a server that died, or was closed meanwhile
-            self._ready_signal.send(None)
+        except Exception as error:  # whatever comes of a server that died, or was closed meanwhile
+            self._ready_signal.send(error)
         else:
-            self._ready_signal.send(process.exitcode)
+            self._ready_signal.send(failure)
+        finally:
+            receiver.close()
 
-    def _hear_of_server(self, exit_code: int | None) -> None:
+    def _hear_of_server(self, failure: str | Exception | None) -> None:
         """Starts what is queued; a server that somebody killed is started again."""
-        if exit_code == 0:
+        if failure is None:
             self._is_ready, self._n_restarts = True, 0
             self._start_queued()
+        elif isinstance(failure, str):
+            raise self._cannot_start(failure)
         elif forkserver.was_killed(STOP_SECONDS) and self._n_restarts < MAX_RESTARTS:
             self._n_restarts += 1
             self._start_server()
         else:
-            raise PipelineError(f"workers cannot start; {display_path(self._log)} says why")
+            raise self._cannot_start(f"while importing TensorFlow, {forkserver.how_it_ended()}")
+
+    def _cannot_start(self, reason: str) -> PipelineError:
+        log = display_path(self._log)
+        return PipelineError(f"workers cannot start: {one_line(reason)} ({log} may say more)")
 
     def _start_queued(self) -> None:
         while self._is_ready and self._queue:
@@ -180,7 +196,8 @@ class LocalExecutor:
                 return
             finally:
                 sender.close()  # the worker holds this end alone, so its death is seen
-            self._workers[self._queue.popleft().trial] = _Worker(process, receiver)
+            job = self._queue.popleft()
+            self._workers[job.trial] = _Worker(job, process, receiver)
 
     def _receive(self, trial: int) -> list[Event]:
         worker = self._workers[trial]
@@ -188,6 +205,10 @@ class LocalExecutor:
         try:
             while not received or worker.connection.poll():
                 event = worker.connection.recv()
+                if isinstance(event, CannotRun):
+                    raise self._cannot_start(event.reason)
+                if isinstance(event, Started):
+                    worker.has_started, self._n_deaths = True, 0
                 received.append(event)
                 if isinstance(event, Finished | Failed):
                     break
@@ -195,9 +216,18 @@ class LocalExecutor:
                 return received
         except (EOFError, OSError):
             reason, is_transient = _cause_of_death(worker.process)
-            received.append(Failed(trial, reason, is_transient))
+            if worker.has_started:
+                received.append(Failed(trial, reason, is_transient))
+            else:
+                self._n_deaths += 1
+                if self._n_deaths > MAX_RESTARTS:
+                    raise self._cannot_start(reason) from None
         del self._workers[trial]
         _reap(worker)
+        if not worker.has_started:  # no fault of the job
+            assert worker.job
+            self._queue.appendleft(worker.job)
+            self._start_queued()
         return received
 
 
@@ -215,9 +245,13 @@ def _cause_of_death(process: ForkServerProcess) -> tuple[str, bool]:
 
 
 def _reap(worker: _Worker) -> None:
+    """Waits for a process that is at its end, and has the server killed if that does not tell."""
     worker.process.join(STOP_SECONDS)
     if worker.process.is_alive():
         worker.process.kill()
+        worker.process.join(STOP_SECONDS)
+    if worker.process.is_alive():  # for all that is known: the server is stopped, or hangs
+        forkserver.kill()
         worker.process.join()
     worker.process.close()
     worker.connection.close()

@@ -2,15 +2,18 @@
 
 TensorFlow and Keras, and the data set by NumPy. No TensorFlow operation runs here: a process that
 has run one cannot be forked safely. Named to the forkserver by `local.LocalExecutor`, which also
-sets the environment.
+sets the environment. Whatever goes wrong is kept in `worker.preload_failure`, for the server's
+first child to tell: the forkserver itself drops an ImportError, and ends at others.
 """
 
 import os
 import signal
 import sys
 import tempfile
+import traceback
 
-from pipeline.environment import hide_gpus, set_defaults
+from pipeline.environment import hide_gpus, import_keras, set_defaults
+from pipeline.execution import worker
 from pipeline.execution.worker import PRELOAD_DATASET, WORKER_LOG, WORKER_SCRATCH
 from pipeline.masking import mask_output
 
@@ -27,16 +30,28 @@ mask_output()  # the log is for people, too
 if scratch := os.environ.get(WORKER_SCRATCH):
     tempfile.tempdir = scratch
 
-# What Keras imports wherever it is installed, for galleries and wrappers that no trial uses: two
-# fifths of its time. Who needs them here can import them afterwards, as logistic regression does.
-unused = [name for name in ("matplotlib", "pandas", "sklearn") if name not in sys.modules]
-sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
 
-from pipeline.data import datasets  # noqa: E402
-from pipeline.training import loop  # noqa: E402, F401
+def _import_all() -> None:
+    """Imports TensorFlow, and loads the data set; here, so that a failure can be told."""
+    # What Keras imports wherever it is installed, for galleries and wrappers that no trial uses:
+    # two fifths of its time. Who needs them here can import them afterwards, as logistic
+    # regression does.
+    unused = [name for name in ("matplotlib", "pandas", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
+    import_keras()
+    from pipeline.data import datasets
+    from pipeline.training import loop  # noqa: F401
 
-for module in unused:
-    del sys.modules[module]
+    for module in unused:
+        del sys.modules[module]
+    if name := os.environ.get(PRELOAD_DATASET):
+        datasets.load(name)
 
-if name := os.environ.get(PRELOAD_DATASET):
-    datasets.load(name)
+
+try:
+    _import_all()
+except BaseException as error:  # SystemExit, too: the server is to live, and to tell
+    traceback.print_exc()
+    worker.preload_failure = worker.describe(error)
+else:
+    worker.preload_failure = None

@@ -5,9 +5,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
+from pipeline.environment import import_keras
 from pipeline.errors import first_line
 from pipeline.training.job import Event, Failed, Job, Started
 
@@ -15,30 +18,53 @@ from pipeline.training.job import Event, Failed, Job, Started
 PRELOAD_DATASET = "PIPELINE_PRELOAD_DATASET"
 WORKER_LOG, WORKER_SCRATCH = "PIPELINE_WORKER_LOG", "PIPELINE_WORKER_SCRATCH"
 
+# Why `preload` could not import all; it says None when it could. Inherited by each worker.
+preload_failure: str | None = "the package cannot be imported"
+
+
+@dataclass(frozen=True)
+class CannotRun:
+    """Says, in the place of events, that no job can run here, whatever its hyperparameters."""
+
+    reason: str
+
 
 def work(connection: Connection, job: Job) -> None:
     """Trains one job and sends its events."""
     _die_with_supervisor()
-    from pipeline.training import loop
-
-    loop.use_threads(1)
     with contextlib.suppress(BrokenPipeError):  # the supervisor is gone
-        for event in run_job(job):
-            connection.send(event)
+        try:
+            from pipeline.training import loop
+
+            loop.use_threads(1)
+            for event in run_job(job):
+                connection.send(event)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            connection.send(CannotRun(describe(error)))
     connection.close()
     os._exit(0)  # TensorFlow takes its time to say goodbye
 
 
 def run_job(job: Job) -> Iterator[Event]:
-    """Trains a job here, and yields its events: `Started` first, `Finished` or `Failed` last."""
+    """Trains a job here, and yields its events: `Started` first, `Finished` or `Failed` last.
+
+    Raises:
+        ImportError: a library is missing or broken, which is no fault of the job.
+    """
+    import_keras()  # nothing is left to do here in a worker
     from pipeline.training import logistic_regression, loop
 
     train = {"keras": loop.train, "sgd_classifier": logistic_regression.train}[job.trainer]
     yield Started(job.trial)
     try:
         yield from train(job)
+    except ImportError:
+        raise
     except Exception as error:
-        yield Failed(job.trial, _describe(error), _is_transient(error))
+        yield Failed(job.trial, describe(error), _is_transient(error))
 
 
 def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:
@@ -54,13 +80,14 @@ def call(connection: Connection, function: Callable[..., None], arguments: objec
     try:
         function(*arguments)  # type: ignore[misc]
     except Exception as error:
-        failure = _describe(error)
+        failure = describe(error)
     connection.send(failure)
     connection.close()
 
 
-def do_nothing() -> None:
-    """Ends at once, which shows that the forkserver has imported all."""
+def tell_preload(connection: Connection) -> None:
+    """Sends why the forkserver could not import all, or None, and ends at once."""
+    connection.send(preload_failure)
     os._exit(0)
 
 
@@ -77,7 +104,7 @@ def _die_with_supervisor() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Names an error, and says the first line of what it says if there is one."""
     name, said = type(error).__name__, first_line(error)
     return name if said == name else f"{name}: {said}"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.data import datasets, pixels
-from pipeline.environment import hide_gpus
-from pipeline.errors import PipelineError, one_line
+from pipeline.environment import hide_gpus, import_keras
+from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.export import model_card
 from pipeline.export.champion import summary
 from pipeline.export.folder import MODEL_FILE
@@ -49,8 +49,14 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
     """
     content = registry.load_model_bytes(stored.project, champion.run_id)
     hide_gpus()
-    with _without_banner():
-        from pipeline.training import loop
+    try:
+        with _without_banner():
+            import_keras()
+            from pipeline.training import loop
+    except Exception as error:  # whatever is wrong with an installation
+        raise PipelineError(
+            f"TensorFlow cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from None
     try:
         model = pixels.accept_any_scale(loop.from_bytes(content))
     except Exception as error:  # zipfile's, h5py's, and Keras's, whose safe mode refuses code

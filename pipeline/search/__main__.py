@@ -5,14 +5,12 @@ python -m pipeline.search [STUDY] [--trials N] [--minutes M] [--workers N] [--dr
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 
+from pipeline.cores import n_cores
 from pipeline.errors import DONE, run_command
 from pipeline.paths import DEFAULT_STUDY, Project
-
-_N_CORES = os.cpu_count() or 1
 
 
 def main() -> int:
@@ -52,7 +50,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=_n_workers,
-        default=_N_CORES,
+        default=n_cores(),
         help="trials at a time, one thread each (default: one for each core)",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would happen, and stop")
@@ -62,9 +60,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _n_workers(text: str) -> int:
     """Converts an argument for argparse, and refuses what would bring the machine down."""
     number = int(_positive(int)(text))
-    if number > 4 * _N_CORES:
+    most = 4 * n_cores()
+    if number > most:
         raise argparse.ArgumentTypeError(
-            f"found {number}, allowed are at most {4 * _N_CORES}, four for each core"
+            f"found {number}, allowed are at most {most}, four for each core"
         )
     return number
 

@@ -2,8 +2,12 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+from pipeline.errors import INTERRUPTED
+from pipeline.execution import forkserver
+from pipeline.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from pipeline.search.supervisor import Supervisor
@@ -13,23 +17,35 @@ class Interruption:
     """Hears Ctrl-C and SIGTERM, from its `with` on.
 
     They raise KeyboardInterrupt, but for a supervisor, which is asked to stop: what runs is being
-    told, and will not be cut short. And they are remembered, for libraries may swallow exceptions.
+    told. And they are remembered, for libraries may swallow exceptions. If that takes too long,
+    workers are killed, and then this process ends as if it were, too: the next search goes on.
+
+    Args:
+        how_to_go_on: is said where a search was interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, how_to_go_on: str) -> None:
         self.is_asked = False
+        self.how_to_go_on = how_to_go_on
+        self._watchdog = Watchdog(INTERRUPTED, how_to_go_on, free=forkserver.kill_family)
         self._supervisor: Supervisor | None = None
 
     def __enter__(self) -> "Interruption":
         """Takes over the handlers of both signals."""
         signals = (signal.SIGINT, signal.SIGTERM)
         self._before = {each: signal.signal(each, self._hear) for each in signals}
+        self._watchdog.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Puts the earlier handlers back."""
+        self._watchdog.__exit__()
         for each, handler in self._before.items():
             signal.signal(each, handler)
+
+    def cleans_up(self, clean_up: Callable[[], None]) -> None:
+        """Takes what is to be done before this process is ended, if it has to be."""
+        self._watchdog.clean_up = clean_up
 
     def _hear(self, *_: object) -> None:
         self.is_asked = True

@@ -16,6 +16,7 @@ from pipeline.execution.executor import Executor
 from pipeline.paths import DEFAULT_STUDY, Project, display_path
 from pipeline.provenance import collect_provenance
 from pipeline.search import progress, samplers
+from pipeline.search.clock import WorkingClock
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import lease, study_store
@@ -56,6 +57,7 @@ def run_study(
         study.set_user_attr(study_store.VERSIONS, collect_provenance())
         display = progress.for_terminal()
         opened.callback(display.close)
+        interruption.cleans_up(display.close)
         tracker = RunWriter.open(
             project, spec.name, display.say, functools.partial(study_store.note_run, study)
         )
@@ -65,7 +67,8 @@ def run_study(
             datasets.fingerprint(spec.dataset),
         )
         with _run_of_study(tracker) as close:
-            supervisor = Supervisor(spec, study, executor, tracker, display)
+            clock = opened.enter_context(WorkingClock())
+            supervisor = Supervisor(spec, study, executor, tracker, display, clock)
             with interruption.asks(supervisor):
                 end = supervisor.run()
             display.close()  # before anything else is printed
@@ -76,9 +79,7 @@ def run_study(
                 _publish(project, spec, executor, tracker, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
-        is_here = (project.root / "studies" / f"{spec.name}.toml").is_file()
-        again = f"make search STUDY={spec.name}" if is_here else "the same command"
-        print(f"interrupted; go on with: {again}", file=sys.stderr)
+        print(interruption.how_to_go_on, file=sys.stderr)
         return INTERRUPTED
     _say_what_next(spec, champion, select_counted(study_store.read_trials(study)))
     return DONE

@@ -20,7 +20,7 @@ class Running:
     Attributes:
         trial: Optuna's.
         assignment: what it was given.
-        started: moment of `time.monotonic` at which its process had started.
+        started: moment of the supervisor's clock at which its process had started.
         history: each metric's values so far, one for each epoch.
         scores: what was measured with the kept weights when training was over.
         n_parameters: trainable weights, known when training was over.

@@ -18,7 +18,10 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
         n_workers: how many trials are trained at a time.
     """
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    with lease.lock(project, spec.name) as held, Interruption() as interruption:
+    is_here = (project.root / "studies" / f"{spec.name}.toml").is_file()
+    again = f"make search STUDY={spec.name}" if is_here else "the same command"
+    interruption = Interruption(f"interrupted; go on with: {again}")
+    with lease.lock(project, spec.name) as held, interruption:
         executor = _open_executor(project, spec, n_workers)
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow

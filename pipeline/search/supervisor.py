@@ -9,6 +9,7 @@ was interrupted, and is queued again with the same hyperparameters and seed.
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 
@@ -47,6 +48,7 @@ class Supervisor:
         executor: where trials run.
         tracker: where runs are written; `open_study` has been called.
         progress: where people look.
+        clock: seconds in which this process could work, counted from some moment on.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Supervisor:
         executor: Executor,
         tracker: Tracker,
         progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         study.pruner = samplers.build_pruner(spec.pruner)
         optuna_internals.let_sampler_stop(study)
@@ -64,7 +67,8 @@ class Supervisor:
         self._running: dict[int, Running] = {}
         self._is_interrupted = self._is_ready = False
         self._seconds_before = float(study.user_attrs.get(study_store.SECONDS, 0.0))
-        self._started = self._saved = time.monotonic()
+        self._clock = clock
+        self._started = self._saved = clock()
         self._states: Counter[str] = Counter()
         self._n_drawn = self._n_failed_in_a_row = 0
         self._incumbent: float | None = None
@@ -82,7 +86,7 @@ class Supervisor:
         """
         try:
             self._recover()
-            queue.queue_references(self._study, self._spec)
+            queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
                 while self._may_start():
                     self._start_next()
@@ -100,8 +104,8 @@ class Supervisor:
 
     @property
     def seconds(self) -> float:
-        """How long supervisors of this study have run, this one included."""
-        return self._seconds_before + time.monotonic() - self._started
+        """How long supervisors of this study have worked, this one included."""
+        return self._seconds_before + self._clock() - self._started
 
     def snapshot(self) -> Snapshot:
         """Takes a snapshot of the search as it stands, for people to see."""
@@ -182,7 +186,7 @@ class Supervisor:
             return
         match event:
             case Started():
-                running.started = time.monotonic()
+                running.started = self._clock()
                 self._is_ready = True
             case EpochEnd():
                 self._epoch_ended(running, event)
@@ -214,7 +218,7 @@ class Supervisor:
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
         for number, running in list(self._running.items()):
-            overdue = time.monotonic() - 60 * limit
+            overdue = self._clock() - 60 * limit
             if running.started is not None and running.started < overdue:
                 self._executor.stop(number)
                 self._end(running, TrialState.FAIL, f"stopped after {limit:g} minutes")
@@ -271,9 +275,9 @@ class Supervisor:
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
 
     def _save_seconds(self, *, now: bool = False) -> None:
-        if now or time.monotonic() - self._saved > SAVE_SECONDS:
+        if now or self._clock() - self._saved > SAVE_SECONDS:
             self._study.set_user_attr(study_store.SECONDS, self.seconds)
-            self._saved = time.monotonic()
+            self._saved = self._clock()
 
     def _beats_incumbent(self, running: Running) -> bool:
         """Tells whether a trial is the best network so far; logistic regression is no network."""

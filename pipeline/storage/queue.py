@@ -3,7 +3,7 @@
 They stand in Optuna's own queue, so that they survive the supervisor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import optuna
@@ -22,8 +22,16 @@ def has_waiting(study: optuna.Study) -> bool:
     return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
-def queue_references(study: optuna.Study, spec: StudySpec) -> None:
-    """Queues each repeat of each reference, once in the life of a study."""
+def queue_references(
+    study: optuna.Study, spec: StudySpec, is_interrupted: Callable[[], bool] = lambda: False
+) -> None:
+    """Queues each repeat of each reference, once in the life of a study.
+
+    Args:
+        study: the study.
+        spec: its study file.
+        is_interrupted: looked at before each; the rest is queued by the next search.
+    """
     known = {
         (attributes.get(REFERENCE), attributes.get(REPEAT))
         for frozen in study.get_trials(deepcopy=False)
@@ -31,6 +39,8 @@ def queue_references(study: optuna.Study, spec: StudySpec) -> None:
     }
     for reference in spec.reference:
         for repeat in range(reference.repeats):
+            if is_interrupted():
+                return
             if (reference.name, repeat) not in known:
                 assignment = Assignment(
                     reference.network,

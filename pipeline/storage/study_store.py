@@ -240,7 +240,8 @@ def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) ->
         run_id=late_runs.get(str(frozen.number)) or attributes.get(RUN_ID, ""),
         n_parameters=outcome.n_parameters or 0,
         scores=outcome.scores or {},
-        seconds=(ended - started).total_seconds() if started and ended else 0.0,
+        # of the clock on the wall, which may have been set back meanwhile
+        seconds=max(0.0, (ended - started).total_seconds()) if started and ended else 0.0,
         interrupted=bool(attributes.get(INTERRUPTED)),
     )
 

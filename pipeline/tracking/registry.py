@@ -9,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.data import pixels
+from pipeline.environment import import_keras
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.tracking import relocation
@@ -90,6 +91,7 @@ def publish_champion(
         best_epoch: of the trial; the model is logged as of that step.
         model_id: of a logged model of that run, whose files alone are written again.
     """
+    import_keras()
     import keras
     import mlflow.keras
     import numpy as np

@@ -314,8 +314,19 @@ def close_in_all_ways(folder: Path) -> None:
         assert not (folder / "scratch").exists(), close.__name__
 
 
+BROKEN = {
+    "ImportError": "raise ImportError('libwhatever.so.8 is missing')",
+    "SyntaxError": "def (",
+    "RuntimeError": "raise RuntimeError('the driver is too old')",
+    "exit code 3": "import os; os._exit(3)",
+    "SystemExit: 4": "import sys; sys.exit(4)",
+    "SIGSEGV": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+}
+
+
 def fail_to_import(folder: Path) -> None:
-    os.environ["KERAS_BACKEND"] = "no_such_backend"
+    """Runs a job where a library that only workers import is broken."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])
     executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
     executor.submit(JOB)
     try:
@@ -324,6 +335,70 @@ def fail_to_import(folder: Path) -> None:
         print(error)
     finally:
         executor.close()
+
+
+def fail_in_worker(folder: Path) -> None:
+    """Runs a job that imports a broken library of its own."""
+    sys.path.insert(0, str(folder))  # which workers get, but not their server
+    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor.submit(replace(JOB, trainer="sgd_classifier", hyperparameters=None))
+    try:
+        print(events_until(executor, has_ended(JOB.trial)))
+    except PipelineError as error:
+        print(error)
+    finally:
+        executor.close()
+
+
+def die_before_the_job(folder: Path) -> None:
+    """Has the first process of a job die before the job has started, then all of them."""
+    executor = LocalExecutor("fashion_mnist", 1, folder / "log", folder / "scratch")
+    for mortal in (Mortal(folder / "once", 1), Mortal(folder / "ever", 1_000)):
+        executor.submit(replace(JOB, dataset=mortal))
+        try:
+            print(type(events_until(executor, has_ended(JOB.trial))[-1]).__name__)
+        except PipelineError as error:
+            print(error)
+    executor.close()
+
+
+class Mortal(str):
+    """Is `fashion_mnist`; the first few processes that unpickle it are killed."""
+
+    file: Path
+    n_times: int
+
+    def __new__(cls, file: Path, n_times: int) -> "Mortal":
+        made = super().__new__(cls, "fashion_mnist")
+        made.file, made.n_times = file, n_times
+        return made
+
+    def __reduce__(self) -> Any:
+        return kill_some, (self.file, self.n_times)
+
+
+def kill_some(file: Path, n_times: int) -> str:
+    n_dead = len(file.read_text()) if file.exists() else 0
+    if n_dead < n_times:
+        file.write_text("x" * (n_dead + 1))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "fashion_mnist"
+
+
+def hang(folder: Path) -> None:
+    """Stops a job, and closes all, while the server does not answer."""
+    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    for trial in (1, 2):
+        executor.submit(replace(ENDLESS, trial=trial))
+    events_until(executor, lambda events: {event.trial for event in events} == {1, 2})
+    for process in others():
+        process.suspend()
+    executor.stop(1)
+    executor.stop(2)
+    executor.submit(replace(JOB, trial=3))
+    print(type(events_until(executor, has_ended(3))[-1]).__name__)
+    executor.close()
+    assert others() == []
 
 
 def kill_server() -> None:
@@ -389,9 +464,33 @@ def test_close_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     output_of(close_in_all_ways, tmp_path)
 
 
-def test_workers_that_cannot_start_are_an_error_that_names_the_log(tmp_path: Path) -> None:
-    assert str(tmp_path / "log") in output_of(fail_to_import, tmp_path)
-    assert "no_such_backend" in (tmp_path / "log").read_text()
+@pytest.mark.parametrize("said", BROKEN)
+def test_a_library_that_cannot_be_imported_is_an_error_in_its_own_words(
+    tmp_path: Path, said: str
+) -> None:
+    (tmp_path / "keras.py").write_text(BROKEN[said])
+    printed = output_of(fail_to_import, tmp_path)
+    assert printed.startswith("workers cannot start: ")
+    assert said in printed
+    assert str(tmp_path / "log") in printed
+    if said == "ImportError":
+        assert "libwhatever.so.8 is missing" in printed
+        assert "libwhatever.so.8 is missing" in (tmp_path / "log").read_text()
+
+
+def test_a_library_that_a_job_cannot_import_is_no_fault_of_the_job(tmp_path: Path) -> None:
+    (tmp_path / "sklearn.py").write_text("raise ImportError('no libgomp')")
+    assert "workers cannot start: ImportError: no libgomp" in output_of(fail_in_worker, tmp_path)
+
+
+def test_a_death_before_the_job_has_started_is_no_fault_of_the_job(tmp_path: Path) -> None:
+    once, ever = output_of(die_before_the_job, tmp_path).splitlines()
+    assert once == "Finished"
+    assert ever.startswith("workers cannot start: the process was killed by SIGKILL")
+
+
+def test_a_server_that_hangs_is_replaced(tmp_path: Path) -> None:
+    assert output_of(hang, tmp_path) == "Finished\n"
 
 
 def test_the_death_of_the_forkserver_costs_no_job(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """What the forkserver imports, in a process of its own, as the forkserver does."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 OPTIONAL = ("matplotlib", "pandas", "sklearn")
 
@@ -24,3 +28,48 @@ print(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["KERAS_BACKEND"])
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
     assert ended.stdout.splitlines() == ["True []", "pandas SGDClassifier", "-1 tensorflow"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "settings"),
+    [
+        ({"KERAS_BACKEND": "torch"}, None),
+        ({"KERAS_BACKEND": "jax", "KERAS_NNX_ENABLED": "true"}, {"nnx_enabled": True}),
+        ({"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "many"}, None),
+        (
+            {},
+            {
+                "backend": "jax",
+                "floatx": "float16",
+                "image_data_format": "channels_first",
+                "epsilon": 0.5,
+            },
+        ),
+        ({}, {"floatx": "bfloat16", "epsilon": 1}),  # Keras itself refuses both
+    ],
+    ids=str,
+)
+def test_keras_is_as_this_program_wants_it(
+    tmp_path: Path, variables: dict[str, str], settings: dict[str, object] | None
+) -> None:
+    if settings is not None:
+        (tmp_path / "keras.json").write_text(json.dumps(settings))
+    script = """
+import os
+import pipeline.execution.preload
+from pipeline.execution import worker
+from keras import config
+print(worker.preload_failure, config.backend(), config.floatx(), config.image_data_format(),
+      config.epsilon(), config.max_epochs(), config.is_nnx_enabled(), os.environ["KERAS_HOME"])
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PIPELINE_")}
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environment, "KERAS_HOME": str(tmp_path), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = f"None tensorflow float32 channels_last 1e-07 None False {tmp_path}"
+    assert ended.stdout.strip() == wanted, ended.stderr
+    assert settings is not None or not list(tmp_path.iterdir())
