@@ -276,8 +276,8 @@ class RunWriter:
         self._delivery.send(write)
 
     def _end(self, trial: int | None, status: str) -> None:
-        write = {"what": "end", **self._run_of(trial), "status": status, "ended": _now()}
-        self._delivery.send(write)
+        end = {"status": status, "ended": _now()}
+        self._delivery.send({"what": "end", **self._run_of(trial), **end})
 
     def _run_of(self, trial: int | None) -> dict[str, Any]:
         """Says in a write whose run it is for: a trial's, or the study's own."""
@@ -290,8 +290,7 @@ class RunWriter:
             if known.lifecycle_stage == "deleted":
                 self._client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
-        is_local = self._uri.is_sqlite
-        location = (project.artifacts_dir / self._study).as_uri() if is_local else None
+        location = (project.artifacts_dir / self._study).as_uri() if self._uri.is_sqlite else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
         return str(self._client.create_experiment(self._study, location, tags=kind))
 

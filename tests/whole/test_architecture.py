@@ -16,7 +16,10 @@ PACKAGE = ROOT / "pipeline"
 # From the ground up. A room imports from floors below it alone; modules of one floor that are no
 # rooms (the ground, and commands without a room) may import each other.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"environment", "errors", "escaping", "masking", "paths", "provenance", "wording"}),
+    frozenset(
+        {"cores", "environment", "errors", "escaping", "masking", "paths", "provenance"}
+        | {"watchdog", "wording"}
+    ),
     frozenset({"data"}),
     frozenset({"study"}),
     frozenset({"training", "evaluation", "storage", "tracking"}),
