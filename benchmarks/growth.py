@@ -251,9 +251,9 @@ class Playback:
             value = round(_level(given) - 0.1 * 0.6**epoch + 0.002 * math.sin(job.seed * epoch), 6)
             metrics = {"loss": 1.05 - value, "accuracy": value + 0.01, "val_loss": 1.1 - value}
             metrics |= {"val_accuracy": value, "learning_rate": given.learning_rate}
-            yield EpochEnd(job.trial, epoch, {**metrics, "seconds": 1.5})
+            yield EpochEnd(job.trial, epoch, {**metrics, "seconds": 1.5}, 100_000, b"a model")
         scores = {"train_loss": 0.2, "train_accuracy": 0.93}
-        yield Finished(job.trial, 100_000, scores, b"a model")
+        yield Finished(job.trial, scores)
 
 
 def _level(given: Hyperparameters) -> float:

@@ -2,8 +2,7 @@
 
 import contextlib
 import math
-from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.plan import Kind, Repair
@@ -11,7 +10,7 @@ from pipeline.doctor.subject import Subject
 from pipeline.doctor.wording import name_trials, say
 from pipeline.errors import PipelineError
 from pipeline.study.assignment import Assignment
-from pipeline.study.trial import Trial, best_epoch, is_better, ranking
+from pipeline.study.trial import Trial, champion_of, is_better, ranking
 from pipeline.tracking import reader, registry
 from pipeline.tracking.reader import Run
 from pipeline.tracking.versions import Version, versions_of
@@ -83,7 +82,8 @@ def _records(subject: Subject) -> list[Trial]:
     direction = subject.spec.direction
     best: float | None = None
     found: list[Trial] = []
-    for trial in sorted(ranking(list(subject.ended.values()), direction), key=end):
+    kept = [trial for trial in subject.ended.values() if trial.keeps_weights]
+    for trial in sorted(ranking(kept, direction), key=end):
         if trial.value is not None and is_better(trial.value, best, direction):
             best = trial.value
             found.append(trial)
@@ -105,9 +105,7 @@ def train_again(
         for number in numbers:
             trial = subject.ended[number]
             say(f"training trial {number} again ...")
-            history, model = _played(subject, executor, trial)
-            epoch = best_epoch(history[subject.spec.metric], subject.spec.direction)
-            value = history[score.name][epoch - 1] if epoch else math.nan
+            value, model = _played(subject, executor, trial)
             recorded = trial.history[score.name][trial.best_epoch - 1]
             if model is None or not abs(value - recorded) <= TOLERANCE:
                 raise PipelineError(
@@ -118,27 +116,24 @@ def train_again(
             yield number, model
 
 
-def _played(
-    subject: Subject, executor: "Executor", trial: Trial
-) -> tuple[Mapping[str, Sequence[float]], bytes | None]:
-    """Trains a trial again; returns the values of each metric, and the model."""
+def _played(subject: Subject, executor: "Executor", trial: Trial) -> tuple[float, bytes | None]:
+    """Trains a trial again to its best epoch; returns the score there, and the model."""
     spec = subject.spec
     assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
     assert assignment is not None
     executor.submit(Job.of(spec, trial.number, assignment))
-    history: dict[str, list[float]] = defaultdict(list)
     while True:
         for event in executor.events(1.0):
             match event:
-                case EpochEnd():
-                    for name, value in event.metrics.items():
-                        history[name].append(value)
+                case EpochEnd(epoch=trial.best_epoch):
+                    executor.stop(trial.number)  # whatever ended it, it came no further
+                    return event.metrics[spec.task.score.name], event.model
                 case Failed():
                     raise PipelineError(
                         f"trial {trial.number} cannot be trained again: {event.reason}"
                     )
                 case Finished():
-                    return history, event.model
+                    return math.nan, None
 
 
 def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
@@ -150,11 +145,11 @@ def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
     """
     match = subject.match
     of_study = [run for run in match.of_study if not run.is_deleted]
-    ranked = ranking(list(subject.ended.values()), subject.spec.direction)
+    champion = champion_of(ranking(list(subject.ended.values()), subject.spec.direction))
     is_over = subject.is_complete or (of_study and of_study[0].status == "FINISHED")
-    if not (ranked and (is_over or trouble)):
+    if champion is None or not (is_over or trouble):
         return  # the search will do it when it ends
-    name, best = subject.spec.name, ranked[0].number
+    name, best = subject.spec.name, champion.number
     run = match.own.get(best)
     registered = reader.champion_run(subject.project, name)
     if run is None or (registered == run.id and not trouble):

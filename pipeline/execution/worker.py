@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 
 from pipeline.environment import import_keras
 from pipeline.errors import first_line
+from pipeline.study.trial import Cause
 from pipeline.training.job import Event, Failed, Job, Started
 
 # How the forkserver's environment tells `preload` what to do.
@@ -64,7 +65,8 @@ def run_job(job: Job) -> Iterator[Event]:
     except ImportError:
         raise
     except Exception as error:
-        yield Failed(job.trial, describe(error), _is_transient(error))
+        cause = Cause.TOO_LARGE if _is_short_of_memory(error) else None
+        yield Failed(job.trial, describe(error), _is_transient(error), cause)
 
 
 def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:
@@ -112,5 +114,9 @@ def describe(error: BaseException) -> str:
 
 def _is_transient(error: Exception) -> bool:
     """Tells whether memory or the disk was short, which may be over the next time."""
-    is_short_of_memory = type(error).__name__ == "ResourceExhaustedError"  # TensorFlow's
-    return is_short_of_memory or isinstance(error, MemoryError | OSError)
+    return _is_short_of_memory(error) or isinstance(error, OSError)
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    is_of_tensorflow = type(error).__name__ == "ResourceExhaustedError"
+    return is_of_tensorflow or isinstance(error, MemoryError)

@@ -1,16 +1,21 @@
 """A trial under way, as its supervisor knows it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import optuna
+from optuna.trial import TrialState
 
 from pipeline.search import samplers
+from pipeline.search.progress import RunningTrial
 from pipeline.storage import study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Cause, State, name_end, run_end
+from pipeline.tracking.tracker import End
 
 
 @dataclass
@@ -23,9 +28,13 @@ class Running:
         started: moment of the supervisor's clock at which its process had started.
         history: each metric's values so far, one for each epoch.
         scores: what was measured with the kept weights when training was over.
-        n_parameters: trainable weights, known when training was over.
+        n_parameters: trainable weights, known when an epoch was over.
         best: the study's metric at its best epoch.
         best_epoch: that epoch, from 1; 0 before the first.
+        model: with the weights of that epoch, if it beat the incumbent.
+        reason: what ended it, if neither its own end nor the pruner did.
+        cause: what its hyperparameters made of it, if that is known.
+        is_pruned: whether the pruner ended it.
     """
 
     trial: optuna.Trial
@@ -36,15 +45,71 @@ class Running:
     n_parameters: int | None = None
     best: float | None = None
     best_epoch: int = 0
+    model: bytes | None = None
+    reason: str = ""
+    cause: Cause | None = None
+    is_pruned: bool = False
 
     @property
     def epoch(self) -> int:
         """Number of epochs for which the trial has been trained so far."""
         return len(self.history.get("loss", ()))
 
-    def outcome(self, reason: str = "") -> Outcome:
-        """Returns what is known of the trial so far, and why it failed if it did."""
-        return Outcome(self.history, self.scores, self.n_parameters, reason)
+    @property
+    def state(self) -> State:
+        """In which it ends: any that has an epoch has a value, whatever ended it."""
+        if self.best is None:
+            return State.FAIL
+        return State.PRUNED if self.is_pruned else State.COMPLETE
+
+    @property
+    def how(self) -> str:
+        """How it ends, in a word or two."""
+        return name_end(self.state, self.reason, self.cause)
+
+    @property
+    def about(self) -> str:
+        """Describes in a line what came of it."""
+        value = "no value" if self.best is None else f"{self.best:.4f}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"trial {self.trial.number}: {value}, {self.assignment}{why}"
+
+    def outcome(self) -> Outcome:
+        """Returns what is noted in Optuna when it ends."""
+        cause = self.cause if self.best is None else None
+        return Outcome(self.history, self.scores, self.n_parameters, self.reason, cause)
+
+    def told(self, direction: str) -> tuple[float | None, TrialState]:
+        """Returns what Optuna is told when it ends: value and state.
+
+        With an epoch it is worth its best one, but of what is pruned Optuna takes the last one.
+        Without an epoch, every sampler learns the worst value there is if the hyperparameters are
+        to blame: of what failed samplers learn nothing, and would come back.
+
+        Args:
+            direction: "maximize" or "minimize".
+        """
+        if self.state == State.PRUNED:
+            return None, TrialState.PRUNED
+        if self.best is None and self.cause is not None:
+            return -math.inf if direction == "maximize" else math.inf, TrialState.COMPLETE
+        return self.best, TrialState[self.state]
+
+    def run_end(self, metric: str) -> End:
+        """Returns state, metrics and tags with which its run in MLflow ends."""
+        scores = self.scores or {}
+        return run_end(self.state, metric, self.best, self.best_epoch, scores, self.reason)
+
+    def shown(self, metric: str) -> RunningTrial:
+        """Returns what people see of it while it runs."""
+        given = self.assignment.hyperparameters
+        return RunningTrial(
+            self.trial.number,
+            self.epoch,
+            given.epochs if given else 1,
+            self.history[metric][-1] if self.history else None,
+            str(self.assignment),
+        )
 
 
 def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:

@@ -4,9 +4,11 @@ The order of writes is what makes a search safe to kill at any moment. When a tr
 curves and its model go to MLflow first, then Optuna is told, then MLflow's run is closed. Optuna
 is the truth: what it calls finished is finished, what it calls RUNNING when a supervisor starts
 was interrupted, and is queued again with the same hyperparameters and seed.
+
+A trial is worth its best epoch, whatever ended it. A worker sends the weights of an epoch that
+sets a record at once, so that it, too, can be killed at any moment.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,17 +16,16 @@ from dataclasses import replace
 from enum import Enum
 
 import optuna
-from optuna.trial import TrialState
 
 from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
 from pipeline.search import samplers
-from pipeline.search.progress import Progress, RunningTrial, Snapshot
+from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, ask
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import State, is_better, ranking, run_end, select_counted
+from pipeline.study.trial import Cause, State, champion_of, is_better, ranking, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
@@ -110,16 +111,6 @@ class Supervisor:
     def snapshot(self) -> Snapshot:
         """Takes a snapshot of the search as it stands, for people to see."""
         spec = self._spec
-        running = tuple(
-            RunningTrial(
-                number,
-                each.epoch,
-                each.assignment.hyperparameters.epochs if each.assignment.hyperparameters else 1,
-                each.history[spec.metric][-1] if each.history else None,
-                str(each.assignment),
-            )
-            for number, each in self._running.items()
-        )
         return Snapshot(
             study=spec.name,
             metric=spec.metric,
@@ -127,7 +118,7 @@ class Supervisor:
             n_trials=spec.budget.trials,
             seconds=self.seconds,
             minutes=spec.budget.minutes,
-            running=running,
+            running=tuple(each.shown(spec.metric) for each in self._running.values()),
             best=self._best_line,
             is_ready=self._is_ready,
         )
@@ -146,7 +137,7 @@ class Supervisor:
         for ended in select_counted(known):
             self._states[ended.state] += 1
             self._n_drawn += not ended.reference
-        for best in ranking(known, self._spec.direction)[:1]:
+        if best := champion_of(ranking(known, self._spec.direction)):
             self._incumbent = best.value
             self._best_line = f"trial {best.number}: {best.value:.4f}, {best.hyperparameters}"
 
@@ -191,16 +182,15 @@ class Supervisor:
             case EpochEnd():
                 self._epoch_ended(running, event)
             case Finished():
-                running.scores, running.n_parameters = event.scores, event.n_parameters
-                if event.model and self._beats_incumbent(running):
-                    self._tracker.store_model(event.trial, event.model)
-                self._end(running, TrialState.COMPLETE)
+                running.scores = event.scores
+                self._end(running)
             case Failed():
                 n_retries = running.assignment.n_retries
                 if event.is_transient and n_retries < self._spec.training.retries:
                     self._try_again(running, event.reason)
                 else:
-                    self._end(running, TrialState.FAIL, event.reason)
+                    running.reason, running.cause = event.reason, event.cause
+                    self._end(running)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         for name, value in event.metrics.items():
@@ -208,12 +198,15 @@ class Supervisor:
         value = event.metrics[self._spec.metric]
         if is_better(value, running.best, self._spec.direction):
             running.best, running.best_epoch = value, event.epoch
+            running.model = event.model
+        running.n_parameters = event.n_parameters
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
         running.trial.report(value, event.epoch)
         # A reference is trained to its end, to be compared with what was claimed of it.
         if running.trial.should_prune() and not running.assignment.reference:
             self._executor.stop(event.trial)
-            self._end(running, TrialState.PRUNED)
+            running.is_pruned = True
+            self._end(running)
 
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
@@ -221,33 +214,35 @@ class Supervisor:
             overdue = self._clock() - 60 * limit
             if running.started is not None and running.started < overdue:
                 self._executor.stop(number)
-                self._end(running, TrialState.FAIL, f"stopped after {limit:g} minutes")
+                running.reason = f"stopped after {limit:g} minutes"
+                running.cause = Cause.TOO_SLOW
+                self._end(running)
 
-    def _end(self, running: Running, state: TrialState, reason: str = "") -> None:
-        """Tells MLflow and Optuna of a trial that came to an end of its own."""
-        trial, metric = running.trial, self._spec.metric
-        study_store.write(trial, running.outcome(reason))
+    def _end(self, running: Running) -> None:
+        """Tells MLflow and Optuna of a trial that came to an end that counts."""
+        number, best, spec = running.trial.number, running.best, self._spec
+        is_record = self._beats_incumbent(running)
+        if is_record and running.model:
+            self._tracker.store_model(number, running.model)
+            if running.is_pruned:
+                study_store.note_pruned_record(self._study, number)
+        study_store.write(running.trial, running.outcome())
         self._tracker.flush()
-        self._study.tell(trial, running.best if state == TrialState.COMPLETE else None, state)
-        del self._running[trial.number]
-        self._states[state.name] += 1
-        end = run_end(
-            state.name, metric, running.best, running.best_epoch, running.scores or {}, reason
-        )
-        self._tracker.finish_trial(trial.number, *end)
-        about = f"trial {trial.number}: {running.best or math.nan:.4f}, {running.assignment}"
-        why = f" ({reason})" if reason else ""
-        self._progress.say(f"{state.name.lower():<8} {about}{why}")
-        if state == TrialState.COMPLETE and self._beats_incumbent(running):
-            assert running.best is not None
-            self._incumbent, self._best_line = running.best, about
-            self._tracker.log_incumbent(trial.number, metric, running.best)
-        self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if state == TrialState.FAIL else 0
-        if self._n_failed_in_a_row >= self._spec.training.stop_after_failures:
+        self._study.tell(running.trial, *running.told(spec.direction))
+        del self._running[number]
+        self._states[running.state] += 1
+        self._tracker.finish_trial(number, *running.run_end(spec.metric))
+        self._progress.say(f"{running.how:<8} {running.about}")
+        if is_record and best is not None:
+            self._incumbent, self._best_line = best, running.about
+            self._tracker.log_incumbent(number, spec.metric, best)
+        is_unknown = running.state == State.FAIL and running.cause is None
+        self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if is_unknown else 0
+        if self._n_failed_in_a_row >= spec.training.stop_after_failures:
             raise PipelineError(
                 f"stopped, for {self._n_failed_in_a_row} trials failed in a row, the last one "
-                f"(trial {trial.number}) because: {reason}; run again to go on, or allow more by "
-                "[training] stop_after_failures"
+                f"(trial {number}) because: {running.reason}; mend that, and the same command "
+                "goes on ([training] stop_after_failures says how many may fail in a row)"
             )
 
     # Interruption

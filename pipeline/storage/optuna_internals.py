@@ -90,6 +90,17 @@ def writable(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
     return optuna.Trial(study, frozen._trial_id)
 
 
+def read_trial(study: optuna.Study, number: int) -> FrozenTrial:
+    """Reads one trial by its number, for which Optuna offers all of them or none."""
+    try:
+        storage = study._storage
+        return storage.get_trial(
+            storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+        )
+    except AttributeError:  # of another Optuna
+        return study.get_trials(deepcopy=False)[number]
+
+
 def let_sampler_stop(study: optuna.Study) -> None:
     """Lets samplers call `study.stop`, which Optuna allows in `optimize` alone."""
     with contextlib.suppress(AttributeError):  # of another Optuna

@@ -5,6 +5,7 @@ attributes of a trial: its assignment and its outcome (`study/assignment.py`), a
 """
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.changes import changes_since, summarize
 from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import State, Trial, best_epoch, ranking, select_counted
+from pipeline.study.trial import State, Trial, best_epoch, champion_of, ranking, select_counted
 
 # User attributes of a trial, beside its assignment and its outcome.
 RUN_ID, INTERRUPTED = "run_id", "interrupted"
@@ -32,6 +33,7 @@ SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
 CHANGES = "changes"  # of the study file, since the study was begun
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
+PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
 
 # What Optuna raises where a URL, a driver, a file or a version of its tables is wrong.
 _AT_OPENING = (RuntimeError, OSError, ImportError, ValueError)
@@ -152,29 +154,34 @@ def stored_names(project: Project) -> list[str]:
 
 def read_trials(study: optuna.Study) -> list[Trial]:
     """Reads all trials that came to an end, by number; interrupted ones too."""
-    direction, late_runs = study.direction.name.lower(), study.user_attrs.get(LATE_RUNS, {})
+    direction, noted = study.direction.name.lower(), study.user_attrs
     return [
-        _trial(frozen, direction, late_runs)
+        _trial(frozen, direction, noted)
         for frozen in study.get_trials(deepcopy=False)
         if frozen.state.is_finished()
     ]
 
 
 def champion(study: optuna.Study) -> Trial:
-    """Returns the best complete trial.
+    """Returns the best network whose weights were kept, whatever ended its training.
 
     Raises:
         PipelineError: there is none yet.
     """
-    direction = study.direction.name.lower()
-    networks: list[Trial] = []
+    direction, noted = study.direction.name.lower(), study.user_attrs
+    # found without reading all trials: the best complete one and pruned records
+    candidates = [optuna_internals.read_trial(study, n) for n in noted.get(PRUNED_RECORDS, [])]
     with contextlib.suppress(ValueError):  # nothing is complete
-        # found without reading all trials
-        best = _trial(study.best_trial, direction, study.user_attrs.get(LATE_RUNS, {}))
-        networks = [best] if best.hyperparameters else ranking(read_trials(study), direction)
-    if not networks:
-        raise PipelineError(f"study {study.study_name!r} has no complete trial yet")
-    return networks[0]
+        candidates.append(study.best_trial)
+    found = [_trial(each, direction, noted) for each in candidates if each.state.is_finished()]
+    if not all(trial.hyperparameters for trial in found):  # the best one is no network
+        found = read_trials(study)
+    best = champion_of(ranking(found, direction))
+    if best is None:
+        raise PipelineError(
+            f"study {study.study_name!r} has no trial yet with an epoch whose weights were kept"
+        )
+    return best
 
 
 def is_exhausted(study: optuna.Study) -> bool:
@@ -188,6 +195,14 @@ def write(trial: optuna.Trial, part: Assignment | Outcome) -> None:
     """Notes in a trial what it was given, or what came of it; finished trials are frozen."""
     for key, value in part.write().items():
         trial.set_user_attr(key, value)
+
+
+def note_pruned_record(study: optuna.Study, trial: int) -> None:
+    """Notes that the weights of a trial were kept that Optuna is about to be told is pruned.
+
+    Before it is told: the note of one that is interrupted between says nothing.
+    """
+    study.set_user_attr(PRUNED_RECORDS, [*study.user_attrs.get(PRUNED_RECORDS, []), trial])
 
 
 def note_run(study: optuna.Study, trial: int, run: str) -> None:
@@ -220,29 +235,37 @@ def importance(study: optuna.Study) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) -> Trial:
-    attributes = frozen.user_attrs
+def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Trial:
+    attributes, number = frozen.user_attrs, frozen.number
     steps = sorted(frozen.intermediate_values)
     values = [frozen.intermediate_values[step] for step in steps]
+    epoch = best_epoch(values, direction)
+    interrupted = bool(attributes.get(INTERRUPTED))
+    is_complete = frozen.state == TrialState.COMPLETE
+    value = values[epoch - 1] if epoch and not interrupted else None
+    if is_complete:
+        value = frozen.value if frozen.value is not None and math.isfinite(frozen.value) else None
     started, ended = frozen.datetime_start, frozen.datetime_complete
     assignment, outcome = Assignment.read(attributes), Outcome.read(attributes)
-    failed = frozen.state == TrialState.FAIL
     return Trial(
-        number=frozen.number,
-        state=State(frozen.state.name),
-        value=None if failed else frozen.value,
-        best_epoch=best_epoch(values, direction),
+        number=number,
+        # one that taught the sampler the worst value has failed all the same
+        state=State.FAIL if is_complete and value is None else State(frozen.state.name),
+        value=value,
+        best_epoch=epoch,
         hyperparameters=assignment.hyperparameters if assignment else None,
         seed=assignment.seed if assignment else None,
         history=outcome.history or {},
         reason=outcome.reason,
         reference=assignment.reference if assignment else "",
-        run_id=late_runs.get(str(frozen.number)) or attributes.get(RUN_ID, ""),
+        run_id=noted.get(LATE_RUNS, {}).get(str(number)) or attributes.get(RUN_ID, ""),
         n_parameters=outcome.n_parameters or 0,
         scores=outcome.scores or {},
         # of the clock on the wall, which may have been set back meanwhile
         seconds=max(0.0, (ended - started).total_seconds()) if started and ended else 0.0,
-        interrupted=bool(attributes.get(INTERRUPTED)),
+        interrupted=interrupted,
+        cause=outcome.cause,
+        keeps_weights=is_complete or number in noted.get(PRUNED_RECORDS, ()),
     )
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.trial import Cause
 
 SEED, HYPERPARAMETERS = "seed", "hyperparameters"
 REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
 RETRY_OF, N_RETRIES = "retry_of", "n_retries"
-HISTORY, N_PARAMETERS, SCORES, REASON = "history", "n_parameters", "scores", "reason"
+HISTORY, N_PARAMETERS, SCORES = "history", "n_parameters", "scores"
+REASON, CAUSE = "reason", "cause"
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,16 @@ class Outcome:
         history: each metric's values, one for each epoch; None if it is tried again.
         scores: train_loss and train_accuracy in inference mode, with the kept weights; None if
             it did not finish.
-        n_parameters: trainable weights; None if it did not finish.
-        reason: why it failed; "" if it did not.
+        n_parameters: trainable weights; None without an epoch.
+        reason: why it failed or was stopped; "" if it came to its own end or was pruned.
+        cause: what its hyperparameters made of it, so that it has no value, if that is known.
     """
 
     history: Mapping[str, Sequence[float]] | None = None
     scores: Mapping[str, float] | None = None
     n_parameters: int | None = None
     reason: str = ""
+    cause: Cause | None = None
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
@@ -114,6 +118,7 @@ class Outcome:
             scores=attributes.get(SCORES),
             n_parameters=attributes.get(N_PARAMETERS),
             reason=attributes.get(REASON, ""),
+            cause=Cause(attributes[CAUSE]) if attributes.get(CAUSE) in [*Cause] else None,
         )
 
     def write(self) -> dict[str, Any]:
@@ -123,5 +128,6 @@ class Outcome:
             SCORES: self.scores,
             N_PARAMETERS: self.n_parameters,
             REASON: self.reason or None,
+            CAUSE: self.cause,
         }
         return {key: value for key, value in known.items() if value is not None}

@@ -48,9 +48,10 @@ class Training(BaseModel):
 
     Attributes:
         patience: epochs without improvement of the metric before a trial stops itself.
-        trial_minutes: wall time after which a trial is stopped and counts as failed.
+        trial_minutes: wall time after which a trial is stopped; it counts with its best epoch.
         retries: how often a trial is tried again that failed for want of memory and the like.
-        stop_after_failures: so many failed trials in a row end the search.
+        stop_after_failures: so many failed trials in a row end the search. One that diverged, or
+            was too slow or too large, is none of them: its hyperparameters are to blame.
     """
 
     model_config = _FROZEN

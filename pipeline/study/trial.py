@@ -1,5 +1,7 @@
 """A trial that came to an end, as a value, and what follows from several of them."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,22 +10,36 @@ from pipeline.study.hyperparameters import Hyperparameters
 
 
 class State(StrEnum):
-    """How a trial came to its end, by Optuna's names."""
+    """How a trial came to its end, by Optuna's names.
+
+    COMPLETE is also what was stopped after an epoch at least, and then has a reason. FAIL has no
+    value, but in stores of versions up to 0.2, which gave up what they stopped.
+    """
 
     COMPLETE = "COMPLETE"
     PRUNED = "PRUNED"
     FAIL = "FAIL"
 
 
+class Cause(StrEnum):
+    """What its hyperparameters made of a trial: with these it would end like that again."""
+
+    DIVERGED = "diverged"
+    TOO_SLOW = "too slow"
+    TOO_LARGE = "too large"
+
+
 def is_better(value: float, than: float | None, direction: str) -> bool:
-    """Tells whether a metric's value beats another; any value beats None.
+    """Tells whether a metric's value beats another; any that is finite beats None.
 
     Args:
         value: the one.
         than: the other; None if there is none yet.
         direction: "maximize" or "minimize".
     """
-    return than is None or (value > than if direction == "maximize" else value < than)
+    if than is None:
+        return math.isfinite(value)
+    return value > than if direction == "maximize" else value < than
 
 
 @dataclass(frozen=True)
@@ -33,12 +49,12 @@ class Trial:
     Attributes:
         number: counted from 0.
         state: how it came to its end.
-        value: the metric at the best epoch (COMPLETE), or where it was pruned; None for FAIL.
+        value: the metric at the best epoch, whatever ended the trial; None without any.
         best_epoch: epoch of `value`, from 1; 0 without any.
         hyperparameters: None if it broke off before they were drawn, or is no network.
         seed: of weights, batches and dropout.
         history: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds; one each epoch.
-        reason: why it failed.
+        reason: why it failed, or was stopped before its own end.
         reference: name of the reference it repeats, or "".
         run_id: of its MLflow run.
         n_parameters: trainable weights, 0 if it did not finish.
@@ -46,6 +62,10 @@ class Trial:
         seconds: wall time from ask to tell.
         interrupted: whether it was stopped from outside, or failed for a cause that may be over
             the next time, and was queued again: it does not count.
+        cause: what its hyperparameters made of it, so that it has no value; None if that is not
+            known.
+        keeps_weights: whether its weights were kept if it was the best when it ended. Versions
+            up to 0.2 kept none of what they pruned or stopped.
     """
 
     number: int
@@ -62,11 +82,25 @@ class Trial:
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     interrupted: bool = False
+    cause: Cause | None = None
+    keeps_weights: bool = True
 
     @property
     def n_epochs(self) -> int:
         """Number of epochs for which the trial was trained."""
         return len(self.history.get("loss", ()))
+
+    @property
+    def ending(self) -> str:
+        """What ended the trial, such as "pruned after epoch 3"; "" if it was its own end."""
+        if self.state == State.PRUNED:
+            return f"pruned after epoch {self.n_epochs}"
+        return self.reason
+
+    @property
+    def how(self) -> str:
+        """How it ended, in a word or two: "complete", "pruned", "stopped", "diverged", ..."""
+        return name_end(self.state, self.reason, self.cause)
 
     def end(self, metric: str) -> tuple[str, dict[str, float], dict[str, str]]:
         """Returns the state, metrics and tags with which the trial's run in MLflow ends."""
@@ -99,20 +133,48 @@ def run_end(
     return state, metrics, {"reason": reason} if reason else {}
 
 
+def name_end(state: State, reason: str, cause: Cause | None) -> str:
+    """Names in a word or two how a trial ended.
+
+    Args:
+        state: in which it ended.
+        reason: why it did so before its own end; "" if it did not.
+        cause: what its hyperparameters made of it, if that is known.
+    """
+    if state == State.FAIL:
+        return cause or "failed"
+    return "stopped" if reason else state.lower()
+
+
+def count_ends(trials: Sequence[Trial]) -> str:
+    """Counts how trials ended: `8 complete, 2 pruned, 1 diverged`."""
+    n = Counter(trial.how for trial in trials)
+    known = [*(state.lower() for state in State), "stopped", "failed", *Cause]
+    return ", ".join(f"{n[how]} {how}" for how in known if n[how])
+
+
 def select_counted(trials: Sequence[Trial]) -> list[Trial]:
     """Selects the trials that ended of their own: only these count for the budget."""
     return [trial for trial in trials if not trial.interrupted]
 
 
 def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
-    """Sorts complete trials of networks, the best first; of equal ones the earlier."""
-    complete = [
+    """Sorts networks that count by their best epochs, the best first; of equal ones the earlier.
+
+    What ended them does not matter.
+    """
+    valued = [
         trial
         for trial in trials
-        if trial.state == State.COMPLETE and trial.value is not None and trial.hyperparameters
+        if trial.value is not None and trial.hyperparameters and not trial.interrupted
     ]
     sign = -1.0 if direction == "maximize" else 1.0
-    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def champion_of(ranked: Sequence[Trial]) -> Trial | None:
+    """Finds the best of ranked trials whose weights were kept; None if there is none."""
+    return next((trial for trial in ranked if trial.keeps_weights), None)
 
 
 def best_epoch(values: Sequence[float], direction: str) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.study.assignment import Assignment
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.trial import Cause
 
 if TYPE_CHECKING:  # a worker needs no pydantic
     from pipeline.study.spec import StudySpec
@@ -24,7 +25,7 @@ class Job:
         metric: watched by early stopping: name of one of the task's objectives.
         direction: "maximize" or "minimize".
         patience: epochs without improvement before training stops.
-        incumbent: best value known so far; a model that is no better is not sent back.
+        incumbent: best value known so far; the model of an epoch that is no better is not sent.
     """
 
     trial: int
@@ -86,29 +87,30 @@ class EpochEnd:
         epoch: counted from 1.
         metrics: loss, accuracy (of the training set, as the weights changed), val_loss,
             val_accuracy, learning_rate and seconds (wall time of the epoch).
+        n_parameters: number of trainable weights.
+        model: a `.keras` file with the weights of this epoch if it is the job's best so far and
+            beats its `incumbent`; they must not be lost, however the job ends. None if not.
     """
 
     trial: int
     epoch: int
     metrics: Mapping[str, float]
+    n_parameters: int
+    model: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Training came to its end; the model has the weights of its best epoch.
+    """Training came to its own end.
 
     Attributes:
         trial: number of the trial.
-        n_parameters: number of trainable weights.
         scores: train_loss and train_accuracy: of the whole training set in inference mode, with
             the kept weights.
-        model: a `.keras` file, or None if it is no better than the job's `incumbent`.
     """
 
     trial: int
-    n_parameters: int
     scores: Mapping[str, float]
-    model: bytes | None
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,14 @@ class Failed:
         trial: number of the trial.
         reason: what a user reads.
         is_transient: whether it may go well another time: the cause lies outside the trial.
+        cause: what the hyperparameters made of it, if it would end like that again; None if this
+            tells nothing of them.
     """
 
     trial: int
     reason: str
     is_transient: bool = False
+    cause: Cause | None = None
 
 
 Event = Started | EpochEnd | Finished | Failed

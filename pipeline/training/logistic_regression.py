@@ -47,8 +47,7 @@ def train(job: Job) -> Iterator[Event]:
     metrics = task.epoch_metrics(training, {name: means[f"val_{name}"] for name in IN_GRAPH})
     folds = {f"fold_{i}": v for i, v in enumerate(scores[task.score.name], start=1)}
     seconds = time.perf_counter() - started
-    yield EpochEnd(job.trial, 1, {**metrics, **folds, "seconds": seconds})
     n_parameters = classifier.coef_.size + classifier.intercept_.size
+    yield EpochEnd(job.trial, 1, {**metrics, **folds, "seconds": seconds}, n_parameters)
     quantities = task.quantities_of(training)
-    train_scores = {f"train_{name}": value for name, value in quantities.items()}
-    yield Finished(job.trial, n_parameters, train_scores, None)
+    yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})

@@ -37,7 +37,7 @@ from pipeline.study.trial import Trial
 from pipeline.tracking import reader, registry
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.run_writer import RunWriter
-from pipeline.training.job import Event, Finished, Job
+from pipeline.training.job import EpochEnd, Event, Job
 
 # Trial 1 is interrupted, and is run again as trial 2.
 PLAYED: dict[int, list[float] | str] = {
@@ -62,7 +62,10 @@ class Player(ScriptedExecutor):
 
     def _play(self, job: Job) -> Iterator[Event]:
         for event in super()._play(job):
-            yield replace(event, model=model_file()) if isinstance(event, Finished) else event
+            if isinstance(event, EpochEnd) and event.model:
+                yield replace(event, model=model_file())
+            else:
+                yield event
 
 
 def model_file() -> bytes:

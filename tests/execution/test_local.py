@@ -95,10 +95,11 @@ def test_two_jobs_run_side_by_side_and_finish(executor: LocalExecutor) -> None:
     for trial in (1, 2):
         first, *epochs, last = [event for event in events if event.trial == trial]
         assert isinstance(first, Started)
-        assert [event.epoch for event in epochs if isinstance(event, EpochEnd)] == [1, 2]
+        ended = [event for event in epochs if isinstance(event, EpochEnd)]
+        assert [event.epoch for event in ended] == [1, 2]
         assert isinstance(last, Finished)
-        assert last.n_parameters == 7_850
-        assert last.model is not None
+        assert ended[0].n_parameters == 7_850
+        assert ended[0].model is not None
     assert executor.events(0) == []
 
 

@@ -1,6 +1,7 @@
 """The supervisor's loop, with executors that play a script instead of training."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import ranking, select_counted
+from pipeline.study.trial import Cause, Trial, ranking, select_counted
 from pipeline.training.job import Failed, Job
 
 
@@ -395,6 +396,203 @@ def test_a_trial_over_its_wall_limit_is_stopped() -> None:
     assert [trial.state for trial in study_store.read_trials(study)] == ["FAIL"] * 2
     assert "minutes" in study_store.read_trials(study)[0].reason
     assert executor.stopped == [0, 1]
+
+
+DIVERGED = Cause.DIVERGED
+
+
+def played(values: dict[int, Any], **changes: Any) -> tuple[optuna.Study, ListTracker, list[str]]:
+    """Searches with a script by number of the trial; returns stores and printed lines."""
+    spec = make_spec(budget={"trials": len(values)}, **changes)
+    study, tracker, progress = make_study(spec), ListTracker(), SilentProgress()
+    executor = ScriptedExecutor(lambda job: values[job.trial])
+    Supervisor(spec, study, executor, tracker, progress).run()
+    return study, tracker, progress.lines
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Failed(1, "val_loss became nan in epoch 3", cause=DIVERGED),
+        Failed(1, "killed", is_transient=True),
+        Failed(1, "MemoryError", cause=Cause.TOO_LARGE),
+        Failed(1, "ValueError: a bug"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+def test_the_best_epoch_counts_whatever_ended_the_trial(end: Failed, metric: str) -> None:
+    best, worse = (0.9, 0.5) if metric == "val_accuracy" else (0.1, 0.5)
+    study, tracker, lines = played(
+        {0: [worse], 1: ([best, worse], end), 2: [worse]},
+        metric=metric,
+        training={"retries": 0},
+    )
+    stopped = study_store.read_trials(study)[1]
+    assert (stopped.state, stopped.value, stopped.best_epoch) == ("COMPLETE", best, 1)
+    assert (stopped.ending, stopped.how, stopped.n_parameters) == (end.reason, "stopped", 7)
+    assert study.trials[1].value == best, "as samplers see it"
+    assert study_store.champion(study) == stopped
+    assert tracker.models["run 1"] == str(best).encode(), "the weights of its best epoch"
+    assert tracker.records == [worse, best]
+    assert tracker.status["run 1"] == "COMPLETE"
+    assert tracker.reasons["run 1"] == end.reason
+    assert lines[1].startswith("stopped")
+    assert end.reason in lines[1]
+
+
+def test_a_trial_over_its_wall_limit_counts_with_its_best_epoch() -> None:
+    spec = make_spec(budget={"trials": 1})
+    study, tracker = make_study(spec), ListTracker()
+    executor = ScriptedExecutor(lambda job: [0.7, 0.9, 0.8])
+    supervisor = Supervisor(spec, study, executor, tracker, SilentProgress())
+
+    def let_time_pass() -> None:  # before the second epoch is heard of
+        if any(running.epoch == 1 for running in supervisor._running.values()):
+            supervisor._spec = make_spec(training={"trial_minutes": 1e-9}, budget={"trials": 1})
+
+    executor.on_events = let_time_pass
+    supervisor.run()
+    (trial,) = study_store.read_trials(study)
+    assert (trial.state, trial.value, trial.n_epochs) == ("COMPLETE", 0.9, 2)
+    assert trial.ending == "stopped after 1e-09 minutes"
+    assert trial.how == "stopped"
+    assert study_store.champion(study) == trial
+    assert tracker.models == {"run 0": b"0.9"}
+    assert executor.stopped == [0]
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+def test_a_pruned_trial_counts_with_its_best_epoch_and_is_the_champion_if_it_is_the_best(
+    metric: str,
+) -> None:
+    pruner = {"type": "ThresholdPruner", "lower": 0.2, "upper": 0.8}
+    good, best, bad = (0.5, 0.7, 0.1) if metric == "val_accuracy" else (0.5, 0.3, 0.9)
+    study, tracker, lines = played(
+        {0: [good], 1: [best, bad, good], 2: [good, bad], 3: [bad]}, metric=metric, pruner=pruner
+    )
+    pruned = study_store.read_trials(study)[1]
+    assert (pruned.state, pruned.value, pruned.best_epoch) == ("PRUNED", best, 1)
+    assert pruned.ending == "pruned after epoch 2"
+    assert study.trials[1].value == bad, "as Optuna has it of pruned trials"
+    assert study_store.champion(study) == pruned == ranking_of(study, metric)[0]
+    assert [t.number for t in ranking_of(study, metric)] == [1, 0, 2, 3]
+    assert tracker.models == {"run 0": str(good).encode(), "run 1": str(best).encode()}
+    assert [line.split()[0] for line in lines] == ["complete", *["pruned"] * 3]
+    # a supervisor that goes on knows the record
+    again = ScriptedExecutor(lambda job: [good])
+    search(make_spec(budget={"trials": 5}, metric=metric, pruner=pruner), study, again)
+    assert [job.incumbent for job in again.jobs] == [best]
+
+
+def ranking_of(study: optuna.Study, metric: str) -> list[Trial]:
+    direction = "maximize" if metric == "val_accuracy" else "minimize"
+    return ranking(study_store.read_trials(study), direction)
+
+
+def test_when_all_are_pruned_the_best_of_them_is_the_champion() -> None:
+    study, tracker, _ = played(
+        {0: [0.5, 0.4], 1: [0.7], 2: [0.6]}, pruner={"type": "ThresholdPruner", "lower": 0.99}
+    )
+    assert study_store.champion(study).number == 1
+    assert tracker.models == {"run 0": b"0.5", "run 1": b"0.7"}
+
+
+def test_of_a_pruned_trial_of_an_older_store_no_weights_were_kept() -> None:
+    study, tracker, _ = played(
+        {0: [0.5], 1: [0.9, 0.1]}, pruner={"type": "ThresholdPruner", "lower": 0.2}
+    )
+    study.set_user_attr(study_store.PRUNED_RECORDS, [])  # which it did not have
+    assert [trial.number for trial in ranking_of(study, "val_accuracy")] == [1, 0]
+    assert study_store.champion(study).number == 0
+    again = ScriptedExecutor(lambda job: [0.6])
+    search(make_spec(budget={"trials": 3}), study, again, tracker)
+    assert study_store.champion(study).number == 2
+    assert tracker.models["run 2"] == b"0.6", "the best whose weights were kept"
+
+
+def test_a_pruned_record_that_was_killed_before_optuna_was_told_is_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = make_spec(pruner={"type": "ThresholdPruner", "lower": 0.99}, budget={"trials": 1})
+    study, tracker = make_study(spec), ListTracker()
+    tracker.kill_at = 1 + 1 + 1 + 1  # its run, its epoch, its model, then its curve
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            search(spec, study, ScriptedExecutor(steady), tracker)
+    assert study.user_attrs[study_store.PRUNED_RECORDS] == [0]
+    with pytest.raises(PipelineError, match="no trial yet"):
+        study_store.champion(study)
+    search(spec, study, ScriptedExecutor(steady), tracker)
+    assert study_store.champion(study).number == 1
+    assert [t.number for t in ranking(study_store.read_trials(study), spec.direction)] == [1]
+
+
+@pytest.mark.parametrize("cause", [*Cause])
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+def test_what_hyperparameters_made_of_a_trial_is_the_worst_value_to_a_sampler(
+    cause: Cause, metric: str
+) -> None:
+    values: dict[int, Any] = {i: Failed(i, "nan" * i, cause=cause) for i in range(7)}
+    study, tracker, lines = played(
+        {**values, 7: [0.5]}, metric=metric, training={"retries": 0, "stop_after_failures": 1}
+    )
+    worst = -math.inf if metric == "val_accuracy" else math.inf
+    assert [(t.state.name, t.value) for t in study.trials] == [
+        *[("COMPLETE", worst)] * 7,
+        ("COMPLETE", 0.5),
+    ]
+    known = study_store.read_trials(study)
+    assert [(t.state, t.value, t.how) for t in known[:7]] == [("FAIL", None, str(cause))] * 7
+    assert (tracker.status["run 1"], tracker.reasons["run 1"]) == ("FAIL", "nan")
+    assert [trial.number for trial in ranking_of(study, metric)] == [7]
+    assert study_store.champion(study).number == 7
+    assert lines[1].startswith(cause)
+
+
+def test_a_study_without_any_value_has_no_champion() -> None:
+    study, _, _ = played({i: Failed(i, "nan", cause=DIVERGED) for i in range(3)})
+    with pytest.raises(PipelineError, match="no trial yet"):
+        study_store.champion(study)
+
+
+SAMPLERS: list[dict[str, Any]] = [
+    {"type": "TPESampler", "n_startup_trials": 4},
+    {"type": "TPESampler", "n_startup_trials": 4, "multivariate": True, "group": True},
+    {"type": "CmaEsSampler", "n_startup_trials": 4},
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_sampler_leaves_the_region_that_diverges(
+    sampler: dict[str, Any], metric: str, seed: int
+) -> None:
+    """Of .001 to 100, what is above .02 diverges: three quarters."""
+
+    def script(job: Job) -> list[float] | Failed:
+        assert job.hyperparameters
+        rate = job.hyperparameters.learning_rate
+        if rate > 0.02:
+            return Failed(job.trial, "val_loss became nan in epoch 1", cause=DIVERGED)
+        miss = 0.1 * abs(math.log10(rate / 0.004))
+        return [0.9 - miss if metric == "val_accuracy" else 0.1 + miss]
+
+    spec = make_spec(
+        budget={"trials": 40},
+        metric=metric,
+        sampler={**sampler, "seed": seed},
+        fixed={"hidden_layers": 1, "units": 16, "batch_size": 32, "epochs": 1, "optimizer": "sgd"},
+        space={
+            "learning_rate": {"type": "float", "low": 0.001, "high": 100.0, "log": True},
+            "momentum": {"type": "float", "low": 0.0, "high": 0.9},
+        },
+    )
+    study = make_study(spec)
+    assert search(spec, study, ScriptedExecutor(script)) is SearchEnd.BUDGET_USED
+    late = [trial.value is not None for trial in study_store.read_trials(study)[20:]]
+    assert sum(late) > len(late) / 2, "where chance alone would find a quarter"
 
 
 def interrupted_search(n_workers: int, after: int) -> tuple[StudySpec, optuna.Study]:

@@ -14,11 +14,13 @@ from pipeline.storage import study_store
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import select_counted
+from pipeline.study.trial import is_better, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
-Script = Callable[[Job], list[float] | str | Failed]
+Curve = list[float]
+# Values of the metric, or why there are none, or values and what comes after them.
+Script = Callable[[Job], Curve | str | Failed | tuple[Curve, Failed]]
 
 REFERENCE = {
     "hidden_layers": 1,
@@ -35,7 +37,7 @@ class Killed(BaseException):
 
 
 class ScriptedExecutor(Playback):
-    """Plays a list of metric values for each job, or a reason why it fails."""
+    """Plays a list of metric values for each job, or a reason why it fails, or both."""
 
     def __init__(self, script: Script, n_workers: int = 1) -> None:
         super().__init__()
@@ -70,9 +72,15 @@ class ScriptedExecutor(Playback):
         if isinstance(script, Failed):
             yield script
             return
+        script, failure = script if isinstance(script, tuple) else (script, None)
+        best = job.incumbent
         for epoch, value in enumerate(script, start=1):
-            yield EpochEnd(job.trial, epoch, {"loss": 1 - value, "val_accuracy": value})
-        yield Finished(job.trial, n_parameters=7, scores={}, model=str(max(script)).encode())
+            model = None
+            if is_better(value, best, job.direction):
+                best, model = value, str(value).encode()
+            metrics = {"loss": 1 - value, job.metric: value}
+            yield EpochEnd(job.trial, epoch, metrics, n_parameters=7, model=model)
+        yield failure or Finished(job.trial, scores={})
 
 
 class ListTracker:

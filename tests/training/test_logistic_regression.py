@@ -85,8 +85,8 @@ def test_it_is_one_epoch_and_an_end_without_a_model(
     assert isinstance(epoch, EpochEnd)
     assert isinstance(finished, Finished)
     assert (epoch.trial, epoch.epoch, finished.trial) == (3, 1, 3)
-    assert finished.model is None
-    assert finished.n_parameters == 784 * 10 + 10 == 7_850
+    assert epoch.model is None
+    assert epoch.n_parameters == 784 * 10 + 10 == 7_850
     assert epoch.metrics["seconds"] > 0
 
 

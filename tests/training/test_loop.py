@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pipeline.data import datasets
 from pipeline.data.datasets import Dataset
 from pipeline.data.task import Kind
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.trial import Cause
 from pipeline.training import loop
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.model import build_model
@@ -221,13 +222,14 @@ def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
 
 
 def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: Path) -> None:
-    *_, last = loop.train(job)
+    *epochs, last = loop.train(job)
     assert isinstance(last, Finished)
+    *_, kept = (event.model for event in epochs_of(epochs) if event.model)
     images, labels = (
         datasets.load(job.dataset).train_images,
         datasets.load(job.dataset).train_labels,
     )
-    loss, accuracy = load(last.model, tmp_path).evaluate(images, labels, verbose=0)
+    loss, accuracy = load(kept, tmp_path).evaluate(images, labels, verbose=0)
     assert last.scores["train_loss"] == pytest.approx(loss, rel=1e-5)
     assert last.scores["train_accuracy"] == pytest.approx(accuracy, rel=1e-6)
 
@@ -300,7 +302,7 @@ def test_callbacks_change_the_learning_rate_as_in_keras(
     assert_same_weights(model, expected_model)
 
 
-def epochs_of(events: Sequence[Event]) -> list[EpochEnd]:
+def epochs_of(events: Iterable[Event]) -> list[EpochEnd]:
     return [event for event in events if isinstance(event, EpochEnd)]
 
 
@@ -318,23 +320,22 @@ def test_train_counts_epochs_from_one_and_finishes_once(job: Job) -> None:
     assert [event.epoch for event in epochs_of(epochs)] == [1, 2, 3]
     assert {event.trial for event in (*epochs, last)} == {job.trial}
     assert isinstance(last, Finished)
-    assert last.n_parameters == 16 * 785 + 10 * 17
     for event in epochs_of(epochs):
+        assert event.n_parameters == 16 * 785 + 10 * 17
         assert event.metrics.keys() == {*NAMES, "learning_rate", "seconds"}
         assert event.metrics["learning_rate"] == pytest.approx(0.003)
 
 
 def test_train_counts_no_parameters_in_dropout(job: Job) -> None:
-    *_, last = loop.train(replace(job, hyperparameters=replace(DROPOUT, epochs=1)))
-    assert isinstance(last, Finished)
-    assert last.n_parameters == 32 * 785 + 10 * 33
+    (epoch,) = epochs_of(loop.train(replace(job, hyperparameters=replace(DROPOUT, epochs=1))))
+    assert epoch.n_parameters == 32 * 785 + 10 * 33
 
 
 @pytest.mark.parametrize(
     ("metric", "direction", "best_of"),
     [("val_accuracy", "maximize", max), ("val_loss", "minimize", min)],
 )
-def test_train_stops_after_patience_and_returns_the_best_epoch(
+def test_train_stops_after_patience_and_sends_each_epoch_that_is_the_best_so_far(
     metric: str, direction: str, best_of: Callable[[list[float]], float], job: Job, tmp_path: Path
 ) -> None:
     hyperparameters = replace(RESTLESS, epochs=40)
@@ -346,10 +347,15 @@ def test_train_stops_after_patience_and_returns_the_best_epoch(
     best_epoch = values.index(best_of(values)) + 1
     assert len(values) == best_epoch + job.patience < hyperparameters.epochs
     assert isinstance(last, Finished)
-    loss, accuracy = evaluate(load(last.model, tmp_path), datasets.load(job.dataset))
-    best = epochs_of(epochs)[best_epoch - 1].metrics
-    assert accuracy == pytest.approx(best["val_accuracy"], rel=1e-6)  # not one image more or less
-    assert loss == pytest.approx(best["val_loss"], rel=1e-5)
+    dataset = datasets.load(job.dataset)
+    for i, event in enumerate(epochs_of(epochs)):
+        is_record = values[i] == best_of(values[: i + 1]) and values[i] not in values[:i]
+        assert (event.model is not None) is is_record
+        if is_record:  # whatever ends the job afterwards, these are the weights of this epoch
+            loss, accuracy = evaluate(load(event.model, tmp_path), dataset)
+            known = event.metrics
+            assert accuracy == pytest.approx(known["val_accuracy"], rel=1e-6)  # to the image
+            assert loss == pytest.approx(known["val_loss"], rel=1e-5)
 
 
 def load(model: bytes | None, folder: Path) -> keras.Model:
@@ -359,15 +365,17 @@ def load(model: bytes | None, folder: Path) -> keras.Model:
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
-def test_train_returns_a_model_only_if_it_is_better_than_the_record(metric: str, job: Job) -> None:
+def test_train_sends_a_model_only_if_it_is_better_than_the_record(metric: str, job: Job) -> None:
     direction, sign = ("maximize", 1) if metric == "val_accuracy" else ("minimize", -1)
     job = replace(job, metric=metric, direction=direction)
     events = list(loop.train(job))
     best = max(sign * event.metrics[metric] for event in epochs_of(events)) * sign
-    for record, is_returned in ((best - sign * 0.01, True), (best, False)):
-        *_, last = loop.train(replace(job, incumbent=record))
-        assert isinstance(last, Finished)
-        assert (last.model is not None) is is_returned
+    for record, is_sent in ((best - sign * 0.01, True), (best, False)):
+        again = epochs_of(loop.train(replace(job, incumbent=record)))
+        assert any(event.model for event in again) is is_sent
+        assert not any(
+            event.model for event in again if sign * event.metrics[metric] <= sign * record
+        )
 
 
 def test_train_fails_when_the_loss_is_not_finite(job: Job) -> None:
@@ -376,7 +384,8 @@ def test_train_fails_when_the_loss_is_not_finite(job: Job) -> None:
     )
     *epochs, last = loop.train(replace(job, hyperparameters=diverging))
     assert isinstance(last, Failed)
-    assert last == Failed(job.trial, f"loss became nan in epoch {len(epochs) + 1}")
+    reason = f"loss became nan in epoch {len(epochs) + 1}"
+    assert last == Failed(job.trial, reason, cause=Cause.DIVERGED)
 
 
 @pytest.mark.parametrize("hyperparameters", [HYPERPARAMETERS, DROPOUT])
