@@ -79,6 +79,16 @@ def _no_store_of_the_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _mlflow_lets_go_of_its_databases() -> Iterator[None]:
+    """MLflow keeps an engine for every database until the process ends; each test has its own."""
+    yield
+    for room in ("tracking", "model_registry"):
+        if module := sys.modules.get(f"mlflow.store.{room}.sqlalchemy_store"):
+            for engine in module.SqlAlchemyStore._engine_map.values():
+                engine.dispose()  # one that is needed again connects again
+
+
 @pytest.fixture(scope="session")
 def recorded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built once; `recorded_study` hands out copies."""

@@ -7,15 +7,16 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import pytest
 import recorded
 from optuna.trial import TrialState
 
+from pipeline.doctor import __main__ as doctor
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import optuna_internals, study_store
 from pipeline.storage.rdb import open_storage
 
 
@@ -175,3 +176,45 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     spec = study_store.stored_study(recorded_study, recorded.NAME).spec
     study_store.open_study(recorded_study, spec)
     assert mode() == "wal"
+
+
+def open_files(folder: Path) -> list[str]:
+    """What this process has open in a folder."""
+    links = [Path(link) for link in Path("/proc/self/fd").iterdir()]
+    found = [os.readlink(link) for link in links if link.is_symlink()]
+    return [path for path in found if path.startswith(str(folder))]
+
+
+@pytest.mark.parametrize("is_as_known", [True, False])
+@pytest.mark.parametrize("to_write", [True, False])
+def test_who_drops_a_store_closes_it(
+    is_as_known: bool, to_write: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_internals, "is_as_known", lambda: is_as_known)
+    for number in range(3):
+        url = f"sqlite:///{tmp_path / str(number)}.db"
+        study = optuna.create_study(storage=open_storage(url, to_write=to_write))
+        study.tell(study.ask(), 0.5)
+        assert open_files(tmp_path)
+        del study
+        assert open_files(tmp_path) == []
+
+
+def test_a_command_over_many_studies_keeps_none_open(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = recorded.open_stored(recorded_study).spec
+    for number in range(6):
+        study_store.open_study(recorded_study, spec.model_copy(update={"name": f"s{number}"}))
+    monkeypatch.setattr(sys, "argv", ["doctor"])
+    most = 0
+    examine = doctor._examine
+
+    def counted(*about: Any) -> int:
+        nonlocal most
+        most = max(most, len(open_files(recorded_study.runs_dir)))
+        return examine(*about)
+
+    monkeypatch.setattr(doctor, "_examine", counted)
+    doctor.main()
+    assert most < 6
