@@ -38,7 +38,8 @@ def main() -> int:
         folder = check_folder(chosen, arguments.force)
         from pipeline.export.bundle import export  # and so MLflow, when there is a folder
 
-        export(stored, champion, folder)
+        with study_store.store_errors(project):
+            export(stored, champion, folder)
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = summary(stored, champion)
     print(json.dumps(found, indent=2) if arguments.json else _as_text(spec, champion, found))

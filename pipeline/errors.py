@@ -5,6 +5,7 @@ import gc
 import sys
 from collections.abc import Callable
 
+from pipeline import streams
 from pipeline.environment import set_defaults
 from pipeline.masking import mask, mask_output
 from pipeline.watchdog import Watchdog
@@ -66,23 +67,25 @@ def run_command(command: Callable[[], int]) -> int:
     """Runs a command line's `main` and returns its exit code.
 
     A `PipelineError` becomes one line on stderr, as does a full or forbidden disk; any other
-    exception is a bug and keeps its traceback. No secret of the environment is printed.
+    exception is a bug and keeps its traceback. No secret of the environment is printed. Where
+    nobody reads what is printed, the command goes on to its end all the same.
     """
+    streams.make_safe()
     mask_output()
     set_defaults()  # before `command` imports any library
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
-        with Watchdog(INTERRUPTED, _INTERRUPTED):
-            return command()
+        try:
+            with Watchdog(INTERRUPTED, _INTERRUPTED):
+                return command()
+        finally:
+            sys.stdout.flush()  # what stdout cannot take is an error, and not for the interpreter
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `... | head` has read enough
-        sys.stderr.close()
-        return DONE
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise

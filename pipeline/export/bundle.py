@@ -94,22 +94,28 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
 
 
 def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model") -> None:
-    """Scores the champion on the test set, unless that was done, and records the look."""
+    """Scores the champion on the test set, unless that was done, and records the look.
+
+    The look is recorded before the test set is opened, and its scores when they are known: what
+    cannot be recorded is not looked at, and a kill in between leaves a look without scores.
+    """
     from pipeline.training import loop
 
-    task, looks = stored.spec.task, study_store.test_looks(stored.study)
-    if any(each["trial"] == champion.number for each in looks):
+    task, study = stored.spec.task, stored.study
+    if study_store.test_look(study, champion.number):
         return
-    images, labels = datasets.open_test_set(stored.spec.dataset)
-    means = loop.evaluate(model, images, labels)
-    scores = task.quantities_of(means)
+    quantities = [metric.quantity for metric in task.objectives]
     look = {
         "when": datetime.now().astimezone().isoformat(" ", "seconds"),
         "trial": champion.number,
-        **{metric.quantity: scores[metric.quantity] for metric in task.objectives},
-        "n_images": len(labels),
+        **dict.fromkeys([*quantities, "n_images"]),
     }
-    stored.study.set_user_attr(study_store.TEST_LOOKS, [*looks, look])
+    study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])
+    images, labels = datasets.open_test_set(stored.spec.dataset)
+    scores = task.quantities_of(loop.evaluate(model, images, labels))
+    known = {**look, **{name: scores[name] for name in quantities}, "n_images": len(labels)}
+    looks = [known if each == look else each for each in study_store.test_looks(study)]
+    study.set_user_attr(study_store.TEST_LOOKS, looks)
 
 
 @contextlib.contextmanager

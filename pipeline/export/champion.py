@@ -23,9 +23,7 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
                 both = [round(interval.low, 4), round(interval.high, 4)]
                 validation[f"{metric.quantity}_95"] = both
     quantities = [name for name in validation if name in at_best]
-    looks = [
-        each for each in study_store.test_looks(stored.study) if each["trial"] == champion.number
-    ]
+    look = study_store.test_look(stored.study, champion.number)
     assert champion.hyperparameters is not None
     return {
         "study": spec.name,
@@ -38,5 +36,5 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "epochs_trained": champion.n_epochs,
         "validation": {**validation, "n_images": n_images},
         "training": {name: at_best[name] for name in quantities},
-        "test": {k: looks[-1][k] for k in (*quantities, "n_images")} if looks else None,
+        "test": {k: look[k] for k in (*quantities, "n_images")} if look else None,
     }

@@ -76,8 +76,14 @@ def _test_line(facts: StudySummary) -> str:
         return "The test set is sealed: nobody has looked at it for this study."
     score = facts.spec.task.score
     scores = "; ".join(
-        f"trial {look['trial']} scored {score.show(look[score.quantity])} "
-        f"on {look['n_images']:,} images ({look['when']})"
+        f"trial {look['trial']} "
+        + (
+            "was to be scored, and the export broke off"
+            if look["n_images"] is None
+            else f"scored {score.show(look[score.quantity])} "
+            f"on {count_noun(look['n_images'], 'image')}"
+        )
+        + f" ({look['when']})"
         for look in looks
     )
     times = "once" if len(looks) == 1 else f"{len(looks)} times"

@@ -1,5 +1,6 @@
 """How a search looks while it runs: a live display on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.escaping import for_screen
+from pipeline.wording import count_noun
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,9 +80,11 @@ class Snapshot:
     @property
     def budget(self) -> str:
         """What is used of the budget: `12 of 60 trials, 3.4 of 15 minutes`."""
-        of_trials = f" of {self.n_trials}" if self.n_trials else ""
-        of_minutes = f" of {self.minutes:g}" if self.minutes else ""
-        return f"{self.n_ended}{of_trials} trials, {self.seconds / 60:.1f}{of_minutes} minutes"
+        trials = count_noun(self.n_trials or self.n_ended, "trial")
+        trials = f"{self.n_ended:,} of {trials}" if self.n_trials else trials
+        used = round(self.seconds / 60, 1)
+        minutes = count_noun(self.minutes or used, "minute")
+        return f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
 
 
 class Progress(Protocol):
@@ -161,7 +165,12 @@ def _without_echo_of_ctrl_c() -> Callable[[], None]:
     quiet = [*before]
     quiet[3] &= ~termios.ECHOCTL
     termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
-    return lambda: termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+    def restore() -> None:
+        with contextlib.suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+    return restore
 
 
 def for_terminal() -> Progress:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import TrialState
 
+from pipeline.errors import one_line
 from pipeline.search import samplers
 from pipeline.search.progress import RunningTrial
-from pipeline.storage import study_store
+from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, name_end, run_end
@@ -112,6 +114,10 @@ class Running:
         )
 
 
+class Unsuitable(Exception):
+    """A trial that somebody has enqueued, with values that no trial of the study can have."""
+
+
 def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
     """Asks for the next trial: one that waits in the queue, or else one that is drawn.
 
@@ -119,6 +125,9 @@ def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
         study: with one supervisor, who asks.
         spec: its study file.
         n_drawn: number of trials drawn so far, from which sampler's and trial's seed follow.
+
+    Raises:
+        Unsuitable: somebody has enqueued it with values that it cannot have; it was told as FAIL.
     """
     study.sampler = samplers.build_sampler(spec.sampler, spec.seed, n_drawn)
     trial = study.ask()
@@ -127,7 +136,28 @@ def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
         if queued.hyperparameters:
             space.register(trial, spec.searched, queued.hyperparameters)
         return Running(trial, queued)
-    drawn = space.suggest(trial, spec.searched)
+    try:
+        drawn = _draw(trial, spec)
+    except ValueError as error:
+        reason = one_line(f"enqueued by hand: {error}")
+        queue.refuse(study, trial, reason)
+        raise Unsuitable(f"trial {trial.number} was {reason}") from None
     assignment = Assignment(drawn, seed=derived_seed(spec.seed, "trial", n_drawn))
     study_store.write(trial, assignment)
     return Running(trial, assignment)
+
+
+def _draw(trial: optuna.Trial, spec: StudySpec) -> Hyperparameters:
+    """Draws hyperparameters, but for those with which the trial was enqueued.
+
+    Raises:
+        ValueError: the study cannot draw these; the text says what it can.
+    """
+    given = optuna_internals.enqueued_params(trial)
+    space.check_params(spec.searched, given)
+    if not spec.space:
+        raise ValueError("found a trial without a name, allowed are this study's references")
+    drawn = space.suggest(trial, spec.searched)
+    for name in given.keys() - trial.params.keys() - spec.fixed.keys():
+        raise ValueError(f"found {name} = {given[name]!r}, which goes with none of: {drawn}")
+    return drawn

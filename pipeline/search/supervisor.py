@@ -21,7 +21,7 @@ from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
 from pipeline.search import samplers
 from pipeline.search.progress import Progress, Snapshot
-from pipeline.search.running import Running, ask
+from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
@@ -159,7 +159,11 @@ class Supervisor:
 
     def _start_next(self) -> None:
         spec = self._spec
-        running = ask(self._study, spec, self._n_drawn)
+        try:
+            running = ask(self._study, spec, self._n_drawn)
+        except Unsuitable as refusal:
+            self._progress.say(f"fail     {refusal}")
+            return
         trial, assignment = running.trial, running.assignment
         self._n_drawn += not assignment.reference
         self._running[trial.number] = running

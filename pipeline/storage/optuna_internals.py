@@ -101,6 +101,11 @@ def read_trial(study: optuna.Study, number: int) -> FrozenTrial:
         return study.get_trials(deepcopy=False)[number]
 
 
+def enqueued_params(trial: optuna.Trial) -> dict[str, Any]:
+    """Reads with which params a trial was enqueued; none if it was not, or Optuna is another."""
+    return dict(getattr(trial, "_fixed_params", {}))
+
+
 def let_sampler_stop(study: optuna.Study) -> None:
     """Lets samplers call `study.stop`, which Optuna allows in `optimize` alone."""
     with contextlib.suppress(AttributeError):  # of another Optuna

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
-from pipeline.study.assignment import REFERENCE, REPEAT, RETRY_OF, Assignment
+from pipeline.study.assignment import REASON, REFERENCE, REPEAT, RETRY_OF, Assignment
 from pipeline.study.hyperparameters import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
@@ -82,6 +82,13 @@ def requeue(
             _enqueue(study, spec, replace(assignment, retry_of=trial.number))
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
+
+
+def refuse(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
+    """Tells Optuna that a trial which somebody enqueued failed and does not count, and why."""
+    trial.set_user_attr(REASON, reason)
+    trial.set_user_attr(study_store.INTERRUPTED, True)
+    study.tell(trial, state=TrialState.FAIL)
 
 
 def _enqueue(study: optuna.Study, spec: StudySpec, assignment: Assignment) -> None:

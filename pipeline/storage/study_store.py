@@ -218,8 +218,17 @@ def note_run(study: optuna.Study, trial: int, run: str) -> None:
 
 
 def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
-    """Lists every look at the test set, oldest first: when, trial, accuracy, loss, n_images."""
+    """Lists every look at the test set, oldest first: when, trial, accuracy, loss, n_images.
+
+    Of a look that was broken off, accuracy, loss and n_images are None.
+    """
     return list(study.user_attrs.get(TEST_LOOKS, []))
+
+
+def test_look(study: optuna.Study, trial: int) -> dict[str, Any] | None:
+    """Finds the last look that scored a trial; None if there is none."""
+    scored = [each for each in test_looks(study) if each["n_images"] is not None]
+    return next((each for each in reversed(scored) if each["trial"] == trial), None)
 
 
 def importance(study: optuna.Study) -> dict[str, float]:

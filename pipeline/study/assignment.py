@@ -47,13 +47,18 @@ class Assignment:
         """Reads the assignment from a trial's user attributes; None if the trial never got one.
 
         Args:
-            attributes: as this or an older version wrote them.
+            attributes: as this or an older version wrote them, or as somebody else did, who may
+                have written anything.
         """
-        if HYPERPARAMETERS not in attributes or SEED not in attributes:
+        if HYPERPARAMETERS not in attributes or not isinstance(attributes.get(SEED), int):
             return None
         stored = attributes[HYPERPARAMETERS]
+        try:
+            hyperparameters = Hyperparameters.from_mapping(stored) if stored else None
+        except (ValueError, TypeError):
+            return None
         return cls(
-            hyperparameters=Hyperparameters.from_mapping(stored) if stored else None,
+            hyperparameters=hyperparameters,
             seed=attributes[SEED],
             reference=attributes.get(REFERENCE, ""),
             repeat=attributes.get(REPEAT),

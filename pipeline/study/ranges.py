@@ -31,6 +31,14 @@ class _Entry(BaseModel):
         """Tells whether the entry is drawn, given the values drawn so far."""
         return all(_is_among(values[name], allowed) for name, allowed in self.when.items())
 
+    def takes(self, value: Any) -> bool:
+        """Tells whether a value of whatever type, from outside, can be drawn."""
+        kinds = {"int": (int,), "float": (int, float), "categorical": (str, bool, int, float)}
+        own: Entry = self  # type: ignore[assignment]
+        is_kind = isinstance(value, kinds[own.type])
+        is_kind &= own.type == "categorical" or not isinstance(value, bool)
+        return is_kind and own.contains(value)
+
 
 class IntRange(_Entry):
     """Integers from `low` to `high`, both included.
@@ -52,6 +60,11 @@ class IntRange(_Entry):
     def contains(self, value: Scalar) -> bool:
         """Tells whether `value` can be drawn."""
         return isinstance(value, int) and value in range(self.low, self.high + 1, self.step)
+
+    def __str__(self) -> str:
+        """Says what can be drawn."""
+        step = f" in steps of {self.step}" if self.step > 1 else ""
+        return f"an integer from {self.low} to {self.high}{step}"
 
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
         """Draws an integer by way of an Optuna trial."""
@@ -86,6 +99,11 @@ class FloatRange(_Entry):
         lost = 4 * sys.float_info.epsilon * max(abs(self.low), abs(self.high)) / self.step
         return abs(n_steps - round(n_steps)) < 1e-8 + lost
 
+    def __str__(self) -> str:
+        """Says what can be drawn."""
+        step = f" in steps of {self.step:g}" if self.step else ""
+        return f"a number from {self.low:g} to {self.high:g}{step}"
+
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
         """Draws a number by way of an Optuna trial."""
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
@@ -100,6 +118,10 @@ class Choices(_Entry):
     def contains(self, value: Scalar) -> bool:
         """Tells whether `value` can be drawn."""
         return value in self.choices
+
+    def __str__(self) -> str:
+        """Says what can be drawn."""
+        return " or ".join(map(repr, self.choices))
 
     def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
         """Draws one of the choices by way of an Optuna trial."""

@@ -19,6 +19,7 @@ from pipeline.study.ranges import Choices, Entry
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
+MOST_LAYERS = int(RULES["hidden_layers"].high)
 MOST_STEPS = 1_000_000  # in a range: as many as the largest batch size has
 
 
@@ -85,6 +86,36 @@ class Space:
 def suggest(trial: "BaseTrial", space: Space) -> Hyperparameters:
     """Draws one set of hyperparameters from a space by way of an Optuna trial."""
     return _draw(space, lambda name, entry: entry.suggest(trial, name))
+
+
+def check_params(space: Space, params: Mapping[str, Any]) -> None:
+    """Refuses params from outside that no draw from a space could have.
+
+    Raises:
+        ValueError: a name or a value is not in the space; the text says what is.
+    """
+    for name, value in params.items():
+        entry = _entry_of(space, name)
+        if entry is None and space.fixed.get(name, entry) == value:
+            continue
+        if entry is None:
+            known = ", ".join([*space.entries]) or "none, as this study draws nothing"
+            raise ValueError(
+                f"found {name} = {value!r}, which is not searched; allowed are {known}"
+            )
+        if not entry.takes(value):
+            raise ValueError(f"found {name} = {value!r}, allowed is {entry}")
+
+
+def _entry_of(space: Space, param: str) -> Entry | None:
+    """Finds the entry that draws a param of that name; None if none does."""
+    for name, entry in space.entries.items():
+        if param == name and not entry.per:
+            return entry
+        stem, _, number = param.rpartition("_")
+        if entry.per and stem == name and number in map(str, range(1, MOST_LAYERS + 1)):
+            return entry
+    return None
 
 
 def params_of(space: Space, hyperparameters: Hyperparameters) -> dict[str, Scalar]:

@@ -105,6 +105,23 @@ def test_what_is_used_of_the_budget(
 
 
 @pytest.mark.parametrize(
+    ("n_ended", "seconds", "budget", "text"),
+    [
+        (1, 60.0, (None, None), "1 trial, 1 minute"),
+        (0, 6.0, (None, None), "0 trials, 0.1 minutes"),
+        (0, 60.0, (1, 1.0), "0 of 1 trial, 1.0 of 1 minute"),
+        (1, 0.0, (2, 0.5), "1 of 2 trials, 0.0 of 0.5 minutes"),
+        (1_200, 60.0, (5_000, 90.0), "1,200 of 5,000 trials, 1.0 of 90 minutes"),
+    ],
+)
+def test_one_is_not_several(
+    n_ended: int, seconds: float, budget: tuple[int | None, float | None], text: str
+) -> None:
+    changes = {"n_trials": budget[0], "minutes": budget[1], "seconds": seconds}
+    assert snapshot(states={"COMPLETE": n_ended}, **changes).budget == text
+
+
+@pytest.mark.parametrize(
     ("n_trials", "minutes", "share"),
     [(60, None, 0.2), (None, 6.8, 0.5), (60, 6.8, 0.5), (24, 6.8, 0.5), (10, None, 1.0)],
 )

@@ -3,6 +3,7 @@
 That no other module names its loader is looked up in `test_architecture.py`.
 """
 
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import small
+import sqlalchemy
 
 from benchmarks.growth import Playback
 from pipeline import best
@@ -111,6 +113,63 @@ def test_an_export_does_open_it(searched: Project, monkeypatch: pytest.MonkeyPat
     """Else what stands above would show nothing."""
     with pytest.raises(Opened):
         run(best.main, monkeypatch, small.NAME, "--export")
+    assert not searched.export_dir(small.NAME).exists()
+
+
+@pytest.mark.usefixtures("_loop")
+def test_a_look_that_breaks_off_is_recorded_and_told(
+    searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill: `Opened` stands for one at the worst moment."""
+    with pytest.raises(Opened):
+        run(best.main, monkeypatch, small.NAME, "--export")
+    (look,) = study_store.test_looks(study_store.stored_study(searched, small.NAME).study)
+    assert {look[key] for key in ("accuracy", "loss", "n_images")} == {None}
+    assert run(report_command.main, monkeypatch, small.NAME) == 0
+    report = (searched.report_dir(small.NAME) / "report.md").read_text()
+    assert f"trial {look['trial']} was to be scored, and the export broke off" in report
+    monkeypatch.setattr(datasets, "open_test_set", lambda _: (None, [0] * 10))
+    for _ in range(2):
+        assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
+    looks = study_store.test_looks(study_store.stored_study(searched, small.NAME).study)
+    assert [each["n_images"] for each in looks] == [None, 10]
+    card = (searched.export_dir(small.NAME) / "README.md").read_text()
+    assert "it has been looked at 2 times" in card
+
+
+@pytest.mark.usefixtures("_loop")
+@pytest.mark.parametrize("n_written", [0, 1])
+def test_it_stays_sealed_where_a_look_cannot_be_recorded(
+    n_written: int,
+    searched: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """SQLite itself refuses each write, or each but the first; opening raises `Opened`."""
+    if n_written:
+        monkeypatch.setattr(datasets, "open_test_set", lambda _: (None, [0] * 10))
+    n_left = n_written
+
+    def set_up(connection: sqlite3.Connection, _: object) -> None:
+        def authorize(action: int, *_: object) -> int:
+            nonlocal n_left
+            if action not in (sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_INSERT):
+                return sqlite3.SQLITE_OK
+            n_left -= 1
+            return sqlite3.SQLITE_OK if n_left >= 0 else sqlite3.SQLITE_DENY
+
+        connection.set_authorizer(authorize)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", set_up)
+    try:
+        assert run(best.main, monkeypatch, small.NAME, "--export") == 1
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", set_up)
+    (said,) = capsys.readouterr().err.splitlines()[-1:]
+    assert said.startswith("error: Optuna's store ")
+    assert "cannot be used: not authorized" in said
+    looks = study_store.test_looks(study_store.stored_study(searched, small.NAME).study)
+    assert [each["n_images"] for each in looks] == [None] * n_written
     assert not searched.export_dir(small.NAME).exists()
 
 

@@ -1,0 +1,61 @@
+"""What a command prints to, made safe: closed, unread, full, or unable to show a character."""
+
+import errno
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+_STDOUT, _STDERR = 1, 2
+
+
+def make_safe() -> None:
+    """Opens what is closed of stdin, stdout and stderr, and has printing do no harm.
+
+    Printing never breaks off what a command does: it goes on to its end, with the exit code that
+    it would have had, when nobody reads it any more (`| head`) or nobody can. Only a result that
+    stdout cannot take, such as one for a full disk, is an error.
+    """
+    for descriptor in range(3):  # else the next file gets its number, and what is printed
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is sys.__stdout__:  # not one that a test or a notebook has put there
+        sys.stdout = _opened(sys.stdout, _STDOUT)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _opened(sys.stderr, _STDERR)
+
+
+class _Sink(io.FileIO):
+    """Stdout or stderr; after a write that failed, whatever follows is dropped."""
+
+    def write(self, data: Any) -> int:
+        """Writes to the stream.
+
+        Raises:
+            OSError: stdout cannot take it, though there is somebody to read it.
+        """
+        try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if self.fileno() == _STDERR or error.errno == errno.EPIPE:
+                return len(data)
+            error.filename = "stdout"
+            raise
+
+
+def _opened(stream: TextIO | None, descriptor: int) -> TextIO:
+    """Opens a stream anew, in its encoding; a character that is not in it is spelt by number."""
+    if stream:
+        stream.flush()
+    sink = io.BufferedWriter(_Sink(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(
+        sink,
+        encoding=stream.encoding if stream else "utf-8",
+        errors="backslashreplace",
+        line_buffering=descriptor == _STDERR or sink.isatty(),
+    )
