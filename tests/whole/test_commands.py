@@ -1,0 +1,201 @@
+"""Every command and snippet that the README shows, and that commands print, works as pasted.
+
+Pasted into a shell in the project's folder, in which nothing is activated, in the order in which
+they stand there. Only what takes a quarter of an hour is left out, by name.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+LONG = {"make search"}
+SERVERS = re.compile(r"make (ui|dashboard)|.*mlflow models serve")
+
+
+def section(title: str) -> str:
+    (found,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## )", README, re.M | re.S)
+    return str(found)
+
+
+def commands(text: str) -> list[str]:
+    """The indented lines; one that ends in a pipe goes on in the next."""
+    lines = re.findall(r"^    (\S.*|  \S.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return "\n".join(lines).replace("|\n", "| ").splitlines()
+
+
+class Shell:
+    """A project in which `quick` is searched, and somebody who pastes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.before = ""  # what was exported and set in this terminal
+        self.ports: dict[str, str] = {}
+        self.servers: list[subprocess.Popen[bytes]] = []
+        self.variables = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW_", "PIPELINE_S", "MAKE", "PYTHONPATH", "VIRTUAL_ENV"))
+        }
+        own = str(Path(sys.prefix) / "bin")
+        path = [each for each in self.variables["PATH"].split(os.pathsep) if each != own]
+        self.variables["PATH"] = os.pathsep.join(path)
+
+    def paste(self, command: str) -> str:
+        """Returns what it printed."""
+        command = self._elsewhere(command)
+        if re.match(r"export |\w+=(?!.* \.venv|\S*sqlite|.*mlflow models)", command):
+            self.before += f"{command}\n"
+            return ""
+        if SERVERS.match(command):
+            self._serve(command)
+            return ""
+        done = subprocess.run(
+            ["bash", "-c", self.before + command],
+            cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=400,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, f"{command}\n{done.stderr}"
+        return done.stdout
+
+    def python(self, code: str, folder: Path | None = None) -> str:
+        done = subprocess.run(
+            [str(self.folder / ".venv/bin/python"), "-c", code],
+            cwd=folder or self.folder, env=self.variables, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
+        return done.stdout
+
+    def _elsewhere(self, command: str) -> str:
+        """Takes a port that is free in the place of the one that is shown."""
+        if re.fullmatch(r"make ui( .*)?", command):
+            command += " UI_PORT=5000"
+        for shown in re.findall(r"(?:UI_PORT=|--port |127\.0\.0\.1:)(\d+)", command):
+            if shown not in self.ports:
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    self.ports[shown] = str(free.getsockname()[1])
+            command = command.replace(shown, self.ports[shown])
+        return command
+
+    def _serve(self, command: str) -> None:
+        server = subprocess.Popen(
+            ["bash", "-c", f"{self.before}{command}"],
+            cwd=self.folder, env=self.variables, start_new_session=True,
+        )  # fmt: skip
+        self.servers.append(server)
+        port = re.findall(r"\d{4,5}", command)[-1]
+        path = "ping" if "models serve" in command else ""
+        deadline = time.monotonic() + 120
+        while True:
+            assert server.poll() is None, command
+            assert time.monotonic() < deadline, command
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.5)
+
+    def close(self) -> None:
+        for server in self.servers:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("pasted") / "project"
+    folder.mkdir()
+    for name in ("pipeline", ".ci"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(REPOSITORY / name, folder)
+    shutil.copytree(REPOSITORY / "studies", folder / "studies")
+    quick = folder / "studies" / "quick.toml"
+    text, n_changed = re.subn(r"^trials = \d+$", "trials = 2", quick.read_text(), flags=re.M)
+    assert n_changed == 1
+    quick.write_text(text)
+    (folder / ".venv").mkdir()  # as installed here
+    for path in Path(sys.prefix).iterdir():
+        if path.name != ".installed":
+            (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv" / ".installed").touch()
+    there = Shell(folder)
+    try:
+        yield there
+    finally:
+        there.close()
+
+
+def test_what_the_readme_shows_to_start_with_and_what_is_printed(shell: Shell) -> None:
+    shown = commands(section("Start"))
+    assert len(shown) >= 5
+    assert set(shown) >= LONG
+    for command in shown:
+        if command in LONG:
+            continue
+        said = shell.paste(command.split("  #")[0].strip())
+        if command.startswith("make search"):
+            printed = re.findall(r"^  (make .*|\.venv.*)$", said.partition("next:")[2], re.M)
+            assert len(printed) == 3
+    for command in printed:
+        if not SERVERS.match(command) and "--export" not in command:  # above, and refused twice
+            shell.paste(command)
+    assert any("pipeline.best quick --export" in command for command in printed)
+    assert (shell.folder / "exports" / "quick" / "model.keras").exists()
+    best = shell.paste(".venv/bin/python -m pipeline.best quick").splitlines()
+    assert "Model: " in shell.paste(best[-1])
+    shutil.rmtree(shell.folder / "exports")
+    shell.paste(best[-3].removeprefix("the model: "))
+
+
+def test_what_the_readme_shows_of_the_model(shell: Shell) -> None:
+    text = section("Use the model")
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert re.search(r"\[\d( \d){4}\]", shell.python(snippet))
+    printed = [shell.paste(command) for command in commands(text)]
+    assert '{"predictions": [[' in printed[-1]
+    divided = commands(text)[-1].replace("validation_images[:5]", "(validation_images[:5] / 255)")
+    divided = divided.replace("d.(validation_images", "(d.validation_images")
+    assert divided != commands(text)[-1]
+    both = (printed[-1], shell.paste(divided))
+    whole, again = (json.loads(each)["predictions"] for each in both)
+    np.testing.assert_allclose(again, whole, atol=1e-4)
+
+
+def test_what_the_model_card_shows(shell: Shell) -> None:
+    exported = shell.folder / "exports" / "quick"
+    card = (exported / "README.md").read_text()
+    assert "divided by 255 is noticed" in card
+    (snippet,) = re.findall(r"```python\n(.*?)```", card, re.S)
+    given = "import numpy; images = numpy.full((3, 28, 28), 200)\n"
+    said = shell.python(f"{given}{snippet}print(probabilities.shape)", exported)
+    assert "(3, 10)" in said
+
+
+def test_what_the_readme_shows_of_a_study_of_ones_own(shell: Shell) -> None:
+    text = section("Ask your own question")
+    (study,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (shell.folder / "studies" / "my_study.toml").write_text(study)
+    (command,) = commands(text)
+    assert "trials" in shell.paste(command)
+
+
+def test_nothing_is_left_lying_about(shell: Shell) -> None:
+    made = {path.name for path in shell.folder.iterdir()}
+    assert made == {
+        ".ci", ".venv", "Makefile", "exports", "mlruns", "pipeline", "requirements.lock", "studies"
+    }  # fmt: skip
