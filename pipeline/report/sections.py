@@ -8,7 +8,7 @@ from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, T
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, is_better
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, inflect, join_names
 
 N_TOP = 10
 N_FAILED = 30
@@ -134,14 +134,19 @@ def _importance(facts: StudySummary) -> list[Block]:
     if n < N_FOR_IMPORTANCE:
         said = f"{count_noun(n, 'complete trial')} {inflect('is', n, 'are')} too few to say"
         return [heading, Paragraph(f"{said}; {N_FOR_IMPORTANCE} are needed.")]
+    left_out = _constant(facts)
     if not facts.importance:
-        return [heading, Paragraph("There is no hyperparameter that was searched.")]
+        said = "None shows in what came of the trials."
+        if not facts.spec.space:
+            said = "There is no hyperparameter that was searched."
+        return [heading, Paragraph(said + left_out)]
     return [
         heading,
         Paragraph(
             f"Optuna's PED-ANOVA over {n} complete trials: how much each hyperparameter decides "
             "whether a trial is among the best quarter. With so few trials this is a hint, and "
             "less than that for what only some of them have, such as the units of a third layer."
+            + left_out
         ),
         Table(
             ["hyperparameter", "importance"],
@@ -149,6 +154,14 @@ def _importance(facts: StudySummary) -> list[Block]:
         ),
         Figure(figures.importance(facts.importance), "Importances sum to one."),
     ]
+
+
+def _constant(facts: StudySummary) -> str:
+    """Says which hyperparameters cannot matter."""
+    names = [f"`{name}`" for name in facts.constant]
+    if not names:
+        return ""
+    return f" Left out, for all trials have the same value of it: {join_names(names)}."
 
 
 def _failures(facts: StudySummary) -> list[Block]:

@@ -11,6 +11,7 @@ from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.storage import study_store
+from pipeline.storage.importance import constant, importance
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, ranking, select_counted
@@ -42,7 +43,9 @@ class StudySummary:
         ended: trials that ended of their own, by number.
         n_interrupted: how many more were interrupted and queued again.
         ranked: complete trials, the best first; at least one.
-        importance: share of each hyperparameter, largest first; empty if there are too few trials.
+        importance: share of each hyperparameter, largest first; empty if there are too few trials,
+            or none decides anything.
+        constant: hyperparameters that had one value in all complete trials.
         minutes: how long supervisors ran.
         n_validation_images: on which the metric was measured.
         test_looks: every look at the test set.
@@ -56,6 +59,7 @@ class StudySummary:
     n_interrupted: int
     ranked: Sequence[Trial]
     importance: Mapping[str, float]
+    constant: Sequence[str]
     minutes: float
     n_validation_images: int
     test_looks: Sequence[Mapping[str, Any]]
@@ -91,7 +95,8 @@ def summarize(stored: StoredStudy) -> StudySummary:
         ended=ended,
         n_interrupted=len(known) - len(ended),
         ranked=ranked,
-        importance=study_store.importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
+        importance=importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
+        constant=constant(study),
         minutes=_minutes(stored),
         n_validation_images=datasets.n_validation_images(spec.dataset),
         test_looks=study_store.test_looks(study),

@@ -6,7 +6,6 @@ attributes of a trial: its assignment and its outcome (`study/assignment.py`), a
 
 import contextlib
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -229,19 +228,6 @@ def test_look(study: optuna.Study, trial: int) -> dict[str, Any] | None:
     """Finds the last look that scored a trial; None if there is none."""
     scored = [each for each in test_looks(study) if each["n_images"] is not None]
     return next((each for each in reversed(scored) if each["trial"] == trial), None)
-
-
-def importance(study: optuna.Study) -> dict[str, float]:
-    """Computes each hyperparameter's importance over complete trials, largest first; sums to one.
-
-    PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255): how much each decides whether
-    a trial is among the best quarter. Optuna's default, the best tenth, would be a trial or two.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of hyperparameters that few trials have
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Trial:

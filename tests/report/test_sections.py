@@ -396,7 +396,7 @@ def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> N
     blocks = sections.blocks(dataclasses.replace(facts, importance={}))
     said = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
     assert "too few" not in said
-    assert "no hyperparameter" in said
+    assert "None shows in what came of the trials" in said
 
 
 def test_without_a_failure_there_is_no_table_of_failures(facts: StudySummary) -> None:
