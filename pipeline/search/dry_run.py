@@ -35,6 +35,7 @@ def preview(spec: StudySpec) -> str:
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
+        *([samplers.note_on_draws(spec)] if samplers.draws_alone(spec) else []),
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
     ]
@@ -46,11 +47,12 @@ def rungs(spec: StudySpec) -> str:
     """Says in a line after which epochs the pruner may prune a trial."""
     if not spec.space:
         return "never prunes: references are trained to their end"
-    pruner, arguments = samplers.build_pruner(spec.pruner), spec.pruner.arguments
+    pruner, epochs = samplers.build_pruner(spec), samplers.most_epochs(spec)
+    arguments = samplers.with_resources(spec.pruner, epochs).arguments
     taken = inspect.signature(type(pruner)).parameters
     match spec.pruner.type:
         case "SuccessiveHalvingPruner":
-            return _halving(arguments, spec.searched.corner(largest=True).epochs)
+            return _halving(arguments, epochs)
         case "HyperbandPruner":
             return _hyperband(arguments)
         case "NopPruner":
@@ -69,19 +71,15 @@ def rungs(spec: StudySpec) -> str:
 
 
 def _halving(arguments: Mapping[str, Any], epochs: int) -> str:
-    epoch, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
-    if not isinstance(epoch, int):
-        return "rungs: set by the first complete trial"
+    epoch, factor = arguments["min_resource"], arguments.get("reduction_factor", 4)
     found = _powers(epoch * factor ** arguments.get("min_early_stopping_rate", 0), factor, epochs)
     kept = f"the best 1/{factor} go on"
     return f"rungs after epoch {', '.join(found)}: {kept}" if found else "no rung in reach"
 
 
 def _hyperband(arguments: Mapping[str, Any]) -> str:
-    first, last = arguments.get("min_resource", 1), arguments.get("max_resource", "auto")
+    first, last = arguments.get("min_resource", 1), arguments["max_resource"]
     factor = arguments.get("reduction_factor", 3)
-    if not isinstance(last, int):
-        return "brackets: set by the first complete trial"
     found = _powers(first, factor, last)
     if not found:
         return "no bracket in reach"

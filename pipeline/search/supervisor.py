@@ -61,7 +61,7 @@ class Supervisor:
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        study.pruner = samplers.build_pruner(spec.pruner)
+        study.pruner = samplers.build_pruner(spec)
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress

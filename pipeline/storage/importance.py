@@ -37,7 +37,7 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
 
 def constant(study: optuna.Study) -> list[str]:
-    """Lists the hyperparameters that cannot vary, or did not where every trial had one, by name."""
+    """Lists, by name, what cannot vary, or did not though every trial had a value of it."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values: dict[str, list[object]] = defaultdict(list)
     single: dict[str, bool] = {}

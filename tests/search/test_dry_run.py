@@ -86,8 +86,8 @@ def test_a_first_rung_beyond_the_last_epoch() -> None:
     assert rungs(type="SuccessiveHalvingPruner", min_resource=21) == "no rung in reach"
 
 
-def test_rungs_that_the_first_trial_decides() -> None:
-    expected = "rungs: set by the first complete trial"
+def test_rungs_that_follow_from_the_space() -> None:
+    expected = "rungs after epoch 1, 4, 16: the best 1/4 go on"  # of 20
     assert rungs(type="SuccessiveHalvingPruner") == expected
     assert rungs(type="SuccessiveHalvingPruner", min_resource="auto") == expected
 
@@ -100,8 +100,10 @@ def test_rungs_of_hyperband() -> None:
     assert pruner._n_brackets == 3
 
 
-def test_rungs_of_hyperband_whose_end_is_not_known() -> None:
-    assert rungs(type="HyperbandPruner") == "brackets: set by the first complete trial"
+def test_rungs_of_hyperband_whose_end_follows_from_the_space() -> None:
+    expected = "3 brackets, rungs from epoch 1, 3 or 9, each 3 times the last"
+    assert rungs(type="HyperbandPruner") == expected
+    assert rungs(type="HyperbandPruner", max_resource="auto") == expected
 
 
 @pytest.mark.parametrize(

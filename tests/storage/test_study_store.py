@@ -14,7 +14,7 @@ from pipeline.search import samplers
 from pipeline.storage import study_store
 from pipeline.study.load import load, parse
 from pipeline.study.seeds import derived_seed
-from pipeline.study.spec import Component, StudySpec
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import best_epoch, select_counted
 
 QUICK = tomllib.loads((Path(__file__).parents[2] / "studies" / "quick.toml").read_text())
@@ -121,5 +121,5 @@ def test_arguments_of_samplers_and_pruners_are_checked(
 
 def test_a_pruner_may_wrap_another() -> None:
     content = {"type": "PatientPruner", "patience": 2, "wrapped_pruner": {"type": "NopPruner"}}
-    pruner = samplers.build_pruner(Component.model_validate(content))
+    pruner = samplers.build_pruner(spec_with("pruner", **content))
     assert isinstance(pruner, optuna.pruners.PatientPruner)
