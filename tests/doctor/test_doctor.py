@@ -24,6 +24,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from optuna.trial import TrialState
 from scripted import Killed, ScriptedExecutor, SilentProgress, make_spec
 
+from pipeline.data import datasets
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.doctor import model_checks
 from pipeline.errors import run_command
@@ -44,6 +45,7 @@ PLAYED: dict[int, list[float] | str] = {
     0: [0.5, 0.6], 1: [0.7, 0.8], 2: [0.7, 0.8], 3: "no luck", 4: [0.1, 0.1], 5: [0.6, 0.7],
     6: [0.6, 0.5],
 }  # fmt: skip
+DATA = datasets.fingerprint("fashion_mnist")
 FIRST, INTERRUPTED, CHAMPION, FAILED, PRUNED, LAST = range(6)
 NAME = "scripted"  # as `make_spec` has it
 HEALTHY = f"study {NAME}: 6 trials, 6 runs, 2 models: all in order\n"
@@ -82,7 +84,7 @@ def spec(n_trials: int = N_TRIALS) -> StudySpec:
 
 def writer(project: Project, study: optuna.Study) -> RunWriter:
     opened = RunWriter.open(project, NAME, note_run=functools.partial(study_store.note_run, study))
-    opened.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    opened.open_study("Tests.", {"dataset": "fashion_mnist"}, DATA)
     return opened
 
 
@@ -91,7 +93,7 @@ def supervisor(
 ) -> Supervisor:
     study = study_store.open_study(project, spec(n_trials))
     study.set_user_attr(study_store.VERSIONS, collect_provenance())
-    study.set_user_attr(study_store.DATA_FINGERPRINT, "0" * 64)
+    study.set_user_attr(study_store.DATA_FINGERPRINT, DATA)
     tracker = tracker or writer(project, study)
     return Supervisor(spec(n_trials), study, executor, tracker, SilentProgress())
 

@@ -168,7 +168,9 @@ def test_a_study_without_a_complete_trial_is_one_line(recorded_study: Project, r
         database.execute("UPDATE trials SET state = 'FAIL'")
     code, said, complaints = run(recorded.NAME)
     assert (code, said) == (1, "")
-    assert complaints == "error: study 'recorded' has no complete trial yet\n"
+    assert complaints == (
+        "error: study 'recorded' has no trial yet with an epoch whose weights were kept\n"
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
