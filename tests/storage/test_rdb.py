@@ -12,11 +12,12 @@ from typing import Any, Literal
 import optuna
 import pytest
 import recorded
+import sqlalchemy as sql
 from optuna.trial import TrialState
 
 from pipeline.doctor import __main__ as doctor
 from pipeline.paths import Project
-from pipeline.storage import optuna_internals, study_store
+from pipeline.storage import optuna_internals, rdb, study_store
 from pipeline.storage.rdb import open_storage
 
 
@@ -181,7 +182,7 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
 def open_files(folder: Path) -> list[str]:
     """What this process has open in a folder."""
     links = [Path(link) for link in Path("/proc/self/fd").iterdir()]
-    found = [os.readlink(link) for link in links if link.is_symlink()]
+    found = [str(link.readlink()) for link in links if link.is_symlink()]
     return [path for path in found if path.startswith(str(folder))]
 
 
@@ -218,3 +219,81 @@ def test_a_command_over_many_studies_keeps_none_open(
     monkeypatch.setattr(doctor, "_examine", counted)
     doctor.main()
     assert most < 6
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+import optuna
+from pipeline.paths import Project
+from pipeline.storage import study_store
+from scripted import make_spec
+
+print("ready", flush=True)
+sys.stdin.readline()
+spec = make_spec().model_copy(update={"name": sys.argv[1]})
+study = study_store.open_study(Project.here(), spec)
+study.tell(study.ask(), 0.5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["", "sqlite+pysqlite:///chosen.db?timeout=60"])
+def test_studies_that_are_begun_at_once_in_a_fresh_folder(
+    storage: str, project_folder: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "support")]),
+        "PIPELINE_STORAGE": storage,
+    }
+    names = [f"s{number}" for number in range(4)]
+    with contextlib.ExitStack() as opened:
+        begun = [
+            opened.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", AT_ONCE, name],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            for name in names
+        ]
+        for each in begun:
+            assert each.stdout is not None
+            assert each.stdout.readline() == b"ready\n"
+        for each in begun:
+            assert each.stdin is not None
+            each.stdin.close()
+        assert [each.wait() for each in begun] == [0] * 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_STORAGE", storage)
+        assert study_store.stored_names(Project(project_folder)) == names
+
+
+@pytest.mark.parametrize(
+    ("raised", "n_attempts"),
+    [
+        (sql.exc.IntegrityError("INSERT", {}, Exception("UNIQUE: alembic_version")), 3),
+        (sql.exc.ProgrammingError("CREATE", {}, Exception('relation "x" already exists')), 3),
+        (sql.exc.OperationalError("CREATE", {}, Exception("table x already exists")), 3),
+        (sql.exc.OperationalError("SELECT", {}, Exception("connection refused")), 1),
+    ],
+)
+def test_tables_that_somebody_else_makes_meanwhile_are_waited_for(
+    raised: Exception, n_attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+
+    class Storage:
+        def __init__(self, url: str, _: object) -> None:
+            attempts.append(url)
+            raise raised
+
+    monkeypatch.setattr(rdb, "SECONDS_TO_MAKE_TABLES", 0.0)
+    monkeypatch.setattr("pipeline.storage.row_storage.RowStorage", Storage)
+    with pytest.raises(type(raised)):
+        open_storage("postgresql://somewhere/optuna")
+    assert attempts == ["postgresql://somewhere/optuna"] * n_attempts
