@@ -59,6 +59,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
 
     stored = study_store.stored_study(project, name)
     study = stored.study
+    taken: lease.Taken | None = None
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
         note = project.lease_note(name)
@@ -67,8 +68,8 @@ def _examine(project: Project, name: str, fix: bool) -> int:
         try:
             own = held.enter_context(lease.lock(project, name, leaves_note=fix))
             if fix:
-                lease.take(study, own)
-                held.callback(lease.give_back, study)
+                taken = lease.take(study, own)
+                held.callback(taken.give_back)
             else:
                 lease.refuse_if_alive(study, own)
         except PipelineError as busy:
@@ -78,7 +79,7 @@ def _examine(project: Project, name: str, fix: bool) -> int:
         from pipeline.doctor import model_checks, store_checks
         from pipeline.doctor.subject import Subject
 
-        subject = Subject(stored)
+        subject = Subject(stored, taken)
         checks: tuple[Check, ...] = (
             lambda _: store_checks.stale_lease(project, name, stale, claimed),
             store_checks.left_on_disk,
@@ -117,9 +118,13 @@ def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> int:
         print(f"  with --fix: {repair.cure}")
         return 1
     from pipeline.doctor.apply import apply
+    from pipeline.storage.lease import LostLease
 
     try:
+        subject.check()
         apply(repair, subject)
+    except LostLease:
+        raise
     except (PipelineError, OSError) as error:
         print(f"  not mended: {error}")
         return 1

@@ -35,6 +35,7 @@ class RunWriter:
         say: told when MLflow is out of reach, and when it is back.
         note_run: told the number of a trial and its run, if the run could only be created after
             `start_trial` had returned.
+        check: called before each write; raises where nothing may be written any more.
 
     Raises:
         PipelineError: the store cannot be used; the text says which and why.
@@ -47,15 +48,19 @@ class RunWriter:
         study: str,
         say: Callable[[str], None] = lambda _: None,
         note_run: Callable[[int, str], None] = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._uri, self._study = client, project.mlflow_uri, study
+        self._check = check
         self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._flushed = time.monotonic()
         try:
             self._experiment = self._experiment_id(project)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise unusable(self._uri, error) from None
-        self._delivery = Delivery(client, self._experiment, project.outbox(study), say, note_run)
+        self._delivery = Delivery(
+            client, self._experiment, project.outbox(study), say, note_run, check
+        )
         self._parent = ""
         self._about: dict[str, str] = {}
 
@@ -66,6 +71,7 @@ class RunWriter:
         study: str,
         say: Callable[[str], None] = lambda _: None,
         note_run: Callable[[int, str], None] = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
     ) -> Self:
         """Opens a project's store, creates it if it is not there, and returns its writer.
 
@@ -74,6 +80,7 @@ class RunWriter:
             study: name of the study.
             say: told when MLflow is out of reach, and when it is back.
             note_run: told of runs that are created late.
+            check: called before each write.
 
         Raises:
             PipelineError: the store cannot be opened; the text says which and why.
@@ -83,7 +90,7 @@ class RunWriter:
             client = open_client(project.mlflow_uri)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise unusable(project.mlflow_uri, error) from None
-        return cls(client, project, study, say, note_run)
+        return cls(client, project, study, say, note_run, check)
 
     def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
         """Starts the study's own run, or takes it up again, and sends what an earlier one kept.
@@ -110,6 +117,7 @@ class RunWriter:
         self._delivery.inputs = [DatasetInput(dataset, [])]
         self._delivery.send_kept()
         client = self._client
+        self._check()
         try:
             client.set_experiment_tag(self._experiment, "mlflow.note.content", goal)
             found = client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pipeline"
 # From the ground up. A room imports from floors below it alone; modules of one floor that are no
 # rooms (the ground, and commands without a room) may import each other.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"environment", "errors", "paths", "provenance", "wording"}),
+    frozenset({"environment", "errors", "paths", "files", "provenance", "wording"}),
     frozenset({"data"}),
     frozenset({"study"}),
     frozenset({"training", "evaluation", "storage", "tracking"}),
@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 90  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 92  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {
