@@ -315,6 +315,81 @@ def test_a_second_supervisor_is_refused_and_a_dead_ones_claim_is_taken_over(
     search_to_the_end(project, N_FIRST)
 
 
+# Suspends itself after some events, as a closed lid or Ctrl-Z would; waits little for silence.
+SUSPENDED = SEARCH.replace(
+    "local.LocalExecutor =",
+    """
+import os, signal
+from pipeline.storage import lease
+
+lease.SILENT_SECONDS = 2.0
+n_events = 0
+
+class Suspended(Playback):
+    def events(self, timeout_seconds):
+        global n_events
+        n_events += 1
+        if n_events == int(os.environ["SUSPEND_AT"]):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().events(timeout_seconds)
+
+Playback = Suspended
+local.LocalExecutor =""",
+)
+
+
+@pytest.mark.parametrize("suspend_at", [1, 3, 5, 9])  # five events a trial
+def test_who_was_suspended_and_taken_over_writes_nothing_more(
+    tmp_path: Path, empty_database: Path, suspend_at: int
+) -> None:
+    first, second = make_project(tmp_path / "first"), make_project(tmp_path / "second")
+    stores = empty_mlflow.copy_into(first, empty_database) / "mlruns"
+    shared = torture.environment(
+        PIPELINE_STORAGE=f"sqlite:///{stores / 'optuna.db'}",
+        MLFLOW_TRACKING_URI=f"sqlite:///{stores / 'mlflow.db'}",
+    )
+    command = [sys.executable, "-c", SUSPENDED, NAME, "--trials", "3"]
+    with subprocess.Popen(
+        command,
+        cwd=first,
+        env={**shared, "SUSPEND_AT": str(suspend_at)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as begun:
+        try:
+            _, status = os.waitpid(begun.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status), begun.communicate()
+            done = subprocess.run(
+                command,
+                cwd=second,
+                env={**shared, "SUSPEND_AT": "0"},
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_SECONDS,
+            )
+            assert done.returncode == 0, done.stderr
+            assert f"looking whether process {begun.pid} on " in done.stderr
+            before = dump(stores / "optuna.db"), dump(stores / "mlflow.db")
+        finally:
+            begun.send_signal(signal.SIGCONT)
+        _, said = begun.communicate(timeout=DEADLINE_SECONDS)
+    assert begun.returncode == 1, said
+    assert "Traceback" not in said
+    sentence = said.splitlines()[-1]
+    assert sentence.startswith(f"error: study {NAME} was taken over by another supervisor")
+    assert (dump(stores / "optuna.db"), dump(stores / "mlflow.db")) == before
+    trials = torture.trials_in(stores / "optuna.db").values()
+    counted = [trial for trial in trials if trial.counts]
+    assert len({trial.identity for trial in counted}) == len(counted) == N_FIRST
+    assert not [trial for trial in trials if trial.state == "RUNNING"]
+    torture.check_runs(stores / "mlflow.db", NAME, counted)
+
+
+def dump(file: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        return list(database.iterdump())
+
+
 # MLflow behind a server
 
 
