@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pipeline.paths import write_atomically
+from pipeline.files import write_atomically
 from pipeline.report.document import Block, Paragraph, as_markdown
 
 FILE = Path(__file__).parent / "RESULTS.md"

@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.masking import mask
@@ -13,7 +14,10 @@ DEFAULT_STUDY = "fashion_mnist"
 BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
-_SQLITE = "sqlite:///"
+_SQLITE, _PYSQLITE = "sqlite:///", "sqlite+pysqlite:///"
+_NOT_AS_IT_IS = re.compile("[%?{}]")  # in a URL: braces are a template of Optuna
+# MLflow unquotes paths once too often; and text that is no UTF-8 is not taken by SQLite.
+_NOT_IN_A_PATH = re.compile("%[0-9A-Fa-f]{2}|[\ud800-\udfff]")
 
 
 class StoreUrl(str):
@@ -23,8 +27,13 @@ class StoreUrl(str):
 
     @classmethod
     def of(cls, file: Path) -> "StoreUrl":
-        """Makes the URL of a SQLite file."""
-        return cls(f"{_SQLITE}{file}")
+        """Makes the URL of a SQLite file, whatever characters are in the names of its folders.
+
+        With the driver's name where something is quoted: of other URLs MLflow takes the path as it
+        stands there, and makes its folders.
+        """
+        path = _NOT_AS_IT_IS.sub(lambda each: f"%{ord(each[0]):02X}", str(file))
+        return cls(f"{_SQLITE if path == str(file) else _PYSQLITE}{path}")
 
     @property
     def is_sqlite(self) -> bool:
@@ -34,7 +43,22 @@ class StoreUrl(str):
     @property
     def file(self) -> Path | None:
         """The SQLite file; None if the store is none."""
-        return Path(self.removeprefix(_SQLITE)) if self.startswith(_SQLITE) else None
+        for prefix in (_SQLITE, _PYSQLITE):
+            if self.startswith(prefix):
+                path, _, _ = self.removeprefix(prefix).partition("?")  # what follows are options
+                return None if path.startswith("file:") else Path(unquote(path))
+        return None
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the store is SQLite without a file, and gone when the process ends."""
+        if not self.is_sqlite:
+            return False
+        path, _, options = self.partition("://")[2].partition("?")
+        name = unquote(path).strip("/")
+        return name in ("", ":memory:", "file:", "file::memory:") or (
+            "mode=memory" in options.split("&")
+        )
 
     @property
     def missing_file(self) -> Path | None:
@@ -60,11 +84,18 @@ class Project:
 
         Raises:
             PipelineError: somebody has removed that folder.
+            UsageError: MLflow would take the folder's name for another.
         """
         try:
-            return cls(Path.cwd())
+            root = Path.cwd()
         except FileNotFoundError:
             raise PipelineError("the current folder is gone; go to the project's folder") from None
+        if found := _NOT_IN_A_PATH.search(str(root)):
+            raise UsageError(
+                f"{root}: found {found[0]!r} in the project's path, allowed is all else: MLflow "
+                "would look for its files elsewhere; rename the folder"
+            )
+        return cls(root)
 
     @property
     def runs_dir(self) -> Path:
@@ -81,7 +112,7 @@ class Project:
         """Optuna's storage: `PIPELINE_STORAGE`, else a SQLite file in `mlruns/`.
 
         Raises:
-            UsageError: the environment's is no URL.
+            UsageError: the environment's is no URL, or of a store in memory.
         """
         chosen = _from_environment("PIPELINE_STORAGE")
         if chosen and not _URL.match(chosen):
@@ -89,17 +120,22 @@ class Project:
                 f"PIPELINE_STORAGE: found {chosen!r}, allowed is a URL such as "
                 "sqlite:///mlruns/optuna.db"
             )
-        return StoreUrl(chosen) if chosen else StoreUrl.of(self.runs_dir / "optuna.db")
+        if chosen:
+            return _kept("PIPELINE_STORAGE", chosen, "optuna.db")
+        return StoreUrl.of(self.runs_dir / "optuna.db")
 
     @property
     def mlflow_uri(self) -> StoreUrl:
         """MLflow's store: `MLFLOW_TRACKING_URI`, else a SQLite file in `mlruns/`.
 
         Raises:
-            UsageError: there are characters in the environment's that no URI has.
+            UsageError: there are characters in the environment's that no URI has, or it is in
+                memory.
         """
         chosen = _from_environment("MLFLOW_TRACKING_URI")
-        return StoreUrl(chosen) if chosen else StoreUrl.of(self.runs_dir / "mlflow.db")
+        if chosen:
+            return _kept("MLFLOW_TRACKING_URI", chosen, "mlflow.db")
+        return StoreUrl.of(self.runs_dir / "mlflow.db")
 
     def supervisor_lock(self, study: str) -> Path:
         """Names the lock that the one supervisor of a study holds."""
@@ -207,34 +243,29 @@ def _from_environment(name: str) -> str:
     return value
 
 
+def _kept(name: str, chosen: str, file: str) -> StoreUrl:
+    """Returns the URL of a store that outlives the process.
+
+    Args:
+        name: of the variable in which it stands.
+        chosen: the variable's value.
+        file: what a SQLite file for this could be called.
+
+    Raises:
+        UsageError: the store is in memory.
+    """
+    url = StoreUrl(chosen)
+    if url.is_in_memory:
+        raise UsageError(
+            f"{name}: found {chosen!r}, a store in memory, which no other process sees and which "
+            f"is gone when this one ends; allowed is a file, such as sqlite:///mlruns/{file}"
+        )
+    return url
+
+
 def display_path(path: Path) -> str:
     """Shortens a path for a message: in a line, relative to the current folder where shorter."""
     text = str(path)
     with contextlib.suppress(ValueError, OSError):  # elsewhere, or the current folder is gone
         text = str(path.relative_to(Path.cwd()))
     return text if text.isprintable() else repr(text)[1:-1]
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all: after a crash there is the old file or the new one."""
-    import tempfile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(scratch).chmod(0o666 & ~_umask())
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -64,6 +64,7 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
 
     stored = study_store.stored_study(project, name)
     study = stored.study
+    taken: lease.Taken | None = None
     with contextlib.ExitStack() as held:
         held.enter_context(study_store.store_errors(project))
         note = project.lease_note(name)
@@ -72,8 +73,8 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
         try:
             own = held.enter_context(lease.lock(project, name, leaves_note=fix))
             if fix:
-                lease.take(study, own)
-                held.callback(lease.give_back, study)
+                taken = lease.take(study, own)
+                held.callback(taken.give_back)
             else:
                 lease.refuse_if_alive(study, own)
         except PipelineError as busy:
@@ -83,7 +84,7 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
         from pipeline.doctor import model_checks, store_checks
         from pipeline.doctor.subject import Subject
 
-        subject = Subject(stored)
+        subject = Subject(stored, taken)
         checks: tuple[Check, ...] = (
             lambda _: store_checks.stale_lease(project, name, stale, claimed),
             store_checks.moved,
@@ -124,9 +125,13 @@ def _treat(repair: "Repair", subject: "Subject | None", fix: bool) -> bool:
         print(f"  with --fix: {repair.cure}")
         return True
     from pipeline.doctor.apply import apply
+    from pipeline.storage.lease import LostLease
 
     try:
+        subject.check()
         apply(repair, subject)
+    except LostLease:
+        raise
     except (PipelineError, OSError, sqlite3.Error) as error:
         print(f"  not mended: {error}")
         return True

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from pipeline.storage.lease import Taken
+
 
 @dataclass
 class Subject:
@@ -28,10 +30,12 @@ class Subject:
 
     Attributes:
         stored: the study, its study file, and the project whose stores and folders they are.
+        taken: the lease under which it is mended; None if it is only looked at.
         n_whole: number of models that were found whole.
     """
 
     stored: StoredStudy
+    taken: "Taken | None"
     n_whole: int = field(default=0, init=False)
 
     @property
@@ -48,6 +52,15 @@ class Subject:
     def spec(self) -> StudySpec:
         """What it asked."""
         return self.stored.spec
+
+    def check(self) -> None:
+        """Looks whether the study may still be written.
+
+        Raises:
+            LostLease: somebody else has taken it over.
+        """
+        if self.taken:
+            self.taken.check()
 
     @cached_property
     def frozen(self) -> "Mapping[int, FrozenTrial]":
@@ -93,7 +106,7 @@ class Subject:
         """Writes MLflow; opened at the first need, for opening it may create what is not there."""
         study, spec = self.study, self.spec
         note_run = functools.partial(study_store.note_run, study)
-        writer = RunWriter.open(self.project, spec.name, say, note_run)
+        writer = RunWriter.open(self.project, spec.name, say, note_run, self.check)
         data = study.user_attrs.get(study_store.DATA_FINGERPRINT, "")
         versions = study.user_attrs.get(study_store.VERSIONS, {})
         if not writer.join_study(data, versions):  # as a search would

@@ -21,7 +21,7 @@ from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.export import model_card
 from pipeline.export.champion import summary
 from pipeline.export.folder import MODEL_FILE
-from pipeline.paths import write_atomically
+from pipeline.files import write_atomically
 from pipeline.storage import study_store
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.trial import Trial

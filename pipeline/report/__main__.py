@@ -10,7 +10,8 @@ import argparse
 import sys
 
 from pipeline.errors import DONE, run_command
-from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name, write_atomically
+from pipeline.files import write_atomically
+from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
 
 def main() -> int:

@@ -50,7 +50,7 @@ def run_study(
     if note := samplers.note_on_draws(spec):
         print(note, file=sys.stderr, flush=True)
     study = study_store.open_study(project, spec)
-    with _taken(study, held), contextlib.ExitStack() as opened:
+    with _taken(study, held) as check, contextlib.ExitStack() as opened:
         print(
             f"study {spec.name}: workers are importing TensorFlow ...",
             file=sys.stderr,
@@ -60,9 +60,8 @@ def run_study(
         display = progress.for_terminal()
         opened.callback(display.close)
         interruption.cleans_up(display.close)
-        tracker = RunWriter.open(
-            project, spec.name, display.say, functools.partial(study_store.note_run, study)
-        )
+        note_run = functools.partial(study_store.note_run, study)
+        tracker = RunWriter.open(project, spec.name, display.say, note_run, check)
         tracker.open_study(
             spec.goal,
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
@@ -78,6 +77,7 @@ def run_study(
             if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
                 n_kept = tracker.settle()  # before the champion's run is looked up
                 champion = _champion(project, spec, study, n_kept, tracker.trouble)
+                check()
                 _publish(project, spec, executor, tracker, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
@@ -88,16 +88,22 @@ def run_study(
 
 
 @contextlib.contextmanager
-def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[None]:
-    """Notes in the store who searches a study, until that is over."""
-    lease.take(study, held)
+def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[Callable[[], None]]:
+    """Notes in the store who searches a study, until that is over; gives what looks whether it is.
+
+    Raises:
+        LostLease: somebody else searches the study by now.
+    """
+    taken = lease.take(study, held)
     try:
-        yield
-    except BaseException:
+        yield taken.check
+    except BaseException as error:
         with contextlib.suppress(Exception):  # what came first is to be seen
-            lease.give_back(study)
+            taken.give_back()
+        if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):
+            taken.check()  # somebody else has ended the trial
         raise
-    lease.give_back(study)
+    taken.give_back()
 
 
 @contextlib.contextmanager

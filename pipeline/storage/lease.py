@@ -2,27 +2,34 @@
 
 Two processes in one folder are kept apart by a lock, which the system takes from a process that
 dies. Two folders or hosts that share a store are kept apart by a note in it; whether its author
-lives shows in the time used, which a supervisor notes every few seconds.
+lives shows in the time used, which a supervisor notes every few seconds. One that was suspended
+lives too, and goes on in the middle of anything: so a lease has a number, and whose number is not
+the last one any more writes nothing.
 """
 
 import contextlib
+import functools
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
+from pipeline.storage import optuna_internals
 
 if TYPE_CHECKING:
     import optuna
 
-LEASE = "claim"  # user attribute of a study; its name is a contract with stores that there are
-Lease = dict[str, str]
+# User attributes of a study; their names are a contract with stores that there are.
+LEASE, N_LEASES = "claim", "n_claims"
+Lease = dict[str, Any]
+READ_BACK_SECONDS = 1.0  # where taking a lease is not one step
 SILENT_SECONDS = 30.0  # after which the author of a note in the store is thought dead
 
 
@@ -66,14 +73,86 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
         held.release()
 
 
-def take(study: "optuna.Study", own: Lease) -> None:
-    """Notes in the store who supervises a study.
+class LostLease(PipelineError):
+    """Somebody else searches the study by now: who is told so writes nothing more."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__(
+            f"study {study} was taken over by another supervisor while this one was suspended or "
+            "cut off: it writes nothing more"
+        )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A lease that this process has taken.
+
+    Attributes:
+        study: whose.
+        number: of the lease; the holder of the last one may write.
+        end_fence: lets the storage of `study` write whoever holds the lease.
+    """
+
+    study: "optuna.Study"
+    number: int
+    end_fence: Callable[[], None]
+
+    def check(self) -> None:
+        """Looks whether this is still the last lease: before each write that Optuna does not see.
+
+        Raises:
+            LostLease: somebody has taken a later one.
+        """
+        if self.study.user_attrs.get(N_LEASES) != self.number:
+            raise LostLease(self.study.study_name)
+
+    def give_back(self) -> None:
+        """Removes the lease from the store, so that anybody may search the study.
+
+        Raises:
+            LostLease: it is somebody else's by now, and stays.
+        """
+        self.check()
+        self.study.set_user_attr(LEASE, None)
+        self.end_fence()
+
+
+def take(study: "optuna.Study", own: Lease) -> Taken:
+    """Notes in the store who supervises a study, under the next number.
+
+    From then on the storage of `study` takes no write once somebody else has taken the lease. An
+    Optuna with another inside, and Redis, know nothing of the kind: there the number is read back
+    after a moment, and only what MLflow is told is looked at.
+
+    Args:
+        study: as it will be written.
+        own: what `lock` gave.
 
     Raises:
         PipelineError: somebody in another folder or on another host does, and is alive.
     """
+    before = study.user_attrs.get(N_LEASES)
     refuse_if_alive(study, own)
-    study.set_user_attr(LEASE, own)
+    number = (before or 0) + 1
+    noted = {**own, "number": number}
+    storage, study_id = optuna_internals.storage_of(study)
+    end_fence: Callable[[], None] = _no_fence
+    if optuna_internals.is_as_known() and hasattr(storage, "scoped_session"):
+        # Only now: an Optuna with another inside may fail this import.
+        from pipeline.storage import fencing
+
+        is_taken = fencing.swap(storage, study_id, N_LEASES, before, number, {LEASE: noted})
+        if is_taken:
+            lost = functools.partial(LostLease, study.study_name)
+            end_fence = fencing.fence(storage, study_id, N_LEASES, number, lost)
+    else:
+        study.set_user_attr(N_LEASES, number)
+        study.set_user_attr(LEASE, noted)
+        time.sleep(READ_BACK_SECONDS)
+        is_taken = study.user_attrs.get(LEASE) == noted
+    if not is_taken:  # somebody was faster
+        raise _refused(study.study_name, study.user_attrs.get(LEASE) or {})
+    return Taken(study, number, end_fence)
 
 
 def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
@@ -98,9 +177,8 @@ def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
                 raise _refused(study.study_name, known)
 
 
-def give_back(study: "optuna.Study") -> None:
-    """Removes the lease from the store, so that anybody may search the study."""
-    study.set_user_attr(LEASE, None)
+def _no_fence() -> None:
+    pass
 
 
 def _refused(study: str, holder: Lease) -> PipelineError:

@@ -38,6 +38,7 @@ _COLUMNS = {
     "TrialParamModel": {"param_id", "trial_id", "param_name", "param_value", "distribution_json"},
     "TrialUserAttributeModel": {"trial_id", "key", "value_json"},
     "TrialSystemAttributeModel": {"trial_id", "key", "value_json"},
+    "StudyUserAttributeModel": {"study_id", "key", "value_json"},
 }  # fmt: skip
 _TABLES_VERSION = 12
 
@@ -104,6 +105,12 @@ def read_trial(study: optuna.Study, number: int) -> FrozenTrial:
 def enqueued_params(trial: optuna.Trial) -> dict[str, Any]:
     """Reads with which params a trial was enqueued; none if it was not, or Optuna is another."""
     return dict(getattr(trial, "_fixed_params", {}))
+
+
+def storage_of(study: optuna.Study) -> tuple[Any, int]:
+    """Finds the storage below a study's cache, and the study's id in that storage."""
+    storage = study._storage
+    return getattr(storage, "_backend", storage), study._study_id
 
 
 def let_sampler_stop(study: optuna.Study) -> None:
@@ -217,6 +224,9 @@ def _check_study() -> None:
     (asked, _), known = (study.ask(), study.ask()), study.get_trials(deepcopy=False)
     if writable(study, known[0]).number != asked.number:
         raise LookupError("the id of a trial is another")
+    storage, study_id = storage_of(study)
+    if storage.get_study_name_from_id(study_id) != study.study_name:
+        raise LookupError("a study's storage is not where it was")
     some = StudyOfSomeTrials(study, known[1:])
     if some._get_trials(states=(TrialState.RUNNING,)) != known[1:] or some._get_trials(
         states=(TrialState.FAIL,)

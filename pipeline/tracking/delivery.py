@@ -18,10 +18,10 @@ import mlflow
 from mlflow.entities import DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException, RestException
 
-from pipeline import paths
+from pipeline import files, paths
 from pipeline.errors import PipelineError, first_line
 from pipeline.escaping import for_tag
-from pipeline.paths import StoreUrl, display_path
+from pipeline.paths import Project, StoreUrl, display_path
 from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
 
@@ -45,31 +45,31 @@ def open_client(uri: str) -> mlflow.MlflowClient:
         Exception: the store cannot be opened; SQLAlchemy, HTTP and MLflow have their own.
     """
     if file := StoreUrl(uri).file:
+        # MLflow makes its tables in many steps, and cannot open what a kill has left of them
         if not file.exists():
-            _create(file)
+            files.create_whole(file, mlflow_internals.create_tables)
         # MLflow itself would try for minutes to open what it cannot
         with contextlib.closing(sqlite3.connect(file, timeout=paths.BUSY_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master")
     return mlflow.MlflowClient(uri)
 
 
-def _create(file: Path) -> None:
-    """Makes MLflow's database, whole or not at all.
+def open_experiment(client: mlflow.MlflowClient, project: Project, study: str) -> str:
+    """Finds the experiment of a study, or creates it, and returns its id.
 
-    MLflow makes its tables in many steps, and cannot open what a kill has left of them.
+    Args:
+        client: of the project's store.
+        project: where artifacts lie, unless the store is a server.
+        study: name of the study, and so of the experiment.
     """
-    from filelock import FileLock
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.new")
-    held = file.with_name(f".{file.name}.lock")
-    with FileLock(held):
-        if not file.exists():  # else another process was faster
-            for suffix in ("", "-journal"):
-                Path(f"{new}{suffix}").unlink(missing_ok=True)
-            mlflow_internals.create_tables(new)
-            new.replace(file)
-        held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
+    known = client.get_experiment_by_name(study)
+    if known is not None:
+        if known.lifecycle_stage == "deleted":
+            client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
+    location = (project.artifacts_dir / study).as_uri() if project.mlflow_uri.is_sqlite else None
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
+    return str(client.create_experiment(study, location, tags=kind))
 
 
 def unusable(uri: str, error: Exception) -> PipelineError:
@@ -109,6 +109,7 @@ class Delivery:
         folder: where is kept what cannot be sent.
         say: told when MLflow is out of reach, and when it is back.
         note_run: told the number of a trial and its run, if that was created late.
+        check: called before each write; raises where nothing may be written any more.
     """
 
     def __init__(
@@ -118,12 +119,13 @@ class Delivery:
         folder: Path,
         say: Callable[[str], None],
         note_run: Callable[[int, str], None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.runs: dict[int, str] = {}  # of trials under way
         self.inputs: list[DatasetInput] = []  # of every run
         self.trouble = ""  # what keeps MLflow from taking what is kept
         self._client, self._experiment, self._folder = client, experiment, folder
-        self._say, self._note_run = say, note_run
+        self._say, self._note_run, self._check = say, note_run, check
         self._outbox = Outbox(folder)
         self._retry_at = 0.0
 
@@ -137,6 +139,7 @@ class Delivery:
         Raises:
             PipelineError: the disk does not take it either.
         """
+        self._check()
         if self._outbox and time.monotonic() > self._retry_at:
             self.send_kept()
         if not self._outbox:
@@ -176,6 +179,7 @@ class Delivery:
     def _deliver_again(self, write: Write, attachment: bytes | None) -> None:
         """Delivers what may have been delivered before, if the answer to it was lost."""
         trial = write["trial"]
+        self._check()
         if trial is not None and not write["run"] and trial not in self.runs:
             self._find_run(trial, write.get("started"))
         self._deliver(write, attachment)

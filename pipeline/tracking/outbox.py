@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.paths import write_atomically
+from pipeline.files import write_atomically
 
 Write = Mapping[str, Any]
 

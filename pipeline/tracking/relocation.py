@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from pipeline import paths
+from pipeline import files, paths
 from pipeline.paths import Project, display_path
 from pipeline.wording import join_names
 
@@ -169,7 +169,7 @@ def _rewrite_description(value: str, new: str) -> None:
     file = Path(_path(new) or "") / "MLmodel"
     with contextlib.suppress(OSError, ValueError):
         text = file.read_text(encoding="utf-8")
-        paths.write_atomically(
+        files.write_atomically(
             file, text.replace(f"artifact_path: {value}\n", f"artifact_path: {new}\n")
         )
 

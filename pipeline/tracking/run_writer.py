@@ -20,7 +20,14 @@ from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.tracking import relocation
-from pipeline.tracking.delivery import OUT_OF_REACH, Delivery, as_tags, open_client, unusable
+from pipeline.tracking.delivery import (
+    OUT_OF_REACH,
+    Delivery,
+    as_tags,
+    open_client,
+    open_experiment,
+    unusable,
+)
 from pipeline.tracking.registry import champion_run
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
@@ -37,6 +44,7 @@ class RunWriter:
         say: told when MLflow is out of reach, and when it is back.
         note_run: told the number of a trial and its run, if the run could only be created after
             `start_trial` had returned.
+        check: called before each write; raises where nothing may be written any more.
 
     Raises:
         PipelineError: the store cannot be used; the text says which and why.
@@ -49,15 +57,19 @@ class RunWriter:
         study: str,
         say: Callable[[str], None] = lambda _: None,
         note_run: Callable[[int, str], None] = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._uri, self._study = client, project.mlflow_uri, study
+        self._check = check
         self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._flushed = time.monotonic()
         try:
-            self._experiment = self._experiment_id(project)
+            self._experiment = open_experiment(client, project, study)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise unusable(self._uri, error) from None
-        self._delivery = Delivery(client, self._experiment, project.outbox(study), say, note_run)
+        self._delivery = Delivery(
+            client, self._experiment, project.outbox(study), say, note_run, check
+        )
         self._parent = ""
         self._about: dict[str, str] = {}
 
@@ -68,6 +80,7 @@ class RunWriter:
         study: str,
         say: Callable[[str], None] = lambda _: None,
         note_run: Callable[[int, str], None] = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
     ) -> Self:
         """Opens a project's store, creates it if it is not there, and returns its writer.
 
@@ -76,6 +89,7 @@ class RunWriter:
             study: name of the study.
             say: told when MLflow is out of reach, and when it is back.
             note_run: told of runs that are created late.
+            check: called before each write.
 
         Raises:
             PipelineError: the store cannot be opened; the text says which and why.
@@ -86,7 +100,7 @@ class RunWriter:
             relocation.relocate(project, say)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise unusable(project.mlflow_uri, error) from None
-        return cls(client, project, study, say, note_run)
+        return cls(client, project, study, say, note_run, check)
 
     def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
         """Starts the study's own run, or takes it up again, and sends what an earlier one kept.
@@ -113,6 +127,7 @@ class RunWriter:
         self._delivery.inputs = [DatasetInput(dataset, [])]
         self._delivery.send_kept()
         client = self._client
+        self._check()
         try:
             note = for_tag(for_markdown(goal))
             client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
@@ -283,16 +298,6 @@ class RunWriter:
         """Says in a write whose run it is for: a trial's, or the study's own."""
         run = self._parent if trial is None else self._delivery.runs.get(trial)
         return {"trial": trial, "run": run}
-
-    def _experiment_id(self, project: Project) -> str:
-        known = self._client.get_experiment_by_name(self._study)
-        if known is not None:
-            if known.lifecycle_stage == "deleted":
-                self._client.restore_experiment(known.experiment_id)
-            return str(known.experiment_id)
-        location = (project.artifacts_dir / self._study).as_uri() if self._uri.is_sqlite else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
-        return str(self._client.create_experiment(self._study, location, tags=kind))
 
 
 def _now() -> int:

@@ -1,11 +1,10 @@
 """Where everything lies; names that cannot leave the folder; files whole or not at all."""
 
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from pipeline import paths
 from pipeline.errors import UsageError
@@ -146,7 +145,11 @@ def test_control_characters_in_the_environment_are_refused(
     [
         ("sqlite:///mlruns/optuna.db", Path("mlruns/optuna.db"), True),
         ("sqlite:////data/optuna.db", Path("/data/optuna.db"), True),
-        ("sqlite+pysqlite:///optuna.db", None, True),
+        ("sqlite+pysqlite:///optuna.db", Path("optuna.db"), True),
+        ("sqlite+pysqlcipher:///optuna.db", None, True),
+        ("sqlite:///file:/data/optuna.db?uri=true", None, True),  # a URI of SQLite's own
+        ("sqlite:///optuna.db?timeout=10", Path("optuna.db"), True),
+        ("sqlite:////what%3Fnow/optuna.db", Path("/what?now/optuna.db"), True),
         ("postgresql://somewhere/optuna", None, False),
         ("http://127.0.0.1:5000", None, False),
     ],
@@ -164,6 +167,50 @@ def test_a_file_is_missing_until_it_is_there(tmp_path: Path) -> None:
     file.touch()
     assert store.missing_file is None
     assert paths.StoreUrl("http://127.0.0.1:5000").missing_file is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "what?now", "a#b", "100%", "50%25", "%3F", "a b", "back\\slash", "내", "a\nb", "{x}",
+     "?a=b", "a&b", "a:b@c"],
+)  # fmt: skip
+def test_the_url_of_a_file_is_of_that_file_for_everybody(name: str) -> None:
+    file = Path("/home") / name / "optuna.db"
+    url = paths.StoreUrl.of(file)
+    assert url.file == file
+    assert url.is_sqlite
+    for read in (url, url.format(SCHEMA_VERSION=12)):  # as SQLAlchemy does, as Optuna does
+        parsed = make_url(read)
+        assert (parsed.database, parsed.query) == (str(file), {})
+
+
+IN_MEMORY = [
+    "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:",
+    "sqlite:///?mode=memory", "sqlite:///file::memory:?cache=shared&uri=true",
+    "sqlite:///file:x?mode=memory&uri=true", "sqlite:///%3Amemory%3A", "sqlite+pysqlite://",
+    "sqlite://?timeout=3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", IN_MEMORY)
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("PIPELINE_STORAGE", lambda: Project.here().optuna_url),
+        ("MLFLOW_TRACKING_URI", lambda: Project.here().mlflow_uri),
+    ],
+)
+def test_a_store_in_memory_is_refused(
+    name: str, read: Callable[[], object], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(UsageError, match=rf"^{name}: found '.*', a store in memory, .* a file"):
+        read()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///memory", "sqlite:///a/:memory:/b", "http://x:5000"])
+def test_other_stores_are_not_in_memory(url: str) -> None:
+    assert not paths.StoreUrl(url).is_in_memory
 
 
 def test_a_password_is_not_shown() -> None:
@@ -204,62 +251,3 @@ def test_a_path_is_shown_relative_to_the_current_folder(
     assert paths.display_path(tmp_path / "studies" / "quick.toml") == "studies/quick.toml"
     assert paths.display_path(Path("/elsewhere/x")) == "/elsewhere/x"
     assert paths.display_path(Path("/elsewhere/a\nb\x1b둘")) == r"/elsewhere/a\nb\x1b둘"
-
-
-@pytest.mark.parametrize("content", [b"\x00bytes\n", "text, naïve\n", ""])
-def test_a_file_is_written_with_its_folders(tmp_path: Path, content: bytes | str) -> None:
-    path = tmp_path / "new" / "folder" / "file"
-    paths.write_atomically(path, content)
-    assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_old_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    paths.write_atomically(path, "an old and longer text")
-    paths.write_atomically(path, "new")
-    assert path.read_text() == "new"
-
-
-@pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_a_file_has_the_permissions_of_any_other(tmp_path: Path, mask: int) -> None:
-    before = os.umask(mask)
-    try:
-        paths.write_atomically(tmp_path / "file", "x")
-        after = os.umask(mask)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~mask
-    assert after == mask
-
-
-@pytest.mark.parametrize(("owner", "step"), [(os, "fsync"), (Path, "chmod"), (Path, "replace")])
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_when_writing_fails_the_old_file_stays_and_nothing_else(
-    owner: object,
-    step: str,
-    error: BaseException,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def fail(*_: object) -> None:
-        raise error
-
-    with monkeypatch.context() as patched:
-        patched.setattr(owner, step, fail)
-        with pytest.raises(type(error)):
-            paths.write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_when_replacing_fails_no_scratch_file_is_left(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with pytest.raises(IsADirectoryError):
-        paths.write_atomically(folder, "new")
-    assert list(tmp_path.iterdir()) == [folder]
-    assert list(folder.iterdir()) == []

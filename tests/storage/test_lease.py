@@ -61,13 +61,13 @@ def test_a_living_supervisor_elsewhere_is_noticed_by_the_time_it_notes(
         match="study small is being searched already, by process 7 on there since today",
     ):
         lease.take(optuna.load_study(storage=url, study_name="small"), HERE)
-    assert there.user_attrs[lease.LEASE] == THERE
+    assert there.user_attrs[lease.LEASE] == {**THERE, "number": 1}
 
 
 def test_the_lease_of_a_silent_one_is_taken_over(url: str, clock: Clock) -> None:
     study = optuna.load_study(storage=url, study_name="small")
     lease.take(study, HERE)
-    assert study.user_attrs[lease.LEASE] == HERE
+    assert study.user_attrs[lease.LEASE] == {**HERE, "number": 2}
     assert sum(clock.slept) >= lease.SILENT_SECONDS
 
 

@@ -1,22 +1,23 @@
 """Optuna's storage as this package reads and writes it, held against Optuna's own."""
 
 import contextlib
-import gc
 import math
 import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import pytest
 import recorded
+import sqlalchemy as sql
 from optuna.trial import TrialState
 
+from pipeline.doctor import __main__ as doctor
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import optuna_internals, rdb, study_store
 from pipeline.storage.rdb import open_storage
 
 
@@ -178,42 +179,121 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     assert mode() == "wal"
 
 
-def n_open(file: Path) -> int:
-    """Counts this process's descriptors of a file and of what SQLite puts beside it."""
-    links = Path("/proc/self/fd").iterdir()
-    targets = [each.readlink() for each in links if each.is_symlink()]
-    return sum(target.name.startswith(file.name) for target in targets)
+def open_files(folder: Path) -> list[str]:
+    """What this process has open in a folder."""
+    links = [Path(link) for link in Path("/proc/self/fd").iterdir()]
+    found = [str(link.readlink()) for link in links if link.is_symlink()]
+    return [path for path in found if path.startswith(str(folder))]
 
 
-@pytest.mark.parametrize("inside", ["known", "unknown"])
-def test_a_store_is_closed_when_nobody_holds_it(
-    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_as_known", [True, False])
+@pytest.mark.parametrize("to_write", [True, False])
+def test_who_drops_a_store_closes_it(
+    is_as_known: bool, to_write: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if inside == "unknown":
-        monkeypatch.setattr("pipeline.storage.optuna_internals.is_as_known", lambda: False)
-    file = tmp_path / "optuna.db"
-    for i in range(5):
-        study = optuna.create_study(
-            study_name=str(i), storage=open_storage(f"sqlite:///{file}", to_write=True)
-        )
-        study.tell(study.ask(), 1.0)
-        assert n_open(file) > 0
+    monkeypatch.setattr(optuna_internals, "is_as_known", lambda: is_as_known)
+    for number in range(3):
+        url = f"sqlite:///{tmp_path / str(number)}.db"
+        study = optuna.create_study(storage=open_storage(url, to_write=to_write))
+        study.tell(study.ask(), 0.5)
+        assert open_files(tmp_path)
         del study
-        gc.collect()
-        assert n_open(file) == 0
+        assert open_files(tmp_path) == []
 
 
-def test_ten_projects_in_one_process_leave_no_store_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_command_over_many_studies_keeps_none_open(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for i in range(10):
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        recorded.build(folder)
-        monkeypatch.chdir(folder)
-        assert study_store.stored_names(Project(folder)) == ["recorded"]
-        stored = study_store.stored_study(Project(folder), "recorded")
-        assert study_store.read_trials(stored.study)
-    del stored
-    gc.collect()
-    assert n_open(Path("optuna.db")) == 0
+    spec = recorded.open_stored(recorded_study).spec
+    for number in range(6):
+        study_store.open_study(recorded_study, spec.model_copy(update={"name": f"s{number}"}))
+    monkeypatch.setattr(sys, "argv", ["doctor"])
+    most = 0
+    examine = doctor._examine
+
+    def counted(*about: Any) -> Any:
+        nonlocal most
+        most = max(most, len(open_files(recorded_study.runs_dir)))
+        return examine(*about)
+
+    monkeypatch.setattr(doctor, "_examine", counted)
+    doctor.main()
+    assert most < 6
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+import optuna
+from pipeline.paths import Project
+from pipeline.storage import study_store
+from scripted import make_spec
+
+print("ready", flush=True)
+sys.stdin.readline()
+spec = make_spec().model_copy(update={"name": sys.argv[1]})
+study = study_store.open_study(Project.here(), spec)
+study.tell(study.ask(), 0.5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["", "sqlite+pysqlite:///chosen.db?timeout=60"])
+def test_studies_that_are_begun_at_once_in_a_fresh_folder(
+    storage: str, project_folder: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "support")]),
+        "PIPELINE_STORAGE": storage,
+    }
+    names = [f"s{number}" for number in range(4)]
+    with contextlib.ExitStack() as opened:
+        begun = [
+            opened.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", AT_ONCE, name],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            for name in names
+        ]
+        for each in begun:
+            assert each.stdout is not None
+            assert each.stdout.readline() == b"ready\n"
+        for each in begun:
+            assert each.stdin is not None
+            each.stdin.close()
+        assert [each.wait() for each in begun] == [0] * 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_STORAGE", storage)
+        assert study_store.stored_names(Project(project_folder)) == names
+
+
+@pytest.mark.parametrize(
+    ("raised", "n_attempts"),
+    [
+        (sql.exc.IntegrityError("INSERT", {}, Exception("UNIQUE: alembic_version")), 3),
+        (sql.exc.ProgrammingError("CREATE", {}, Exception('relation "x" already exists')), 3),
+        (sql.exc.OperationalError("CREATE", {}, Exception("table x already exists")), 3),
+        (sql.exc.OperationalError("SELECT", {}, Exception("connection refused")), 1),
+    ],
+)
+def test_tables_that_somebody_else_makes_meanwhile_are_waited_for(
+    raised: Exception, n_attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+
+    class Storage:
+        def __init__(self, url: str, _: object) -> None:
+            attempts.append(url)
+            raise raised
+
+    monkeypatch.setattr(rdb, "SECONDS_TO_MAKE_TABLES", 0.0)
+    monkeypatch.setattr("pipeline.storage.row_storage.RowStorage", Storage)
+    with pytest.raises(type(raised)):
+        open_storage("postgresql://somewhere/optuna")
+    assert attempts == ["postgresql://somewhere/optuna"] * n_attempts

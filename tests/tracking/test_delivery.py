@@ -315,3 +315,34 @@ def test_where_the_disk_refuses_too_a_sentence_says_so(
     monkeypatch.setattr("pipeline.tracking.outbox.Outbox.add", full)
     with pytest.raises(PipelineError, match=r"small\.outbox: cannot be written: No space"):
         opened.tracker.start_trial(0, None, {}, {})
+
+
+def test_who_may_not_write_any_more_writes_nothing(opened: Opened) -> None:
+    """Neither to MLflow nor to what is kept for it."""
+    opened.train(0)
+    opened.tracker.start_trial(1, None, {}, {})
+    may_write = True
+
+    def check() -> None:
+        if not may_write:
+            raise PipelineError("lost")
+
+    tracker = RunWriter(opened.client, opened.project, "small", check=check)
+    tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    tracker.start_trial(2, None, {}, {})
+    tracker.log_epoch(2, 1, CURVE)
+    before = [repr(run.to_dictionary()) for run in opened.search("")]
+    may_write = False
+    for write in (
+        tracker.flush,
+        lambda: tracker.open_study("Others.", {"dataset": "other"}, "1" * 64),
+        lambda: tracker.mend({}),
+        lambda: tracker.start_trial(3, None, {}, {}),
+        lambda: tracker.store_model(2, b"model"),
+        lambda: tracker.finish_trial(2, "COMPLETE", CURVE, {}),
+        lambda: tracker.close_study("FAILED"),
+    ):
+        with pytest.raises(PipelineError, match="lost"):
+            write()
+    assert [repr(run.to_dictionary()) for run in opened.search("")] == before
+    assert not opened.outbox.exists()
