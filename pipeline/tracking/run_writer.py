@@ -19,15 +19,7 @@ from pipeline.escaping import for_markdown, for_tag
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import relocation
-from pipeline.tracking.delivery import (
-    OUT_OF_REACH,
-    Delivery,
-    as_tags,
-    open_client,
-    open_experiment,
-    unusable,
-)
+from pipeline.tracking import delivery, relocation
 from pipeline.tracking.registry import champion_run
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
@@ -64,10 +56,10 @@ class RunWriter:
         self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._flushed = time.monotonic()
         try:
-            self._experiment = open_experiment(client, project, study)
+            self._experiment = delivery.open_experiment(client, project, study)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
-            raise unusable(self._uri, error) from None
-        self._delivery = Delivery(
+            raise delivery.unusable(self._uri, error) from None
+        self._delivery = delivery.Delivery(
             client, self._experiment, project.outbox(study), say, note_run, check
         )
         self._parent = ""
@@ -96,10 +88,10 @@ class RunWriter:
         """
         project.runs_dir.mkdir(parents=True, exist_ok=True)
         try:
-            client = open_client(project.mlflow_uri)
+            client = delivery.open_client(project.mlflow_uri)
             relocation.relocate(project, say)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
-            raise unusable(project.mlflow_uri, error) from None
+            raise delivery.unusable(project.mlflow_uri, error) from None
         return cls(client, project, study, say, note_run, check)
 
     def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
@@ -142,9 +134,9 @@ class RunWriter:
                 self._parent = created.info.run_id
                 client.log_inputs(self._parent, self._delivery.inputs)
             about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
-            client.log_batch(self._parent, tags=as_tags(about))
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
+            client.log_batch(self._parent, tags=delivery.as_tags(about))
+        except delivery.OUT_OF_REACH as error:
+            raise delivery.unusable(self._uri, error) from None
 
     def join_study(self, data_fingerprint: str, versions: Mapping[str, str]) -> bool:
         """Takes the study's own run as the parent of others and leaves it as it is.
@@ -164,8 +156,8 @@ class RunWriter:
             found = self._client.search_runs(
                 [self._experiment], "tags.role = 'study'", max_results=1
             )
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
+        except delivery.OUT_OF_REACH as error:
+            raise delivery.unusable(self._uri, error) from None
         if found:
             self._parent = found[0].info.run_id
             self._delivery.inputs = list(found[0].inputs.dataset_inputs)
@@ -264,8 +256,8 @@ class RunWriter:
                     is_told = "best_epoch" in run.data.metrics  # killed before the last step
                     self.finish_trial(trial, state, {} if is_told else metrics, tags)
                 n_mended += len(left)
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
+        except delivery.OUT_OF_REACH as error:
+            raise delivery.unusable(self._uri, error) from None
         return n_mended
 
     def champion_run(self) -> str | None:
@@ -276,8 +268,8 @@ class RunWriter:
         """
         try:
             return champion_run(self._client, self._study)
-        except OUT_OF_REACH as error:
-            raise unusable(self._uri, error) from None
+        except delivery.OUT_OF_REACH as error:
+            raise delivery.unusable(self._uri, error) from None
 
     def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
         now = _now()
