@@ -66,6 +66,7 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
         f"  {champion.hyperparameters}",
         f"  {champion.n_parameters:,} parameters, weights of epoch {champion.best_epoch} of "
         f"{champion.n_epochs}, seed {champion.seed}",
+        *([f"  ended before its own end: {champion.ending}"] if champion.ending else []),
         "",
         f"  {score.words}  {value}{_others(spec, validation)}",
     ]

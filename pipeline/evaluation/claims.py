@@ -8,9 +8,9 @@ from enum import Enum
 
 from pipeline.data.task import Task
 from pipeline.evaluation.intervals import Interval
-from pipeline.study.measures import measure
+from pipeline.study.measures import has_measure, measure
 from pipeline.study.spec import Comparison
-from pipeline.study.trial import State, Trial
+from pipeline.study.trial import Trial
 
 N_FOR_VERDICT = 3  # runs; of fewer, nothing can be said about how they scatter
 
@@ -61,10 +61,8 @@ def paired(comparison: Comparison, trials: Sequence[Trial], task: Task) -> list[
     """
     by_seed: dict[int | None, dict[str, float]] = {}
     for trial in trials:
-        if trial.state == State.COMPLETE and trial.reference in (
-            comparison.first,
-            comparison.second,
-        ):
+        is_of_it = trial.reference in (comparison.first, comparison.second)
+        if is_of_it and has_measure(comparison.measure, trial):
             value = measure(comparison.measure, trial, task)
             by_seed.setdefault(trial.seed, {})[trial.reference] = value
     return [

@@ -34,6 +34,7 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "n_parameters": champion.n_parameters,
         "best_epoch": champion.best_epoch,
         "epochs_trained": champion.n_epochs,
+        "ended": champion.ending,
         "validation": {**validation, "n_images": n_images},
         "training": {name: at_best[name] for name in quantities},
         "test": {k: look[k] for k in (*quantities, "n_images")} if look else None,

@@ -40,6 +40,7 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     hyperparameters = "\n".join(
         f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
     )
+    ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
     metrics = [metric for metric in task.objectives if metric.quantity in test]
     scores = "\n".join(
         f"| {name} | {' | '.join(m.show(part[m.quantity]) for m in metrics)} "
@@ -77,7 +78,7 @@ It takes {takes}, scales them itself, and gives one probability for each class:
 ## What it is
 
 {found["n_parameters"]:,} parameters. Trained for {found["epochs_trained"]} epochs; the weights are
-those of epoch {found["best_epoch"]}.
+those of epoch {found["best_epoch"]}.{ended}
 
 | hyperparameter | value |
 |---|---|

@@ -39,8 +39,11 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
         metric: the study's.
     """
     figure = go.Figure()
-    for state in (State.PRUNED, State.COMPLETE):
-        shown = [trial for trial in trials if trial.state == state and trial.value is not None]
+    valued = [trial for trial in trials if trial.value is not None]
+    for state in (State.FAIL, State.PRUNED, State.COMPLETE):
+        shown = [trial for trial in valued if trial.state == state]
+        if state == State.FAIL and not shown:  # as in all but older stores
+            continue
         figure.add_scatter(
             x=[trial.number for trial in shown],
             y=[trial.value for trial in shown],

@@ -7,9 +7,9 @@ from pipeline.evaluation import claims
 from pipeline.report import figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
-from pipeline.study.measures import MEASURES, measure
+from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
-from pipeline.study.trial import State, Trial
+from pipeline.study.trial import Trial
 from pipeline.training.logistic_regression import N_FOLDS
 
 
@@ -28,24 +28,40 @@ def blocks(facts: StudySummary) -> list[Block]:
         if not runs:
             rows.append([about, "0", *[""] * (len(measures) + 1)])
             continue
-        size = f"{runs[0].n_parameters:,}"
-        cells = [
-            _measured(name, [measure(name, run, facts.spec.task) for run in runs])
-            for name in measures
-        ]
+        size = f"{runs[0].n_parameters:,}" if runs[0].n_parameters else ""
+        cells = [_measured(name, _values(name, runs, facts)) for name in measures]
         rows.append([about, str(len(runs)), size, *cells])
     columns = ["reference", "runs", "parameters", f"training {score.quantity}", score.words,
                "lowest validation loss", "at epoch"]  # fmt: skip
     return [
         Heading("References"),
         Paragraph(
-            "Known models, trained first, to their end, and never pruned. Accuracies are those of "
+            "Known models, trained first, and never pruned. Accuracies are those of "
             "the last epoch; with more than one run, means with their 95 % interval over seeds."
         ),
         Table(columns, rows),
+        *_stopped(facts),
         *_folds(facts),
         *_claims(facts),
         *_bands(facts),
+    ]
+
+
+def _stopped(facts: StudySummary) -> list[Block]:
+    """Tells which runs of references were ended before their own end, and by what."""
+    rows = [
+        [trial.reference, str(trial.number), trial.ending, f"{trial.best_epoch or ''}"]
+        for trial in facts.ended
+        if trial.reference and trial.ending
+    ]
+    if not rows:
+        return []
+    return [
+        Paragraph(
+            "Not trained to their end; with an epoch, they count here and in the claims by what "
+            "they came to:"
+        ),
+        Table(["reference", "trial", "ended", "best epoch"], rows),
     ]
 
 
@@ -76,7 +92,7 @@ def _claims(facts: StudySummary) -> list[Block]:
         for name, published in reference.claim.items():
             if isinstance(published, str):
                 continue
-            values = [measure(name, run, facts.spec.task) for run in runs]
+            values = _values(name, runs, facts)
             verdict = claims.judge_published(values, published).value
             said = f"{for_markdown(reference.name)}: {MEASURES[name].words}"
             number = _number(name, published)
@@ -155,7 +171,12 @@ def _bands(facts: StudySummary) -> list[Block]:
 
 
 def _runs(facts: StudySummary, reference: str) -> list[Trial]:
-    return [t for t in facts.ended if t.reference == reference and t.state == State.COMPLETE]
+    return [t for t in facts.ended if t.reference == reference and t.value is not None]
+
+
+def _values(name: str, runs: Sequence[Trial], facts: StudySummary) -> list[float]:
+    """Computes a measure on each run that has it."""
+    return [measure(name, run, facts.spec.task) for run in runs if has_measure(name, run)]
 
 
 def _measured(name: str, values: Sequence[float], *, signed: bool = False) -> str:

@@ -1,13 +1,13 @@
 """What a report tells of a study, from top to bottom: the answer first, then what it rests on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pipeline.escaping import for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
-from pipeline.study.trial import State, Trial, is_better
+from pipeline.study.trial import State, Trial, count_ends, is_better
 from pipeline.wording import count_noun, inflect, join_names
 
 N_TOP = 10
@@ -40,6 +40,7 @@ def _champion(facts: StudySummary) -> list[Block]:
         ["parameters", f"{champion.n_parameters:,}"],
         ["seed", str(champion.seed)],
         ["best epoch", f"{champion.best_epoch} of {champion.n_epochs}"],
+        *([["ended", champion.ending]] if champion.ending else []),
         *(
             [
                 metric.words if metric.part == "validation" else metric.quantity,
@@ -66,14 +67,17 @@ def _champion(facts: StudySummary) -> list[Block]:
 
 
 def _top(facts: StudySummary) -> list[Block]:
-    columns = ["", "trial", facts.spec.metric, "epoch", "parameters", "seconds", "hyperparameters"]
+    columns = ["", "trial", facts.spec.metric, "epoch", "ended", "parameters", "seconds",
+               "hyperparameters"]  # fmt: skip
+    lost = facts.ranked[: facts.ranked.index(facts.champion)]  # of older stores, if there are any
     rows = [
         [
             str(rank),
             str(trial.number),
             facts.spec.objective.show(trial.value or 0.0),
             str(trial.best_epoch),
-            f"{trial.n_parameters:,}",
+            trial.ending + ("; weights not kept" if trial in lost else ""),
+            f"{trial.n_parameters:,}" if trial.n_parameters else "",
             f"{trial.seconds:.0f}",
             f"{trial.hyperparameters}"
             + (f" ({for_markdown(trial.reference)})" if trial.reference else ""),
@@ -88,9 +92,9 @@ def _history(facts: StudySummary) -> list[Block]:
     best: float | None = None
     line: dict[int, float] = {}
     records = []
-    complete = {trial.number for trial in facts.ranked}
+    ranked = {trial.number for trial in facts.ranked}
     for trial in facts.ended:
-        if trial.number in complete and is_better(trial.value or 0.0, best, metric.direction):
+        if trial.number in ranked and is_better(trial.value or 0.0, best, metric.direction):
             best = trial.value or 0.0
             records.append([str(trial.number), metric.show(best), str(trial.hyperparameters)])
         line[trial.number] = best if best is not None else float("nan")
@@ -101,7 +105,7 @@ def _history(facts: StudySummary) -> list[Block]:
         Table(["trial", metric.name, "hyperparameters"], records),
         Figure(
             figures.history(drawn, [line[trial.number] for trial in drawn], metric),
-            "Trials in their order; a pruned one with its value where it was stopped. The frame "
+            "Trials in their order, each with its best epoch, whatever ended it. The frame "
             f"leaves out the worst quarter.{_left_out(facts, drawn)}",
         ),
         *_slices(facts, drawn),
@@ -130,7 +134,7 @@ def _slices(facts: StudySummary, drawn: Sequence[Trial]) -> list[Block]:
 
 
 def _importance(facts: StudySummary) -> list[Block]:
-    n, heading = len(facts.ranked), Heading("Which hyperparameters matter")
+    n, heading = facts.n_complete, Heading("Which hyperparameters matter")
     if n < N_FOR_IMPORTANCE:
         said = f"{count_noun(n, 'complete trial')} {inflect('is', n, 'are')} too few to say"
         return [heading, Paragraph(f"{said}; {N_FOR_IMPORTANCE} are needed.")]
@@ -165,20 +169,23 @@ def _constant(facts: StudySummary) -> str:
 
 
 def _failures(facts: StudySummary) -> list[Block]:
-    failed = [trial for trial in facts.ended if trial.state == State.FAIL]
+    failed = [trial for trial in facts.ended if trial.state == State.FAIL or trial.reason]
     if not failed:
         return []
+    objective = facts.spec.objective
     rows = [
         [
-            str(t.number),
-            for_markdown(t.reason),
-            str(t.hyperparameters or for_markdown(t.reference)),
+            str(trial.number),
+            trial.how,
+            for_markdown(trial.reason),
+            "" if trial.value is None else objective.show(trial.value),
+            str(trial.hyperparameters or for_markdown(trial.reference)),
         ]
-        for t in failed[-N_FAILED:]
+        for trial in failed[-N_FAILED:]
     ]
     blocks: list[Block] = [
-        Heading("Failed trials"),
-        Table(["trial", "reason", "hyperparameters"], rows),
+        Heading("Failed and stopped trials"),
+        Table(["trial", "ended", "reason", objective.name, "hyperparameters"], rows),
     ]
     if len(failed) > len(rows):
         said = f"The last {len(rows)} of {len(failed):,}; all are in `trials.csv`."
@@ -188,22 +195,18 @@ def _failures(facts: StudySummary) -> list[Block]:
 
 def _how(facts: StudySummary) -> list[Block]:
     spec, about = facts.spec, facts.about
-    n = {s: sum(t.state == s for t in facts.ended) for s in State}
     n_epochs = sum(trial.n_epochs for trial in facts.ended)
     versions = ", ".join(f"{k[8:]} {v}" for k, v in about.items() if k.startswith("version."))
     rows = [
         ["command", f"`make search STUDY={spec.name}`"],
-        [
-            "trials",
-            f"{n[State.COMPLETE]} complete, {n[State.PRUNED]} pruned, {n[State.FAIL]} failed",
-        ],
+        ["trials", count_ends(facts.ended)],
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],
         ["time", f"{facts.minutes:.1f} minutes"],
         ["data", f"{spec.dataset}, validation on {facts.n_validation_images:,} images"],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
-        ["sampler", _component(spec.sampler.type, spec.sampler.arguments)],
-        ["pruner", _component(spec.pruner.type, spec.pruner.arguments)],
+        ["sampler", f"`{spec.sampler}`"],
+        ["pruner", f"`{spec.pruner}`"],
         ["study file", f"fingerprint `{spec.fingerprint[:12]}`"],
         ["machine", about["machine"]],
         ["versions", versions],
@@ -216,8 +219,3 @@ def _how(facts: StudySummary) -> list[Block]:
     ]
     listed = [Items(changed)] if changed else []
     return [Heading("How this was made"), Table(["", "value"], rows), *listed]
-
-
-def _component(kind: str, arguments: Mapping[str, object]) -> str:
-    listed = ", ".join(f"{key}={value}" for key, value in arguments.items())
-    return f"`{kind}({listed})`"

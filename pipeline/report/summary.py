@@ -14,7 +14,7 @@ from pipeline.storage import study_store
 from pipeline.storage.importance import constant, importance
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, ranking, select_counted
+from pipeline.study.trial import State, Trial, champion_of, ranking, select_counted
 
 N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
 
@@ -42,7 +42,7 @@ class StudySummary:
         spec: the study file.
         ended: trials that ended of their own, by number.
         n_interrupted: how many more were interrupted and queued again.
-        ranked: complete trials, the best first; at least one.
+        ranked: networks that have a value, whatever ended them, the best first; at least one.
         importance: share of each hyperparameter, largest first; empty if there are too few trials,
             or none decides anything.
         constant: hyperparameters that had one value in all complete trials.
@@ -69,8 +69,18 @@ class StudySummary:
 
     @property
     def champion(self) -> Trial:
-        """The best trial."""
-        return self.ranked[0]
+        """The best trial whose weights were kept; the best of all if none were."""
+        return champion_of(self.ranked) or self.ranked[0]
+
+    @property
+    def second(self) -> Trial | None:
+        """The best of the others."""
+        return next((trial for trial in self.ranked if trial is not self.champion), None)
+
+    @property
+    def n_complete(self) -> int:
+        """Number of networks that Optuna calls complete: importance is computed from these."""
+        return sum(trial.state == State.COMPLETE for trial in self.ranked)
 
     @property
     def best_reference(self) -> Trial | None:
@@ -82,20 +92,23 @@ def summarize(stored: StoredStudy) -> StudySummary:
     """Collects what the search recorded, so that a report needs no store.
 
     Raises:
-        PipelineError: no trial is complete yet.
+        PipelineError: no trial has a value yet.
     """
     study, spec = stored.study, stored.spec
     known = study_store.read_trials(study)
     ended = select_counted(known)
     ranked = ranking(ended, spec.direction)
     if not ranked:
-        raise PipelineError(f"study {spec.name!r} has no complete trial yet: nothing to report")
+        raise PipelineError(
+            f"study {spec.name!r} has no trial with a value yet: nothing to report"
+        )
+    n_complete = sum(trial.state == State.COMPLETE for trial in ranked)
     return StudySummary(
         spec=spec,
         ended=ended,
         n_interrupted=len(known) - len(ended),
         ranked=ranked,
-        importance=importance(study) if len(ranked) >= N_FOR_IMPORTANCE else {},
+        importance=importance(study) if n_complete >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
         minutes=_minutes(stored),
         n_validation_images=datasets.n_validation_images(spec.dataset),
@@ -113,7 +126,8 @@ def _baseline(project: Project, name: str) -> Baseline | None:
         return None
     ended = select_counted(study_store.read_trials(stored.study))
     ranked = ranking(ended, stored.spec.direction)
-    return Baseline(ranked[0], ended, _minutes(stored)) if ranked else None
+    best = champion_of(ranked)
+    return Baseline(best, ended, _minutes(stored)) if best else None
 
 
 def _minutes(stored: StoredStudy) -> float:

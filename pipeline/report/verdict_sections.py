@@ -7,7 +7,7 @@ from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial
-from pipeline.wording import count_noun
+from pipeline.wording import count_noun, join_names
 
 
 def verdict(facts: StudySummary) -> list[Block]:
@@ -19,13 +19,12 @@ def verdict(facts: StudySummary) -> list[Block]:
     biased = f" It is optimistically biased: selected as the best of {n_trials}."
     trusted = f"95 % interval {interval} from " if interval else ""
     items = [
-        f"The best of {n_trials} is **trial {champion.number}: {champion.hyperparameters}**.",
+        _best(facts),
         f"Its {score.words} is **{score.show(value)}** ({trusted}"
         f"{n_images:,} images).{biased if len(facts.ended) > 1 else ''}",
         _compared(facts),
     ]
-    if len(facts.ranked) > 1:
-        second = facts.ranked[1]
+    if second := facts.second:
         gap = intervals.difference_of(score, value, kept(score, second), n_images)
         if gap:
             said = {
@@ -38,6 +37,26 @@ def verdict(facts: StudySummary) -> list[Block]:
             )
     items.append(_test_line(facts))
     return [Heading("Verdict"), Items([item for item in items if item])]
+
+
+def _best(facts: StudySummary) -> str:
+    """Says which trial is the best, what ended it, and which were better but are lost."""
+    champion, objective = facts.champion, facts.spec.objective
+    n_trials = count_noun(len(facts.ended), "trial")
+    said = f"**trial {champion.number}: {champion.hyperparameters}**"
+    how = f" It was ended before its own end: {champion.ending}." if champion.ending else ""
+    if not champion.keeps_weights:
+        return f"The best of {n_trials} is {said}.{how} Of no trial were the weights kept."
+    better = facts.ranked[: facts.ranked.index(champion)]
+    if not better:
+        return f"The best of {n_trials} is {said}.{how}"
+    others = join_names(
+        [f"trial {t.number} with {objective.show(t.value or 0.0)} ({t.ending})" for t in better]
+    )
+    return (
+        f"The best of {n_trials} whose weights were kept is {said}.{how} Better, but by a version "
+        f"that did not keep the weights of such: {others}."
+    )
 
 
 def _compared(facts: StudySummary) -> str:

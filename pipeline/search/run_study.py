@@ -13,15 +13,15 @@ import optuna
 from pipeline.data import datasets
 from pipeline.errors import DONE, INTERRUPTED, PipelineError
 from pipeline.execution.executor import Executor
-from pipeline.paths import DEFAULT_STUDY, Project, display_path
+from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
-from pipeline.search import progress, samplers
+from pipeline.search import ending, progress, samplers
 from pipeline.search.clock import WorkingClock
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import lease, study_store
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import State, Trial, ranking, select_counted
+from pipeline.study.trial import Trial, champion_of, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.wording import count_noun, inflect
@@ -83,7 +83,7 @@ def run_study(
     if champion is None:
         print(interruption.how_to_go_on, file=sys.stderr)
         return INTERRUPTED
-    _say_what_next(spec, champion, select_counted(study_store.read_trials(study)))
+    ending.say_what_next(spec, champion, select_counted(study_store.read_trials(study)))
     return DONE
 
 
@@ -125,17 +125,17 @@ def _champion(
     Raises:
         PipelineError: there is none, or writes wait for MLflow.
     """
-    ended = study_store.read_trials(study)
-    best = ranking(ended, spec.direction)[:1]
-    if not best:
-        raise PipelineError(_why_no_champion(spec, ended))
+    ended = select_counted(study_store.read_trials(study))
+    champion = champion_of(ranking(ended, spec.direction))
+    if champion is None:
+        raise PipelineError(ending.why_no_champion(spec, ended))
     if n_kept:
         raise PipelineError(
             f"the search is complete, but {trouble}: {count_noun(n_kept, 'write')} "
             f"{inflect('is', n_kept, 'are')} kept in {display_path(project.outbox(spec.name))}; "
             "when that is mended, the same command sends what is kept and registers the champion"
         )
-    return best[0]
+    return champion
 
 
 def _publish(
@@ -157,33 +157,3 @@ def _publish(
                 "missing is found, mended and registered with: .venv/bin/python -m "
                 f"pipeline.doctor {spec.name} --fix"
             ) from None
-
-
-def _say_what_next(spec: StudySpec, champion: Trial, ended: list[Trial]) -> None:
-    by_state = {state: sum(trial.state == state for trial in ended) for state in State}
-    counts = ", ".join(f"{n} {state.lower()}" for state, n in by_state.items() if n)
-    study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
-    name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
-    print(f"""
-study {spec.name}: {len(ended)} trials ({counts})
-champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
-at epoch {champion.best_epoch}
-  {champion.hyperparameters}
-
-next:
-  make report{study}
-      writes the study's report, studies/{spec.name}/report.html
-  make ui
-      shows runs, curves and models in MLflow
-  .venv/bin/python -m pipeline.best{name} --export
-      writes the champion to exports/{spec.name}/, with its test score""")
-
-
-def _why_no_champion(spec: StudySpec, ended: list[Trial]) -> str:
-    failed = [trial for trial in ended if trial.state == State.FAIL and not trial.interrupted]
-    if failed:
-        return (
-            f"no trial of {spec.name} was completed; {len(failed)} failed, "
-            f"the last one because: {failed[-1].reason}"
-        )
-    return f"no trial of {spec.name} was completed within the budget; raise it and run again"

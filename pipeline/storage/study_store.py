@@ -177,9 +177,7 @@ def champion(study: optuna.Study) -> Trial:
         found = read_trials(study)
     best = champion_of(ranking(found, direction))
     if best is None:
-        raise PipelineError(
-            f"study {study.study_name!r} has no trial yet with an epoch whose weights were kept"
-        )
+        raise PipelineError(f"study {study.study_name!r} has no trial yet whose weights were kept")
     return best
 
 

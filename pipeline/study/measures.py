@@ -1,4 +1,4 @@
-"""What can be said of a complete trial by name: each measure with its words and its formula.
+"""What can be said of a trial by name: each measure with its words and its formula.
 
 To add a measure for claims and comparisons: one row in `MEASURES`. Every metric has its rows.
 """
@@ -14,23 +14,35 @@ from pipeline.study.trial import Trial
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that can be computed of a complete trial.
+    """A number that can be computed of a trial that has a value.
 
     Attributes:
         words: what it is, as a report says it. "Kept" are the weights of the best epoch.
         of: computes it.
+        needs: tells whether a trial has what this needs, which is not measured of all.
     """
 
     words: str
     of: Callable[[Trial, Task], float]
+    needs: Callable[[Trial], bool] = lambda _: True
 
 
-def measure(name: str, trial: Trial, task: Task) -> float:
-    """Computes the measure of that name on a complete trial of a task.
+def has_measure(name: str, trial: Trial) -> bool:
+    """Tells whether a measure can be computed: one without an epoch has none, for example.
 
     Args:
         name: key of `MEASURES`.
-        trial: complete.
+        trial: whatever ended it.
+    """
+    return trial.value is not None and trial.n_epochs > 0 and MEASURES[name].needs(trial)
+
+
+def measure(name: str, trial: Trial, task: Task) -> float:
+    """Computes the measure of that name on a trial of a task.
+
+    Args:
+        name: key of `MEASURES`.
+        trial: of which `has_measure` holds.
         task: says which metrics the trial has.
     """
     return MEASURES[name].of(trial, task)
@@ -86,9 +98,12 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "overfitting_gap": Measure(
             "validation less training loss, in inference mode, kept weights",
             _overfitting_gap,
+            lambda trial: "train_loss" in trial.scores,  # not of what was stopped
         ),
         "n_parameters": Measure(
-            "number of trainable weights", lambda trial, _: trial.n_parameters
+            "number of trainable weights",
+            lambda trial, _: trial.n_parameters,
+            lambda trial: trial.n_parameters > 0,
         ),
         "first_layer_parameters": Measure(
             "number of weights of the first hidden layer", lambda *of: _layers(*of)[0]

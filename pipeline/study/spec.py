@@ -72,6 +72,11 @@ class Component(BaseModel):
         """The arguments that the study file gives."""
         return dict(self.model_extra or {})
 
+    def __str__(self) -> str:
+        """Writes it as a call: `ThresholdPruner(lower=0.9)`."""
+        listed = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
+        return f"{self.type}({listed})"
+
 
 class Reference(BaseModel):
     """A known model that is trained first, to its end, and compared with what was claimed of it.

@@ -292,7 +292,7 @@ def test_what_has_no_partner_is_left_out() -> None:
         trial("b", 3),
         trial("a", 4),
         trial("b", 4, state="FAIL", history={}),
-        trial("b", 5, state="PRUNED"),
+        trial("b", 5, state="FAIL", history={}),
         trial("a", 5),
         trial("c", 2),
         trial("", 2),

@@ -258,10 +258,11 @@ def test_the_recorded_study_is_drawn_whole(recorded_study: Project) -> None:
     study, spec = stored.study, stored.spec
     known = select_counted(read_trials(study))
     line = [0.9] * len(known)
-    pruned, complete, best = figures.history(known, line, spec.objective).data
+    failed, pruned, complete, best = figures.history(known, line, spec.objective).data
+    assert len(failed.x) == recorded.N_FAILED, "which had an epoch, in a store of an older version"
     assert len(pruned.x) == recorded.N_PRUNED
     assert len(complete.x) == recorded.N_COMPLETE
     assert len(best.x) == recorded.N_COUNTED
     found = panels(known, spec.space)
     assert list(found) == list(spec.space)
-    assert len(found["learning_rate"][0].x) == recorded.N_COUNTED  # one failed, but has epochs
+    assert len(found["learning_rate"][0].x) == recorded.N_COUNTED

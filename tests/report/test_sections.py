@@ -13,6 +13,7 @@ import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -371,7 +372,7 @@ def test_logistic_regression_is_reported_by_its_name(facts: StudySummary) -> Non
     with_it = ranked_anew(dataclasses.replace(facts, spec=spec), ended)
     assert with_it.champion.number == recorded.CHAMPION, "only networks are ranked"
     text = document.as_markdown("", sections.blocks(with_it))
-    assert "| 51 | no memory | logistic |" in text
+    assert "| 51 | failed | no memory |  | logistic |" in text
     assert "| logistic | 1 | 10,000 |" in text
     assert "| logistic: number of trainable weights | 7,850 | 10,000 | 1 | cannot tell |" in text
     assert "None" not in text
@@ -402,7 +403,49 @@ def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> N
 def test_without_a_failure_there_is_no_table_of_failures(facts: StudySummary) -> None:
     ended = [t for t in facts.ended if t.state != "FAIL"]
     text = document.as_markdown("", sections.blocks(ranked_anew(facts, ended)))
-    assert "Failed trials" not in text
+    assert "Failed and stopped trials" not in text
+
+
+def with_ends(facts: StudySummary, **changes: Any) -> StudySummary:
+    """The champion, changed."""
+    ended = [
+        dataclasses.replace(t, **changes) if t.number == recorded.CHAMPION else t
+        for t in facts.ended
+    ]
+    return ranked_anew(facts, ended)
+
+
+def test_a_champion_that_was_stopped_or_pruned_says_how_it_ended(facts: StudySummary) -> None:
+    for changes, how in (
+        ({"reason": "stopped after 5 minutes"}, "stopped after 5 minutes"),
+        ({"state": State.PRUNED}, "pruned after epoch 8"),
+    ):
+        changed = with_ends(facts, **changes)
+        assert changed.champion.number == recorded.CHAMPION
+        assert f"It was ended before its own end: {how}." in verdict(changed)
+        text = document.as_markdown("", sections.blocks(changed))
+        assert f"| ended | {how} |" in text
+        assert f"| 1 | {recorded.CHAMPION} | 0.8950 | 7 | {how} |" in text
+
+
+def test_what_was_better_but_kept_no_weights_is_ranked_and_said(facts: StudySummary) -> None:
+    old = with_ends(facts, state=State.PRUNED, keeps_weights=False)
+    assert old.champion.number == recorded.SECOND
+    assert "The best of 16 trials whose weights were kept is **trial 7" in verdict(old)
+    assert "trial 9 with 0.8950 (pruned after epoch 8)" in verdict(old)
+    text = document.as_markdown("", sections.blocks(old))
+    assert "| 1 | 9 | 0.8950 | 7 | pruned after epoch 8; weights not kept |" in text
+
+
+def test_a_reference_that_was_stopped_counts_and_is_named(facts: StudySummary) -> None:
+    ended = [
+        dataclasses.replace(t, reason="stopped after 1 minutes", scores={}) if t.number == 0 else t
+        for t in facts.ended
+    ]
+    text = document.as_markdown("", sections.blocks(ranked_anew(facts, ended)))
+    assert "| book: adam | 0 | stopped after 1 minutes | 6 |" in text
+    table = next(each for each in blocks_of(facts, "References") if isinstance(each, Table))
+    assert [row[1] for row in table.rows] == ["1", "1"]
 
 
 def test_of_many_failures_the_last_are_listed(
@@ -411,9 +454,9 @@ def test_of_many_failures_the_last_are_listed(
     (failed,) = (t for t in facts.ended if t.state == "FAIL")
     again = dataclasses.replace(failed, number=99)
     many = dataclasses.replace(facts, ended=[*facts.ended, again])
-    assert "The last" not in section(many, "Failed trials")
+    assert "The last" not in section(many, "Failed and stopped trials")
     monkeypatch.setattr(sections, "N_FAILED", 1)
-    said = section(many, "Failed trials")
+    said = section(many, "Failed and stopped trials")
     assert "The last 1 of 2; all are in `trials.csv`." in said
     assert "| 99 |" in said
     assert f"| {failed.number} |" not in said
@@ -480,7 +523,9 @@ def test_no_complete_trial_is_one_sentence(recorded_study: Project) -> None:
     empty.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
     with pytest.raises(PipelineError) as caught:
         summarize(dataclasses.replace(stored, study=empty))
-    assert str(caught.value) == ("study 'recorded' has no complete trial yet: nothing to report")
+    assert str(caught.value) == (
+        "study 'recorded' has no trial with a value yet: nothing to report"
+    )
     assert study.user_attrs[study_store.FINGERPRINT] == spec.fingerprint
 
 

@@ -1,0 +1,142 @@
+"""What is said when a search has used its budget: its champion, or why there is none.
+
+Whatever advises something names what helps: a larger budget helps only those that had no time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from pipeline.paths import DEFAULT_STUDY
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Cause, State, Trial, count_ends
+from pipeline.wording import count_noun, inflect
+
+_IN_A_COPY = "in a copy of the study file, since another question is another study"
+
+
+def say_what_next(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> None:
+    """Prints the champion, what else is to be known, and the commands that go on from here.
+
+    Args:
+        spec: the study file.
+        champion: its best network.
+        ended: all trials that count.
+    """
+    study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
+    name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
+    how = f" ({champion.ending})" if champion.ending else ""
+    notes = "".join(f"\n{note}" for note in notes_on(spec, ended))
+    print(f"""
+study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
+champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
+at epoch {champion.best_epoch}{how}
+  {champion.hyperparameters}{notes}
+
+next:
+  make report{study}
+      writes the study's report, studies/{spec.name}/report.html
+  make ui
+      shows runs, curves and models in MLflow
+  .venv/bin/python -m pipeline.best{name} --export
+      writes the champion to exports/{spec.name}/, with its test score""")
+
+
+def notes_on(spec: StudySpec, ended: Sequence[Trial]) -> list[str]:
+    """Tells of a study that has a champion what most of its trials came to, if that is no value.
+
+    Args:
+        spec: the study file.
+        ended: all trials that count.
+    """
+    drawn = [trial for trial in ended if not trial.reference]
+    notes = []
+    if drawn and all(trial.state == State.PRUNED for trial in drawn):
+        notes.append(
+            f"note: the pruner, {spec.pruner}, ended all {len(drawn)} that were drawn before "
+            f"their own end: if it asks too much, change [pruner] {_IN_A_COPY}"
+        )
+    for cause in Cause:
+        told = [trial for trial in ended if trial.cause == cause]
+        if 2 * len(told) >= len(ended):
+            notes.append(f"note: {len(told)} of {len(ended)} {_ADVICE[cause](spec, told)}")
+    return notes
+
+
+def why_no_champion(spec: StudySpec, ended: Sequence[Trial]) -> str:
+    """Says why a study whose budget is used has no champion, and what helps.
+
+    Args:
+        spec: the study file.
+        ended: all trials that count; none of them is a network with a value and kept weights.
+    """
+    if not ended:
+        budget = spec.budget
+        used = count_noun(budget.minutes, "minute") if budget.minutes else "its trials"
+        return f"no trial of {spec.name} ended within the budget of {used}: raise [budget]"
+    said = []
+    for cause in Cause:
+        if told := [trial for trial in ended if trial.cause == cause]:
+            said.append(f"{len(told)} {_ADVICE[cause](spec, told)}")
+    others = [trial for trial in ended if not trial.cause]
+    if failed := [trial for trial in others if trial.value is None]:
+        said.append(
+            f"{len(failed)} failed, the last one because: {failed[-1].reason}; mend that, and "
+            "raise [budget], in which they count"
+        )
+    if unkept := [trial for trial in others if trial.value is not None and trial.hyperparameters]:
+        pruned = f" by the pruner, {spec.pruner}," if spec.pruner else ""
+        said.append(
+            f"{len(unkept)} {inflect('was', len(unkept), 'were')} ended{pruned} by a version that "
+            "kept no weights of such; of further ones they are kept: raise [budget]"
+        )
+    if n_other := sum(trial.value is not None and not trial.hyperparameters for trial in others):
+        said.append(
+            f"{n_other} {inflect('is', n_other, 'are')} no network, and so no champion: add a "
+            f"[space], or a reference that is one, {_IN_A_COPY}"
+        )
+    return f"{spec.name} has no champion, of {count_noun(len(ended), 'trial')}: " + ". ".join(said)
+
+
+def _diverged(spec: StudySpec, told: Sequence[Trial]) -> str:
+    return (
+        f"diverged, the last one because: {told[-1].reason}; lower "
+        f"{_where(spec, 'learning_rate', told)} {_IN_A_COPY}"
+    )
+
+
+def _too_slow(spec: StudySpec, told: Sequence[Trial]) -> str:
+    limit = f"[training] trial_minutes = {spec.training.trial_minutes:g}"
+    return (
+        f"came to no epoch within {limit}; raise that, or lower {_where(spec, 'units', told)} "
+        f"{_IN_A_COPY}"
+    )
+
+
+def _too_large(spec: StudySpec, told: Sequence[Trial]) -> str:
+    return (
+        f"did not fit into memory, the last one because: {told[-1].reason}; search with fewer "
+        f"--workers, or lower {_where(spec, 'units', told)} {_IN_A_COPY}"
+    )
+
+
+_ADVICE: Mapping[Cause, Callable[[StudySpec, Sequence[Trial]], str]] = MappingProxyType(
+    {Cause.DIVERGED: _diverged, Cause.TOO_SLOW: _too_slow, Cause.TOO_LARGE: _too_large}
+)
+
+
+def _where(spec: StudySpec, name: str, told: Sequence[Trial]) -> str:
+    """Names the place in a study file that decides how large a hyperparameter of trials is."""
+    if all(trial.reference for trial in told):
+        return f"{name} of the reference {told[-1].reference!r}"
+    entry = spec.space.get(name)
+    if entry is None:
+        return f"[fixed] {name}, {spec.fixed.get(name)},"
+    if entry.type == "categorical":
+        return (
+            f"[space] {name}, of which the largest choice is {max(map(_size, entry.choices)):g},"
+        )
+    return f"[space] {name}, of which high is {entry.high:g},"
+
+
+def _size(choice: object) -> float:
+    return float(choice) if isinstance(choice, int | float) else 0.0
