@@ -22,7 +22,8 @@ if log := os.environ.get(WORKER_LOG):
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-if scratch := os.environ.get(WORKER_SCRATCH):
+scratch = os.environ.get(WORKER_SCRATCH)
+if scratch and "\\" not in scratch:  # which Keras takes for a slash, and would write elsewhere
     tempfile.tempdir = scratch
 
 # What Keras imports wherever it is installed, for galleries and wrappers that no trial uses: two
