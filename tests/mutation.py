@@ -94,6 +94,12 @@ MUTATIONS = (
         ("tests/storage/test_lease.py",),
     ),
     Mutation(
+        "pipeline/storage/fencing.py",
+        "if found != str(value):",
+        "if found == object():",
+        ("tests/storage/test_fencing.py",),
+    ),
+    Mutation(
         "pipeline/storage/queue.py",
         "if all(each.user_attrs.get(RETRY_OF) != trial.number for each in waiting):",
         "if True:",

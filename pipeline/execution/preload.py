@@ -27,7 +27,8 @@ if log := os.environ.get(WORKER_LOG):
     os.dup2(descriptor, 2)
     os.close(descriptor)
 mask_output()  # the log is for people, too
-if scratch := os.environ.get(WORKER_SCRATCH):
+scratch = os.environ.get(WORKER_SCRATCH)
+if scratch and "\\" not in scratch:  # which Keras takes for a slash, and would write elsewhere
     tempfile.tempdir = scratch
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.execution.worker import WORKER_SCRATCH
+
 OPTIONAL = ("matplotlib", "pandas", "sklearn")
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what executors of other tests have told their forkserver."""
+    left_out = ("PIPELINE_", "CUDA_", "KERAS_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
 
 
 def test_keras_is_imported_without_what_no_trial_uses() -> None:
@@ -21,11 +29,12 @@ from sklearn.linear_model import SGDClassifier  # as logistic regression does
 print(pandas.__name__, SGDClassifier.__name__)
 print(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["KERAS_BACKEND"])
 """
-    # without what executors of other tests have told their forkserver
-    left_out = ("PIPELINE_", "CUDA_", "KERAS_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     ended = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ended.stdout.splitlines() == ["True []", "pandas SGDClassifier", "-1 tensorflow"]
 
@@ -73,3 +82,18 @@ print(worker.preload_failure, config.backend(), config.floatx(), config.image_da
     wanted = f"None tensorflow float32 channels_last 1e-07 None False {tmp_path}"
     assert ended.stdout.strip() == wanted, ended.stderr
     assert settings is not None or not list(tmp_path.iterdir())
+
+
+def test_models_are_saved_inside_a_folder_whose_name_has_a_backslash(tmp_path: Path) -> None:
+    scratch = tmp_path / "back\\slash"
+    scratch.mkdir()
+    code = """
+import pipeline.execution.preload
+import keras
+from pipeline.training import loop
+model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+assert loop.from_bytes(loop.to_bytes(model)).count_params() == 6
+"""
+    told = {**environment(), WORKER_SCRATCH: str(scratch)}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=told, check=True)
+    assert list(tmp_path.rglob("*")) == [scratch]
