@@ -262,11 +262,12 @@ class Search:
             is_best = trial.value == max(trial.attributes["history"]["val_accuracy"])
             assert is_best, f"{place}: {trial}"
         uris = check_runs(self.runs_dir / "mlflow.db", NAME, counted)
-        champion = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number))
+        # whatever ended it: a pruned trial's best epoch counts too
+        champion = max(counted, key=lambda trial: (trial.best, -trial.number))
         registered = self._registered_model(champion)
         self._look_for_what_is_left()
         own = path_of(uris[champion.number]) / "model.keras"
-        return [(str(own), champion.value or 0.0), (str(registered), champion.value or 0.0)]
+        return [(str(own), champion.best), (str(registered), champion.best)]
 
     def _registered_model(self, champion: "Trial") -> Path:
         with reading(self.runs_dir / "mlflow.db") as ask:
@@ -327,6 +328,11 @@ class Trial:
         """What decides how it turns out."""
         hyperparameters = self.attributes.get("hyperparameters")
         return self.attributes.get("seed"), json.dumps(hyperparameters, sort_keys=True)
+
+    @property
+    def best(self) -> float:
+        """Validation accuracy at its best epoch."""
+        return float(max(self.attributes["history"]["val_accuracy"]))
 
     @property
     def result(self) -> tuple[object, ...]:
