@@ -9,11 +9,13 @@ from urllib.parse import unquote
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.masking import mask
+from pipeline.names import NAME_RULE, existing_file, is_name, normalize
 
 DEFAULT_STUDY = "fashion_mnist"
 BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
+_DATABASES = r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://"  # what both libraries take
+_OPTUNA_URL = re.compile(_DATABASES)
+_MLFLOW_URL = re.compile(rf"{_DATABASES}|https?://|(databricks(-uc)?|uc)(://|$)")
 _SQLITE, _PYSQLITE = "sqlite:///", "sqlite+pysqlite:///"
 _NOT_AS_IT_IS = re.compile("[%?{}]")  # in a URL: braces are a template of Optuna
 # MLflow unquotes paths once too often; and text that is no UTF-8 is not taken by SQLite.
@@ -112,13 +114,13 @@ class Project:
         """Optuna's storage: `PIPELINE_STORAGE`, else a SQLite file in `mlruns/`.
 
         Raises:
-            UsageError: the environment's is no URL, or of a store in memory.
+            UsageError: the environment's is no URL of a database, or of one in memory.
         """
         chosen = _from_environment("PIPELINE_STORAGE")
-        if chosen and not _URL.match(chosen):
+        if chosen and not _OPTUNA_URL.match(chosen):
             raise UsageError(
                 f"PIPELINE_STORAGE: found {chosen!r}, allowed is a URL such as "
-                "sqlite:///mlruns/optuna.db"
+                "sqlite:///mlruns/optuna.db, of sqlite, postgresql, mysql or mssql"
             )
         if chosen:
             return _kept("PIPELINE_STORAGE", chosen, "optuna.db")
@@ -129,10 +131,16 @@ class Project:
         """MLflow's store: `MLFLOW_TRACKING_URI`, else a SQLite file in `mlruns/`.
 
         Raises:
-            UsageError: there are characters in the environment's that no URI has, or it is in
-                memory.
+            UsageError: the environment's is no URL of a database or server (a folder, say), or
+                of a database in memory.
         """
         chosen = _from_environment("MLFLOW_TRACKING_URI")
+        if chosen and not _MLFLOW_URL.match(chosen):
+            raise UsageError(
+                f"MLFLOW_TRACKING_URI: found {chosen!r}, allowed is a URL such as "
+                "sqlite:///mlruns/mlflow.db or http://127.0.0.1:5000, of sqlite, postgresql, "
+                "mysql, mssql, http, https or databricks"
+            )
         if chosen:
             return _kept("MLFLOW_TRACKING_URI", chosen, "mlflow.db")
         return StoreUrl.of(self.runs_dir / "mlflow.db")
@@ -165,17 +173,15 @@ class Project:
         """
         is_path = study.endswith(".toml") or os.sep in study
         path = Path(study) if is_path else self.root / "studies" / f"{study}.toml"
-        try:
-            is_there = path.is_file()
-        except (OSError, ValueError):  # a name longer than a disk allows, or with a NUL in it
-            is_there = False
-        if not is_there:
-            known = sorted(file.stem for file in (self.root / "studies").glob("*.toml"))
+        found = existing_file(path)
+        if not found:
+            files = (self.root / "studies").glob("*.toml")
+            known = sorted({normalize(file.stem) for file in files})
             raise UsageError(
                 f"{display_path(path)}: no such study file; "
                 f"the studies here are: {', '.join(known) or 'none'}"
             )
-        return path
+        return found
 
     def report_dir(self, study: str) -> Path:
         """Names the folder to which `report` writes."""
@@ -192,12 +198,13 @@ def study_name(file: Path) -> str:
     Raises:
         UsageError: the name would not do as a folder's.
     """
-    if not _NAME.fullmatch(file.stem):
+    name = normalize(file.stem)
+    if not is_name(name):
         raise UsageError(
-            f"{display_path(file)}: the file's name is the study's name, found {file.stem!r}, "
-            "allowed are letters, digits, '_', '-' and '.', at most 100, a letter or digit first"
+            f"{display_path(file)}: the file's name is the study's name, found {name!r}, "
+            f"allowed are {NAME_RULE}"
         )
-    return file.stem
+    return name
 
 
 def parse_study_name(study: str) -> str:
@@ -208,9 +215,12 @@ def parse_study_name(study: str) -> str:
     """
     if study.endswith(".toml"):
         return study_name(Path(study))
-    if not _NAME.fullmatch(study):
-        raise UsageError(f"study: found {study!r}, allowed is a name of a file in studies/")
-    return study
+    name = normalize(study)
+    if not is_name(name):
+        raise UsageError(
+            f"study: found {name!r}, allowed is a name of a file in studies/: {NAME_RULE}"
+        )
+    return name
 
 
 def data_dir() -> Path:

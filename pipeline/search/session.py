@@ -3,6 +3,7 @@
 from pipeline.data import datasets
 from pipeline.execution import local
 from pipeline.execution.executor import Executor
+from pipeline.names import file_of_study
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
 from pipeline.storage import lease
@@ -16,9 +17,13 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
         project: whose stores are used.
         spec: the study file.
         n_workers: how many trials are trained at a time.
+
+    Raises:
+        UsageError: the environment names a store that is none.
     """
+    _ = project.optuna_url, project.mlflow_uri  # what is no URL is refused before anything starts
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    is_here = (project.root / "studies" / f"{spec.name}.toml").is_file()
+    is_here = file_of_study(spec.name, project.root / "studies")
     again = f"make search STUDY={spec.name}" if is_here else "the same command"
     interruption = Interruption(f"interrupted; go on with: {again}")
     with lease.lock(project, spec.name) as held, interruption:

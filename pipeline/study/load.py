@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
+from pipeline.names import file_of_study, normalize
 from pipeline.paths import Project, display_path, study_name
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.measures import MEASURES
@@ -30,10 +31,12 @@ def load(project: Project, study: str) -> StudySpec:
     path = project.study_file(study)
     name = study_name(path)
     content = _read(path)
+    if isinstance(baseline := content.get("baseline"), str):
+        content["baseline"] = normalize(baseline)
     try:
         spec = parse(name, _with_borrowed_references(content, path.parent))
         if spec.baseline == name or not (
-            spec.baseline == "" or _is_study(spec.baseline, path.parent)
+            spec.baseline == "" or file_of_study(spec.baseline, path.parent)
         ):
             raise UsageError(
                 f"baseline: found {spec.baseline!r}, allowed is another study in the same folder"
@@ -83,9 +86,10 @@ def _with_borrowed_references(content: dict[str, Any], folder: Path) -> dict[str
             complete.append(own)
             continue
         place, study, name = f"[[reference]] number {number}", own["study"], own.get("name")
-        if not _is_study(study, folder):
+        file = file_of_study(study, folder)
+        if file is None:
             raise UsageError(f"{place} study: found {study!r}, which is no study here")
-        known = _own_references(_read(folder / f"{study}.toml"))
+        known = _own_references(_read(file))
         if not isinstance(name, str) or name not in known:
             found = f"found {name!r}" if "name" in own else "missing"
             raise UsageError(
@@ -95,17 +99,6 @@ def _with_borrowed_references(content: dict[str, Any], folder: Path) -> dict[str
         borrowed = {k: v for k, v in known[name].items() if k != "repeats"}
         complete.append({**borrowed, **{k: v for k, v in own.items() if k != "study"}})
     return {**content, "reference": complete}
-
-
-def _is_study(study: object, folder: Path) -> bool:
-    """Tells whether a value is the name of a study in a folder."""
-    if not isinstance(study, str):
-        return False
-    file = folder / f"{study}.toml"
-    try:
-        return file.parent == folder and file.is_file()
-    except OSError:  # a name longer than a disk allows
-        return False
 
 
 def _own_references(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

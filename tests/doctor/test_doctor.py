@@ -802,10 +802,11 @@ def test_a_file_that_is_no_database(recorded_study: Project, run: Any) -> None:
 def test_a_store_that_cannot_be_opened_is_one_line(
     project_folder: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PIPELINE_STORAGE", "nonsense://somewhere/store")
+    monkeypatch.setenv("PIPELINE_STORAGE", "postgresql+nonsense://somewhere/store")
     code, said, complaints = run()
     assert (code, said) == (1, "")
-    assert complaints.startswith("error: Optuna's store nonsense://somewhere/store cannot be used")
+    where = "postgresql+nonsense://somewhere/store"
+    assert complaints.startswith(f"error: Optuna's store {where} cannot be used")
     assert len(complaints.splitlines()) == 1
 
 

@@ -1,5 +1,6 @@
 """Where everything lies; names that cannot leave the folder; files whole or not at all."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from sqlalchemy import make_url
 
 from pipeline import paths
 from pipeline.errors import UsageError
+from pipeline.files import write_atomically
 from pipeline.paths import Project
 
 
@@ -66,21 +68,58 @@ def test_without_any_study_the_list_says_so(tmp_path: Path) -> None:
     assert refusal(Project(tmp_path), "quick").endswith("the studies here are: none")
 
 
-@pytest.mark.parametrize("name", ["quick", "a", "7", "a.b", "A-b_c.9", "a" * 100])
+HANGUL = "내연구"
+APART = unicodedata.normalize("NFD", HANGUL)  # as some systems write file names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["quick", "a", "7", "a.b", "A-b_c.9", "a" * 100, "naïve", HANGUL, "연구-2.가_나", "研究",
+     "исследование", "דוח", "अध्ययन", "การศึกษา", "가" * 66],
+)  # fmt: skip
 def test_names_that_do_as_a_folders(name: str) -> None:
     assert paths.study_name(Path("studies") / f"{name}.toml") == name
 
 
 @pytest.mark.parametrize(
-    "name", ["..", ".hidden", "-rf", "_x", "a b", "a\nb", "naïve", "a" * 101, "a;b", "%2e%2e", ""]
-)
+    "name",
+    ["..", ".hidden", "-rf", "_x", "a b", "a\nb", "a" * 101, "a;b", "%2e%2e", "", "가" * 67,
+     "연 구", "\u0301x", "가\u200b", "\u202e연구", "연구!", "가\uff0f나", "가\udcff", "연구🙂"],
+)  # fmt: skip
 def test_names_that_would_not_do_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=r"allowed are letters, digits") as caught:
+    with pytest.raises(UsageError, match=r"allowed are letters and digits of any") as caught:
         paths.study_name(Path("studies") / f"{name}.toml")
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["quick", "a.b", "a" * 100])
+@pytest.mark.parametrize("given", [HANGUL, APART], ids=["composed", "apart"])
+@pytest.mark.parametrize("on_disk", [HANGUL, APART], ids=["on disk composed", "on disk apart"])
+def test_a_study_is_found_however_its_name_is_composed(
+    project: Project, given: str, on_disk: str
+) -> None:
+    file = project.root / "studies" / f"{on_disk}.toml"
+    file.touch()
+    for argument in (given, str(file.with_name(f"{given}.toml"))):
+        found = project.study_file(argument)
+        assert found.samefile(file)
+        assert paths.study_name(found) == HANGUL
+    assert paths.parse_study_name(given) == paths.parse_study_name(f"{given}.toml") == HANGUL
+    assert refusal(project, "absent").endswith(f"are: deep, quick, {HANGUL}")
+
+
+def test_files_of_a_name_as_long_as_is_allowed_fit_a_disk(project: Project) -> None:
+    name = paths.study_name(Path(f"{'가' * 66}.toml"))
+    for path in (
+        project.workers_log(name),
+        project.lease_note(name),
+        project.scratch_dir(name) / "x",
+        project.outbox(name) / "x",
+        project.export_dir(name) / "x",
+    ):
+        write_atomically(path, "")
+
+
+@pytest.mark.parametrize("name", ["quick", "a.b", "a" * 100, HANGUL, "가" * 66])
 def test_what_belongs_to_a_study_stays_in_the_project(project: Project, name: str) -> None:
     for path in (
         project.report_dir(name),
@@ -111,12 +150,44 @@ def test_the_environment_chooses_other_stores(
     assert project.mlflow_uri == "http://127.0.0.1:5000"
 
 
-@pytest.mark.parametrize("url", ["junk", "mlruns/optuna.db", "://x", "a b://c", "--help"])
-def test_a_storage_that_is_no_url_is_refused(
+@pytest.mark.parametrize("variable", ["PIPELINE_STORAGE", "MLFLOW_TRACKING_URI"])
+@pytest.mark.parametrize(
+    "url",
+    ["junk", "mlruns/optuna.db", "./mlruns", "/tmp/mlruns", "~/mlruns", "C:\\mlruns", "://x",
+     "a b://c", "--help", "file:///tmp/mlruns", "file:mlruns", "sqlite:mlflow.db", "sqlite",
+     "s3://bucket", "nope://x", "redis://x", "127.0.0.1:5000", "databricksx"],
+)  # fmt: skip
+def test_a_store_that_is_none_is_refused_by_the_name_of_its_variable(
+    project: Project, variable: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(UsageError) as caught:
+        _ = project.optuna_url, project.mlflow_uri
+    assert str(caught.value).startswith(f"{variable}: found {url!r}, allowed is a URL such as sq")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///x.db", "postgresql+psycopg://h/d", "mysql://h/d", "mssql+pyodbc://h/d"]
+)
+def test_databases_are_taken_by_both(
     project: Project, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIPELINE_STORAGE", url)
-    with pytest.raises(UsageError, match=r"^PIPELINE_STORAGE: found .*, allowed is a URL such as"):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    assert project.optuna_url == project.mlflow_uri == url
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host/path", "databricks", "databricks://profile", "databricks-uc", "uc://x"]
+)
+def test_servers_are_taken_by_mlflow_alone(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_STORAGE", url)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    assert project.mlflow_uri == url
+    with pytest.raises(UsageError):
         _ = project.optuna_url
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -351,6 +352,15 @@ def test_a_baseline_that_is_no_other_study_here_is_refused(project: Project, nam
         f"studies/borrower.toml: baseline: found {name!r}, "
         "allowed is another study in the same folder"
     )
+
+
+def test_a_baseline_is_found_however_its_name_is_composed(project: Project) -> None:
+    name, apart = "내연구", unicodedata.normalize("NFD", "내연구")
+    studies = project.root / "studies"
+    (studies / f"{apart}.toml").write_text(QUICK)
+    for written in (name, apart):
+        (studies / "borrower.toml").write_text(toml({**CONTENT, "baseline": written}))
+        assert load(project, "borrower").baseline == name
 
 
 def test_a_baseline_that_is_a_study_here(project: Project) -> None:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import unicodedata
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -417,6 +418,77 @@ def served(walk: Walk, port: int, request: pytest.FixtureRequest) -> Iterator[in
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=20)
+
+
+TINY = """
+goal = "이름이 한글인 연구."
+dataset = "fashion_mnist"
+
+[budget]
+trials = 1
+
+[sampler]
+type = "RandomSampler"
+seed = 1
+
+[pruner]
+type = "NopPruner"
+
+[fixed]
+hidden_layers = 1
+units = 8
+optimizer = "adam"
+epochs = 1
+batch_size = 512
+
+[space]
+learning_rate = { type = "float", low = 1e-3, high = 1e-2, log = true }
+"""
+LOAD = "import sys, mlflow; mlflow.keras.load_model(f'models:/{sys.argv[1]}@champion').summary()"
+
+
+def test_a_study_whose_name_is_hangul_goes_all_the_way(tmp_path: Path) -> None:
+    name = "내연구"
+    (tmp_path / "studies").mkdir()
+    # as a disk may have it that writes syllables in parts
+    (tmp_path / "studies" / f"{unicodedata.normalize('NFD', name)}.toml").write_text(TINY)
+    searched = run(tmp_path, "pipeline.search", name, "--workers", "1")
+    assert f"make report STUDY={name}" in searched.stdout
+    run(tmp_path, "pipeline.report", name)
+    assert f"Study {name}" in (tmp_path / "studies" / name / "report.md").read_text()
+    assert f"models:/{name}@champion" in run(tmp_path, "pipeline.best", name, "--export").stdout
+    assert (tmp_path / "exports" / name / "model.keras").is_file()
+    assert [path.name for path in (tmp_path / "mlruns" / "artifacts").iterdir()] == [name]
+    subprocess.run(
+        [sys.executable, "-c", LOAD, name],
+        cwd=tmp_path,
+        env={**environment(), "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "PIPELINE_STORAGE"])
+def test_a_search_names_the_variable_of_a_store_that_is_none_before_it_starts(
+    tmp_path: Path, variable: str
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "small.toml").write_text(STUDY)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pipeline.search", "small"],
+        cwd=tmp_path,
+        env={**environment(), variable: "./mlruns"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(
+        f"error: {variable}: found './mlruns', allowed is a URL such as"
+    )
+    assert len(ended.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["studies"]
 
 
 # As `. .venv/bin/activate` and the README have it.
