@@ -203,12 +203,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a small disk of its own."""
     folder = tmp_path / "project" / "mlruns"
     folder.mkdir(parents=True)
-    try:
-        mount("-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder))
-    except (OSError, subprocess.CalledProcessError):
-        if "CI" in os.environ:
-            raise
-        pytest.skip("needs the right to mount a disk")
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a disk; .ci/run runs this as root")
+    mount("-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder))
     try:
         yield folder
     finally:
