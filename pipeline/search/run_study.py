@@ -23,7 +23,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, doctor_command, inflect
 
 
 def run_study(
@@ -144,8 +144,7 @@ def _publish(
         except PipelineError as error:
             raise PipelineError(
                 f"the search is complete, but its champion is not registered ({error}); what is "
-                "missing is found, mended and registered with: .venv/bin/python -m "
-                f"pipeline.doctor {spec.name} --fix"
+                f"missing is found, mended and registered with: {doctor_command(spec.name)}"
             ) from None
 
 
