@@ -1,4 +1,4 @@
-"""Counts and lists of things, as a sentence says them."""
+"""Counts and lists of things, and the command that mends them, as a sentence says them."""
 
 from collections.abc import Sequence
 
@@ -28,3 +28,8 @@ def join_names(names: Sequence[str]) -> str:
         names = [*names[: N_NAMED - 1], f"{len(names) - N_NAMED + 1:,} more"]
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def doctor_command(study: str = "") -> str:
+    """Spells the command that mends a study, or all of them, for a sentence that advises it."""
+    return " ".join([".venv/bin/python -m pipeline.doctor", *([study] if study else []), "--fix"])

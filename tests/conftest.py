@@ -65,6 +65,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     With `--fast`, leaves out single slow tests.
     """
     items.sort(key=lambda item: _place(item.path))
+    for item in items:
+        if "disk" in getattr(item, "fixturenames", ()):
+            item.add_marker("root")
     if config.getoption("--fast"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         items[:] = [item for item in items if item not in slow]

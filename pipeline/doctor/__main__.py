@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DONE, FAILED, PipelineError, run_command
 from pipeline.paths import Project, parse_study_name
+from pipeline.wording import doctor_command
 
 if TYPE_CHECKING:
     from pipeline.doctor.plan import Kind, Repair
@@ -37,8 +38,9 @@ def main() -> int:
         _treat(repair, None, fix=False)
     if damaged:  # nothing that is read from it can be trusted
         return FAILED
-    names = [name] if name else study_store.stored_names(project)
-    lost = list(store_checks.lost_studies(project, study_store.stored_names(project), name))
+    known = study_store.stored_names(project)
+    names = [name] if name else known
+    lost = list(store_checks.lost_studies(project, known, name))
     left = [repair.kind for repair in lost if _treat(repair, None, fix=False)]
     if name and lost:
         return FAILED
@@ -53,8 +55,7 @@ def main() -> int:
             print(f"error: {error}", file=sys.stderr)
             left.append(Kind.ASK_USER)
     if set(left) - {Kind.ASK_USER} and not arguments.fix:
-        again = f" {name}" if name else ""
-        print(f"mend what can be mended with: .venv/bin/python -m pipeline.doctor{again} --fix")
+        print(f"mend what can be mended with: {doctor_command(name or '')}")
     return FAILED if left else DONE
 
 

@@ -60,8 +60,9 @@ def lost_studies(
     Raises:
         PipelineError: MLflow's store cannot be used.
     """
-    if project.mlflow_uri.missing_file or project.mlflow_uri.file is None:
-        return
+    file = project.mlflow_uri.file
+    if not file or not file.is_file() or file.resolve().parent != project.runs_dir.resolve():
+        return  # a store elsewhere may be of other projects too
     from pipeline.tracking import reader  # imports MLflow, for which nobody waits without a store
 
     for study, n_runs in sorted(reader.unknown_studies(project, known).items()):

@@ -83,12 +83,11 @@ class Subject:
         searched = StudySpec.model_validate_json(
             self.study.user_attrs[study_store.SPEC], strict=False
         )  # whose budget is that of the last search, whatever the file says
-        budget, n_ended = searched.budget, len(select_counted([*self.ended.values()]))
+        n_ended = len(select_counted([*self.ended.values()]))
         seconds = self.study.user_attrs.get(study_store.SECONDS, 0.0)
         return bool(
             self.study.user_attrs.get(study_store.EXHAUSTED)
-            or (budget.trials is not None and n_ended >= budget.trials)
-            or (budget.minutes is not None and seconds >= 60 * budget.minutes)
+            or searched.budget.is_used(n_ended, seconds)
         )
 
     @property

@@ -26,6 +26,7 @@ from pipeline.storage import study_store
 from pipeline.storage.study_store import StoredStudy
 from pipeline.study.trial import Trial
 from pipeline.tracking import registry
+from pipeline.wording import doctor_command
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +73,7 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
         raise PipelineError(
             f"the stored model of trial {champion.number} has {score.words} {score.show(value)}, "
             f"not its recorded {score.show(recorded)}; if its run's model.keras was changed, what "
-            f"was trained is restored with: {registry.DOCTOR}"
+            f"was trained is restored with: {doctor_command()}"
         )
     _look_at_test_set(stored, champion, model)
     found = summary(stored, champion)

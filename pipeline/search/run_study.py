@@ -24,7 +24,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, champion_of, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, doctor_command, inflect
 
 
 def run_study(
@@ -154,6 +154,5 @@ def _publish(
         except PipelineError as error:
             raise PipelineError(
                 f"the search is complete, but its champion is not registered ({error}); what is "
-                "missing is found, mended and registered with: .venv/bin/python -m "
-                f"pipeline.doctor {spec.name} --fix"
+                f"missing is found, mended and registered with: {doctor_command(spec.name)}"
             ) from None

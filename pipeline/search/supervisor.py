@@ -144,13 +144,11 @@ class Supervisor:
     # Starting and ending trials
 
     def _may_start(self) -> bool:
-        budget = self._spec.budget
         n_begun = sum(self._states.values()) + len(self._running)
         return (
             not self._is_interrupted
             and len(self._running) < self._executor.n_workers
-            and (budget.trials is None or n_begun < budget.trials)
-            and (budget.minutes is None or self.seconds < 60 * budget.minutes)
+            and not self._spec.budget.is_used(n_begun, self.seconds)
             and (self._can_draw() or queue.has_waiting(self._study))
         )
 

@@ -42,6 +42,17 @@ class Budget(BaseModel):
             raise ValueError("found neither trials nor minutes, allowed is either or both")
         return self
 
+    def is_used(self, n_trials: int, seconds: float) -> bool:
+        """Tells whether a study of so many trials, searched for so long, is done.
+
+        Args:
+            n_trials: that count, or will.
+            seconds: for which supervisors have run the study.
+        """
+        return (self.trials is not None and n_trials >= self.trials) or (
+            self.minutes is not None and seconds >= 60 * self.minutes
+        )
+
 
 class Training(BaseModel):
     """What holds for every trial.

@@ -100,18 +100,15 @@ def champion_run(project: Project, study: str) -> str | None:
 
 
 def unknown_studies(project: Project, known: Collection[str]) -> dict[str, int]:
-    """Counts the runs of trials of each study that only MLflow knows, in the project's own store.
+    """Counts the runs of trials of each study that only MLflow knows.
 
     Args:
-        project: whose store is read; a store elsewhere may be of other projects too.
+        project: whose store is read.
         known: names of the studies that Optuna has.
 
     Raises:
         PipelineError: the store cannot be used.
     """
-    file = project.mlflow_uri.file
-    if not file or not file.is_file() or file.resolve().parent != project.runs_dir.resolve():
-        return {}
     with opened(project) as client:
         names = {
             each.experiment_id: each.name
@@ -130,10 +127,7 @@ def unknown_studies(project: Project, known: Collection[str]) -> dict[str, int]:
 def model_trouble(project: Project, run: Run) -> str:
     """Says what is wrong with the model of a run that ought to have one; "" if nothing is."""
     if artifacts := relocation.local_path(project, run.artifacts):
-        path = artifacts / MODEL_ARTIFACT
-        if not path.is_file():
-            return f"{display_path(path)} is missing"
-        return "" if is_whole(path) else f"{display_path(path)} is damaged"
+        return keras_file_trouble(artifacts / MODEL_ARTIFACT)
     with opened(project) as client:
         sizes = {each.path: each.file_size for each in client.list_artifacts(run.id)}
     where = f"{MODEL_ARTIFACT} of run {run.id}"
@@ -193,6 +187,13 @@ def _run(client: Any, found: Any, metric: str) -> Run:
         is_deleted=info.lifecycle_stage == "deleted",
         is_orphan=ORPHAN in tags,
     )
+
+
+def keras_file_trouble(path: Path) -> str:
+    """Says why a `.keras` file cannot be loaded; "" if it can."""
+    if not path.is_file():
+        return f"{display_path(path)} is missing"
+    return "" if is_whole(path) else f"{display_path(path)} is damaged"
 
 
 def is_whole(path: Path) -> bool:

@@ -14,9 +14,9 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.tracking import relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT
+from pipeline.wording import doctor_command
 
 CHAMPION_ALIAS = "champion"
-DOCTOR = ".venv/bin/python -m pipeline.doctor --fix"
 # What MLflow says where there is no such model, version or alias.
 _NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -59,7 +59,7 @@ def load_model_bytes(project: Project, run: str) -> bytes:
     if not run:
         raise PipelineError(
             "MLflow has not got the run and its model yet; when it can be reached, they are sent "
-            f"with: {DOCTOR}"
+            f"with: {doctor_command()}"
         )
     client = mlflow.MlflowClient(project.mlflow_uri)
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def load_model_bytes(project: Project, run: str) -> bytes:
             reason = first_line(error)
             raise PipelineError(
                 f"the model of run {run} is not to be had ({reason}); if it is lost, its trial is "
-                f"trained again with: {DOCTOR}"
+                f"trained again with: {doctor_command()}"
             ) from None
 
 

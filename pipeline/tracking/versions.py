@@ -100,14 +100,14 @@ def _look_at(project: Project, client: Any, found: Any, run: Run, is_champion: b
 def local_trouble(path: Path) -> str:
     """Says why an MLflow model, or a `.keras` file, cannot be loaded; "" if it can."""
     if path.is_file():
-        return "" if reader.is_whole(path) else f"{display_path(path)} is damaged"
-    for file in (path / _DESCRIPTION, path / _MODEL):
-        if not file.is_file():
-            return f"{display_path(file)} is missing"
-    if not reader.is_whole(path / _MODEL):
-        return f"{display_path(path / _MODEL)} is damaged"
-    is_empty = "flavors" not in (path / _DESCRIPTION).read_text(errors="replace")
-    return f"{display_path(path / _DESCRIPTION)} is damaged" if is_empty else ""
+        return reader.keras_file_trouble(path)
+    description = path / _DESCRIPTION
+    if not description.is_file():
+        return f"{display_path(description)} is missing"
+    if trouble := reader.keras_file_trouble(path / _MODEL):
+        return trouble
+    is_empty = "flavors" not in description.read_text(errors="replace")
+    return f"{display_path(description)} is damaged" if is_empty else ""
 
 
 def has_same_weights(one: Path, other: Path) -> bool:
