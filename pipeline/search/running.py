@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import optuna
 
 from pipeline.search import samplers
+from pipeline.search.distinct import Untried
 from pipeline.storage import study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment, Outcome
@@ -42,27 +43,36 @@ class Running:
         """Number of epochs for which the trial has been trained so far."""
         return len(self.history.get("loss", ()))
 
+    def should_prune(self) -> bool:
+        """Asks the pruner whether the trial is to end."""
+        with samplers.quiet():
+            return self.trial.should_prune()
+
     def outcome(self, reason: str = "") -> Outcome:
         """Returns what is known of the trial so far, and why it failed if it did."""
         return Outcome(self.history, self.scores, self.n_parameters, reason)
 
 
-def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
+def ask(
+    study: optuna.Study, spec: StudySpec, n_drawn: int, untried: Untried | None = None
+) -> Running:
     """Asks for the next trial: one that waits in the queue, or else one that is drawn.
 
     Args:
         study: with one supervisor, who asks.
         spec: its study file.
         n_drawn: number of trials drawn so far, from which sampler's and trial's seed follow.
+        untried: what is left to try, if it is known already.
     """
-    study.sampler = samplers.build_sampler(spec.sampler, spec.seed, n_drawn)
-    trial = study.ask()
-    queued = Assignment.read(trial.user_attrs)
-    if queued:
-        if queued.hyperparameters:
-            space.register(trial, spec.searched, queued.hyperparameters)
-        return Running(trial, queued)
-    drawn = space.suggest(trial, spec.searched)
+    with samplers.quiet():
+        samplers.prepare(study, spec, n_drawn, untried or Untried(spec))
+        trial = study.ask()
+        queued = Assignment.read(trial.user_attrs)
+        if queued:
+            if queued.hyperparameters:
+                space.register(trial, spec.searched, queued.hyperparameters)
+            return Running(trial, queued)
+        drawn = space.suggest(trial, spec.searched)
     assignment = Assignment(drawn, seed=derived_seed(spec.seed, "trial", n_drawn))
     study_store.write(trial, assignment)
     return Running(trial, assignment)

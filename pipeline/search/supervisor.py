@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
 from pipeline.search import samplers
+from pipeline.search.distinct import Untried
 from pipeline.search.progress import Progress, RunningTrial, Snapshot
 from pipeline.search.running import Running, ask
 from pipeline.storage import optuna_internals, queue, study_store
@@ -57,11 +58,12 @@ class Supervisor:
         tracker: Tracker,
         progress: Progress,
     ) -> None:
-        study.pruner = samplers.build_pruner(spec.pruner)
+        study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress
         self._running: dict[int, Running] = {}
+        self._untried = Untried(spec)
         self._is_interrupted = self._is_ready = False
         self._seconds_before = float(study.user_attrs.get(study_store.SECONDS, 0.0))
         self._started = self._saved = time.monotonic()
@@ -87,6 +89,8 @@ class Supervisor:
                 while self._may_start():
                     self._start_next()
                 if not self._running:
+                    if said := self._untried.ending(self._study):
+                        self._progress.say(said)
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._handle(event)
@@ -156,15 +160,12 @@ class Supervisor:
             and len(self._running) < self._executor.n_workers
             and (budget.trials is None or n_begun < budget.trials)
             and (budget.minutes is None or self.seconds < 60 * budget.minutes)
-            and (self._can_draw() or queue.has_waiting(self._study))
+            and (self._untried.can_draw(self._study) or queue.has_waiting(self._study))
         )
-
-    def _can_draw(self) -> bool:
-        return bool(self._spec.space) and not study_store.is_exhausted(self._study)
 
     def _start_next(self) -> None:
         spec = self._spec
-        running = ask(self._study, spec, self._n_drawn)
+        running = ask(self._study, spec, self._n_drawn, self._untried)
         trial, assignment = running.trial, running.assignment
         self._n_drawn += not assignment.reference
         self._running[trial.number] = running
@@ -207,7 +208,7 @@ class Supervisor:
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
         running.trial.report(value, event.epoch)
         # A reference is trained to its end, to be compared with what was claimed of it.
-        if running.trial.should_prune() and not running.assignment.reference:
+        if running.should_prune() and not running.assignment.reference:
             self._executor.stop(event.trial)
             self._end(running, TrialState.PRUNED)
 

@@ -1,0 +1,117 @@
+"""What every sampler has to do that a study file may name, and what pruners derive."""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import optuna
+import pytest
+from scripted import ScriptedExecutor, asked, make_spec, search, steady
+
+from pipeline.search import samplers
+from pipeline.storage import study_store
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.spec import StudySpec
+
+SPACE = {
+    "hidden_layers": {"type": "int", "low": 1, "high": 3},
+    "units": {"type": "int", "low": 8, "high": 64, "per": "hidden_layers"},
+    "activation": {"type": "categorical", "choices": ["relu", "tanh", "sigmoid"]},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.01,
+                "when": {"hidden_layers": [2, 3]}},
+    "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
+    "momentum": {"type": "float", "low": 0.0, "high": 0.9, "step": 0.01,
+                 "when": {"optimizer": ["sgd"]}},
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+}  # fmt: skip
+# lacks the conditional ones, and is in part or wholly outside the space
+SMALL: dict[str, Any] = {"hidden_layers": 1, "units": [9], "optimizer": "adam",
+                         "learning_rate": 0.01, "batch_size": 32, "epochs": 3}  # fmt: skip
+OUTSIDE = {**SMALL, "hidden_layers": 0, "units": [], "learning_rate": 0.5, "optimizer": "adagrad",
+           "activation": "elu"}  # fmt: skip
+BARE = {"BaseSampler", "PartialFixedSampler"}
+NESTED: list[dict[str, Any]] = [
+    {"type": "PartialFixedSampler", "fixed_params": {"hidden_layers": 3},
+     "base_sampler": {"type": kind}}
+    for kind in ("QMCSampler", "CmaEsSampler", "TPESampler", "NSGAIISampler", "RandomSampler")
+] + [
+    {"type": "QMCSampler", "scramble": True},
+    {"type": "QMCSampler", "qmc_type": "halton"},
+    {"type": "QMCSampler", "independent_sampler": {"type": "RandomSampler"}},
+    {"type": "CmaEsSampler", "independent_sampler": {"type": "QMCSampler"}},
+    {"type": "CmaEsSampler", "independent_sampler": {"type": "RandomSampler"}},
+    {"type": "CmaEsSampler", "with_margin": True},
+    {"type": "CmaEsSampler", "use_separable_cma": True},
+    {"type": "TPESampler", "multivariate": True, "n_startup_trials": 3},
+    {"type": "TPESampler", "multivariate": True, "group": True, "n_startup_trials": 3},
+    {"type": "NSGAIISampler", "population_size": 4},
+    {"type": "NSGAIIISampler", "population_size": 4},
+]  # fmt: skip
+ALL = [{"type": kind} for kind in sorted(samplers._allowed("sampler").keys() - BARE)] + NESTED
+REFERENCES: dict[str, list[dict[str, Any]]] = {
+    "alone": [],
+    "after a small reference": [{"name": "small", "hyperparameters": SMALL}],
+    "after one outside": [{"name": "outside", "hyperparameters": OUTSIDE}],
+}
+
+
+def spec_of(sampler: dict[str, Any], **changes: Any) -> StudySpec:
+    space = dict(SPACE)
+    if "BruteForceSampler" in str(sampler):
+        space["learning_rate"] = {"type": "categorical", "choices": [0.001, 0.003, 0.01]}
+    known = {"sampler": {"seed": 3, **sampler}, "fixed": {"batch_size": 32, "epochs": 3},
+             "space": space}  # fmt: skip
+    return make_spec(**{**known, **changes})
+
+
+def drawn(study: optuna.Study) -> list[Hyperparameters]:
+    known = study_store.read_trials(study)
+    return [each.hyperparameters for each in known if not each.reference and each.hyperparameters]
+
+
+def searched(spec: StudySpec, *n_trials: int, n_workers: int = 1) -> optuna.Study:
+    """A study whose supervisor was started anew, with another study object, for each budget."""
+    store = optuna.storages.InMemoryStorage()
+    for n in n_trials:
+        study = optuna.create_study(
+            study_name="one", storage=store, direction=spec.direction, load_if_exists=True
+        )
+        part = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": n})})
+        search(part, study, ScriptedExecutor(steady, n_workers))
+    return study
+
+
+@pytest.mark.parametrize("references", REFERENCES.values(), ids=REFERENCES)
+@pytest.mark.parametrize("sampler", ALL, ids=str)
+def test_every_searched_hyperparameter_varies(
+    sampler: dict[str, Any], references: list[dict[str, Any]]
+) -> None:
+    found = drawn(searched(spec_of(sampler, reference=references), 8, 30))
+    assert len(found) == 30 - len(references)
+    values = defaultdict(list)
+    for each in found:
+        for name, value in each.flat().items():
+            is_drawn = {"dropout": each.hidden_layers > 1, "momentum": each.optimizer == "sgd"}
+            if is_drawn.get(name, True):
+                values[name].append(value)
+    given = sampler.get("fixed_params", {})
+    for name in [*SPACE.keys() - {"units", *given}, "units_1", "units_2"]:
+        assert len(values[name]) < 4 or len(set(values[name])) > 1, name
+    for part in (found[:7], found[-20:]):
+        assert len(set(part)) > 0.8 * len(part)
+
+
+@pytest.mark.parametrize("sampler", ALL, ids=str)
+def test_a_resumed_search_draws_what_an_unbroken_one_does(sampler: dict[str, Any]) -> None:
+    spec = spec_of(sampler, reference=REFERENCES["after one outside"])
+    assert asked(searched(spec, 8, 30)) == asked(searched(spec, 30))
+
+
+@pytest.mark.parametrize("references", REFERENCES.values(), ids=REFERENCES)
+def test_qmc_is_a_sequence_of_low_discrepancy(references: list[dict[str, Any]]) -> None:
+    spec = spec_of({"type": "QMCSampler"}, reference=references)
+    found = drawn(searched(spec, 5, 16 + len(references)))
+    assert len(found) == 16
+    # a sixteenth of each range has one point: Sobol's, and nothing drawn at random
+    rates = [math.log10(each.learning_rate) for each in found]
+    assert sorted(int((rate + 4) / 3 * 16 + 1e-9) for rate in rates) == list(range(16))
