@@ -7,7 +7,7 @@ from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, is_better
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, inflect, join_names
 
 N_TOP = 10
 N_FAILED = 30
@@ -132,8 +132,19 @@ def _importance(facts: StudySummary) -> list[Block]:
     if n < N_FOR_IMPORTANCE:
         said = f"{count_noun(n, 'complete trial')} {inflect('is', n, 'are')} too few to say"
         return [heading, Paragraph(f"{said}; {N_FOR_IMPORTANCE} are needed.")]
+    same = []
+    if facts.unvaried:
+        names = join_names([f"`{name}`" for name in facts.unvaried])
+        said = f"{names} had one value in all of these trials: left out, for it decides nothing."
+        same = [Paragraph(said)]
     if not facts.importance:
-        return [heading, Paragraph("There is no hyperparameter that was searched.")]
+        said = "There is no hyperparameter that "
+        said += (
+            f"tells the best quarter of {n} complete trials from the others."
+            if facts.spec.space
+            else "was searched."
+        )
+        return [heading, Paragraph(said), *same]
     return [
         heading,
         Paragraph(
@@ -146,6 +157,7 @@ def _importance(facts: StudySummary) -> list[Block]:
             [[f"`{name}`", f"{share:.2f}"] for name, share in facts.importance.items()],
         ),
         Figure(figures.importance(facts.importance), "Importances sum to one."),
+        *same,
     ]
 
 
@@ -176,7 +188,8 @@ def _how(facts: StudySummary) -> list[Block]:
         ["command", f"`make search STUDY={spec.name}`"],
         [
             "trials",
-            f"{n[State.COMPLETE]} complete, {n[State.PRUNED]} pruned, {n[State.FAIL]} failed",
+            f"{n[State.COMPLETE]} complete, {n[State.PRUNED]} pruned, {n[State.FAIL]} failed"
+            f"{'; all that the space has was tried' * facts.is_exhausted}",
         ],
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],

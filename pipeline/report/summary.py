@@ -41,12 +41,15 @@ class StudySummary:
         ended: trials that ended of their own, by number.
         n_interrupted: how many more were interrupted and queued again.
         ranked: complete trials, the best first; at least one.
-        importance: share of each hyperparameter, largest first; empty if there are too few trials.
+        importance: share of each hyperparameter, largest first; empty if there are too few trials,
+            or if none tells the best trials from the others.
         minutes: how long supervisors ran.
         n_validation_images: on which the metric was measured.
         test_looks: every look at the test set.
         about: machine and versions.
         baseline: what the study that is named as `baseline` found, if it has been run.
+        unvaried: searched hyperparameters that had one value in all complete trials.
+        is_exhausted: whether all that the space has was tried.
     """
 
     spec: StudySpec
@@ -59,6 +62,8 @@ class StudySummary:
     test_looks: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
     baseline: Baseline | None = None
+    unvaried: Sequence[str] = ()
+    is_exhausted: bool = False
 
     @property
     def champion(self) -> Trial:
@@ -94,6 +99,8 @@ def summarize(stored: StoredStudy) -> StudySummary:
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
+        unvaried=study_store.unvaried(study),
+        is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.data import datasets
 from pipeline.errors import UsageError
-from pipeline.search import samplers
+from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
 from pipeline.study.hyperparameters import layer_parameters
 from pipeline.study.ranges import Choices, Entry
@@ -26,6 +26,7 @@ def preview(spec: StudySpec) -> str:
     budget, n_combinations = spec.budget, Untried(spec).n_combinations
     parts = [count_noun(budget.trials, "trial")] if budget.trials else []
     parts += [count_noun(budget.minutes, "minute")] if budget.minutes else []
+    said = known_space.remark(spec.sampler.type, spec.sampler.arguments, spec.searched)
     ends = []
     if n_combinations is not None and n_combinations <= (budget.trials or n_combinations):
         counted = count_noun(n_combinations, "possible combination")
@@ -40,6 +41,7 @@ def preview(spec: StudySpec) -> str:
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
+        *([f"          {said}"] if said else []),
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
     ]

@@ -15,6 +15,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from pipeline.study.hyperparameters import layer_name
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.space import Space
+from pipeline.wording import join_names
 
 _QUEUED = "fixed_params"  # the system attribute of a trial that was queued with its values
 
@@ -159,32 +160,43 @@ def _distributions(space: Space, *, of_all_trials: bool = False) -> dict[str, Ba
     return dict(sorted(found.items()))
 
 
-def drawn_apart(kind: str, arguments: Mapping[str, Any], space: Space) -> dict[str, str]:
-    """Lists what a sampler draws one by one, with the key of the study file that is the cause.
+def remark(kind: str, arguments: Mapping[str, Any], space: Space) -> str:
+    """Says which hyperparameters a sampler draws one by one, and which key is the cause, or "".
 
     Args:
         kind: name of Optuna's class.
         arguments: that the study file gives it.
         space: that is searched.
     """
-    if kind == "PartialFixedSampler" and isinstance(base := arguments.get("base_sampler"), dict):
-        apart = drawn_apart(str(base.get("type")), base, space)
-        given = arguments.get("fixed_params", {})
-        return {name: key for name, key in apart.items() if name not in given}
+    given = arguments.get("fixed_params", {})
+    while isinstance(base := arguments.get("base_sampler"), dict):
+        kind, arguments = str(base.get("type")), base
+        given = {**arguments.get("fixed_params", {}), **given}
     is_joint_tpe = bool(arguments.get("multivariate")) and not arguments.get("group")
     takes_numbers = kind == "CmaEsSampler"
-    if not (takes_numbers or kind in ("GPSampler", "NSGAIISampler", "NSGAIIISampler")) and not (
-        kind == "TPESampler" and is_joint_tpe
+    if not (
+        takes_numbers
+        or kind in ("GPSampler", "NSGAIISampler", "NSGAIIISampler")
+        or (kind == "TPESampler" and is_joint_tpe)
     ):
-        return {}
-    causes = {}
-    for name, entry in space.entries.items():
-        if distribution_of(entry).single():
-            continue
-        if entry.when:
-            causes[name] = f"{name}.when"
-        elif takes_numbers and isinstance(entry, Choices):
-            causes[name] = f'{name}.type = "categorical"'
-        elif entry.per and entry.per in space.entries:
-            causes[name] = f"{name}.per"
-    return causes
+        return ""
+    causes = {
+        name: cause
+        for name, entry in space.entries.items()
+        if name not in given and (cause := _cause(name, entry, space, takes_numbers))
+    }
+    if not causes:
+        return ""
+    known = "numbers that every trial has" if takes_numbers else "what every trial has"
+    listed = join_names([f"{name} ({cause})" for name, cause in causes.items()])
+    return f"{kind} models {known}; each on its own it draws, by [space]: {listed}"
+
+
+def _cause(name: str, entry: Entry, space: Space, takes_numbers: bool) -> str:
+    if distribution_of(entry).single():
+        return ""
+    if entry.when:
+        return f"{name}.when"
+    if takes_numbers and isinstance(entry, Choices):
+        return f'{name}.type = "categorical"'
+    return f"{name}.per" if entry.per and entry.per in space.entries else ""

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
-from pipeline.search import samplers
+from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
 from pipeline.search.progress import Progress, RunningTrial, Snapshot
 from pipeline.search.running import Running, ask
@@ -82,6 +82,9 @@ class Supervisor:
         Raises:
             PipelineError: too many trials failed in a row; the text says why the last one did.
         """
+        sampler = self._spec.sampler
+        if said := known_space.remark(sampler.type, sampler.arguments, self._spec.searched):
+            self._progress.say(said)
         try:
             self._recover()
             queue.queue_references(self._study, self._spec)

@@ -18,6 +18,7 @@ from pipeline.paths import Project, display_path
 from pipeline.storage import optuna_internals
 from pipeline.storage.rdb import open_storage
 from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.hyperparameters import Scalar
 from pipeline.study.load import load
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, best_epoch, ranking
@@ -176,12 +177,34 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
     PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255): how much each decides whether
     a trial is among the best quarter. Optuna's default, the best tenth, would be a trial or two.
+    Left out is what had one value in all these trials: it decides nothing. Empty if nothing does.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of hyperparameters that few trials have
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+        varied = [name for name, values in _values(study).items() if len(values) > 1]
+        shares = optuna.importance.get_param_importances(
+            study, evaluator=evaluator, params=varied, normalize=False
+        )
+    total = sum(shares.values())
+    if not total > 0:
+        return {}
+    found = {name: share / total for name, share in shares.items()}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def unvaried(study: optuna.Study) -> list[str]:
+    """Lists the hyperparameters that were searched and had one value in all complete trials."""
+    return [name for name, values in _values(study).items() if len(values) == 1]
+
+
+def _values(study: optuna.Study) -> dict[str, set[Scalar]]:
+    """Collects the values of each hyperparameter in complete trials, by its name in Optuna."""
+    values: dict[str, set[Scalar]] = {}
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        for name, value in frozen.params.items():
+            values.setdefault(name, set()).add(value)
+    return values
 
 
 def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) -> Trial:

@@ -1,14 +1,28 @@
 """What every sampler has to do that a study file may name, and what pruners derive."""
 
 import math
+import os
+import subprocess
+import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from scripted import ScriptedExecutor, asked, make_spec, search, steady
+from scripted import (
+    ListTracker,
+    ScriptedExecutor,
+    SilentProgress,
+    asked,
+    make_spec,
+    make_study,
+    search,
+    steady,
+)
 
-from pipeline.search import samplers
+from pipeline.search import dry_run, samplers
+from pipeline.search.supervisor import Supervisor
 from pipeline.storage import study_store
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import StudySpec
@@ -115,3 +129,104 @@ def test_qmc_is_a_sequence_of_low_discrepancy(references: list[dict[str, Any]]) 
     # a sixteenth of each range has one point: Sobol's, and nothing drawn at random
     rates = [math.log10(each.learning_rate) for each in found]
     assert sorted(int((rate + 4) / 3 * 16 + 1e-9) for rate in rates) == list(range(16))
+
+
+# What is said
+
+
+def lines_of(spec: StudySpec) -> list[str]:
+    progress = SilentProgress()
+    study = make_study(spec)
+    Supervisor(spec, study, ScriptedExecutor(steady), ListTracker(), progress).run()
+    return progress.lines
+
+
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [
+        (
+            {"type": "CmaEsSampler"},
+            "CmaEsSampler models numbers that every trial has; each on its own it draws, by "
+            '[space]: units (units.per), activation (activation.type = "categorical"), dropout '
+            '(dropout.when), optimizer (optimizer.type = "categorical") and momentum '
+            "(momentum.when)",
+        ),
+        (
+            {"type": "TPESampler", "multivariate": True},
+            "TPESampler models what every trial has; each on its own it draws, by [space]: units "
+            "(units.per), dropout (dropout.when) and momentum (momentum.when)",
+        ),
+        (
+            {"type": "PartialFixedSampler", "fixed_params": {"dropout": 0.1, "optimizer": "sgd"},
+             "base_sampler": {"type": "NSGAIISampler"}},
+            "NSGAIISampler models what every trial has; each on its own it draws, by [space]: "
+            "units (units.per) and momentum (momentum.when)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_drawn_on_its_own_is_said_once(sampler: dict[str, Any], expected: str) -> None:
+    spec = spec_of(sampler)
+    assert lines_of(spec).count(expected) == 1
+    assert f"\n          {expected}\n" in dry_run.preview(spec)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"type": "TPESampler"},
+        {"type": "TPESampler", "multivariate": True, "group": True},
+        {"type": "RandomSampler"},
+        {"type": "QMCSampler"},
+        {"type": "BruteForceSampler"},
+    ],
+    ids=str,
+)
+def test_nothing_is_said_where_all_is_modelled_or_nothing(sampler: dict[str, Any]) -> None:
+    assert not [line for line in lines_of(spec_of(sampler)) if "on its own" in line]
+
+
+def test_a_space_that_cma_es_models_whole_needs_no_words() -> None:
+    space = {"hidden_layers": {"type": "int", "low": 1, "high": 1}, **{
+        name: SPACE[name] for name in ("learning_rate",)}}  # fmt: skip
+    fixed = {"batch_size": 32, "epochs": 3, "optimizer": "adam", "units": 8}
+    spec = spec_of({"type": "CmaEsSampler"}, space=space, fixed=fixed)
+    assert not [line for line in lines_of(spec) if "on its own" in line]
+
+
+NOISE = """
+import math, sys
+from scripted import ScriptedExecutor, SilentProgress, ListTracker, make_study, search, steady
+from test_pruners import PRUNERS
+from test_pruners import spec_of as spec_of_pruner
+from test_samplers import ALL, REFERENCES, spec_of
+from pipeline.search import dry_run
+
+def with_nan(job):
+    return [0.5, math.nan if job.trial % 2 else 0.5, 0.4, 0.3, 0.2, 0.1]
+
+samplers = [*ALL, {"type": "CmaEsSampler", "lr_adapt": True, "consider_pruned_trials": True,
+                   "inc_popsize": 2, "warn_independent_sampling": True}]
+for sampler in samplers:
+    spec = spec_of(sampler, reference=REFERENCES["after one outside"])
+    dry_run.preview(spec)
+    search(spec, make_study(spec), ScriptedExecutor(steady))
+for pruner in PRUNERS:
+    spec = spec_of_pruner(pruner, [])
+    dry_run.preview(spec)
+    search(spec, make_study(spec), ScriptedExecutor(with_nan))
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_no_sampler_and_no_pruner_makes_noise() -> None:
+    """In a process of its own: what libraries write goes where pytest would not look."""
+    tests = Path(__file__).parents[1]
+    paths = [tests.parent, tests / "support", tests / "search"]
+    ended = subprocess.run(
+        [sys.executable, "-c", NOISE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("done\n", "")

@@ -7,6 +7,12 @@ from typing import Any
 import optuna
 import pytest
 import recorded
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.paths import Project
@@ -123,3 +129,91 @@ def test_a_pruner_may_wrap_another() -> None:
     content = {"type": "PatientPruner", "patience": 2, "wrapped_pruner": {"type": "NopPruner"}}
     pruner = samplers.build_pruner(Component.model_validate(content))
     assert isinstance(pruner, optuna.pruners.PatientPruner)
+
+
+# Importance
+
+
+def told(values: list[float], *params: tuple[str, BaseDistribution, list[Any]]) -> optuna.Study:
+    """A study of complete trials with these values, and of each hyperparameter its own."""
+    study = optuna.create_study(direction="maximize")
+    for i, value in enumerate(values):
+        study.add_trial(
+            optuna.create_trial(
+                value=value,
+                params={name: column[i] for name, _, column in params},
+                distributions={name: distribution for name, distribution, _ in params},
+            )
+        )
+    return study
+
+
+RISING = [i / 16 for i in range(16)]
+RATE = ("learning_rate", FloatDistribution(1e-4, 1.0, log=True), [0.01 + v / 2 for v in RISING])
+CONSTANT: list[tuple[str, BaseDistribution, list[Any]]] = [
+    ("units", IntDistribution(50, 50), [50] * 16),
+    ("dropout", FloatDistribution(0.1, 0.1), [0.1] * 16),
+    ("optimizer", CategoricalDistribution(("adam",)), ["adam"] * 16),
+    ("activation", CategoricalDistribution(("relu", "tanh")), ["relu"] * 16),
+    ("batch_size", IntDistribution(32, 64), [40] * 16),
+]
+
+
+@pytest.mark.parametrize("constant", CONSTANT, ids=lambda each: str(each[0]))
+def test_what_cannot_or_did_not_vary_has_no_importance(
+    constant: tuple[str, BaseDistribution, list[Any]],
+) -> None:
+    study = told(RISING, RATE, constant)
+    assert study_store.importance(study) == {"learning_rate": 1.0}
+    assert study_store.unvaried(study) == [constant[0]]
+    alone = told(RISING, constant)
+    assert study_store.importance(alone) == {}
+    assert study_store.unvaried(alone) == [constant[0]]
+
+
+def test_where_all_trials_are_equal_nothing_is_important() -> None:
+    assert study_store.importance(told([0.5] * 16, RATE)) == {}
+
+
+def test_importances_sum_to_one() -> None:
+    other = ("units", IntDistribution(8, 64), [8 + (7 * i) % 16 for i in range(16)])
+    shares = study_store.importance(told(RISING, RATE, other, CONSTANT[1]))
+    assert list(shares) == ["learning_rate", "units"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["learning_rate"] > 0.5
+
+
+# What is allowed
+
+
+@pytest.mark.parametrize("table", ["sampler", "pruner"])
+def test_only_what_can_be_used_is_listed(table: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        samplers.rehearse(spec_with(table, type="Nonesuch"))
+    listed = str(caught.value).partition("allowed are ")[2].split(", ")
+    assert {"sampler": "TPESampler", "pruner": "MedianPruner"}[table] in listed
+    more: dict[str, dict[str, Any]] = {
+        "PartialFixedSampler": {"fixed_params": {"batch_size": 32},
+                                "base_sampler": {"type": "RandomSampler"}},
+        "PatientPruner": {"patience": 1},
+        "PercentilePruner": {"percentile": 50.0},
+        "ThresholdPruner": {"lower": 0.1},
+    }  # fmt: skip
+    more["PatientPruner"]["wrapped_pruner"] = {"type": "MedianPruner"}
+    steps = {"learning_rate": {"type": "categorical", "choices": [0.001, 0.002]}}
+    for name in listed:
+        spec = parse("quick", {**QUICK, table: {"type": name, **more.get(name, {})},
+                               "space": steps if name == "BruteForceSampler" else QUICK["space"],
+                               "fixed": QUICK.get("fixed", {}) if name != "BruteForceSampler" else
+                               {"hidden_layers": 1, "units": 8, "optimizer": "adam",
+                                "batch_size": 32, "epochs": 2}})  # fmt: skip
+        assert samplers.rehearse(spec, 2)
+
+
+def test_a_sampler_whose_library_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(samplers._NEEDS, "CmaEsSampler", "no_such_library")
+    with pytest.raises(UsageError) as caught:
+        samplers.rehearse(spec_with("sampler", type="CmaEsSampler"))
+    said, _, listed = str(caught.value).partition("allowed are ")
+    assert said == "[sampler] type: found 'CmaEsSampler' (no_such_library is not installed), "
+    assert "CmaEsSampler" not in listed
