@@ -38,16 +38,13 @@ class Untried:
 
     def __init__(self, spec: StudySpec) -> None:
         self._is_drawn = bool(spec.space)
-        self.given = _given(spec.sampler.arguments)
+        self.given = _given(spec)
         self.may_repeat = self._is_drawn and may_repeat(spec.searched, self.given)
         self.is_endless = is_endless(spec.searched, self.given)
         self._keys: dict[int, Hashable] = {}
         self._all: dict[Hashable, Hyperparameters] | None = None
         if self.may_repeat:
-            try:
-                self._all = combinations(spec.searched, self.given)
-            except ValueError as error:
-                raise UsageError(f"[sampler] fixed_params: {error}") from None
+            self._all = combinations(spec.searched, self.given)
 
     @property
     def n_combinations(self) -> int | None:
@@ -202,9 +199,27 @@ class DistinctSampler(WrappingSampler):
         return hyperparameters, draft.params, draft.distributions
 
 
-def _given(arguments: Mapping[str, Any]) -> Mapping[str, Scalar]:
-    """Finds what a `PartialFixedSampler` always draws, also where it stands inside another."""
-    given = dict(arguments.get("fixed_params") or {})
-    if isinstance(base := arguments.get("base_sampler"), dict):
-        given = {**_given(base), **given}
+def _given(spec: StudySpec) -> Mapping[str, Scalar]:
+    """Finds what a `PartialFixedSampler` always draws, also where one stands inside another.
+
+    Raises:
+        UsageError: it is nothing that the space could draw.
+    """
+    given: dict[str, Scalar] = {}
+    arguments: Any = spec.sampler.arguments
+    while isinstance(arguments, dict):
+        fixed = arguments.get("fixed_params", {})
+        if not isinstance(fixed, dict):
+            raise UsageError(f"[sampler] fixed_params: found {fixed!r}, allowed is a table")
+        given = {**fixed, **given}
+        arguments = arguments.get("base_sampler")
+    for key, value in given.items():
+        entry = spec.space.get(key) or spec.space.get(key.rpartition("_")[0])
+        if entry is None:
+            names = ", ".join(spec.space) or "none, for [space] is empty"
+            raise UsageError(f"[sampler] fixed_params: found {key!r}, allowed are {names}")
+        if not isinstance(value, bool | int | float | str) or not entry.contains(value):
+            raise UsageError(
+                f"[sampler] fixed_params: found {key} = {value!r}, allowed is what [space] has"
+            )
     return given

@@ -17,6 +17,7 @@ from scripted import (
 )
 from test_samplers import ALL
 
+from pipeline.errors import UsageError
 from pipeline.search import dry_run, samplers
 from pipeline.search.distinct import Untried
 from pipeline.search.supervisor import Supervisor
@@ -201,3 +202,21 @@ def test_a_preview_says_how_many_combinations_there_are() -> None:
     assert "the space has 1 possible combination:" in dry_run.preview(
         spec_of({"type": "TPESampler"}, space=one, fixed=fixed)
     )
+
+
+@pytest.mark.parametrize(
+    ("fixed", "expected"),
+    [
+        (3, "found 3, allowed is a table"),
+        ({"hidden_layers": 9}, "found hidden_layers = 9, allowed is what [space] has"),
+        ({"dropout": [0.1]}, "found dropout = [0.1], allowed is what [space] has"),
+        ({"units_1": "8"}, "found units_1 = '8', allowed is what [space] has"),
+        ({"epochs": 3}, "found 'epochs', allowed are hidden_layers, units, dropout"),
+    ],
+)
+def test_what_is_always_drawn_is_in_the_space(fixed: Any, expected: str) -> None:
+    sampler = {"type": "PartialFixedSampler", "base_sampler": {"type": "RandomSampler"},
+               "fixed_params": fixed}  # fmt: skip
+    with pytest.raises(UsageError) as caught:
+        dry_run.preview(spec_of(sampler))
+    assert str(caught.value) == f"study scripted: [sampler] fixed_params: {expected}"
