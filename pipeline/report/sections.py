@@ -165,7 +165,7 @@ def _constant(facts: StudySummary) -> str:
     names = [f"`{name}`" for name in facts.constant]
     if not names:
         return ""
-    return f" Left out, for all trials have the same value of it: {join_names(names)}."
+    return f" Left out, since it is the same wherever there is one: {join_names(names)}."
 
 
 def _failures(facts: StudySummary) -> list[Block]:
@@ -197,9 +197,10 @@ def _how(facts: StudySummary) -> list[Block]:
     spec, about = facts.spec, facts.about
     n_epochs = sum(trial.n_epochs for trial in facts.ended)
     versions = ", ".join(f"{k[8:]} {v}" for k, v in about.items() if k.startswith("version."))
+    all_tried = "; all that the space has was tried" * facts.is_exhausted
     rows = [
         ["command", f"`make search STUDY={spec.name}`"],
-        ["trials", count_ends(facts.ended)],
+        ["trials", count_ends(facts.ended) + all_tried],
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],
         ["time", f"{facts.minutes:.1f} minutes"],

@@ -45,13 +45,14 @@ class StudySummary:
         ranked: networks that have a value, whatever ended them, the best first; at least one.
         importance: share of each hyperparameter, largest first; empty if there are too few trials,
             or none decides anything.
-        constant: hyperparameters that had one value in all complete trials.
+        constant: hyperparameters that had one value in all complete trials that have them.
         minutes: how long supervisors ran.
         n_validation_images: on which the metric was measured.
         test_looks: every look at the test set.
         about: machine and versions.
         baseline: what the study that is named as `baseline` found, if it has been run.
         changes: of the study file since the study was begun: when, n_trials, what.
+        is_exhausted: whether all that the space has was tried.
     """
 
     spec: StudySpec
@@ -66,6 +67,7 @@ class StudySummary:
     about: Mapping[str, str]
     baseline: Baseline | None = None
     changes: Sequence[Mapping[str, Any]] = ()
+    is_exhausted: bool = False
 
     @property
     def champion(self) -> Trial:
@@ -116,6 +118,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
         changes=study.user_attrs.get(study_store.CHANGES, []),
+        is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
     )
 
 

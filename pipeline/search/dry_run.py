@@ -7,10 +7,11 @@ from typing import Any
 from pipeline.data import datasets
 from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
-from pipeline.search import samplers
+from pipeline.search import known_space, samplers
+from pipeline.search.distinct import Untried
 from pipeline.study.hyperparameters import layer_parameters
 from pipeline.study.ranges import Choices, Entry
-from pipeline.study.spec import StudySpec
+from pipeline.study.spec import Component, StudySpec
 from pipeline.wording import count_noun, inflect
 
 N_SAMPLES = 5
@@ -23,19 +24,25 @@ def preview(spec: StudySpec) -> str:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
     """
     draws = _draws(spec)  # first, since what follows relies on arguments that Optuna has taken
-    budget = spec.budget
+    budget, n_combinations = spec.budget, Untried(spec).n_combinations
     parts = [count_noun(budget.trials, "trial")] if budget.trials else []
     parts += [count_noun(budget.minutes, "minute")] if budget.minutes else []
+    said = known_space.remark(spec.sampler.type, spec.sampler.arguments, spec.searched)
+    ends = []
+    if n_combinations is not None and n_combinations <= (budget.trials or n_combinations):
+        counted = count_noun(n_combinations, "possible combination")
+        ends = [f"          the space has {counted}: the search ends when all are tried"]
     lines = [
         f"study {spec.name}: {spec.goal}",
         "",
         f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.dataset)[:12]}",
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
+        *ends,
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
-        *([samplers.note_on_draws(spec)] if samplers.draws_alone(spec) else []),
+        *([f"          {said}"] if said else []),
         f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
         f"          {rungs(spec)}",
     ]
@@ -45,18 +52,33 @@ def preview(spec: StudySpec) -> str:
 
 def rungs(spec: StudySpec) -> str:
     """Says in a line after which epochs the pruner may prune a trial."""
-    if not spec.space:
+    epochs = samplers.most_epochs(spec)
+    if epochs is None:
         return "never prunes: references are trained to their end"
-    pruner, epochs = samplers.build_pruner(spec), samplers.most_epochs(spec)
-    arguments = samplers.with_resources(spec.pruner, epochs).arguments
-    taken = inspect.signature(type(pruner)).parameters
-    match spec.pruner.type:
+    return _looks(spec.pruner, epochs)
+
+
+def _looks(pruner: Component, epochs: int) -> str:
+    """Says when a pruner looks at a trial.
+
+    Args:
+        pruner: the table of a study file, or one inside it.
+        epochs: the most that a trial may have.
+    """
+    arguments = samplers.resources(pruner, epochs)
+    taken = inspect.signature(type(samplers.build_pruner(pruner, epochs))).parameters
+    match pruner.type:
         case "SuccessiveHalvingPruner":
             return _halving(arguments, epochs)
         case "HyperbandPruner":
             return _hyperband(arguments)
         case "NopPruner":
             return "never prunes"
+        case "PatientPruner":
+            waits = f"after {count_noun(arguments['patience'], 'epoch')} without a gain"
+            if not isinstance(inner := arguments.get("wrapped_pruner"), dict):
+                return f"may prune {waits}"
+            return f"{_looks(Component.model_validate(inner), epochs)}; {waits} at the earliest"
     if "n_warmup_steps" not in taken:
         return "may prune after every epoch"
     first = max(1, arguments.get("n_warmup_steps", 0))

@@ -47,8 +47,6 @@ def run_study(
         PipelineError: a store cannot be used, or there is no champion; the text says why.
     """
     samplers.rehearse(spec)
-    if note := samplers.note_on_draws(spec):
-        print(note, file=sys.stderr, flush=True)
     study = study_store.open_study(project, spec)
     with _taken(study, held) as check, contextlib.ExitStack() as opened:
         print(

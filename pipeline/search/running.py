@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from pipeline.errors import one_line
 from pipeline.search import samplers
+from pipeline.search.distinct import Untried
 from pipeline.search.progress import RunningTrial
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
@@ -56,6 +57,11 @@ class Running:
     def epoch(self) -> int:
         """Number of epochs for which the trial has been trained so far."""
         return len(self.history.get("loss", ()))
+
+    def should_prune(self) -> bool:
+        """Asks the pruner whether the trial is to end."""
+        with samplers.quiet():
+            return self.trial.should_prune()
 
     @property
     def state(self) -> State:
@@ -118,30 +124,36 @@ class Unsuitable(Exception):
     """A trial that somebody has enqueued, with values that no trial of the study can have."""
 
 
-def ask(study: optuna.Study, spec: StudySpec, n_drawn: int) -> Running:
+def ask(
+    study: optuna.Study, spec: StudySpec, n_drawn: int, untried: Untried | None = None
+) -> Running:
     """Asks for the next trial: one that waits in the queue, or else one that is drawn.
 
     Args:
         study: with one supervisor, who asks.
         spec: its study file.
         n_drawn: number of trials drawn so far, from which sampler's and trial's seed follow.
+        untried: what is left to try, if it is known already.
 
     Raises:
         Unsuitable: somebody has enqueued it with values that it cannot have; it was told as FAIL.
     """
-    study.sampler = samplers.build_sampler(spec.sampler, spec.seed, n_drawn)
-    trial = study.ask()
-    queued = Assignment.read(trial.user_attrs)
-    if queued:
-        if queued.hyperparameters:
-            space.register(trial, spec.searched, queued.hyperparameters)
-        return Running(trial, queued)
-    try:
-        drawn = _draw(trial, spec)
-    except ValueError as error:
-        reason = one_line(f"enqueued by hand: {error}")
-        queue.refuse(study, trial, reason)
-        raise Unsuitable(f"trial {trial.number} was {reason}") from None
+    with samplers.quiet():
+        samplers.prepare(study, spec, n_drawn, untried or Untried(spec))
+        trial = study.ask()
+        queued = Assignment.read(trial.user_attrs)
+        if queued:
+            if queued.hyperparameters:
+                space.register(trial, spec.searched, queued.hyperparameters)
+            return Running(trial, queued)
+        try:
+            drawn = _draw(trial, spec)
+        except ValueError as error:
+            if spec.space and not optuna_internals.enqueued_params(trial):
+                raise  # the sampler's own
+            reason = one_line(f"enqueued by hand: {error}")
+            queue.refuse(study, trial, reason)
+            raise Unsuitable(f"trial {trial.number} was {reason}") from None
     assignment = Assignment(drawn, seed=derived_seed(spec.seed, "trial", n_drawn))
     study_store.write(trial, assignment)
     return Running(trial, assignment)

@@ -4,106 +4,125 @@ import contextlib
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
 
 from pipeline.errors import UsageError, first_line
-from pipeline.search.qmc_of_draws import QMCOfDraws
+from pipeline.search.distinct import DistinctSampler, Untried
+from pipeline.search.known_space import know_space
 from pipeline.search.recent_tpe import RecentTPE
-from pipeline.storage import optuna_internals
+from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
+from pipeline.study.assignment import Assignment
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.study.ranges import Choices
 from pipeline.study.seeds import derived_seed
+from pipeline.study.space import Space
 from pipeline.study.spec import Component, StudySpec
-from pipeline.wording import join_names
 
-# What some samplers need beside Optuna.
+_Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where it stands
+# What a class needs that is not always installed: it is allowed where that is.
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
+_REFUSED = {"GridSampler"}  # fails on trials that are queued; BruteForceSampler does not
 
 
-@dataclass(frozen=True)
-class _Seeds:
-    """Seeds of a sampler: of a sequence that goes through all draws, and of one draw."""
-
-    sequence: int
-    draw: int
-
-
-def build_sampler(component: Component, seed: int, n_drawn: int) -> optuna.samplers.BaseSampler:
+def build_sampler(
+    component: Component, seed: int, n_drawn: int, searched: Space | None = None
+) -> optuna.samplers.BaseSampler:
     """Builds the sampler for the next draw.
 
     Its seed follows from the study's seed and the number of trials drawn so far, so that a
-    search that was interrupted goes on as if it had not been. A sampler that goes along a sequence
-    keeps the sequence's seed; what it draws beside the sequence has another for each draw.
+    search that was interrupted goes on as if it had not been.
 
     Args:
         component: the `[sampler]` table of a study file.
         seed: of the study.
         n_drawn: how many trials were drawn before.
+        searched: the space, for samplers that would guess it from the first trials.
 
     Raises:
         UsageError: there is no such sampler, or its arguments are not allowed.
     """
-    seeds = _Seeds(sequence=seed, draw=derived_seed(seed, "sampler", n_drawn))
-    return _build("sampler", component, seeds)  # type: ignore[no-any-return]
+
+    def finish(kind: type, arguments: dict[str, Any], path: str) -> Any:
+        fresh = derived_seed(seed, path, n_drawn)
+        if _takes(kind, "seed"):
+            arguments["seed"] = fresh
+        if kind is optuna.samplers.QMCSampler:
+            # Its seed is the sequence itself: another for the next draw would break it.
+            arguments["seed"] = seed
+            arguments.setdefault("independent_sampler", optuna.samplers.RandomSampler(fresh))
+        if kind in (optuna.samplers.QMCSampler, optuna.samplers.CmaEsSampler):
+            arguments["warn_independent_sampling"] = False  # said once, in other words
+        sampler = kind(**arguments)
+        return know_space(sampler, searched) if searched else sampler
+
+    return _build("sampler", component, finish)  # type: ignore[no-any-return]
 
 
-def build_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
+def build_pruner(component: Component, epochs: int | None = None) -> optuna.pruners.BasePruner:
     """Builds the pruner of a study.
 
-    What Optuna would derive from the first trial that is complete, and Hyperband anew in each
-    process, is derived from the space: the same whatever ran before.
+    What Optuna would derive from the first complete trials, it derives from the space: the same
+    before and after a restart, whichever trial came first.
+
+    Args:
+        component: the `[pruner]` table of a study file.
+        epochs: the most that a trial of the space may have; None if nothing is searched.
 
     Raises:
         UsageError: there is no such pruner, or its arguments are not allowed.
     """
-    return _build("pruner", with_resources(spec.pruner, most_epochs(spec)), None)  # type: ignore[no-any-return]
+
+    def finish(kind: type, arguments: dict[str, Any], _: str) -> Any:
+        return kind(**{**arguments, **_derived(kind, arguments, epochs)})
+
+    return _build("pruner", component, finish)  # type: ignore[no-any-return]
 
 
-def most_epochs(spec: StudySpec) -> int:
-    """Finds for how many epochs a drawn trial may be trained, or a reference if none is drawn."""
-    if spec.space:
-        return spec.searched.corner(largest=True).epochs
-    return max((r.network.epochs for r in spec.reference if r.network), default=1)
-
-
-def with_resources(component: Component, epochs: int) -> Component:
-    """Fills in, here and in what is wrapped, the resources that are "auto" or not given.
+def resources(component: Component, epochs: int | None) -> dict[str, Any]:
+    """Returns a pruner's arguments, with what is "auto" as `build_pruner` derives it.
 
     Args:
-        component: the `[pruner]` table of a study file.
-        epochs: for which a trial may be trained.
+        component: the `[pruner]` table of a study file, or one inside it.
+        epochs: the most that a trial of the space may have; None if nothing is searched.
     """
-    arguments = {
-        key: with_resources(Component.model_validate(value), epochs).model_dump()
-        if isinstance(value, dict) and "type" in value
-        else value
-        for key, value in component.arguments.items()
+    kind = _allowed("pruner")[component.type]
+    return {**component.arguments, **_derived(kind, component.arguments, epochs)}
+
+
+def _derived(kind: type, arguments: Mapping[str, Any], epochs: int | None) -> dict[str, int]:
+    if epochs is None:
+        return {}
+    auto: dict[type, tuple[str, int]] = {
+        optuna.pruners.HyperbandPruner: ("max_resource", epochs),
+        optuna.pruners.SuccessiveHalvingPruner: ("min_resource", max(epochs // 100, 1)),
     }
-    key, derived = {
-        "HyperbandPruner": ("max_resource", epochs),
-        "SuccessiveHalvingPruner": ("min_resource", max(1, epochs // 100)),  # as Optuna does
-    }.get(component.type, ("", 0))
-    if key and arguments.get(key, "auto") == "auto":
-        arguments[key] = derived
-    return Component.model_validate({**arguments, "type": component.type})
+    key, value = auto.get(kind, ("", 0))
+    return {key: value} if key and arguments.get(key, "auto") == "auto" else {}
 
 
-def draws_alone(spec: StudySpec) -> list[str]:
-    """Lists the hyperparameters that the sampler cannot draw together with the others, by name."""
-    taken = inspect.signature(_known("sampler").get(spec.sampler.type, object)).parameters
-    if not _warns(taken):
-        return []
-    no_choices = spec.sampler.type == "CmaEsSampler"
-    return [
-        name
-        for name, entry in spec.space.items()
-        if entry.when or entry.per or (no_choices and isinstance(entry, Choices))
-    ]
+def prepare(
+    study: optuna.Study, spec: StudySpec, n_drawn: int, untried: Untried
+) -> optuna.samplers.BaseSampler:
+    """Builds the sampler for the next draw, and gives it to the study.
+
+    Args:
+        study: that is asked next.
+        spec: its study file.
+        n_drawn: how many trials were drawn before.
+        untried: what is left to try.
+    """
+    sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
+    is_exhaustive = "BruteForceSampler" in _types(spec.sampler.arguments, spec.sampler.type)
+    # Optuna's own takes a reference that lies outside the space for all of it. Where there is no
+    # end it is left to say so.
+    if untried.may_repeat and not (is_exhaustive and untried.is_endless):
+        seed = derived_seed(spec.seed, "distinct", n_drawn)
+        sampler = DistinctSampler(sampler, spec.searched, untried, seed, is_exhaustive)
+    study.sampler = sampler
+    return sampler
 
 
 def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
@@ -117,17 +136,20 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
     """
     study = optuna.create_study(direction=spec.direction)
     optuna_internals.let_sampler_stop(study)
-    study.pruner = build_pruner(spec)
-    _check_references(spec)
+    study.pruner = build_pruner(spec.pruner, most_epochs(spec))
     build_sampler(spec.sampler, spec.seed, 0)
+    untried = Untried(spec)
     drawn: list[Hyperparameters] = []
     n_startup = spec.sampler.arguments.get("n_startup_trials", 10)
     n_until_used = n_startup + 2 if isinstance(n_startup, int) else 1
     for i in range(max(n_draws, min(n_until_used, 50)) if spec.space else 0):
-        study.sampler = build_sampler(spec.sampler, spec.seed, i)
+        if untried.left(study) == []:
+            break
         with _argument_errors("sampler", spec.sampler):
+            prepare(study, spec, i, untried)
             trial = study.ask()
             drawn.append(space.suggest(trial, spec.searched))
+            study_store.write(trial, Assignment(drawn[-1], seed=i))
         with _argument_errors("pruner", spec.pruner):
             trial.report(0.5, 1)
             trial.should_prune()
@@ -136,89 +158,79 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
     return drawn[:n_draws]
 
 
-def _check_references(spec: StudySpec) -> None:
-    """Refuses references outside the space for the one sampler that does not know what to do.
-
-    BruteForceSampler takes all trials for a part of its list.
-    """
-    if spec.sampler.type != "BruteForceSampler" or not spec.space:
-        return
-    for reference in spec.reference:
-        network, searched = reference.network, spec.searched
-        params = space.params_of(searched, network) if network else {}
-        try:
-            space.suggest(optuna.trial.FixedTrial(params), searched)
-        except ValueError:  # something has no value that the space could draw
-            raise UsageError(
-                f"[sampler] BruteForceSampler: found the reference {reference.name!r}, which lies "
-                "outside [space]; allowed are references inside, or another sampler"
-            ) from None
+def most_epochs(spec: StudySpec) -> int | None:
+    """Returns the most epochs that a trial of the space may have; None if nothing is searched."""
+    return spec.searched.corner(largest=True).epochs if spec.space else None
 
 
-def note_on_draws(spec: StudySpec) -> str:
-    """Says in a sentence what the sampler draws without regard to the rest; "" if nothing."""
-    names = draws_alone(spec)
-    if not names:
-        return ""
-    return (
-        f"[sampler] {spec.sampler.type} draws {join_names(names)} at random, each on its own: it "
-        "cannot model what has a `when` or a `per` in [space]"
-        + (", or choices" if spec.sampler.type == "CmaEsSampler" else "")
-    )
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what Optuna warns of to itself: what matters of it is said once, in other words."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager
 def _argument_errors(table: str, component: Component) -> Iterator[None]:
     """Turns whatever a class of Optuna says of its arguments into a `UsageError`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with quiet():
             yield
+    except UsageError:
+        raise
     except Exception as error:
         reason = first_line(error).replace(f"{component.type}.__init__()", "it")
         raise UsageError(f"[{table}] {component.type}: {reason}") from None
 
 
-def _build(table: str, component: Component, seeds: _Seeds | None) -> Any:
-    """Builds an object of a class of Optuna; an argument that is a table with a `type`, too."""
-    known = _known(table)
+def _build(table: str, component: Component, finish: _Finish, path: str = "sampler") -> Any:
+    """Builds an object of a class of Optuna; an argument that is a table with a `type`, too.
+
+    Args:
+        table: "sampler" or "pruner".
+        component: the class and its arguments.
+        finish: calls the class with its arguments.
+        path: where the component stands, which decides its seed.
+    """
+    known = _allowed(table)
     if component.type not in known:
+        need = _NEEDS.get(component.type)
+        why = f" ({need} is not installed)" if table == "sampler" and need else ""
         raise UsageError(
-            f"[{table}] type: found {component.type!r}, allowed are {', '.join(sorted(known))}"
+            f"[{table}] type: found {component.type!r}{why}, "
+            f"allowed are {', '.join(sorted(known))}"
         )
-    kind, arguments = known[component.type], component.arguments
+    arguments = component.arguments
+    arguments.pop("seed", None)  # it is the study's
     for key, value in arguments.items():
         if isinstance(value, dict) and "type" in value:
-            arguments[key] = _build(table, Component.model_validate(value), seeds)
-    taken = inspect.signature(kind).parameters
-    arguments.pop("seed", None)
-    if seeds is not None and "seed" in taken:
-        arguments["seed"] = seeds.draw
-    if seeds is not None and issubclass(kind, optuna.samplers.QMCSampler):
-        arguments["seed"] = seeds.sequence
-        arguments.setdefault("independent_sampler", optuna.samplers.RandomSampler(seeds.draw))
-    if _warns(taken):
-        arguments.setdefault("warn_independent_sampling", False)  # see `draws_alone`
+            inner = Component.model_validate(value)
+            arguments[key] = _build(table, inner, finish, f"{path}/{key}")
     with _argument_errors(table, component):
-        return kind(**arguments)
+        return finish(known[component.type], arguments, path)
 
 
-def _warns(taken: Container[str]) -> bool:
-    """Tells by its arguments whether a sampler warns of each independent draw; TPE does not."""
-    return "warn_independent_sampling" in taken and "group" not in taken
-
-
-def _known(table: str) -> dict[str, type]:
-    """Returns the classes that can be used, by the name that a study file has for them."""
+def _allowed(table: str) -> dict[str, type]:
+    """Lists Optuna's samplers or pruners that can be used, by name."""
     module = optuna.samplers if table == "sampler" else optuna.pruners
     base = module.BaseSampler if table == "sampler" else module.BasePruner
     known = {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
-        if name not in _NEEDS or importlib.util.find_spec(_NEEDS[name])
     }
-    known.pop("GridSampler", None)  # fails on trials that are queued; BruteForceSampler does not
     if table == "sampler" and optuna_internals.knows_studies():
-        known |= {"TPESampler": RecentTPE, "QMCSampler": QMCOfDraws}
-    return known
+        known["TPESampler"] = RecentTPE
+    missing = {name for name, need in _NEEDS.items() if importlib.util.find_spec(need) is None}
+    return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
+
+
+def _types(arguments: Mapping[str, Any], kind: str) -> set[str]:
+    """Collects the names of a class and of those inside it."""
+    inner = [each for each in arguments.values() if isinstance(each, dict) and "type" in each]
+    return {kind}.union(*(_types(each, str(each["type"])) for each in inner))
+
+
+def _takes(kind: type, argument: str) -> bool:
+    return argument in inspect.signature(kind).parameters

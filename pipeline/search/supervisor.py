@@ -19,7 +19,8 @@ import optuna
 
 from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
-from pipeline.search import samplers
+from pipeline.search import known_space, samplers
+from pipeline.search.distinct import Untried
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.storage import optuna_internals, queue, study_store
@@ -61,11 +62,12 @@ class Supervisor:
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        study.pruner = samplers.build_pruner(spec)
+        study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress
         self._running: dict[int, Running] = {}
+        self._untried = Untried(spec)
         self._is_interrupted = self._is_ready = False
         self._seconds_before = float(study.user_attrs.get(study_store.SECONDS, 0.0))
         self._clock = clock
@@ -85,6 +87,9 @@ class Supervisor:
         Raises:
             PipelineError: too many trials failed in a row; the text says why the last one did.
         """
+        sampler = self._spec.sampler
+        if said := known_space.remark(sampler.type, sampler.arguments, self._spec.searched):
+            self._progress.say(said)
         try:
             self._recover()
             queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
@@ -92,6 +97,8 @@ class Supervisor:
                 while self._may_start():
                     self._start_next()
                 if not self._running:
+                    if said := self._untried.ending(self._study):
+                        self._progress.say(said)
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._handle(event)
@@ -149,16 +156,13 @@ class Supervisor:
             not self._is_interrupted
             and len(self._running) < self._executor.n_workers
             and not self._spec.budget.is_used(n_begun, self.seconds)
-            and (self._can_draw() or queue.has_waiting(self._study))
+            and (self._untried.can_draw(self._study) or queue.has_waiting(self._study))
         )
-
-    def _can_draw(self) -> bool:
-        return bool(self._spec.space) and not study_store.is_exhausted(self._study)
 
     def _start_next(self) -> None:
         spec = self._spec
         try:
-            running = ask(self._study, spec, self._n_drawn)
+            running = ask(self._study, spec, self._n_drawn, self._untried)
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return
@@ -205,7 +209,7 @@ class Supervisor:
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
         running.trial.report(value, event.epoch)
         # A reference is trained to its end, to be compared with what was claimed of it.
-        if running.trial.should_prune() and not running.assignment.reference:
+        if running.should_prune() and not running.assignment.reference:
             self._executor.stop(event.trial)
             running.is_pruned = True
             self._end(running)

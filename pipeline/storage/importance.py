@@ -12,8 +12,8 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
     PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255): how much each decides whether
     a trial is among the best quarter. Optuna's default, the best tenth, would be a trial or two.
-    What had one value in all trials decides nothing, and is left out (see `constant`); if nothing
-    decides anything, no shares can be given.
+    What had one value in all these trials decides nothing, and is left out (see `constant`); if
+    nothing decides anything, no shares can be given.
 
     Args:
         study: of any number of trials.
@@ -37,16 +37,9 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
 
 def constant(study: optuna.Study) -> list[str]:
-    """Lists, by name, what cannot vary, or did not though every trial had a value of it."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    values: dict[str, list[object]] = defaultdict(list)
-    single: dict[str, bool] = {}
-    for trial in complete:
+    """Lists, by name, what had one value in all complete trials that have it."""
+    values: dict[str, set[object]] = defaultdict(set)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         for name, value in trial.params.items():
-            values[name].append(value)
-            single[name] = single.get(name, True) and trial.distributions[name].single()
-    return sorted(
-        name
-        for name, found in values.items()
-        if single[name] or (len(found) == len(complete) > 1 and len(set(found)) == 1)
-    )
+            values[name].add(value)
+    return sorted(name for name, found in values.items() if len(found) == 1)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     CachedStorage = _CachedStorage
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it tells is told elsewhere
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it tells is told elsewhere
 
 KNOWN = "5.0"  # with every release a table may mean something else under the same name
 _COLUMNS = {

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,6 +57,11 @@ class IntRange(_Entry):
     step: Annotated[int, Field(gt=0)] = 1
     log: bool = False
 
+    @property
+    def values(self) -> Sequence[Scalar]:
+        """All that can be drawn."""
+        return range(self.low, self.high + 1, self.step)
+
     def contains(self, value: Scalar) -> bool:
         """Tells whether `value` can be drawn."""
         return isinstance(value, int) and value in range(self.low, self.high + 1, self.step)
@@ -88,6 +93,16 @@ class FloatRange(_Entry):
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     log: bool = False
 
+    @property
+    def values(self) -> Sequence[Scalar] | None:
+        """All that can be drawn; None if there is no end of it."""
+        if self.low == self.high:
+            return (self.low,)
+        if not self.step:
+            return None
+        n_steps = round((self.high - self.low) / self.step)
+        return tuple(min(self.low + i * self.step, self.high) for i in range(n_steps + 1))
+
     def contains(self, value: Scalar) -> bool:
         """Tells whether `value` can be drawn."""
         if isinstance(value, str) or not self.low <= value <= self.high:
@@ -114,6 +129,11 @@ class Choices(_Entry):
 
     type: Literal["categorical"]
     choices: Annotated[tuple[Scalar, ...], Field(strict=False, min_length=1)]
+
+    @property
+    def values(self) -> Sequence[Scalar]:
+        """All that can be drawn."""
+        return self.choices
 
     def contains(self, value: Scalar) -> bool:
         """Tells whether `value` can be drawn."""

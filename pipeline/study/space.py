@@ -80,12 +80,12 @@ class Space:
                 return entry.choices[0]
             return max(numbers) if largest else min(numbers)
 
-        return _draw(self, pick)
+        return draw(self, pick)
 
 
 def suggest(trial: "BaseTrial", space: Space) -> Hyperparameters:
     """Draws one set of hyperparameters from a space by way of an Optuna trial."""
-    return _draw(space, lambda name, entry: entry.suggest(trial, name))
+    return draw(space, lambda name, entry: entry.suggest(trial, name))
 
 
 def check_params(space: Space, params: Mapping[str, Any]) -> None:
@@ -135,7 +135,13 @@ def register(trial: "BaseTrial", space: Space, hyperparameters: Hyperparameters)
         entry.suggest(trial, name)
 
 
-def _draw(space: Space, pick: Callable[[str, Entry], Scalar]) -> Hyperparameters:
+def draw(space: Space, pick: Callable[[str, Entry], Scalar]) -> Hyperparameters:
+    """Draws one set of hyperparameters from a space.
+
+    Args:
+        space: checked.
+        pick: chooses a value by its name in Optuna, such as `units_2`, and its entry.
+    """
     values: dict[str, Any] = dict(space.fixed)
     for name, entry in space.entries.items():
         if not entry.is_active(values):

@@ -484,6 +484,22 @@ def test_every_row_of_every_table_is_as_long_as_its_head(facts: StudySummary) ->
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
+def test_what_did_not_vary_is_said_to_be_left_out(facts: StudySummary) -> None:
+    same = dataclasses.replace(facts, constant=["units_1", "dropout"])
+    said = section(same, "Which hyperparameters matter")
+    assert "the same wherever there is one: `units_1` and `dropout`" in said
+    none = section(dataclasses.replace(same, importance={}), "Which hyperparameters matter")
+    assert "wherever there is one: `units_1` and `dropout`" in none
+    assert "| importance |" not in none
+    assert "None shows in what came of the trials" in none
+
+
+def test_a_space_of_which_all_was_tried_says_so(facts: StudySummary) -> None:
+    assert "was tried" not in section(facts, "How this was made")
+    tried = dataclasses.replace(facts, is_exhausted=True)
+    assert "all that the space has was tried" in section(tried, "How this was made")
+
+
 # trials.csv
 
 

@@ -86,10 +86,10 @@ def test_a_first_rung_beyond_the_last_epoch() -> None:
     assert rungs(type="SuccessiveHalvingPruner", min_resource=21) == "no rung in reach"
 
 
-def test_rungs_that_follow_from_the_space() -> None:
-    expected = "rungs after epoch 1, 4, 16: the best 1/4 go on"  # of 20
-    assert rungs(type="SuccessiveHalvingPruner") == expected
-    assert rungs(type="SuccessiveHalvingPruner", min_resource="auto") == expected
+@pytest.mark.parametrize("given", [{}, {"min_resource": "auto"}], ids=str)
+def test_rungs_of_successive_halving_follow_from_the_space(given: dict[str, Any]) -> None:
+    expected = "rungs after epoch 1, 4, 16: the best 1/4 go on"
+    assert rungs(type="SuccessiveHalvingPruner", **given) == expected
 
 
 def test_rungs_of_hyperband() -> None:
@@ -100,10 +100,18 @@ def test_rungs_of_hyperband() -> None:
     assert pruner._n_brackets == 3
 
 
-def test_rungs_of_hyperband_whose_end_follows_from_the_space() -> None:
-    expected = "3 brackets, rungs from epoch 1, 3 or 9, each 3 times the last"
-    assert rungs(type="HyperbandPruner") == expected
-    assert rungs(type="HyperbandPruner", max_resource="auto") == expected
+@pytest.mark.parametrize("given", [{}, {"max_resource": "auto"}], ids=str)
+def test_brackets_of_hyperband_follow_from_the_space(given: dict[str, Any]) -> None:
+    text = "3 brackets, rungs from epoch 1, 3 or 9, each 3 times the last"
+    assert rungs(type="HyperbandPruner", **given) == text
+
+
+def test_rungs_of_a_pruner_inside_another() -> None:
+    inner = {"type": "HyperbandPruner"}
+    assert rungs(type="PatientPruner", patience=2, wrapped_pruner=inner) == (
+        "3 brackets, rungs from epoch 1, 3 or 9, each 3 times the last; "
+        "after 2 epochs without a gain at the earliest"
+    )
 
 
 @pytest.mark.parametrize(

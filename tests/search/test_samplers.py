@@ -1,187 +1,232 @@
-"""Every sampler and pruner that a study file may name: what they draw, and what they derive."""
+"""What every sampler has to do that a study file may name, and what pruners derive."""
 
+import math
+import os
+import subprocess
+import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from scripted import (
+    ListTracker,
+    ScriptedExecutor,
+    SilentProgress,
+    asked,
+    make_spec,
+    make_study,
+    search,
+    steady,
+)
 
-from pipeline.errors import UsageError
-from pipeline.search import samplers
-from pipeline.search.running import ask
-from pipeline.storage import optuna_internals, queue
-from pipeline.study.load import parse
+from pipeline.search import dry_run, samplers
+from pipeline.search.supervisor import Supervisor
+from pipeline.storage import study_store
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import StudySpec
 
-N_DRAWS = 24
 SPACE = {
     "hidden_layers": {"type": "int", "low": 1, "high": 3},
     "units": {"type": "int", "low": 8, "high": 64, "per": "hidden_layers"},
-    "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1,
+    "activation": {"type": "categorical", "choices": ["relu", "tanh", "sigmoid"]},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.01,
                 "when": {"hidden_layers": [2, 3]}},
-    "learning_rate": {"type": "float", "low": 0.001, "high": 0.101, "step": 0.01},
-    "batch_size": {"type": "categorical", "choices": [32, 64, 128]},
+    "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
+    "momentum": {"type": "float", "low": 0.0, "high": 0.9, "step": 0.01,
+                 "when": {"optimizer": ["sgd"]}},
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
 }  # fmt: skip
-REFERENCE = {
-    "name": "outside the space",
-    "repeats": 2,
-    "hyperparameters": {"hidden_layers": 5, "units": 100, "optimizer": "sgd",
-                        "learning_rate": 0.5, "batch_size": 16, "epochs": 1},
-}  # fmt: skip
+# lacks the conditional ones, and is in part or wholly outside the space
+SMALL: dict[str, Any] = {"hidden_layers": 1, "units": [9], "optimizer": "adam",
+                         "learning_rate": 0.01, "batch_size": 32, "epochs": 3}  # fmt: skip
+OUTSIDE = {**SMALL, "hidden_layers": 0, "units": [], "learning_rate": 0.5, "optimizer": "adagrad",
+           "activation": "elu"}  # fmt: skip
+BARE = {"BaseSampler", "PartialFixedSampler"}
 NESTED: list[dict[str, Any]] = [
-    {"type": "PartialFixedSampler", "fixed_params": {"batch_size": 32},
-     "base_sampler": {"type": "QMCSampler"}},
-    {"type": "QMCSampler", "scramble": True, "independent_sampler": {"type": "RandomSampler"}},
-    {"type": "CmaEsSampler", "independent_sampler": {"type": "TPESampler"}},
+    {"type": "PartialFixedSampler", "fixed_params": {"hidden_layers": 3},
+     "base_sampler": {"type": kind}}
+    for kind in ("QMCSampler", "CmaEsSampler", "TPESampler", "NSGAIISampler", "RandomSampler")
+] + [
+    {"type": "QMCSampler", "scramble": True},
+    {"type": "QMCSampler", "qmc_type": "halton"},
+    {"type": "QMCSampler", "independent_sampler": {"type": "RandomSampler"}},
+    {"type": "CmaEsSampler", "independent_sampler": {"type": "QMCSampler"}},
+    {"type": "CmaEsSampler", "independent_sampler": {"type": "RandomSampler"}},
+    {"type": "CmaEsSampler", "with_margin": True},
+    {"type": "CmaEsSampler", "use_separable_cma": True},
+    {"type": "TPESampler", "multivariate": True, "n_startup_trials": 3},
+    {"type": "TPESampler", "multivariate": True, "group": True, "n_startup_trials": 3},
+    {"type": "NSGAIISampler", "population_size": 4},
+    {"type": "NSGAIIISampler", "population_size": 4},
 ]  # fmt: skip
-OF_ITSELF = ("PartialFixedSampler",)  # needs another
-NAMED = [{"type": name} for name in sorted(samplers._known("sampler")) if name not in OF_ITSELF]
+ALL = [{"type": kind} for kind in sorted(samplers._allowed("sampler").keys() - BARE)] + NESTED
+REFERENCES: dict[str, list[dict[str, Any]]] = {
+    "alone": [],
+    "after a small reference": [{"name": "small", "hyperparameters": SMALL}],
+    "after one outside": [{"name": "outside", "hyperparameters": OUTSIDE}],
+}
 
 
-def spec_of(sampler: dict[str, Any], *, has_reference: bool, **more: Any) -> StudySpec:
-    return parse(
-        "small",
-        {
-            "goal": "g",
-            "dataset": "fashion_mnist",
-            "budget": {"trials": 50},
-            "sampler": {"seed": 5, **sampler},
-            "fixed": {"optimizer": "adam", "epochs": 27},
-            "space": SPACE,
-            "reference": [REFERENCE] if has_reference else [],
-            **more,
-        },
-    )
+def spec_of(sampler: dict[str, Any], **changes: Any) -> StudySpec:
+    space = dict(SPACE)
+    if "BruteForceSampler" in str(sampler):
+        space["learning_rate"] = {"type": "categorical", "choices": [0.001, 0.003, 0.01]}
+    known = {"sampler": {"seed": 3, **sampler}, "fixed": {"batch_size": 32, "epochs": 3},
+             "space": space}  # fmt: skip
+    return make_spec(**{**known, **changes})
 
 
-def search(spec: StudySpec, storage: optuna.storages.BaseStorage, n_trials: int) -> None:
-    """Asks and tells as a supervisor that starts anew does."""
-    study = optuna.create_study(
-        storage=storage, study_name="small", direction="maximize", load_if_exists=True
-    )
-    optuna_internals.let_sampler_stop(study)
-    queue.queue_references(study, spec)
-    for _ in range(n_trials):
-        n_drawn = sum("repeat" not in t.user_attrs for t in study.get_trials(deepcopy=False))
-        n_drawn -= len(study.get_trials(states=[optuna.trial.TrialState.WAITING]))
-        running = ask(study, spec, max(0, n_drawn))
-        study.tell(running.trial, 0.5 + running.trial.number % 7 / 100)
+def drawn(study: optuna.Study) -> list[Hyperparameters]:
+    known = study_store.read_trials(study)
+    return [each.hyperparameters for each in known if not each.reference and each.hyperparameters]
 
 
-def drawn_values(study: optuna.Study) -> dict[str, list[Any]]:
-    found = defaultdict(list)
-    for trial in study.get_trials(deepcopy=False):
-        if "repeat" not in trial.user_attrs:
-            for name, value in trial.params.items():
-                found[name].append(value)
-    return found
+def searched(spec: StudySpec, *n_trials: int, n_workers: int = 1) -> optuna.Study:
+    """A study whose supervisor was started anew, with another study object, for each budget."""
+    store = optuna.storages.InMemoryStorage()
+    for n in n_trials:
+        study = optuna.create_study(
+            study_name="one", storage=store, direction=spec.direction, load_if_exists=True
+        )
+        part = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": n})})
+        search(part, study, ScriptedExecutor(steady, n_workers))
+    return study
 
 
-def knows_references(sampler: dict[str, Any]) -> bool:
-    return bool(sampler["type"] != "BruteForceSampler")
+@pytest.mark.parametrize("references", REFERENCES.values(), ids=REFERENCES)
+@pytest.mark.parametrize("sampler", ALL, ids=str)
+def test_every_searched_hyperparameter_varies(
+    sampler: dict[str, Any], references: list[dict[str, Any]]
+) -> None:
+    found = drawn(searched(spec_of(sampler, reference=references), 8, 30))
+    assert len(found) == 30 - len(references)
+    values = defaultdict(list)
+    for each in found:
+        for name, value in each.flat().items():
+            is_drawn = {"dropout": each.hidden_layers > 1, "momentum": each.optimizer == "sgd"}
+            if is_drawn.get(name, True):
+                values[name].append(value)
+    given = sampler.get("fixed_params", {})
+    for name in [*SPACE.keys() - {"units", *given}, "units_1", "units_2"]:
+        assert len(values[name]) < 4 or len(set(values[name])) > 1, name
+    for part in (found[:7], found[-20:]):
+        assert len(set(part)) > 0.8 * len(part)
 
 
-def test_a_list_of_all_takes_no_reference_from_outside() -> None:
-    sampler = {"type": "BruteForceSampler"}
-    with pytest.raises(UsageError, match="the reference 'outside the space', which lies outside"):
-        samplers.rehearse(spec_of(sampler, has_reference=True))
-    samplers.rehearse(spec_of(sampler, has_reference=False))
+@pytest.mark.parametrize("sampler", ALL, ids=str)
+def test_a_resumed_search_draws_what_an_unbroken_one_does(sampler: dict[str, Any]) -> None:
+    spec = spec_of(sampler, reference=REFERENCES["after one outside"])
+    assert asked(searched(spec, 8, 30)) == asked(searched(spec, 30))
 
 
-@pytest.mark.parametrize("has_reference", [False, True], ids=["alone", "with a reference"])
-@pytest.mark.parametrize("sampler", [*NAMED, *NESTED], ids=lambda each: "/".join(
-    [each["type"], *(v["type"] for v in each.values() if isinstance(v, dict) and "type" in v)]
-))  # fmt: skip
-def test_every_hyperparameter_varies(sampler: dict[str, Any], has_reference: bool) -> None:
-    spec = spec_of(sampler, has_reference=has_reference and knows_references(sampler))
-    storage = optuna.storages.InMemoryStorage()
-    search(spec, storage, N_DRAWS // 2)
-    search(spec, storage, N_DRAWS // 2)  # begun again
-    study = optuna.load_study(study_name="small", storage=storage)
-    values = drawn_values(study)
-    fixed = sampler.get("fixed_params", {})
-    for name in ("hidden_layers", "units_1", "dropout", "learning_rate", "batch_size"):
-        if name not in fixed:
-            assert len(set(values[name])) > 1, (name, values[name])
-    assert len(set(values["learning_rate"])) >= 4
-    assert len({tuple(t.params.items()) for t in study.get_trials()}) > N_DRAWS // 3
+@pytest.mark.parametrize("references", REFERENCES.values(), ids=REFERENCES)
+def test_qmc_is_a_sequence_of_low_discrepancy(references: list[dict[str, Any]]) -> None:
+    spec = spec_of({"type": "QMCSampler"}, reference=references)
+    found = drawn(searched(spec, 5, 16 + len(references)))
+    assert len(found) == 16
+    # a sixteenth of each range has one point: Sobol's, and nothing drawn at random
+    rates = [math.log10(each.learning_rate) for each in found]
+    assert sorted(int((rate + 4) / 3 * 16 + 1e-9) for rate in rates) == list(range(16))
 
 
-@pytest.mark.parametrize("sampler", [*NAMED, *NESTED], ids=str)
-def test_a_search_that_is_begun_again_draws_the_same(sampler: dict[str, Any]) -> None:
-    spec = spec_of(sampler, has_reference=knows_references(sampler))
-    found = []
-    for parts in ((16,), (5, 11)):
-        storage = optuna.storages.InMemoryStorage()
-        for n_trials in parts:
-            search(spec, storage, n_trials)
-        study = optuna.load_study(study_name="small", storage=storage)
-        found.append([trial.params for trial in study.get_trials()])
-    assert found[0] == found[1]
+# What is said
 
 
-def test_the_sequence_covers_what_is_drawn_in_every_trial() -> None:
-    spec = spec_of({"type": "QMCSampler"}, has_reference=True)
-    storage = optuna.storages.InMemoryStorage()
-    search(spec, storage, 2 + 33)
-    study = optuna.load_study(study_name="small", storage=storage)
-    rates = drawn_values(study)["learning_rate"][-32:]
-    halves = sum(rate > 0.05 for rate in rates)
-    assert 13 <= halves <= 19  # evenly, where 32 random draws often are not
-
-
-def test_only_what_can_be_used_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
-    )
-    with pytest.raises(Exception, match="allowed are") as caught:
-        samplers.rehearse(spec_of({"type": "No"}, has_reference=False))
-    assert "GPSampler" not in str(caught.value)
-    assert "Base" not in str(caught.value)
-
-
-def test_a_library_says_nothing_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
-    for sampler in ("CmaEsSampler", "QMCSampler"):
-        spec = spec_of({"type": sampler}, has_reference=False)
-        samplers.rehearse(spec, 12)
-        assert samplers.draws_alone(spec)[:2] == ["units", "dropout"]
-    assert not caplog.records
-    assert samplers.draws_alone(spec_of({"type": "RandomSampler"}, has_reference=False)) == []
+def lines_of(spec: StudySpec) -> list[str]:
+    progress = SilentProgress()
+    study = make_study(spec)
+    Supervisor(spec, study, ScriptedExecutor(steady), ListTracker(), progress).run()
+    return progress.lines
 
 
 @pytest.mark.parametrize(
-    "pruner",
+    ("sampler", "expected"),
     [
-        {"type": "HyperbandPruner"},
-        {"type": "HyperbandPruner", "max_resource": "auto"},
-        {"type": "PatientPruner", "patience": 1, "wrapped_pruner": {"type": "HyperbandPruner"}},
+        (
+            {"type": "CmaEsSampler"},
+            "CmaEsSampler models numbers that every trial has; each on its own it draws, by "
+            '[space]: units (units.per), activation (activation.type = "categorical"), dropout '
+            '(dropout.when), optimizer (optimizer.type = "categorical") and momentum '
+            "(momentum.when)",
+        ),
+        (
+            {"type": "TPESampler", "multivariate": True},
+            "TPESampler models what every trial has; each on its own it draws, by [space]: units "
+            "(units.per), dropout (dropout.when) and momentum (momentum.when)",
+        ),
+        (
+            {"type": "PartialFixedSampler", "fixed_params": {"dropout": 0.1, "optimizer": "sgd"},
+             "base_sampler": {"type": "NSGAIISampler"}},
+            "NSGAIISampler models what every trial has; each on its own it draws, by [space]: "
+            "units (units.per) and momentum (momentum.when)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_drawn_on_its_own_is_said_once(sampler: dict[str, Any], expected: str) -> None:
+    spec = spec_of(sampler)
+    assert lines_of(spec).count(expected) == 1
+    assert f"\n          {expected}\n" in dry_run.preview(spec)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"type": "TPESampler"},
+        {"type": "TPESampler", "multivariate": True, "group": True},
+        {"type": "RandomSampler"},
+        {"type": "QMCSampler"},
+        {"type": "BruteForceSampler"},
     ],
     ids=str,
 )
-def test_brackets_follow_from_the_space_whatever_ran_first(pruner: dict[str, Any]) -> None:
-    spec = spec_of({"type": "RandomSampler"}, has_reference=True, pruner=pruner)
-    built: Any = samplers.build_pruner(spec)
-    hyperband = getattr(built, "_wrapped_pruner", built)
-    study = optuna.create_study(direction="maximize", pruner=built)
-    reference = study.ask()
-    reference.report(0.5, 1)  # a reference of one epoch
-    study.tell(reference, 0.5)
-    trial = study.ask()
-    trial.report(0.4, 1)
-    trial.should_prune()
-    assert hyperband._n_brackets in (None, 4)  # 1, 3, 9 and 27 epochs
-    assert hyperband._max_resource == 27
+def test_nothing_is_said_where_all_is_modelled_or_nothing(sampler: dict[str, Any]) -> None:
+    assert not [line for line in lines_of(spec_of(sampler)) if "on its own" in line]
 
 
-def test_the_first_rung_follows_from_the_space() -> None:
-    long = {"optimizer": "adam", "epochs": 300}
-    spec = spec_of(
-        {"type": "RandomSampler"},
-        has_reference=False,
-        pruner={"type": "SuccessiveHalvingPruner"},
-        fixed=long,
+def test_a_space_that_cma_es_models_whole_needs_no_words() -> None:
+    space = {"hidden_layers": {"type": "int", "low": 1, "high": 1}, **{
+        name: SPACE[name] for name in ("learning_rate",)}}  # fmt: skip
+    fixed = {"batch_size": 32, "epochs": 3, "optimizer": "adam", "units": 8}
+    spec = spec_of({"type": "CmaEsSampler"}, space=space, fixed=fixed)
+    assert not [line for line in lines_of(spec) if "on its own" in line]
+
+
+NOISE = """
+import math, sys
+from scripted import ScriptedExecutor, SilentProgress, ListTracker, make_study, search, steady
+from test_pruners import PRUNERS
+from test_pruners import spec_of as spec_of_pruner
+from test_samplers import ALL, REFERENCES, spec_of
+from pipeline.search import dry_run
+
+def with_nan(job):
+    return [0.5, math.nan if job.trial % 2 else 0.5, 0.4, 0.3, 0.2, 0.1]
+
+samplers = [*ALL, {"type": "CmaEsSampler", "lr_adapt": True, "consider_pruned_trials": True,
+                   "inc_popsize": 2, "warn_independent_sampling": True}]
+for sampler in samplers:
+    spec = spec_of(sampler, reference=REFERENCES["after one outside"])
+    dry_run.preview(spec)
+    search(spec, make_study(spec), ScriptedExecutor(steady))
+for pruner in PRUNERS:
+    spec = spec_of_pruner(pruner, [])
+    dry_run.preview(spec)
+    search(spec, make_study(spec), ScriptedExecutor(with_nan))
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_no_sampler_and_no_pruner_makes_noise() -> None:
+    """In a process of its own: what libraries write goes where pytest would not look."""
+    tests = Path(__file__).parents[1]
+    paths = [tests.parent, tests / "support", tests / "search"]
+    ended = subprocess.run(
+        [sys.executable, "-c", NOISE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        capture_output=True,
+        text=True,
     )
-    assert samplers.build_pruner(spec)._min_resource == 3  # type: ignore[attr-defined]
+    assert (ended.stdout, ended.stderr) == ("done\n", "")

@@ -1,9 +1,16 @@
 """Which hyperparameters matter, and which cannot."""
 
 import math
+from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from pipeline.storage.importance import constant, importance
 
@@ -57,3 +64,52 @@ def test_trials_without_a_finite_value_do_no_harm(value: float) -> None:
     assert math.isclose(sum(importance(study).values()), 1.0)
     empty = optuna.create_study()
     assert importance(empty) == {}
+
+
+def told(values: list[float], *params: tuple[str, BaseDistribution, list[Any]]) -> optuna.Study:
+    """A study of complete trials with these values, and of each hyperparameter its own."""
+    study = optuna.create_study(direction="maximize")
+    for i, value in enumerate(values):
+        study.add_trial(
+            optuna.create_trial(
+                value=value,
+                params={name: column[i] for name, _, column in params},
+                distributions={name: distribution for name, distribution, _ in params},
+            )
+        )
+    return study
+
+
+RISING = [i / 16 for i in range(16)]
+RATE = ("learning_rate", FloatDistribution(1e-4, 1.0, log=True), [0.01 + v / 2 for v in RISING])
+CONSTANT: list[tuple[str, BaseDistribution, list[Any]]] = [
+    ("units", IntDistribution(50, 50), [50] * 16),
+    ("dropout", FloatDistribution(0.1, 0.1), [0.1] * 16),
+    ("optimizer", CategoricalDistribution(("adam",)), ["adam"] * 16),
+    ("activation", CategoricalDistribution(("relu", "tanh")), ["relu"] * 16),
+    ("batch_size", IntDistribution(32, 64), [40] * 16),
+]
+
+
+@pytest.mark.parametrize("column", CONSTANT, ids=lambda each: str(each[0]))
+def test_what_cannot_or_did_not_vary_has_no_importance(
+    column: tuple[str, BaseDistribution, list[Any]],
+) -> None:
+    study = told(RISING, RATE, column)
+    assert importance(study) == {"learning_rate": 1.0}
+    assert constant(study) == [column[0]]
+    alone = told(RISING, column)
+    assert importance(alone) == {}
+    assert constant(alone) == [column[0]]
+
+
+def test_where_all_trials_are_equal_nothing_is_important() -> None:
+    assert importance(told([0.5] * 16, RATE)) == {}
+
+
+def test_importances_sum_to_one() -> None:
+    other = ("units", IntDistribution(8, 64), [8 + (7 * i) % 16 for i in range(16)])
+    shares = importance(told(RISING, RATE, other, CONSTANT[1]))
+    assert list(shares) == ["learning_rate", "units"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["learning_rate"] > 0.5

@@ -121,5 +121,41 @@ def test_arguments_of_samplers_and_pruners_are_checked(
 
 def test_a_pruner_may_wrap_another() -> None:
     content = {"type": "PatientPruner", "patience": 2, "wrapped_pruner": {"type": "NopPruner"}}
-    pruner = samplers.build_pruner(spec_with("pruner", **content))
+    pruner = samplers.build_pruner(spec_with("pruner", **content).pruner)
     assert isinstance(pruner, optuna.pruners.PatientPruner)
+
+
+# What is allowed
+
+
+@pytest.mark.parametrize("table", ["sampler", "pruner"])
+def test_only_what_can_be_used_is_listed(table: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        samplers.rehearse(spec_with(table, type="Nonesuch"))
+    listed = str(caught.value).partition("allowed are ")[2].split(", ")
+    assert {"sampler": "TPESampler", "pruner": "MedianPruner"}[table] in listed
+    more: dict[str, dict[str, Any]] = {
+        "PartialFixedSampler": {"fixed_params": {"batch_size": 32},
+                                "base_sampler": {"type": "RandomSampler"}},
+        "PatientPruner": {"patience": 1},
+        "PercentilePruner": {"percentile": 50.0},
+        "ThresholdPruner": {"lower": 0.1},
+    }  # fmt: skip
+    more["PatientPruner"]["wrapped_pruner"] = {"type": "MedianPruner"}
+    steps = {"learning_rate": {"type": "categorical", "choices": [0.001, 0.002]}}
+    for name in listed:
+        spec = parse("quick", {**QUICK, table: {"type": name, **more.get(name, {})},
+                               "space": steps if name == "BruteForceSampler" else QUICK["space"],
+                               "fixed": QUICK.get("fixed", {}) if name != "BruteForceSampler" else
+                               {"hidden_layers": 1, "units": 8, "optimizer": "adam",
+                                "batch_size": 32, "epochs": 2}})  # fmt: skip
+        assert samplers.rehearse(spec, 2)
+
+
+def test_a_sampler_whose_library_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(samplers._NEEDS, "CmaEsSampler", "no_such_library")
+    with pytest.raises(UsageError) as caught:
+        samplers.rehearse(spec_with("sampler", type="CmaEsSampler"))
+    said, _, listed = str(caught.value).partition("allowed are ")
+    assert said == "[sampler] type: found 'CmaEsSampler' (no_such_library is not installed), "
+    assert "CmaEsSampler" not in listed

@@ -100,7 +100,7 @@ def test_every_study_here_can_be_searched(name: str) -> None:
         return
     assert spec.searched.missing == []
     sampler = samplers.build_sampler(spec.sampler, spec.seed, 0)
-    pruner = samplers.build_pruner(spec)
+    pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
     source = optuna.create_study(sampler=sampler, pruner=pruner, direction=spec.direction)
     for _ in range(20):
         space.suggest(source.ask(), spec.searched)

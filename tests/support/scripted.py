@@ -174,7 +174,7 @@ def make_spec(**changes: Any) -> StudySpec:
 
 def make_study(spec: StudySpec) -> optuna.Study:
     study = optuna.create_study(direction=spec.direction)
-    study.pruner = samplers.build_pruner(spec)
+    study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
     return study
 
 

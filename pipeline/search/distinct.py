@@ -1,0 +1,225 @@
+"""Draws that are not repeated while something else is left to try."""
+
+import copy
+import random
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.errors import UsageError
+from pipeline.search.known_space import WrappingSampler, distribution_of, is_queued
+from pipeline.storage import optuna_internals, study_store
+from pipeline.study import space
+from pipeline.study.assignment import Assignment
+from pipeline.study.combinations import combinations, is_endless, key_of, may_repeat
+from pipeline.study.hyperparameters import Hyperparameters, Scalar
+from pipeline.study.ranges import Entry
+from pipeline.study.spec import StudySpec
+from pipeline.wording import count_noun
+
+N_REDRAWN, N_RANDOM = 20, 100  # draws of the sampler, and at random, before a repeat is accepted
+
+
+class Untried:
+    """Knows what a study can draw and what it has tried; lives as long as its supervisor.
+
+    Tried is what has ended, failures too, what is under way and what waits in the queue; not
+    what was interrupted, for that is queued again.
+
+    Args:
+        spec: the study file.
+
+    Raises:
+        UsageError: a value that the sampler is to draw always is not allowed.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._is_drawn = bool(spec.space)
+        self.given = _given(spec)
+        self.may_repeat = self._is_drawn and may_repeat(spec.searched, self.given)
+        self.is_endless = is_endless(spec.searched, self.given)
+        self._keys: dict[int, Hashable] = {}
+        self._all: dict[Hashable, Hyperparameters] | None = None
+        if self.may_repeat:
+            self._all = combinations(spec.searched, self.given)
+
+    @property
+    def n_combinations(self) -> int | None:
+        """How many there are; None if there is no end of them, or too many to list."""
+        return None if self._all is None else len(self._all)
+
+    def tried(self, study: optuna.Study) -> set[Hashable]:
+        """Collects the keys of what has been tried, is under way or waits."""
+        known = set()
+        for frozen in optuna_internals.whole_study(study).get_trials(deepcopy=False):
+            attributes = frozen.user_attrs
+            is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
+            if is_lost or not (key := self._key(frozen)):
+                continue
+            known.add(key)
+        return known
+
+    def left(self, study: optuna.Study) -> list[Hyperparameters] | None:
+        """Lists what is left to try, always in the same order; None where all is not listed."""
+        if self._all is None:
+            return None
+        tried = self.tried(study)
+        return [each for key, each in self._all.items() if key not in tried]
+
+    def can_draw(self, study: optuna.Study) -> bool:
+        """Tells whether anything is left to draw; notes in the study if nothing is."""
+        left = self.left(study)
+        if left == [] and not study.user_attrs.get(study_store.EXHAUSTED):
+            study.set_user_attr(study_store.EXHAUSTED, True)
+        is_over = study_store.is_exhausted(study) if left is None else not left
+        return self._is_drawn and not is_over
+
+    def ending(self, study: optuna.Study) -> str:
+        """Says that all was tried, if so, or ""."""
+        if not self._is_drawn or self.can_draw(study):
+            return ""
+        if self.n_combinations is None:
+            return "the sampler has drawn all there is: the search ends"
+        n = count_noun(self.n_combinations, "possible combination")
+        return f"all of {n} tried: the search ends"
+
+    def _key(self, frozen: FrozenTrial) -> Hashable:
+        """Reads the key of a trial, once: what it was given does not change."""
+        if frozen.number not in self._keys:
+            assignment = Assignment.read(frozen.user_attrs)
+            if assignment is None:
+                return None  # it is being drawn
+            given = assignment.hyperparameters
+            self._keys[frozen.number] = key_of(given) if given else None
+        return self._keys[frozen.number]
+
+
+class DistinctSampler(WrappingSampler):
+    """Draws as another sampler does, but again where that was tried, while something is left.
+
+    The whole of a trial is drawn before Optuna asks for its first hyperparameter.
+
+    Args:
+        inner: draws.
+        searched: the space.
+        untried: what is left of it.
+        seed: for what is chosen at random because the sampler insists on what was tried.
+        is_exhaustive: whether all is chosen at random from what is left.
+    """
+
+    def __init__(
+        self,
+        inner: optuna.samplers.BaseSampler,
+        searched: space.Space,
+        untried: Untried,
+        seed: int,
+        is_exhaustive: bool,
+    ) -> None:
+        super().__init__(inner)
+        self._searched, self._untried, self._seed = searched, untried, seed
+        self._is_exhaustive = is_exhaustive
+        self._params: dict[str, Any] | None = None
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Draws the trial, and says of which hyperparameters it is."""
+        if is_queued(trial):
+            return super().infer_relative_search_space(study, trial)
+        self._params, distributions = self._draw_untried(study, trial)
+        return distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Gives what was drawn.
+
+        Args:
+            study: of the trial.
+            trial: that is drawn for.
+            search_space: of the hyperparameters.
+        """
+        if self._params is None:
+            return super().sample_relative(study, trial, search_space)
+        return self._params
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, *rest: Any) -> None:
+        """Lets the sampler note what came of a trial; one that lists all would end the search."""
+        if not self._is_exhaustive:
+            super().after_trial(study, trial, *rest)
+
+    def _draw_untried(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        tried = self._untried.tried(study)
+        drawn = None
+        for _ in range(0 if self._is_exhaustive else N_REDRAWN):
+            drawn = self._draw(self.inner, study, trial)
+            if key_of(drawn[0]) not in tried:
+                return drawn[1:]
+        if left := self._untried.left(study):
+            chosen = random.Random(self._seed).choice(left)
+            probe = optuna.trial.FixedTrial(dict(space.params_of(self._searched, chosen)))
+            space.register(probe, self._searched, chosen)
+            return probe.params, probe.distributions
+        at_random: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(self._seed)
+        if self._untried.given:
+            fixed = dict(self._untried.given)
+            at_random = optuna.samplers.PartialFixedSampler(fixed, at_random)
+        for _ in range(N_RANDOM):
+            other = self._draw(at_random, study, trial)
+            if drawn is None or key_of(other[0]) not in tried:
+                return other[1:]
+        assert drawn is not None
+        return drawn[1:]
+
+    def _draw(
+        self, sampler: optuna.samplers.BaseSampler, study: optuna.Study, trial: FrozenTrial
+    ) -> tuple[Hyperparameters, dict[str, Any], dict[str, BaseDistribution]]:
+        """Draws from a sampler in the way in which Optuna's trials do, without storing it."""
+        draft = copy.copy(trial)
+        draft.params, draft.distributions = {}, {}
+        known = sampler.infer_relative_search_space(study, draft)
+        together = sampler.sample_relative(study, draft, known)
+
+        def pick(name: str, entry: Entry) -> Scalar:
+            distribution, value = distribution_of(entry), together.get(name)
+            if entry.values is not None and len(entry.values) == 1:
+                value = entry.values[0]
+            elif value is None or not entry.contains(value):
+                value = sampler.sample_independent(study, draft, name, distribution)
+            draft.params = {**draft.params, name: value}
+            draft.distributions = {**draft.distributions, name: distribution}
+            return value
+
+        hyperparameters = space.draw(self._searched, pick)
+        return hyperparameters, draft.params, draft.distributions
+
+
+def _given(spec: StudySpec) -> Mapping[str, Scalar]:
+    """Finds what a `PartialFixedSampler` always draws, also where one stands inside another.
+
+    Raises:
+        UsageError: it is nothing that the space could draw.
+    """
+    given: dict[str, Scalar] = {}
+    arguments: Any = spec.sampler.arguments
+    while isinstance(arguments, dict):
+        fixed = arguments.get("fixed_params", {})
+        if not isinstance(fixed, dict):
+            raise UsageError(f"[sampler] fixed_params: found {fixed!r}, allowed is a table")
+        given = {**fixed, **given}
+        arguments = arguments.get("base_sampler")
+    for key, value in given.items():
+        entry = spec.space.get(key) or spec.space.get(key.rpartition("_")[0])
+        if entry is None:
+            names = ", ".join(spec.space) or "none, for [space] is empty"
+            raise UsageError(f"[sampler] fixed_params: found {key!r}, allowed are {names}")
+        if not isinstance(value, bool | int | float | str) or not entry.contains(value):
+            raise UsageError(
+                f"[sampler] fixed_params: found {key} = {value!r}, allowed is what [space] has"
+            )
+    return given
