@@ -134,7 +134,8 @@ class Project:
         except (OSError, ValueError):  # a name longer than a disk allows, or with a NUL in it
             is_there = False
         if not is_there:
-            known = sorted(file.stem for file in (self.root / "studies").glob("*.toml"))
+            files = (self.root / "studies").glob("*.toml")
+            known = sorted(file.stem for file in files if file.is_file())
             raise UsageError(
                 f"{display_path(path)}: no such study file; "
                 f"the studies here are: {', '.join(known) or 'none'}"

@@ -42,6 +42,10 @@ def main() -> int:
     for each in names:
         try:
             n_left += _examine(project, each, arguments.fix)
+        except study_store.ForeignStudyError as error:
+            if name:
+                raise
+            print(error)
         except PipelineError as error:
             if len(names) == 1:
                 raise

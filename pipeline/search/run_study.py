@@ -19,6 +19,7 @@ from pipeline.search import progress, samplers
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import lease, study_store
+from pipeline.storage.presence import Presence
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
@@ -46,7 +47,11 @@ def run_study(
     """
     samplers.rehearse(spec)
     study = study_store.open_study(project, spec)
-    with _taken(study, held), contextlib.ExitStack() as opened:
+    with (
+        _taken(study, held),
+        study_store.deletion_told(study),
+        contextlib.ExitStack() as opened,
+    ):
         print(
             f"study {spec.name}: workers are importing TensorFlow ...",
             file=sys.stderr,
@@ -64,8 +69,9 @@ def run_study(
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
             datasets.fingerprint(spec.dataset),
         )
-        with _run_of_study(tracker) as close:
-            supervisor = Supervisor(spec, study, executor, tracker, display)
+        stores = Presence.of(project)
+        with _run_of_study(tracker, stores) as close:
+            supervisor = Supervisor(spec, study, executor, tracker, display, stores)
             with interruption.asks(supervisor):
                 end = supervisor.run()
             display.close()  # before anything else is printed
@@ -96,13 +102,14 @@ def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _run_of_study(tracker: RunWriter) -> Iterator[Callable[[str], None]]:
+def _run_of_study(tracker: RunWriter, stores: Presence) -> Iterator[Callable[[str], None]]:
     """Gives what closes the study's own run in MLflow; closes it itself if anything is raised."""
     try:
         yield tracker.close_study
     except BaseException as error:
         with contextlib.suppress(Exception):  # what came first is to be seen
-            tracker.close_study("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            if stores.has_mlflow:  # else it would make an empty one
+                tracker.close_study("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
 
 

@@ -21,6 +21,7 @@ from pipeline.search import samplers
 from pipeline.search.progress import Progress, RunningTrial, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, is_better, ranking, run_end, select_counted
@@ -47,6 +48,7 @@ class Supervisor:
         executor: where trials run.
         tracker: where runs are written; `open_study` has been called.
         progress: where people look.
+        stores: looked at before anything is told them.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Supervisor:
         executor: Executor,
         tracker: Tracker,
         progress: Progress,
+        stores: Presence | None = None,
     ) -> None:
+        self._stores = stores or Presence()
         study.pruner = samplers.build_pruner(spec.pruner)
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
@@ -78,17 +82,20 @@ class Supervisor:
         """Runs the study, and leaves nothing RUNNING when this returns or raises.
 
         Raises:
-            PipelineError: too many trials failed in a row; the text says why the last one did.
+            PipelineError: too many trials failed in a row, or somebody has deleted a store; the
+                text says why or which.
         """
         try:
             self._recover()
             queue.queue_references(self._study, self._spec)
             while not self._is_interrupted:
+                self._stores.check()
                 while self._may_start():
                     self._start_next()
                 if not self._running:
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
+                    self._stores.check()
                     self._handle(event)
                 self._stop_overdue()
                 self._save_seconds()
@@ -96,7 +103,8 @@ class Supervisor:
             return SearchEnd.INTERRUPTED
         finally:
             self._interrupt_running()
-            self._save_seconds(now=True)
+            if self._stores.has_optuna:
+                self._save_seconds(now=True)
 
     @property
     def seconds(self) -> float:
@@ -256,11 +264,13 @@ class Supervisor:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
-        for running in self._running.values():
-            queue.requeue(self._study, self._spec, running.trial, running.assignment)
-        for number in self._running:
-            self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
-        self._running.clear()
+        try:
+            for running in self._running.values() if self._stores.has_optuna else ():
+                queue.requeue(self._study, self._spec, running.trial, running.assignment)
+        finally:  # even if somebody has deleted the study
+            for number in self._running if self._stores.has_mlflow else ():
+                self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
+            self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""

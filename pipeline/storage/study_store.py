@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.errors import PipelineError, UsageError, first_line
+from pipeline.errors import PipelineError, UsageError, first_line, one_line
 from pipeline.paths import Project, display_path
 from pipeline.storage import optuna_internals
 from pipeline.storage.rdb import open_storage
@@ -48,6 +48,11 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
             direction=spec.direction,
             load_if_exists=True,
         )
+        if SPEC not in study.user_attrs and not _is_new(study, spec.direction):
+            raise UsageError(
+                f"{_foreign(project, spec.name)}; give the study file another name, or rename "
+                "that study"
+            )
         stored = study.user_attrs.get(FINGERPRINT)
         if stored not in (None, spec.fingerprint):
             raise UsageError(
@@ -88,17 +93,45 @@ def stored_study(project: Project, name: str) -> StoredStudy:
     with store_errors(project, *_AT_OPENING):
         try:
             study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
-            spec = StudySpec.model_validate_json(study.user_attrs[SPEC], strict=False)
         except KeyError:
             raise PipelineError(
                 f"{project.optuna_url.display}: no study {name!r} yet; start it with: "
                 f"make search STUDY={name}"
             ) from None
+        attributes = study.user_attrs
+        if SPEC not in attributes:
+            raise ForeignStudyError(_foreign(project, name))
+        try:
+            spec = StudySpec.model_validate_json(attributes[SPEC], strict=False)
+            fingerprint = str(attributes[FINGERPRINT])
+            study.direction  # noqa: B018, of which there has to be one
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise PipelineError(
+                f"{project.optuna_url.display}: what is stored of the study {name!r} itself is "
+                f"damaged ({type(error).__name__}: {one_line(first_line(error))})"
+            ) from None
     with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
         today = load(project, name)
-        if today.fingerprint == study.user_attrs[FINGERPRINT]:
+        if today.fingerprint == fingerprint:
             return StoredStudy(project, study, today)
     return StoredStudy(project, study, spec)
+
+
+class ForeignStudyError(PipelineError):
+    """A study in Optuna's store that another program has made."""
+
+
+def _foreign(project: Project, name: str) -> str:
+    return (
+        f"{project.optuna_url.display}: the study {name!r} was not made by this program, which "
+        "leaves it alone"
+    )
+
+
+def _is_new(study: optuna.Study, direction: str) -> bool:
+    """Tells whether a study holds nothing, as one that was just created."""
+    directions = [each.name.lower() for each in study.directions]
+    return directions == [direction] and not (study.user_attrs or study.get_trials(deepcopy=False))
 
 
 def stored_names(project: Project) -> list[str]:
@@ -216,6 +249,25 @@ def _trial(frozen: FrozenTrial, direction: str, late_runs: Mapping[str, str]) ->
         seconds=(ended - started).total_seconds() if started and ended else 0.0,
         interrupted=bool(attributes.get(INTERRUPTED)),
     )
+
+
+@contextlib.contextmanager
+def deletion_told(study: optuna.Study) -> Iterator[None]:
+    """Turns whatever comes of a study that somebody deletes meanwhile into a `PipelineError`."""
+    name = study.study_name
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception:
+        try:
+            study.user_attrs  # noqa: B018, asks the store
+        except KeyError:
+            raise PipelineError(
+                f"the study {name!r} was deleted in Optuna while it was searched, and its trials "
+                f"with it; start anew with: make search STUDY={name}"
+            ) from None
+        raise
 
 
 @contextlib.contextmanager
