@@ -14,6 +14,7 @@ from pipeline.tracking import reader
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.tracking.reader import Run
 from pipeline.tracking.record import RunRecord
+from pipeline.wording import count_noun, inflect
 
 _EPOCHS_AT_A_TIME = 100  # MLflow takes 1,000 values at a time, and an epoch has six
 
@@ -76,7 +77,10 @@ def _send_kept(subject: Subject) -> None:
         PipelineError: MLflow does not take all of it.
     """
     if n_kept := subject.writer.settle():
-        raise PipelineError(f"MLflow does not answer, and {n_kept} writes wait for it on disk")
+        raise PipelineError(
+            f"MLflow does not answer, and {count_noun(n_kept, 'write')} "
+            f"{inflect('waits', n_kept, 'wait')} for it on disk"
+        )
 
 
 def _write_anew(subject: Subject, trial: Trial) -> None:

@@ -24,6 +24,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
+from pipeline.wording import count_noun, inflect
 
 
 def run_study(
@@ -125,7 +126,8 @@ def _champion(project: Project, spec: StudySpec, study: optuna.Study, n_kept: in
         raise PipelineError(_why_no_champion(spec, ended))
     if n_kept:
         raise PipelineError(
-            f"the search is complete, but MLflow does not answer: {n_kept} writes are kept in "
+            f"the search is complete, but MLflow does not answer: {count_noun(n_kept, 'write')} "
+            f"{inflect('is', n_kept, 'are')} kept in "
             f"{display_path(project.outbox(spec.name))}; when it does, the same command sends "
             "them and registers the champion"
         )
@@ -158,7 +160,7 @@ def _say_what_next(spec: StudySpec, champion: Trial, ended: list[Trial]) -> None
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     print(f"""
-study {spec.name}: {len(ended)} trials ({counts})
+study {spec.name}: {count_noun(len(ended), "trial")} ({counts})
 champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
 at epoch {champion.best_epoch}
   {champion.hyperparameters}

@@ -27,6 +27,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, is_better, ranking, run_end, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.wording import count_noun
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
 SAVE_SECONDS = 10.0  # between two notes of the time used
@@ -82,8 +83,7 @@ class Supervisor:
         """Runs the study, and leaves nothing RUNNING when this returns or raises.
 
         Raises:
-            PipelineError: too many trials failed in a row, or somebody has deleted a store; the
-                text says why or which.
+            PipelineError: too many trials failed in a row, or a store is gone; the text says why.
         """
         try:
             self._recover()
@@ -146,7 +146,9 @@ class Supervisor:
             {trial.number: trial.end(self._spec.metric) for trial in select_counted(known)}
         )
         if n_left or n_mended:
-            self._progress.say(f"a supervisor was killed here: {n_left} trials are queued again")
+            self._progress.say(
+                f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
+            )
         for ended in select_counted(known):
             self._states[ended.state] += 1
             self._n_drawn += not ended.reference
@@ -229,7 +231,7 @@ class Supervisor:
             overdue = time.monotonic() - 60 * limit
             if running.started is not None and running.started < overdue:
                 self._executor.stop(number)
-                self._end(running, TrialState.FAIL, f"stopped after {limit:g} minutes")
+                self._end(running, TrialState.FAIL, f"stopped after {count_noun(limit, 'minute')}")
 
     def _end(self, running: Running, state: TrialState, reason: str = "") -> None:
         """Tells MLflow and Optuna of a trial that came to an end of its own."""

@@ -22,6 +22,7 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.paths import StoreUrl, display_path
 from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
+from pipeline.wording import count_noun, inflect
 
 for _name in ("alembic", "mlflow"):  # they tell of every table that they create
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -142,7 +143,10 @@ class Delivery:
             self._retry_at = time.monotonic() + RETRY_SECONDS
         else:
             if n_kept:
-                self._say(f"MLflow answers, and has got the {n_kept} writes that were kept for it")
+                self._say(
+                    f"MLflow answers, and has got the {count_noun(n_kept, 'write')} that "
+                    f"{inflect('was', n_kept, 'were')} kept for it"
+                )
 
     def _deliver_again(self, write: Write, attachment: bytes | None) -> None:
         """Delivers what may have been delivered before, if the answer to it was lost."""
