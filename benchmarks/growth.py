@@ -174,7 +174,7 @@ def go_on(n_trials: int, is_own: bool = False) -> None:
     from pipeline.provenance import collect_provenance
     from pipeline.search.progress import PlainProgress
     from pipeline.search.supervisor import Supervisor
-    from pipeline.storage import study_store
+    from pipeline.storage import studies, study_store
     from pipeline.study.load import load
     from pipeline.tracking.run_writer import RunWriter
 
@@ -188,7 +188,7 @@ def go_on(n_trials: int, is_own: bool = False) -> None:
         for name, (module, kind, method) in STEPS.items():
             timed.enter_context(_timed(getattr(sys.modules[module], kind), method, seconds[name]))
         opened = time.perf_counter()
-        study = study_store.open_study(project, spec)
+        study = studies.open_study(project, spec)
         study.set_user_attr(study_store.VERSIONS, about)
         tracker = RunWriter.open(project, spec.name)
         tracker.open_study(spec.goal, {"dataset": spec.dataset}, "0" * 64)

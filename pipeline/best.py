@@ -26,11 +26,11 @@ def main() -> int:
     arguments = _parse(sys.argv[1:])
     from pipeline.export.champion import summary
     from pipeline.export.folder import check_folder
-    from pipeline.storage import study_store
+    from pipeline.storage import studies, study_store
     from pipeline.tracking import relocation
 
     project = Project.here()
-    stored = study_store.stored_study(project, parse_study_name(arguments.study))
+    stored = studies.stored_study(project, parse_study_name(arguments.study))
     relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
     champion, spec = study_store.champion(stored.study), stored.spec
     if arguments.export is not None:
@@ -38,7 +38,7 @@ def main() -> int:
         folder = check_folder(chosen, arguments.force)
         from pipeline.export.bundle import export  # and so MLflow, when there is a folder
 
-        with study_store.store_errors(project):
+        with studies.store_errors(project):
             export(stored, champion, folder)
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = summary(stored, champion)

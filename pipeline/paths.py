@@ -176,7 +176,7 @@ class Project:
         found = existing_file(path)
         if not found:
             files = (self.root / "studies").glob("*.toml")
-            known = sorted({normalize(file.stem) for file in files})
+            known = sorted({normalize(file.stem) for file in files if file.is_file()})
             raise UsageError(
                 f"{display_path(path)}: no such study file; "
                 f"the studies here are: {', '.join(known) or 'none'}"

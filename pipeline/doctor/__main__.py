@@ -30,7 +30,7 @@ def main() -> int:
     name = parse_study_name(arguments.study) if arguments.study is not None else None
     from pipeline.doctor import store_checks
     from pipeline.doctor.plan import Kind
-    from pipeline.storage import study_store
+    from pipeline.storage import studies
 
     project = Project.here()
     damaged = list(store_checks.damaged_stores(project))
@@ -38,7 +38,7 @@ def main() -> int:
         _treat(repair, None, fix=False)
     if damaged:  # nothing that is read from it can be trusted
         return FAILED
-    known = study_store.stored_names(project)
+    known = studies.stored_names(project)
     names = [name] if name else known
     lost = list(store_checks.lost_studies(project, known, name))
     left = [repair.kind for repair in lost if _treat(repair, None, fix=False)]
@@ -49,6 +49,10 @@ def main() -> int:
     for each in names:
         try:
             left += _examine(project, each, arguments.fix)
+        except studies.ForeignStudyError as error:
+            if name:
+                raise
+            print(error)
         except PipelineError as error:
             if len(names) == 1:
                 raise
@@ -61,13 +65,13 @@ def main() -> int:
 
 def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
     """Prints what does not match in a study, and returns what of it is left."""
-    from pipeline.storage import lease, study_store
+    from pipeline.storage import lease, studies
 
-    stored = study_store.stored_study(project, name)
+    stored = studies.stored_study(project, name)
     study = stored.study
     taken: lease.Taken | None = None
     with contextlib.ExitStack() as held:
-        held.enter_context(study_store.store_errors(project))
+        held.enter_context(studies.store_errors(project))
         note = project.lease_note(name)
         stale = note.read_text() if note.is_file() else ""
         claimed = study.user_attrs.get(lease.LEASE)

@@ -11,7 +11,7 @@ from pipeline.doctor import plan
 from pipeline.doctor.wording import say
 from pipeline.paths import Project
 from pipeline.storage import study_store
-from pipeline.storage.study_store import StoredStudy
+from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, select_counted
 from pipeline.tracking.reader import Run, runs_of

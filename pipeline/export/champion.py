@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.data import datasets
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
-from pipeline.storage.study_store import StoredStudy
+from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
 
 

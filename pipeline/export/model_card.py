@@ -6,8 +6,9 @@ from pipeline.data import pixels
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
-from pipeline.storage.study_store import StoredStudy
+from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import select_counted
+from pipeline.wording import count_noun
 
 
 def text(stored: StoredStudy, found: dict[str, Any]) -> str:
@@ -27,7 +28,9 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
             f"- The test score has a standard error of {error:.4f}. With 95 % confidence the "
             f"{task.score.quantity} on such\n  images is {interval}.\n"
         )
-    n_trials = len(select_counted(study_store.read_trials(study)))
+    n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
+    n_parameters = count_noun(found["n_parameters"], "parameter")
+    n_epochs = count_noun(found["epochs_trained"], "epoch")
     n_looks = len(study_store.test_looks(study))
     looks = "once" if n_looks == 1 else f"{n_looks} times"
     facts = study.user_attrs[study_store.VERSIONS]
@@ -71,13 +74,13 @@ It takes {takes}, scales them itself, and gives one probability for each class:
 {scores}
 
 {trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
-- The validation score is optimistically biased: selected as the best of {n_trials} trials, at its
+- The validation score is optimistically biased: selected as the best of {n_trials}, at its
   best epoch. The test score is not.
 - The network was trained once, with seed {found["seed"]}. Another seed gives another score.
 
 ## What it is
 
-{found["n_parameters"]:,} parameters. Trained for {found["epochs_trained"]} epochs; the weights are
+{n_parameters}. Trained for {n_epochs}; the weights are
 those of epoch {found["best_epoch"]}.{ended}
 
 | hyperparameter | value |

@@ -23,10 +23,10 @@ def main() -> int:
     name = parse_study_name(parser.parse_args().study)
     from pipeline.report import document, sections
     from pipeline.report.summary import as_csv, summarize
-    from pipeline.storage import study_store
+    from pipeline.storage import studies
 
     project = Project.here()
-    stored = study_store.stored_study(project, name)
+    stored = studies.stored_study(project, name)
     facts, spec = summarize(stored), stored.spec
     folder, title = project.report_dir(spec.name), f"Study {spec.name}"
     blocks = sections.blocks(facts)

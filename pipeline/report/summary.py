@@ -10,9 +10,9 @@ from pipeline import escaping
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.storage.importance import constant, importance
-from pipeline.storage.study_store import StoredStudy
+from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, champion_of, ranking, select_counted
 
@@ -124,7 +124,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
 
 def _baseline(project: Project, name: str) -> Baseline | None:
     try:
-        stored = study_store.stored_study(project, name)
+        stored = studies.stored_study(project, name)
     except PipelineError:  # it has not been run
         return None
     ended = select_counted(study_store.read_trials(stored.study))

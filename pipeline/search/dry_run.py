@@ -27,7 +27,7 @@ def preview(spec: StudySpec) -> str:
     budget, n_combinations = spec.budget, Untried(spec).n_combinations
     parts = [count_noun(budget.trials, "trial")] if budget.trials else []
     parts += [count_noun(budget.minutes, "minute")] if budget.minutes else []
-    said = known_space.remark(spec.sampler.type, spec.sampler.arguments, spec.searched)
+    said = known_space.remark(spec)
     ends = []
     if n_combinations is not None and n_combinations <= (budget.trials or n_combinations):
         counted = count_noun(n_combinations, "possible combination")

@@ -15,6 +15,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from pipeline.study.hyperparameters import layer_name
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.space import Space
+from pipeline.study.spec import StudySpec
 from pipeline.wording import join_names
 
 _QUEUED = "fixed_params"  # the system attribute of a trial that was queued with its values
@@ -160,14 +161,9 @@ def _distributions(space: Space, *, of_all_trials: bool = False) -> dict[str, Ba
     return dict(sorted(found.items()))
 
 
-def remark(kind: str, arguments: Mapping[str, Any], space: Space) -> str:
-    """Says which hyperparameters a sampler draws one by one, and which key is the cause, or "".
-
-    Args:
-        kind: name of Optuna's class.
-        arguments: that the study file gives it.
-        space: that is searched.
-    """
+def remark(spec: StudySpec) -> str:
+    """Says which hyperparameters a sampler draws one by one, and which key is the cause, or ""."""
+    kind, arguments, space = spec.sampler.type, spec.sampler.arguments, spec.searched
     given = arguments.get("fixed_params", {})
     while isinstance(base := arguments.get("base_sampler"), dict):
         kind, arguments = str(base.get("type")), base

@@ -19,7 +19,8 @@ from pipeline.search import ending, progress, samplers
 from pipeline.search.clock import WorkingClock
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import lease, study_store
+from pipeline.storage import lease, studies, study_store
+from pipeline.storage.presence import Presence
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, champion_of, ranking, select_counted
 from pipeline.tracking.registry import publish_champion
@@ -47,8 +48,12 @@ def run_study(
         PipelineError: a store cannot be used, or there is no champion; the text says why.
     """
     samplers.rehearse(spec)
-    study = study_store.open_study(project, spec)
-    with _taken(study, held) as check, contextlib.ExitStack() as opened:
+    study = studies.open_study(project, spec)
+    with (
+        _taken(study, held) as check,
+        studies.deletion_told(study),
+        contextlib.ExitStack() as opened,
+    ):
         print(
             f"study {spec.name}: workers are importing TensorFlow ...",
             file=sys.stderr,
@@ -65,9 +70,10 @@ def run_study(
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
             datasets.fingerprint(spec.dataset),
         )
-        with _run_of_study(tracker) as close:
+        stores = Presence.of(project)
+        with _run_of_study(tracker, stores) as close:
             clock = opened.enter_context(WorkingClock())
-            supervisor = Supervisor(spec, study, executor, tracker, display, clock)
+            supervisor = Supervisor(spec, study, executor, tracker, display, clock, stores)
             with interruption.asks(supervisor):
                 end = supervisor.run()
             display.close()  # before anything else is printed
@@ -105,13 +111,14 @@ def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[Callable[[], None
 
 
 @contextlib.contextmanager
-def _run_of_study(tracker: RunWriter) -> Iterator[Callable[[str], None]]:
+def _run_of_study(tracker: RunWriter, stores: Presence) -> Iterator[Callable[[str], None]]:
     """Gives what closes the study's own run in MLflow; closes it itself if anything is raised."""
     try:
         yield tracker.close_study
     except BaseException as error:
         with contextlib.suppress(Exception):  # what came first is to be seen
-            tracker.close_study("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            if stores.has_mlflow:  # else it would make an empty one
+                tracker.close_study("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
 
 

@@ -31,9 +31,9 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow
             from pipeline.search.run_study import run_study  # imports Optuna and MLflow meanwhile
-            from pipeline.storage import study_store
+            from pipeline.storage import studies
 
-            with study_store.store_errors(project):
+            with studies.store_errors(project):
                 return run_study(project, spec, executor, held, interruption)
         finally:
             executor.close()

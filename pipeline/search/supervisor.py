@@ -24,11 +24,13 @@ from pipeline.search.distinct import Untried
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, champion_of, is_better, ranking, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.wording import count_noun
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
 SAVE_SECONDS = 10.0  # between two notes of the time used
@@ -51,6 +53,7 @@ class Supervisor:
         tracker: where runs are written; `open_study` has been called.
         progress: where people look.
         clock: seconds in which this process could work, counted from some moment on.
+        stores: looked at before anything is told them.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Supervisor:
         tracker: Tracker,
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
+        stores: Presence | None = None,
     ) -> None:
         study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
@@ -70,7 +74,7 @@ class Supervisor:
         self._untried = Untried(spec)
         self._is_interrupted = self._is_ready = False
         self._seconds_before = float(study.user_attrs.get(study_store.SECONDS, 0.0))
-        self._clock = clock
+        self._clock, self._stores = clock, stores or Presence()
         self._started = self._saved = clock()
         self._states: Counter[str] = Counter()
         self._n_drawn = self._n_failed_in_a_row = 0
@@ -85,15 +89,15 @@ class Supervisor:
         """Runs the study, and leaves nothing RUNNING when this returns or raises.
 
         Raises:
-            PipelineError: too many trials failed in a row; the text says why the last one did.
+            PipelineError: too many trials failed in a row, or a store is gone; the text says why.
         """
-        sampler = self._spec.sampler
-        if said := known_space.remark(sampler.type, sampler.arguments, self._spec.searched):
+        if said := known_space.remark(self._spec):
             self._progress.say(said)
         try:
             self._recover()
             queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
+                self._stores.check()
                 while self._may_start():
                     self._start_next()
                 if not self._running:
@@ -101,6 +105,7 @@ class Supervisor:
                         self._progress.say(said)
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
+                    self._stores.check()
                     self._handle(event)
                 self._stop_overdue()
                 self._save_seconds()
@@ -140,7 +145,9 @@ class Supervisor:
             {trial.number: trial.end(self._spec.metric) for trial in select_counted(known)}
         )
         if n_left or n_mended:
-            self._progress.say(f"a supervisor was killed here: {n_left} trials are queued again")
+            self._progress.say(
+                f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
+            )
         for ended in select_counted(known):
             self._states[ended.state] += 1
             self._n_drawn += not ended.reference
@@ -220,7 +227,7 @@ class Supervisor:
             overdue = self._clock() - 60 * limit
             if running.started is not None and running.started < overdue:
                 self._executor.stop(number)
-                running.reason = f"stopped after {limit:g} minutes"
+                running.reason = f"stopped after {count_noun(limit, 'minute')}"
                 running.cause = Cause.TOO_SLOW
                 self._end(running)
 
@@ -257,11 +264,13 @@ class Supervisor:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
-        for running in self._running.values():
-            queue.requeue(self._study, self._spec, running.trial, running.assignment)
-        for number in self._running:
-            self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
-        self._running.clear()
+        try:
+            for running in self._running.values() if self._stores.has_optuna else ():
+                queue.requeue(self._study, self._spec, running.trial, running.assignment)
+        finally:  # even if somebody has deleted the study
+            for number in self._running if self._stores.has_mlflow else ():
+                self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
+            self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
@@ -276,7 +285,8 @@ class Supervisor:
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
 
     def _save_seconds(self, *, now: bool = False) -> None:
-        if now or self._clock() - self._saved > SAVE_SECONDS:
+        is_due = now or self._clock() - self._saved > SAVE_SECONDS
+        if is_due and self._stores.has_optuna:
             self._study.set_user_attr(study_store.SECONDS, self.seconds)
             self._saved = self._clock()
 

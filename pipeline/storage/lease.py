@@ -103,8 +103,9 @@ class Taken:
         Raises:
             LostLease: somebody has taken a later one.
         """
-        if self.study.user_attrs.get(N_LEASES) != self.number:
-            raise LostLease(self.study.study_name)
+        with contextlib.suppress(KeyError):  # somebody has deleted the study, and so nobody has it
+            if self.study.user_attrs.get(N_LEASES) != self.number:
+                raise LostLease(self.study.study_name)
 
     def give_back(self) -> None:
         """Removes the lease from the store, so that anybody may search the study.

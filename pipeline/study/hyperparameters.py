@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.wording import count_noun
+
 Scalar = bool | int | float | str
 
 
@@ -161,7 +163,7 @@ class Hyperparameters:
             momentum = f" {'nesterov ' if self.nesterov else ''}momentum {self.momentum:.3g}"
         return (
             f"{network}{dropout}, {self.optimizer} {self.learning_rate:.3g}{momentum}, "
-            f"batch {self.batch_size}, at most {self.epochs} epochs"
+            f"batch {self.batch_size}, at most {count_noun(self.epochs, 'epoch')}"
         )
 
 

@@ -24,6 +24,7 @@ from pipeline.escaping import for_tag
 from pipeline.paths import Project, StoreUrl, display_path
 from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
+from pipeline.wording import count_noun, inflect
 
 for _name in ("alembic", "mlflow"):  # they tell of every table that they create
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -166,7 +167,10 @@ class Delivery:
         else:
             self.trouble = ""
             if n_kept:
-                self._say(f"MLflow answers, and has got the {n_kept} writes that were kept for it")
+                self._say(
+                    f"MLflow answers, and has got the {count_noun(n_kept, 'write')} that "
+                    f"{inflect('was', n_kept, 'were')} kept for it"
+                )
 
     def _note_trouble(self, error: Exception) -> None:
         """Says what keeps MLflow from taking a write, unless that was said last."""

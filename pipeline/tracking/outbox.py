@@ -39,7 +39,7 @@ class Outbox:
         Raises:
             OSError: the disk does not take it.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)  # beside the stores, if they are still there
         if attachment is not None:
             name = f"{len(self._waiting)}-{os.urandom(4).hex()}"
             write_atomically(self._folder / name, attachment)

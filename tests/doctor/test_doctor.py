@@ -31,7 +31,7 @@ from pipeline.errors import run_command
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import lease, study_store
+from pipeline.storage import lease, studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
@@ -91,7 +91,7 @@ def writer(project: Project, study: optuna.Study) -> RunWriter:
 def supervisor(
     project: Project, executor: ScriptedExecutor, n_trials: int, tracker: RunWriter | None = None
 ) -> Supervisor:
-    study = study_store.open_study(project, spec(n_trials))
+    study = studies.open_study(project, spec(n_trials))
     study.set_user_attr(study_store.VERSIONS, collect_provenance())
     study.set_user_attr(study_store.DATA_FINGERPRINT, DATA)
     tracker = tracker or writer(project, study)
@@ -172,7 +172,7 @@ def register(project: Project, run_id: str) -> None:
 
 
 def stored(project: Project) -> optuna.Study:
-    return study_store.stored_study(project, NAME).study
+    return studies.stored_study(project, NAME).study
 
 
 def ended(project: Project) -> list[Trial]:

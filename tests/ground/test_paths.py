@@ -1,5 +1,8 @@
 """Where everything lies; names that cannot leave the folder; files whole or not at all."""
 
+import contextlib
+import os
+import socket
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -322,3 +325,19 @@ def test_a_path_is_shown_relative_to_the_current_folder(
     assert paths.display_path(tmp_path / "studies" / "quick.toml") == "studies/quick.toml"
     assert paths.display_path(Path("/elsewhere/x")) == "/elsewhere/x"
     assert paths.display_path(Path("/elsewhere/a\nb\x1b둘")) == r"/elsewhere/a\nb\x1b둘"
+
+
+def test_only_files_are_listed_as_studies(tmp_path: Path) -> None:
+    folder = tmp_path / "studies"
+    (folder / "folder.toml").mkdir(parents=True)
+    (folder / "own.toml").touch()
+    (folder / "linked.toml").symlink_to(folder / "own.toml")
+    (folder / "dangling.toml").symlink_to(folder / "nothing")
+    (folder / "circle.toml").symlink_to(folder / "circle.toml")
+    os.mkfifo(folder / "fifo.toml")
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(folder):
+        listening.bind("socket.toml")  # a path of its own may be too long
+    for name in ("other", "fifo", "dangling", "folder", "socket", "circle"):
+        with pytest.raises(UsageError, match="no such study file") as refusal:  # and no waiting
+            Project(tmp_path).study_file(name)
+        assert str(refusal.value).endswith("the studies here are: linked, own")

@@ -26,7 +26,7 @@ from pipeline.report import __main__ as report_command
 from pipeline.report import document, figures, sections, verdict_sections
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study.spec import Reference
 from pipeline.study.trial import State, Trial, ranking
 
@@ -332,7 +332,7 @@ def test_a_baseline_is_read_from_the_store(recorded_study: Project) -> None:
     assert summarize(stored).baseline is None
     absent = spec.model_copy(update={"baseline": "absent"})
     assert summarize(dataclasses.replace(stored, spec=absent)).baseline is None
-    other = study_store.open_study(recorded_study, spec.model_copy(update={"name": "other"}))
+    other = studies.open_study(recorded_study, spec.model_copy(update={"name": "other"}))
     beside = spec.model_copy(update={"baseline": "other"})
     assert summarize(dataclasses.replace(stored, spec=beside)).baseline is None, (
         "no trial is complete yet"
@@ -560,7 +560,7 @@ def test_an_unknown_study_is_one_line(
 
 
 def test_a_changed_study_file_is_told_with_its_date(recorded_study: Project) -> None:
-    facts = summarize(study_store.stored_study(recorded_study, recorded.NAME))
+    facts = summarize(studies.stored_study(recorded_study, recorded.NAME))
     note = {"when": "2026-01-02 03:04", "n_trials": 1, "what": ["[[reference]] 'new' added"]}
     text = document.as_markdown("", sections.blocks(dataclasses.replace(facts, changes=[note])))
     said = "On 2026-01-02 03:04, after 1 trial, the study file was changed: "

@@ -24,7 +24,7 @@ from scripted import (
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, Trial, ranking, select_counted
@@ -73,14 +73,14 @@ def test_a_sampler_that_has_drawn_all_there_is_ends_the_search(
             "batch_size": {"type": "categorical", "choices": [32, 64]},
         },
     )
-    study = study_store.open_study(Project(tmp_path), spec)
+    study = studies.open_study(Project(tmp_path), spec)
     assert search(spec, study, ScriptedExecutor(steady, n_workers)) is SearchEnd.BUDGET_USED
     drawn = {str(trial.hyperparameters) for trial in study_store.read_trials(study)}
     assert len(drawn) == 8
     # what the others still train when a worker is free, it may draw again
     assert len(study_store.read_trials(study)) < 8 + n_workers
     again = ScriptedExecutor(steady, n_workers)
-    search(spec, study_store.open_study(Project(tmp_path), spec), again)
+    search(spec, studies.open_study(Project(tmp_path), spec), again)
     assert again.jobs == []
 
 

@@ -13,7 +13,7 @@ from pipeline.paths import Project
 from pipeline.search import samplers
 from pipeline.search.recent_tpe import RecentTPE
 from pipeline.search.running import ask
-from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage import optuna_internals, queue, studies, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.storage.row_storage import CacheOfRows
 from pipeline.study.spec import StudySpec
@@ -110,7 +110,7 @@ def test_a_store_is_searched_and_read_with_either(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What one has written, the other reads."""
-    known = study_store.stored_study(recorded_study, recorded.NAME).study
+    known = studies.stored_study(recorded_study, recorded.NAME).study
     before = [repr(trial) for trial in study_store.read_trials(known)]
     best = study_store.champion(known)
     forget()
@@ -123,11 +123,11 @@ def test_a_store_is_searched_and_read_with_either(
     assert isinstance(sampler, RecentTPE) == is_known
     assert isinstance(sampler, optuna.samplers.TPESampler)
 
-    stored = study_store.stored_study(recorded_study, recorded.NAME)
+    stored = studies.stored_study(recorded_study, recorded.NAME)
     study, spec = stored.study, stored.spec
     assert [repr(trial) for trial in study_store.read_trials(study)] == before
     assert study_store.champion(study).number == best.number
-    study = study_store.open_study(recorded_study, spec)
+    study = studies.open_study(recorded_study, spec)
     optuna_internals.let_sampler_stop(study)
     running = ask(study, spec, len(before))
     running.trial.report(0.5, 1)
@@ -137,7 +137,7 @@ def test_a_store_is_searched_and_read_with_either(
     assert queue.requeue_left(study, spec) == 1
     assert queue.has_waiting(study)
 
-    again = study_store.stored_study(recorded_study, recorded.NAME).study
+    again = studies.stored_study(recorded_study, recorded.NAME).study
     assert study_store.champion(again).number == running.trial.number
     assert study_store.read_trials(again)[-1].interrupted
     assert left.trial.number == study_store.read_trials(again)[-1].number
@@ -145,7 +145,7 @@ def test_a_store_is_searched_and_read_with_either(
 
 
 def recorded_spec(project: Project) -> StudySpec:
-    return study_store.stored_study(project, recorded.NAME).spec
+    return studies.stored_study(project, recorded.NAME).spec
 
 
 def test_a_sampler_needs_no_sqlalchemy() -> None:

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from pipeline.doctor import __main__ as doctor
 from pipeline.paths import Project
-from pipeline.storage import optuna_internals, rdb, study_store
+from pipeline.storage import optuna_internals, rdb, studies, study_store
 from pipeline.storage.rdb import open_storage
 
 
@@ -167,15 +167,15 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     file = recorded_study.runs_dir / "optuna.db"
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA journal_mode=DELETE")
-    study_store.read_trials(study_store.stored_study(recorded_study, recorded.NAME).study)
+    study_store.read_trials(studies.stored_study(recorded_study, recorded.NAME).study)
 
     def mode() -> str:
         with contextlib.closing(sqlite3.connect(file)) as database:
             return str(database.execute("PRAGMA journal_mode").fetchone()[0])
 
     assert mode() == "delete"
-    spec = study_store.stored_study(recorded_study, recorded.NAME).spec
-    study_store.open_study(recorded_study, spec)
+    spec = studies.stored_study(recorded_study, recorded.NAME).spec
+    studies.open_study(recorded_study, spec)
     assert mode() == "wal"
 
 
@@ -206,7 +206,7 @@ def test_a_command_over_many_studies_keeps_none_open(
 ) -> None:
     spec = recorded.open_stored(recorded_study).spec
     for number in range(6):
-        study_store.open_study(recorded_study, spec.model_copy(update={"name": f"s{number}"}))
+        studies.open_study(recorded_study, spec.model_copy(update={"name": f"s{number}"}))
     monkeypatch.setattr(sys, "argv", ["doctor"])
     most = 0
     examine = doctor._examine
@@ -226,13 +226,13 @@ import sys, time
 from pathlib import Path
 import optuna
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from scripted import make_spec
 
 print("ready", flush=True)
 sys.stdin.readline()
 spec = make_spec().model_copy(update={"name": sys.argv[1]})
-study = study_store.open_study(Project.here(), spec)
+study = studies.open_study(Project.here(), spec)
 study.tell(study.ask(), 0.5)
 """
 
@@ -270,7 +270,7 @@ def test_studies_that_are_begun_at_once_in_a_fresh_folder(
         assert [each.wait() for each in begun] == [0] * 4
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_STORAGE", storage)
-        assert study_store.stored_names(Project(project_folder)) == names
+        assert studies.stored_names(Project(project_folder)) == names
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import recorded
 from pipeline.errors import PipelineError, UsageError
 from pipeline.paths import Project
 from pipeline.search import samplers
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study.load import load, parse
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
@@ -26,19 +26,19 @@ def spec_with(table: str, **content: Any) -> StudySpec:
 
 def test_a_changed_question_is_refused(project_folder: Path) -> None:
     project = Project(project_folder)
-    study_store.open_study(project, parse("quick", QUICK))
-    study_store.open_study(
+    studies.open_study(project, parse("quick", QUICK))
+    studies.open_study(
         project, parse("quick", {**QUICK, "goal": "Another.", "budget": {"trials": 1}})
     )
     with pytest.raises(UsageError, match="a changed question is a new study"):
-        study_store.open_study(project, spec_with("sampler", type="RandomSampler"))
+        studies.open_study(project, spec_with("sampler", type="RandomSampler"))
 
 
 def test_a_stored_study_is_read_with_the_claims_of_today(recorded_study: Project) -> None:
     file = recorded_study.root / "studies" / f"{recorded.NAME}.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(recorded.SPEC.replace("0.8726", "0.1234"))
-    spec = study_store.stored_study(recorded_study, recorded.NAME).spec
+    spec = studies.stored_study(recorded_study, recorded.NAME).spec
     assert spec.reference[0].claim["val_accuracy"] == 0.1234
     assert spec == load(recorded_study, recorded.NAME)
 
@@ -47,7 +47,7 @@ def test_but_not_with_another_question(recorded_study: Project) -> None:
     file = recorded_study.root / "studies" / f"{recorded.NAME}.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(recorded.SPEC.replace("seed = 7", "seed = 8"))
-    spec = study_store.stored_study(recorded_study, recorded.NAME).spec
+    spec = studies.stored_study(recorded_study, recorded.NAME).spec
     assert spec.seed == 7
 
 
@@ -56,16 +56,16 @@ def test_a_store_that_is_no_database_is_said_in_a_sentence(project_folder: Path)
     project.runs_dir.mkdir()
     (project.runs_dir / "optuna.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(PipelineError, match=r"cannot be used: .*not a database"):
-        study_store.open_study(project, parse("quick", QUICK))
+        studies.open_study(project, parse("quick", QUICK))
 
 
 def test_the_champion_is_the_best_complete_trial(recorded_study: Project) -> None:
-    study = study_store.stored_study(recorded_study, recorded.NAME).study
+    study = studies.stored_study(recorded_study, recorded.NAME).study
     assert study_store.champion(study).number == recorded.CHAMPION
 
 
 def test_interrupted_trials_do_not_count(recorded_study: Project) -> None:
-    study = study_store.stored_study(recorded_study, recorded.NAME).study
+    study = studies.stored_study(recorded_study, recorded.NAME).study
     known = study_store.read_trials(study)
     assert len(known) - len(select_counted(known)) == recorded.N_INTERRUPTED
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.data import datasets
 from pipeline.errors import UsageError
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study.changes import changes_since
 from pipeline.study.load import parse
 
@@ -61,11 +61,11 @@ def test_a_refusal_names_keys_and_both_values(
     content: dict[str, Any], said: str, project_folder: Path
 ) -> None:
     project = Project(project_folder)
-    before = study_store.open_study(project, parse("quick", QUICK)).user_attrs
+    before = studies.open_study(project, parse("quick", QUICK)).user_attrs
     with pytest.raises(UsageError, match="a changed question is a new study") as caught:
-        study_store.open_study(project, parse("quick", content))
+        studies.open_study(project, parse("quick", content))
     assert said in str(caught.value)
-    assert study_store.open_study(project, parse("quick", QUICK)).user_attrs == before
+    assert studies.open_study(project, parse("quick", QUICK)).user_attrs == before
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_what_changes_no_trial_is_taken_and_noted(
     content: dict[str, Any], noted: str | None, project_folder: Path
 ) -> None:
     project, spec = Project(project_folder), parse("quick", content)
-    study_store.open_study(project, parse("quick", QUICK))
+    studies.open_study(project, parse("quick", QUICK))
     for _ in range(2):  # the second time there is nothing new
-        attributes = study_store.open_study(project, spec).user_attrs
+        attributes = studies.open_study(project, spec).user_attrs
     assert attributes[study_store.FINGERPRINT] == spec.fingerprint
     notes = attributes.get(study_store.CHANGES, [])
     assert [note["what"] for note in notes] == ([[noted]] if noted else [])
@@ -102,16 +102,16 @@ def test_many_and_long_changes_are_cut() -> None:
 
 def test_other_data_are_refused(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, spec = Project(project_folder), parse("quick", QUICK)
-    study_store.open_study(project, spec)
+    studies.open_study(project, spec)
     monkeypatch.setattr(datasets, "fingerprint", lambda _: "f" * 64)
     with pytest.raises(UsageError, match=r"was begun with other data: .* and is ffffffffffff"):
-        study_store.open_study(project, spec)
+        studies.open_study(project, spec)
 
 
 def test_a_study_of_another_program_is_left_alone(project_folder: Path) -> None:
     project, spec = Project(project_folder), parse("quick", QUICK)
     project.runs_dir.mkdir()
     foreign = optuna.create_study(storage=project.optuna_url, study_name="quick")
-    with pytest.raises(UsageError, match="was begun by another program"):
-        study_store.open_study(project, spec)
+    with pytest.raises(UsageError, match="was not made by this program"):
+        studies.open_study(project, spec)
     assert foreign.user_attrs == {}

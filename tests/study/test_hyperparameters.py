@@ -215,3 +215,9 @@ def test_flat_has_one_scalar_for_each_layer() -> None:
 )
 def test_in_a_line(changes: dict[str, Any], text: str) -> None:
     assert str(hyperparameters(**changes)) == text
+
+
+def test_one_epoch_is_not_several() -> None:
+    network = Hyperparameters(0, (), "adam", 0.001, 32, 1)
+    assert str(network).endswith("batch 32, at most 1 epoch")
+    assert str(dataclasses.replace(network, epochs=2)).endswith("at most 2 epochs")

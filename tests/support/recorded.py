@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study import assignment, space
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load
@@ -135,16 +135,16 @@ def build(folder: Path) -> None:
     (folder / "studies" / f"{NAME}.toml").write_text(SPEC, encoding="utf-8")
     project = Project(folder)
     spec = load(project, str(folder / "studies" / f"{NAME}.toml"))
-    stored = study_store.open_study(project, spec)
+    stored = studies.open_study(project, spec)
     stored.set_user_attr(study_store.VERSIONS, FACTS)
     stored.set_user_attr(study_store.SECONDS, 168.0)
     for number in range(len(_TRIALS)):
         stored.add_trial(_frozen(spec, number))
 
 
-def open_stored(project: Project) -> study_store.StoredStudy:
+def open_stored(project: Project) -> studies.StoredStudy:
     """The stored study, opened to be read."""
-    return study_store.stored_study(project, NAME)
+    return studies.stored_study(project, NAME)
 
 
 def history(value: float, n_epochs: int, best_epoch: int) -> dict[str, list[float]]:

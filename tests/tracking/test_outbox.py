@@ -22,13 +22,23 @@ class Receiver:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "study.outbox"
+    folder = tmp_path / "runs" / "study.outbox"
+    folder.parent.mkdir()
+    return folder
 
 
 def test_an_empty_outbox_leaves_nothing_on_disk(folder: Path) -> None:
     outbox = Outbox(folder)
     outbox.deliver(Receiver())
     assert len(outbox) == 0
+    assert not folder.exists()
+
+
+def test_it_makes_no_folder_in_the_place_of_one_that_is_gone(folder: Path) -> None:
+    outbox = Outbox(folder)
+    folder.parent.rmdir()
+    with pytest.raises(FileNotFoundError):
+        outbox.add({"n": 1})
     assert not folder.parent.exists()
 
 

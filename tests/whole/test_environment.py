@@ -20,7 +20,7 @@ import torture
 from small import N_TRIALS, NAME, STUDY
 
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study.trial import Trial, select_counted
 
 NOTHING: Mapping[str, str] = {}
@@ -62,7 +62,7 @@ def run(
 
 
 def trials(project: Path) -> list[Trial]:
-    return study_store.read_trials(study_store.stored_study(Project(project), NAME).study)
+    return study_store.read_trials(studies.stored_study(Project(project), NAME).study)
 
 
 def test_what_somebody_has_set_for_other_work_changes_nothing(project: Path) -> None:

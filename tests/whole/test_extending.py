@@ -82,8 +82,8 @@ def test_an_executor_takes_two_files(package: Path, project_folder: Path) -> Non
 N_TRIALS = """
 from pathlib import Path
 from pipeline.paths import Project
-from pipeline.storage import study_store
-study = study_store.stored_study(Project(Path.cwd()), "small").study
+from pipeline.storage import studies, study_store
+study = studies.stored_study(Project(Path.cwd()), "small").study
 print(sum(trial.state == "COMPLETE" for trial in study_store.read_trials(study)), "trials")
 """
 

@@ -10,7 +10,7 @@ import small
 
 from benchmarks import copies, growth
 from pipeline.paths import DEFAULT_STUDY, Project
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.tracking.delivery import open_client
 
 N, N_COPIES = 4, 2
@@ -39,7 +39,7 @@ def test_copies_are_trials_and_runs_like_any_other(
         "tell": N,
     }
     project = Project(project_folder)
-    study = study_store.stored_study(project, DEFAULT_STUDY).study
+    study = studies.stored_study(project, DEFAULT_STUDY).study
     known = study_store.read_trials(study)
     assert [trial.number for trial in known] == list(range(N * (1 + N_COPIES)))
     assert len({trial.run_id for trial in known}) == len(known)
@@ -61,5 +61,5 @@ def test_copies_are_trials_and_runs_like_any_other(
 
 def test_a_search_goes_on_from_copies(grown: dict[str, list[float]], project_folder: Path) -> None:
     growth.go_on(2)
-    study = study_store.stored_study(Project(project_folder), DEFAULT_STUDY).study
+    study = studies.stored_study(Project(project_folder), DEFAULT_STUDY).study
     assert len(study_store.read_trials(study)) == N * (1 + N_COPIES) + 2

@@ -16,7 +16,7 @@ from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import BAD_USAGE, run_command
 from pipeline.paths import Project
 from pipeline.search import __main__ as search_command
-from pipeline.storage import study_store
+from pipeline.storage import studies
 from pipeline.tracking import reader, registry
 from pipeline.tracking.run_writer import RunWriter
 
@@ -45,10 +45,10 @@ def project(
 
 def test_both_stores_and_the_models_are_in_the_project(project: Project, tmp_path: Path) -> None:
     spec = make_spec()
-    study = study_store.open_study(project, spec)
+    study = studies.open_study(project, spec)
     study.tell(study.ask(), 0.5)
     assert project.optuna_url.missing_file is project.mlflow_uri.missing_file is None
-    assert study_store.stored_names(project) == [spec.name]
+    assert studies.stored_names(project) == [spec.name]
     writer = RunWriter.open(project, spec.name)
     writer.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
     run_id = writer.start_trial(0, None, {"seed": 1}, {})

@@ -24,7 +24,7 @@ from pipeline.export.folder import FILES
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.tracking import registry
 
 
@@ -71,7 +71,7 @@ def test_all_but_an_export_do_without_the_test_set(
 ) -> None:
     main, arguments = COMMANDS[command]
     assert run(main, monkeypatch, *arguments) == 0
-    study = study_store.stored_study(searched, small.NAME).study
+    study = studies.stored_study(searched, small.NAME).study
     assert study_store.test_looks(study) == []
 
 
@@ -86,14 +86,14 @@ def test_the_doctor_does_without_the_test_set(
     """It has something to find, and to train again: computed curves have no real models."""
     assert run(doctor_command.main, monkeypatch, small.NAME, *options) == code
     assert "the models of trials 0 and 1" in capsys.readouterr().out
-    study = study_store.stored_study(searched, small.NAME).study
+    study = studies.stored_study(searched, small.NAME).study
     assert study_store.test_looks(study) == []
 
 
 @pytest.fixture
 def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands for TensorFlow: a model that scores what was recorded."""
-    study = study_store.stored_study(searched, small.NAME).study
+    study = studies.stored_study(searched, small.NAME).study
     champion = study_store.champion(study)
     value = champion.history["val_accuracy"][champion.best_epoch - 1]
     means = {"loss": 0.3, "accuracy": value}
@@ -123,7 +123,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
     """As after a kill: `Opened` stands for one at the worst moment."""
     with pytest.raises(Opened):
         run(best.main, monkeypatch, small.NAME, "--export")
-    (look,) = study_store.test_looks(study_store.stored_study(searched, small.NAME).study)
+    (look,) = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
     assert {look[key] for key in ("accuracy", "loss", "n_images")} == {None}
     assert run(report_command.main, monkeypatch, small.NAME) == 0
     report = (searched.report_dir(small.NAME) / "report.md").read_text()
@@ -131,7 +131,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
     monkeypatch.setattr(datasets, "open_test_set", lambda _: (None, [0] * 10))
     for _ in range(2):
         assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
-    looks = study_store.test_looks(study_store.stored_study(searched, small.NAME).study)
+    looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
     assert [each["n_images"] for each in looks] == [None, 10]
     card = (searched.export_dir(small.NAME) / "README.md").read_text()
     assert "it has been looked at 2 times" in card
@@ -168,7 +168,7 @@ def test_it_stays_sealed_where_a_look_cannot_be_recorded(
     (said,) = capsys.readouterr().err.splitlines()[-1:]
     assert said.startswith("error: Optuna's store ")
     assert "cannot be used: not authorized" in said
-    looks = study_store.test_looks(study_store.stored_study(searched, small.NAME).study)
+    looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
     assert [each["n_images"] for each in looks] == [None] * n_written
     assert not searched.export_dir(small.NAME).exists()
 

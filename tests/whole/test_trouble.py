@@ -34,7 +34,7 @@ from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.search.progress import PlainProgress
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study.load import parse
 from pipeline.tracking import delivery, registry
 from pipeline.tracking.outbox import Outbox
@@ -504,7 +504,7 @@ class Searched:
         content = tomllib.loads(STUDY)
         self.project = project
         self.spec = parse(name, {**content, "budget": {"trials": n_trials}})
-        self.study = study_store.open_study(project, self.spec)
+        self.study = studies.open_study(project, self.spec)
         self.said: list[str] = []
         self.tracker = self.opened()
         self.outcome = Supervisor(
