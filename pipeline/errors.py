@@ -28,7 +28,7 @@ class PipelineError(Exception):
     exit_code = FAILED
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(mask(printable(" ".join(sentence.splitlines()))))
+        super().__init__(mask("\n".join(map(printable, sentence.splitlines()))))
 
 
 class UsageError(PipelineError):

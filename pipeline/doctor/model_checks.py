@@ -187,15 +187,12 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
         subject: the study under examination.
         runs: those of the models.
     """
-    uri, name = subject.project.mlflow_uri, subject.spec.name
-    by_run = {run.id: subject.ended[n] for n, run in subject.match.own.items() if run in runs}
-    versions = versions_of(subject.project, name, {run.id: run for run in runs})
+    project, by_id = subject.project, {run.id: run for run in runs}
     with _workers(subject) as executor:
-        for version in versions:
+        for version in versions_of(project, subject.spec.name, by_id):
             if version.model_id and _is_wrong(version):
-                epoch = by_run[version.run].best_epoch
-                arguments = (uri, name, version.run, epoch, version.model_id)
-                executor.call(registry.publish_champion, *arguments)
+                arguments = (project.mlflow_uri, version.run, version.model_id)
+                executor.call(registry.write_model_again, *arguments)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import importlib.metadata
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
@@ -77,9 +78,7 @@ def load_model_bytes(project: Project, run: str) -> bytes:
             ) from None
 
 
-def publish_champion(
-    uri: str, study: str, run: str, best_epoch: int, model_id: str | None = None
-) -> None:
+def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
     """Makes a trial's stored model an MLflow model with the alias `champion`.
 
     Imports Keras: meant for `Executor.call`.
@@ -89,47 +88,13 @@ def publish_champion(
         study: name of the study, and so of the registered model.
         run: where the trial's model is stored.
         best_epoch: of the trial; the model is logged as of that step.
-        model_id: of a logged model of that run, whose files alone are written again.
     """
-    import_keras()
-    import keras
     import mlflow.keras
-    import numpy as np
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.models import Model
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    with tempfile.TemporaryDirectory() as folder:
-        path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
-        network = keras.saving.load_model(path)
-    model = pixels.accept_any_scale(network)
-    takes = "raw values" if model is network else f"{pixels.RANGE}. {pixels.CARE}"
-    # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
-    # image divided by 255 to black.
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *model.input_shape[1:]))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
-    )
-    metadata = {"input": takes}
-    requirements = [
-        f"{name}=={importlib.metadata.version(name)}"
-        for name in ("mlflow", "keras", "tensorflow", "numpy")
-    ]
-    if model_id:
-        location = client.get_logged_model(model_id).artifact_location
-        with tempfile.TemporaryDirectory() as folder:
-            mlflow.keras.save_model(
-                model,
-                f"{folder}/model",
-                mlflow_model=Model(
-                    location, run, model_uuid=model_id, model_id=model_id, metadata=metadata
-                ),
-                signature=signature,
-                pip_requirements=requirements,
-            )
-            client.log_model_artifacts(model_id, f"{folder}/model")
-        return
+    given = _to_register(client, run)
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
     info = Model.log(
         artifact_path=None,
@@ -138,11 +103,60 @@ def publish_champion(
         run_id=run,
         step=best_epoch,
         registered_model_name=study,
-        model=model,
-        signature=signature,
-        metadata=metadata,
-        pip_requirements=requirements,
+        **given,
     )
     version = str(info.registered_model_version)
-    client.update_model_version(study, version, f"Takes {takes}")
+    client.update_model_version(study, version, f"Takes {given['metadata']['input']}")
     client.set_registered_model_alias(study, CHAMPION_ALIAS, version)
+
+
+def write_model_again(uri: str, run: str, model_id: str) -> None:
+    """Writes the files of a logged model again, from the stored model of its trial.
+
+    Imports Keras: meant for `Executor.call`.
+
+    Args:
+        uri: of MLflow's store.
+        run: where the trial's model is stored.
+        model_id: of a logged model of that run.
+    """
+    import mlflow.keras
+    from mlflow.models import Model
+
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri)
+    given = _to_register(client, run)
+    location = client.get_logged_model(model_id).artifact_location
+    known = Model(
+        location, run, model_uuid=model_id, model_id=model_id, metadata=given.pop("metadata")
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.keras.save_model(path=f"{folder}/model", mlflow_model=known, **given)
+        client.log_model_artifacts(model_id, f"{folder}/model")
+
+
+def _to_register(client: mlflow.MlflowClient, run: str) -> dict[str, Any]:
+    """Makes of a trial's stored model what MLflow's Keras flavour takes, by argument."""
+    import_keras()
+    import keras
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    with tempfile.TemporaryDirectory() as folder:
+        network = keras.saving.load_model(client.download_artifacts(run, MODEL_ARTIFACT, folder))
+    model = pixels.accept_any_scale(network)
+    # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
+    # image divided by 255 to black.
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *model.input_shape[1:]))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
+    )
+    needed = ("mlflow", "keras", "tensorflow", "numpy")
+    takes = "raw values" if model is network else f"{pixels.RANGE}. {pixels.CARE}"
+    return {
+        "model": model,
+        "signature": signature,
+        "metadata": {"input": takes},
+        "pip_requirements": [f"{name}=={importlib.metadata.version(name)}" for name in needed],
+    }

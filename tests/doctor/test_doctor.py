@@ -683,8 +683,8 @@ def test_a_registered_model_that_cannot_be_loaded_is_written_again(
     monkeypatch.setattr(workers, "call", publish)
     is_mended(project, run, found, "written again from the model of its run")
     champion = by_number(project)[CHAMPION]
-    arguments = (project.mlflow_uri, NAME, champion, 2, logged.parent.name)
-    assert calls == [(registry.publish_champion, *arguments)]
+    arguments = (project.mlflow_uri, champion, logged.parent.name)
+    assert calls == [(registry.write_model_again, *arguments)]
 
 
 @pytest.mark.parametrize("is_wrong", ["own", "registered"])

@@ -73,8 +73,8 @@ import threading, time
 from pipeline.watchdog import Watchdog
 answer = threading.Event()
 with Watchdog(130, "ended", free=answer.set):
-    print("waits", flush=True)
     try:
+        print("waits", flush=True)
         answer.wait()
     except KeyboardInterrupt:
         answer.wait()

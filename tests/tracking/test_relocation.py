@@ -14,6 +14,7 @@ import pytest
 import recorded
 from mlflow.entities import LoggedModelStatus
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+from ports import free_port
 
 from pipeline import best, ui
 from pipeline.paths import Project, StoreUrl
@@ -260,7 +261,7 @@ def test_commands_that_are_started_first_make_the_store_name_the_new_place(
     new = moved(old)
     monkeypatch.chdir(new.root)
     monkeypatch.setattr(ui, "serve_mlflow", lambda *_: 0)
-    arguments = {"best": [recorded.NAME], "ui": ["mlflow", "--port", "5999"]}[command]
+    arguments = {"best": [recorded.NAME], "ui": ["mlflow", "--port", str(free_port())]}[command]
     monkeypatch.setattr(sys, "argv", [command, *arguments])
     main = {"best": best.main, "ui": ui.main}[command]
     main()

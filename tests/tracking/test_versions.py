@@ -26,7 +26,13 @@ WEIGHTS = {"layers/dense/vars/0": np.arange(6.0).reshape(2, 3), "layers/dense/va
 
 @pytest.mark.parametrize(
     ("changes", "is_same"),
-    [({}, True), ({"layers/dense/vars/1": np.zeros(3)}, False), ({"more": np.ones(1)}, False)],
+    [
+        ({}, True),
+        ({"layers/dense/vars/1": np.zeros(3)}, False),
+        ({"layers/more/vars/0": np.ones(1)}, False),
+        ({"optimizer/vars/2": np.ones((2, 3))}, True),
+        ({"layers/dropout/seed_generator/vars/0": np.ones(2)}, True),
+    ],
 )
 def test_weights_are_the_same_however_they_are_packed(
     tmp_path: Path, changes: "dict[str, np.ndarray]", is_same: bool

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ import browser
 import optuna
 import psutil
 import pytest
+from ports import free_port
 from sqlalchemy.pool import NullPool
 
 REPOSITORY = Path(__file__).parents[2]
@@ -384,9 +384,7 @@ def test_a_changed_question_is_refused(walk: Walk) -> None:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
@@ -459,6 +457,7 @@ def test_a_study_whose_name_is_hangul_goes_all_the_way(tmp_path: Path) -> None:
     assert f"models:/{name}@champion" in run(tmp_path, "pipeline.best", name, "--export").stdout
     assert (tmp_path / "exports" / name / "model.keras").is_file()
     assert [path.name for path in (tmp_path / "mlruns" / "artifacts").iterdir()] == [name]
+    assert run(tmp_path, "pipeline.doctor").stdout.endswith("all in order\n")
     subprocess.run(
         [sys.executable, "-c", LOAD, name],
         cwd=tmp_path,

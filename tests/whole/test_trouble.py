@@ -26,6 +26,7 @@ import empty_mlflow
 import mlflow
 import pytest
 import torture
+from ports import free_port
 from small import N_TRIALS as N_FIRST
 from small import NAME, STUDY
 
@@ -437,12 +438,6 @@ class Server:
         except OSError:
             return False
         return True
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

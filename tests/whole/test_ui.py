@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+from ports import free_port
 
 from pipeline import ui
 from pipeline.errors import PipelineError
@@ -26,11 +27,6 @@ STORES = {"mlflow": "mlflow.db", "optuna": "optuna.db"}
 def project(project_folder: Path) -> Project:
     (project_folder / "mlruns").mkdir()
     return Project(project_folder)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def run_ui(monkeypatch: pytest.MonkeyPatch, which: str, port: int) -> int:
