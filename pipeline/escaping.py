@@ -1,5 +1,6 @@
 """Text of a user, escaped for where it goes: a function for each target."""
 
+import html
 import re
 
 from pipeline.errors import printable
@@ -22,6 +23,16 @@ def for_markdown(text: str) -> str:
     return _AT_START.sub(r"\1\\\2", _SPECIAL.sub(r"\\\g<0>", line))
 
 
+def for_code(text: str) -> str:
+    """Makes one line of code in Markdown, or of plain text if it has what would end the code."""
+    return for_markdown(text) if "`" in text else f"`{printable(' '.join(text.split()))}`"
+
+
+def for_figure(text: str) -> str:
+    """Makes one line that plotly shows as it is, where it would take tags."""
+    return html.escape(printable(" ".join(text.split())), quote=False)
+
+
 def for_csv(value: object) -> object:
     """Puts ' before a text that a spreadsheet would take for a formula; numbers stay."""
     if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
@@ -30,5 +41,5 @@ def for_csv(value: object) -> object:
 
 
 def for_tag(text: str) -> str:
-    """Shortens a text to what MLflow takes as the value of a tag."""
+    """Shortens a text to what MLflow takes as the value of a tag or a parameter."""
     return text if len(text) <= LONGEST_TAG else f"{text[: LONGEST_TAG - 4]} ..."

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipeline.data.task import Metric
+from pipeline.escaping import for_figure
 from pipeline.study.ranges import Entry
 from pipeline.study.trial import State, Trial
 
@@ -50,7 +51,7 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
             mode="markers",
             name=state.lower(),
             marker={"color": COLOURS[state], "size": 8},
-            text=[str(trial.hyperparameters or trial.reference) for trial in shown],
+            text=[for_figure(str(trial.hyperparameters or trial.reference)) for trial in shown],
             hovertemplate="trial %{x}: %{y:.4f}<br>%{text}<extra></extra>",
         )
     figure.add_scatter(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.escaping import for_markdown
+from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
@@ -206,8 +206,8 @@ def _how(facts: StudySummary) -> list[Block]:
         ["time", f"{facts.minutes:.1f} minutes"],
         ["data", f"{spec.dataset}, validation on {facts.n_validation_images:,} images"],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
-        ["sampler", f"`{spec.sampler}`"],
-        ["pruner", f"`{spec.pruner}`"],
+        ["sampler", for_code(str(spec.sampler))],
+        ["pruner", for_code(str(spec.pruner))],
         ["study file", f"fingerprint `{spec.fingerprint[:12]}`"],
         ["machine", about["machine"]],
         ["versions", versions],

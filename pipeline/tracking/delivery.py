@@ -237,12 +237,12 @@ class Delivery:
             created = self._client.create_run(
                 self._experiment,
                 start_time=write["started"],
-                tags=write["tags"],
+                tags={key: for_tag(value) for key, value in write["tags"].items()},
                 run_name=f"trial {trial:04d}",
             )
             self.runs[trial] = str(created.info.run_id)
         run = self.runs[trial]
-        params = [Param(key, value) for key, value in write["params"].items()]
+        params = [Param(key, for_tag(value)) for key, value in write["params"].items()]
         self._client.log_batch(run, params=params)
         self._client.log_inputs(run, self.inputs)
         if write["hyperparameters"]:

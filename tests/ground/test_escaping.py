@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline.escaping import LONGEST_TAG, for_csv, for_markdown, for_screen, for_tag
+from pipeline.escaping import (
+    LONGEST_TAG,
+    for_code,
+    for_csv,
+    for_markdown,
+    for_screen,
+    for_tag,
+)
 from pipeline.report.document import Paragraph, Table, as_html, as_markdown
 
 NASTY = st.text(st.sampled_from("ab1 *_`[]()<>!|#+-=.~&;$\\\n\t:/\"'\u202e\x1b한"), max_size=40)
@@ -41,6 +48,18 @@ def test_markdown_shows_a_users_text_as_it_is(text: str) -> None:
     page = Text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(source))
     assert set(page.tags) <= {"h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
     assert "".join(page.text.split()) == "".join(f"t{shown(text)}h{shown(text)}".split())
+
+
+@given(NASTY)
+def test_code_shows_a_users_text_as_it_is(text: str) -> None:
+    text = f"x{text}x"
+    source = as_markdown("t", [Table(["h"], [[for_code(text)]])])
+    page = Text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(source))
+    assert set(page.tags) <= {"h1", "table", "thead", "tbody", "tr", "th", "td", "code"}
+    assert "".join(page.text.split()) == "".join(f"th{shown(text)}".split())
+    page = Text(as_html("", [Paragraph(for_code(text))]))
+    assert page.tags[-1] in ("p", "code")
+    assert page.text.endswith(f"\n{shown(text)}\n\n")
 
 
 @given(NASTY)

@@ -66,6 +66,14 @@ def test_history_has_every_trial_by_state_and_the_best_so_far() -> None:
     assert pruned.marker.color != complete.marker.color
 
 
+def test_a_name_is_shown_as_it_is_where_plotly_would_take_tags() -> None:
+    named = dataclasses.replace(
+        trial(0, 0.8), hyperparameters=None, reference="<a href='x'>\n<b>&"
+    )
+    (_, complete, _) = figures.history([named], [0.8], ACCURACY).data
+    assert complete.text == ("&lt;a href='x'&gt; &lt;b&gt;&amp;",)
+
+
 @pytest.mark.parametrize(
     ("metric", "hopeless", "good"),
     [(ACCURACY, 0.1, [0.87, 0.88, 0.9]), (LOSS, 9.0, [0.3, 0.31, 0.35])],

@@ -160,6 +160,17 @@ def test_what_mlflow_refuses_is_said_and_holds_up_nothing_else(opened: Opened) -
     )
 
 
+def test_long_texts_are_shortened_to_what_mlflow_takes(opened: Opened) -> None:
+    long = "a" * 30_000
+    opened.tracker.start_trial(0, None, {"more": long}, {"name": long})
+    opened.tracker.finish_trial(0, "COMPLETE", {}, {"reason": long})
+    data = opened.runs()[0].data
+    for shortened in (data.params["more"], data.tags["name"], data.tags["reason"]):
+        assert shortened.startswith("aaaa")
+        assert shortened.endswith("a ...")
+    assert not opened.said
+
+
 def test_runs_are_mended_later_if_what_ends_them_cannot_be_sent(opened: Opened) -> None:
     run = opened.tracker.start_trial(0, None, {}, {})
     searches = opened.client.search_runs
