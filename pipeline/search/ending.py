@@ -14,18 +14,21 @@ from pipeline.wording import count_noun, inflect
 _IN_A_COPY = "in a copy of the study file, since another question is another study"
 
 
-def say_what_next(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> None:
+def say_what_next(
+    spec: StudySpec, champion: Trial, ended: Sequence[Trial], n_waiting: int
+) -> None:
     """Prints the champion, what else is to be known, and the commands that go on from here.
 
     Args:
         spec: the study file.
         champion: its best network.
         ended: all trials that count.
+        n_waiting: number of trials for which the budget did not suffice.
     """
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     how = f" ({champion.ending})" if champion.ending else ""
-    notes = "".join(f"\n{note}" for note in notes_on(spec, ended))
+    notes = "".join(f"\n{note}" for note in notes_on(spec, ended, n_waiting))
     print(f"""
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
 champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
@@ -41,15 +44,24 @@ next:
       writes the champion to exports/{spec.name}/, with its test score""")
 
 
-def notes_on(spec: StudySpec, ended: Sequence[Trial]) -> list[str]:
-    """Tells of a study that has a champion what most of its trials came to, if that is no value.
+def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> list[str]:
+    """Tells of a study that has a champion what else is to be known.
+
+    What most of its trials came to, if that is no value, and whether others wait.
 
     Args:
         spec: the study file.
         ended: all trials that count.
+        n_waiting: number of trials for which the budget did not suffice.
     """
     drawn = [trial for trial in ended if not trial.reference]
     notes = []
+    if n_waiting:
+        notes.append(
+            f"note: {count_noun(n_waiting, 'trial')} {inflect('waits', n_waiting, 'wait')} in the "
+            "queue, and the budget is used: raise [budget], and the same command trains "
+            f"{inflect('it', n_waiting, 'them')}"
+        )
     if drawn and all(trial.state == State.PRUNED for trial in drawn):
         notes.append(
             f"note: the pruner, {spec.pruner}, ended all {len(drawn)} that were drawn before "

@@ -19,7 +19,7 @@ from pipeline.search import ending, progress, samplers
 from pipeline.search.clock import WorkingClock
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import lease, studies, study_store
+from pipeline.storage import lease, queue, studies, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, champion_of, ranking, select_counted
@@ -87,7 +87,8 @@ def run_study(
     if champion is None:
         print(interruption.how_to_go_on, file=sys.stderr)
         return INTERRUPTED
-    ending.say_what_next(spec, champion, select_counted(study_store.read_trials(study)))
+    ended, n_waiting = study_store.read_trials(study), queue.count_waiting(study)
+    ending.say_what_next(spec, champion, select_counted(ended), n_waiting)
     return DONE
 
 

@@ -163,7 +163,7 @@ class Supervisor:
             not self._is_interrupted
             and len(self._running) < self._executor.n_workers
             and not self._spec.budget.is_used(n_begun, self.seconds)
-            and (self._untried.can_draw(self._study) or queue.has_waiting(self._study))
+            and (self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0)
         )
 
     def _start_next(self) -> None:

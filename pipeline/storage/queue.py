@@ -17,9 +17,9 @@ from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 
 
-def has_waiting(study: optuna.Study) -> bool:
-    """Tells whether any trial waits in the queue."""
-    return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+def count_waiting(study: optuna.Study) -> int:
+    """Counts the trials that wait in the queue."""
+    return len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def queue_references(

@@ -68,11 +68,13 @@ def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
             f"{known[:12]} and is {data[:12]}; copy the study file to a new name, or bring back "
             "the data"
         )
-    if noted := [str(change) for change in changed if change.is_noted]:
+    known_changes = attributes.get(study_store.CHANGES, [])
+    noted = [str(change) for change in changed if change.is_noted]
+    if noted and noted != [each for note in known_changes[-1:] for each in note["what"]]:
         n_ended = len(select_counted(study_store.read_trials(study)))
         when = datetime.now().astimezone().isoformat(" ", "seconds")
         note = {"when": when, "n_trials": n_ended, "what": noted}
-        study.set_user_attr(study_store.CHANGES, [*attributes.get(study_store.CHANGES, []), note])
+        study.set_user_attr(study_store.CHANGES, [*known_changes, note])
 
 
 @dataclass(frozen=True)
@@ -98,21 +100,17 @@ def stored_study(project: Project, name: str) -> StoredStudy:
     """
     if file := project.optuna_url.missing_file:
         is_lost = project.mlflow_uri.file and not project.mlflow_uri.missing_file
+        lost = "; if it was lost, what is left of it is found with: make doctor" if is_lost else ""
         raise PipelineError(
-            f"{display_path(file)}: nothing there yet; start with: make search STUDY={name}"
-            + (
-                "; if it was lost, what is left of it is found with: make doctor"
-                if is_lost
-                else ""
-            )
+            f"{display_path(file)}: nothing there yet; {_how_to_begin(project, name)}{lost}"
         )
     with store_errors(project, *_AT_OPENING):
         try:
             study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
         except KeyError:
             raise PipelineError(
-                f"{project.optuna_url.display}: no study {name!r} yet; start it with: "
-                f"make search STUDY={name}"
+                f"{project.optuna_url.display}: no study {name!r} yet; "
+                f"{_how_to_begin(project, name)}"
             ) from None
         attributes = study.user_attrs
         if study_store.SPEC not in attributes:
@@ -131,6 +129,14 @@ def stored_study(project: Project, name: str) -> StoredStudy:
         if today.fingerprint == fingerprint:
             return StoredStudy(project, study, today)
     return StoredStudy(project, study, spec)
+
+
+def _how_to_begin(project: Project, name: str) -> str:
+    try:
+        project.study_file(name)
+    except UsageError as no_file:
+        return str(no_file)
+    return f"start it with: make search STUDY={name}"
 
 
 class ForeignStudyError(PipelineError):

@@ -144,7 +144,7 @@ def test_an_unknown_study_is_one_line(recorded_study: Project, run: Any) -> None
     code, said, complaints = run("absent")
     assert (code, said) == (1, "")
     assert len(complaints.splitlines()) == 1
-    assert "no study 'absent' yet; start it with: make search STUDY=absent" in complaints
+    assert "no study 'absent' yet; studies/absent.toml: no such study file" in complaints
 
 
 @pytest.mark.parametrize("has_folder", [False, True])
@@ -153,10 +153,13 @@ def test_without_a_database_nothing_is_created(
 ) -> None:
     if has_folder:
         (project_folder / "mlruns").mkdir()
+    assert "no such study file; the studies here are: none" in run(recorded.NAME)[2]
+    (project_folder / "studies").mkdir()
+    (project_folder / "studies" / f"{recorded.NAME}.toml").touch()
     code, said, complaints = run(recorded.NAME)
     assert (code, said) == (1, "")
     assert len(complaints.splitlines()) == 1
-    assert "make search" in complaints
+    assert f"make search STUDY={recorded.NAME}" in complaints
     assert not (project_folder / "mlruns" / "optuna.db").exists()
     assert (project_folder / "mlruns").exists() == has_folder
 

@@ -555,7 +555,7 @@ def test_an_unknown_study_is_one_line(
     said, complaint = capsys.readouterr()
     assert said == ""
     assert len(complaint.splitlines()) == 1
-    assert "no study 'absent' yet; start it with: make search STUDY=absent" in complaint
+    assert "no study 'absent' yet; studies/absent.toml: no such study file" in complaint
     assert not recorded_study.report_dir("absent").exists()
 
 

@@ -72,3 +72,12 @@ def test_that_half_diverged_says_what_to_lower() -> None:
     assert "2 of 4 diverged" in note
     assert "[space] learning_rate" in note
     assert notes_on(make_spec(), [*diverged[:1], *good]) == []
+
+
+def test_what_waits_for_a_larger_budget_is_said() -> None:
+    good = ended(3, State.COMPLETE, value=0.5)
+    (note,) = notes_on(make_spec(), good, 2)
+    assert note == (
+        "note: 2 trials wait in the queue, and the budget is used: raise [budget], and the same "
+        "command trains them"
+    )

@@ -135,7 +135,7 @@ def test_a_store_is_searched_and_read_with_either(
     study.tell(running.trial, 0.99 if spec.direction == "maximize" else 0.0)
     left = ask(study, spec, len(before) + 1)
     assert queue.requeue_left(study, spec) == 1
-    assert queue.has_waiting(study)
+    assert queue.count_waiting(study)
 
     again = studies.stored_study(recorded_study, recorded.NAME).study
     assert study_store.champion(again).number == running.trial.number

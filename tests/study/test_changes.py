@@ -92,6 +92,17 @@ def test_what_changes_no_trial_is_taken_and_noted(
     assert [note["what"] for note in notes] == ([[noted]] if noted else [])
 
 
+def test_a_change_is_noted_once_though_a_kill_came_before_the_file_was_stored(
+    project_folder: Path,
+) -> None:
+    project, spec = Project(project_folder), parse("quick", changed("training.trial_minutes", 2))
+    before = studies.open_study(project, parse("quick", QUICK)).user_attrs[study_store.SPEC]
+    study = studies.open_study(project, spec)
+    noted = study.user_attrs[study_store.CHANGES]
+    study.set_user_attr(study_store.SPEC, before)
+    assert studies.open_study(project, spec).user_attrs[study_store.CHANGES] == noted
+
+
 def test_many_and_long_changes_are_cut() -> None:
     many = {**QUICK, "reference": [{**REFERENCE, "name": f"{i}" * 90} for i in range(9)]}
     spec = parse("quick", QUICK)
