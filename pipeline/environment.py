@@ -3,8 +3,11 @@
 It has to stand before a library is imported, and what a command starts inherits it.
 """
 
+import contextlib
 import os
+from pathlib import Path
 
+STAND_IN_HOME = ".home"  # in the project, of a user who has no home
 # What this program is written for: it would fail or measure something else with another value.
 _FIXED = {
     "KERAS_BACKEND": "tensorflow",
@@ -34,6 +37,22 @@ def set_defaults() -> None:
         os.environ.pop(name, None)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    _find_home()
+
+
+def _find_home() -> None:
+    """Has `~` be a folder of the project for a user without a home, a container's say.
+
+    MLflow asks where it is when it is imported, and fails where nobody knows. A `HOME` that is no
+    absolute path counts as not set.
+    """
+    if not Path(os.environ.get("HOME", "")).is_absolute():
+        os.environ.pop("HOME", None)
+    try:
+        Path.home()
+    except RuntimeError:  # the system does not know the user either
+        with contextlib.suppress(FileNotFoundError):  # the current folder is gone: see `Project`
+            os.environ["HOME"] = str(Path(STAND_IN_HOME).absolute())
 
 
 def hide_gpus() -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from pipeline.environment import STAND_IN_HOME
 from pipeline.errors import PipelineError, UsageError
 from pipeline.masking import mask
 from pipeline.names import NAME_RULE, existing_file, is_name, normalize
 
 DEFAULT_STUDY = "fashion_mnist"
+_CACHE = "keras-search-pipeline"
 BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
 _DATABASES = r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://"  # what both libraries take
 _OPTUNA_URL = re.compile(_DATABASES)
@@ -224,10 +226,13 @@ def parse_study_name(study: str) -> str:
 
 
 def data_dir() -> Path:
-    """Names the cache of data sets: `PIPELINE_DATA_DIR`, else the user's cache folder.
+    """Names the cache of data sets: `PIPELINE_DATA_DIR`, else one in the user's cache folder.
+
+    Whoever has no home, or none that could be written to, has the cache in the project.
 
     Raises:
         UsageError: the environment's is no path.
+        PipelineError: there is neither a home nor a current folder.
     """
     if chosen := _from_environment("PIPELINE_DATA_DIR"):
         try:
@@ -238,7 +243,17 @@ def data_dir() -> Path:
             ) from None
     from platformdirs import user_cache_path
 
-    return user_cache_path("keras-search-pipeline")
+    with contextlib.suppress(RuntimeError):  # no home
+        folder = user_cache_path(_CACHE)
+        if _can_be_made(folder):
+            return folder
+    return Project.here().root / STAND_IN_HOME / ".cache" / _CACHE
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Tells whether a folder is there, or what it would lie in can be written to."""
+    there = next(each for each in (folder, *folder.parents) if os.access(each, os.F_OK))
+    return there == folder or (there.is_dir() and os.access(there, os.W_OK | os.X_OK))
 
 
 def _from_environment(name: str) -> str:

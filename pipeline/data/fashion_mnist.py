@@ -93,7 +93,7 @@ def _from_system(_: Path) -> Path:
 
 def _from_keras_cache(_: Path) -> Path:
     """Names the folder of what Keras downloaded earlier, if Keras ever did."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     return home / "datasets" / "fashion-mnist"
 
 
@@ -144,10 +144,14 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _source_errors() -> tuple[type[Exception], ...]:
-    """Lists what a source may raise: of disk, network, a broken archive, a failed command."""
+    """Lists what a source may raise: of disk, network, a broken archive, a failed command.
+
+    And a RuntimeError of a path with a `~` where there is no home.
+    """
     from http.client import HTTPException
 
-    return OSError, HTTPException, EOFError, zlib.error, ValueError, subprocess.SubprocessError
+    broken = EOFError, zlib.error, ValueError
+    return OSError, HTTPException, *broken, subprocess.SubprocessError, RuntimeError
 
 
 def _reason(error: BaseException) -> str:

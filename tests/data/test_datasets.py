@@ -366,16 +366,32 @@ def test_the_sources_are_asked_in_this_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("home", ["{}/keras", "~/keras"])
 def test_what_keras_has_downloaded_is_found(
-    contents: dict[str, bytes], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: str,
+    contents: dict[str, bytes],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "keras" / "datasets" / "fashion-mnist"
     folder.mkdir(parents=True)
     good(contents)(folder)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", home.format(tmp_path))
     monkeypatch.setattr(
         fashion_mnist, "ORIGINS", {"Keras's cache": fashion_mnist.ORIGINS["Keras's cache"]}
     )
+    datasets.fetch("fashion_mnist")
+    assert in_cache(cache) == contents
+
+
+def test_a_keras_home_of_nobody_is_one_source_that_did_not_work(
+    contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", "~nobody-has-this-name")
+    origins = {"Keras's cache": fashion_mnist.ORIGINS["Keras's cache"], "good": good(contents)}
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", origins)
     datasets.fetch("fashion_mnist")
     assert in_cache(cache) == contents
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import socket
 import unicodedata
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import pytest
 from sqlalchemy import make_url
 
 from pipeline import paths
-from pipeline.errors import UsageError
+from pipeline.environment import set_defaults
+from pipeline.errors import PipelineError, UsageError
 from pipeline.files import write_atomically
 from pipeline.paths import Project
 
@@ -316,6 +318,81 @@ def test_data_lies_in_the_users_cache_by_default(
         monkeypatch.setenv("PIPELINE_DATA_DIR", chosen)
     assert paths.data_dir().name == "keras-search-pipeline"
     assert paths.data_dir().is_relative_to(tmp_path)
+
+
+@pytest.fixture
+def no_user(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project of a user who has no home, and whom the system does not know."""
+    for name in ("HOME", "XDG_CACHE_HOME", "PIPELINE_DATA_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+    def getpwuid(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    return project_folder
+
+
+@pytest.mark.parametrize("home", [None, "", "home", "./home"])
+def test_without_a_home_data_lies_in_the_project(
+    home: str | None, no_user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    expected = no_user / ".home" / ".cache" / "keras-search-pipeline"
+    if home is None:
+        assert paths.data_dir() == expected  # whoever imports the package alone
+    set_defaults()
+    assert paths.data_dir() == expected
+    assert Path.home() == no_user / ".home"  # where MLflow and others look
+    assert list(no_user.iterdir()) == []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(no_user / "cache"))
+    assert paths.data_dir() == no_user / "cache" / "keras-search-pipeline"
+    monkeypatch.setenv("PIPELINE_DATA_DIR", "~/data")
+    assert paths.data_dir() == no_user / ".home" / "data"
+
+
+@pytest.mark.usefixtures("no_user")
+def test_without_a_home_nor_a_current_folder_the_latter_is_asked_for() -> None:
+    Path.cwd().rmdir()
+    set_defaults()
+    with pytest.raises(PipelineError, match="the current folder is gone"):
+        paths.data_dir()
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+@pytest.mark.parametrize("place", ["/dev/null", "a file", "read-only"])
+def test_a_home_that_cannot_be_written_to_does_not_get_the_data(
+    variable: str, place: str, no_user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = no_user.parent / place
+    if place == "a file":
+        folder.write_text("")
+    elif place == "read-only":
+        folder.mkdir()
+        # Root may write everywhere; the system is asked, and answers as it would anybody else.
+        access = os.access
+        monkeypatch.setattr(
+            os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode)
+        )
+    monkeypatch.setenv(variable, str(folder))
+    set_defaults()
+    assert paths.data_dir() == no_user / ".home" / ".cache" / "keras-search-pipeline"
+    if place == "read-only":  # but what is there is used
+        cache = folder / (".cache" if variable == "HOME" else "") / "keras-search-pipeline"
+        cache.mkdir(parents=True)
+        assert paths.data_dir() == cache
+
+
+def test_a_home_of_the_users_own_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "new"))
+    set_defaults()
+    assert os.environ["HOME"] == str(tmp_path / "new")
+    for none in ("", "home"):  # what the system knows of the user counts
+        monkeypatch.setenv("HOME", none)
+        set_defaults()
+        assert Path.home() == Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 def test_a_path_is_shown_relative_to_the_current_folder(

@@ -19,11 +19,21 @@ import pytest
 import torture
 from small import N_TRIALS, NAME, STUDY
 
-from pipeline.paths import Project
+from pipeline.data import datasets
+from pipeline.paths import Project, data_dir
 from pipeline.storage import studies, study_store
 from pipeline.study.trial import Trial, select_counted
 
 NOTHING: Mapping[str, str] = {}
+OF_A_USER = ("HOME", "USER", "LOGNAME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PIPELINE_DATA_DIR")
+NO_USER = """
+import pwd
+
+def getpwuid(number):
+    raise KeyError(f"getpwuid(): uid not found: {number}")
+
+pwd.getpwuid = getpwuid
+"""
 DEADLINE_SECONDS = 300.0  # for what takes seconds, on a machine that is busy
 
 
@@ -91,6 +101,25 @@ def test_what_somebody_has_set_for_other_work_changes_nothing(project: Path) -> 
     assert found["test"]["accuracy"] > 0.5
     counted = torture.trials_in(project / "mlruns" / "optuna.db").values()
     torture.check_runs(project / "mlruns" / "mlflow.db", NAME, list(counted))
+
+
+def test_a_user_without_a_home_has_one_in_the_project(project: Path) -> None:
+    """As in a container, where the system does not know the user; with `.home` filled already."""
+    unknown = project / "unknown"
+    unknown.mkdir()
+    (unknown / "sitecustomize.py").write_text(NO_USER)
+    cache = project / ".home" / ".cache"
+    cache.mkdir(parents=True)
+    (cache / data_dir().name).symlink_to(datasets.fetch("fashion_mnist").parent.resolve())
+    variables = dict.fromkeys(OF_A_USER, "") | {
+        "PYTHONPATH": os.pathsep.join([str(unknown), torture.environment()["PYTHONPATH"]])
+    }
+    run(project, "pipeline.search", NAME, "--workers", "2", variables=variables)
+    assert [trial.state for trial in trials(project)] == ["COMPLETE"] * N_TRIALS
+    run(project, "pipeline.best", NAME, "--export", variables=variables)
+    run(project, "pipeline.report", NAME, variables=variables)
+    run(project, "pipeline.doctor", NAME, "--fix", variables=variables)
+    run(project, "pipeline.data", variables=variables)
 
 
 def test_workers_that_cannot_import_stop_the_search_and_cost_no_trial(project: Path) -> None:
