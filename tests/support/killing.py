@@ -1,0 +1,47 @@
+"""Processes that SIGKILL ends: before each of the steps that something takes on the disk."""
+
+import itertools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+# Python's own audit events, each of which comes before what it names is done.
+STEPS = {
+    "fcntl.flock", "open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
+    "os.truncate", "shutil.rmtree", "sqlite3.connect",
+}  # fmt: skip
+
+
+def killed_at_every_step(action: Callable[[], object]) -> Iterator[int]:
+    """Runs an action in a process that is killed before its first step, then before its second ...
+
+    Yields after each kill. Ends when a process has come to the action's end alive.
+    """
+    for n in itertools.count():
+        pid = os.fork()
+        if not pid:
+            _run_and_be_killed(action, n)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == 0:
+            assert n, "there was no step to be killed at"
+            return
+        assert code == -signal.SIGKILL, f"exit code {code}"
+        yield n
+
+
+def _run_and_be_killed(action: Callable[[], object], n: int) -> None:
+    own, steps = os.getpid(), itertools.count()
+
+    def count(event: str, _: object) -> None:
+        if event in STEPS and os.getpid() == own and next(steps) == n:
+            os.kill(own, signal.SIGKILL)
+
+    sys.addaudithook(count)
+    try:
+        action()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
