@@ -73,7 +73,7 @@ class Outbox:
     def _forget(self, n_sent: int) -> None:
         sent, self._waiting = self._waiting[:n_sent], self._waiting[n_sent:]
         if not self._waiting:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
         elif sent:
             lines = "".join(json.dumps(write) + "\n" for write in self._waiting)
             write_atomically(self._folder / _LIST, lines)
@@ -97,9 +97,15 @@ class Outbox:
         """Removes what a kill has left of writes that are not in the list, or were sent."""
         remove_leftovers(self._folder)
         if not self._waiting:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
             return
         kept = {write.get("attachment") for write in self._waiting}
         for path in self._folder.iterdir():
             if _ATTACHMENT.fullmatch(path.name) and path.name not in kept:
                 path.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        """Removes the folder, the list first: a kill leaves no list of files that are gone."""
+        with contextlib.suppress(OSError):
+            (self._folder / _LIST).unlink()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -20,18 +20,23 @@ def killed_at_every_step(action: Callable[[], object]) -> Iterator[int]:
     Yields after each kill. Ends when a process has come to the action's end alive.
     """
     for n in itertools.count():
-        pid = os.fork()
-        if not pid:
-            _run_and_be_killed(action, n)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code == 0:
+        if not _is_killed(lambda n=n: _run_to_step(action, n)):  # type: ignore[misc]
             assert n, "there was no step to be killed at"
             return
-        assert code == -signal.SIGKILL, f"exit code {code}"
         yield n
 
 
-def _run_and_be_killed(action: Callable[[], object], n: int) -> None:
+def killed_at(owner: object, name: str, action: Callable[[], object]) -> None:
+    """Runs an action in a process that is killed where it would call a function."""
+
+    def run() -> None:
+        setattr(owner, name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        action()
+
+    assert _is_killed(run), f"{name} was not called"
+
+
+def _run_to_step(action: Callable[[], object], n: int) -> None:
     own, steps = os.getpid(), itertools.count()
 
     def count(event: str, _: object) -> None:
@@ -39,6 +44,19 @@ def _run_and_be_killed(action: Callable[[], object], n: int) -> None:
             os.kill(own, signal.SIGKILL)
 
     sys.addaudithook(count)
+    action()
+
+
+def _is_killed(action: Callable[[], object]) -> bool:
+    pid = os.fork()
+    if not pid:
+        _run_and_end(action)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, -signal.SIGKILL), f"exit code {code}"
+    return code != 0
+
+
+def _run_and_end(action: Callable[[], object]) -> None:
     try:
         action()
     except BaseException:
