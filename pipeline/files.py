@@ -1,26 +1,36 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what a kill leaves of them, which is removed.
 
+What is not whole yet lies in a scratch folder beside its target, and that is locked as long as
+the process that made it lives. The system takes the lock from a process that is killed: who can
+lock a scratch folder later may remove it, and does when the next thing is written beside it.
+"""
+
+import contextlib
+import fcntl
 import os
+import re
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_MARK = ".pipeline-scratch"  # at the end of names that nobody else gives
+_OWN = re.compile(rf"\..+\.([a-z0-9_]{{8}}|lock){re.escape(_MARK)}", re.DOTALL)
+_MOST_CHARACTERS = (
+    40  # of a target's name in that of its scratch folder, which has to fit 255 bytes
+)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all: after a crash there is the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with scratch_folder(path) as scratch:
+        new = scratch / path.name
+        with new.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(scratch).chmod(0o666 & ~_umask())
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+        new.replace(path)
 
 
 def create_whole(file: Path, make: Callable[[Path], None]) -> None:
@@ -28,23 +38,119 @@ def create_whole(file: Path, make: Callable[[Path], None]) -> None:
 
     Args:
         file: is not touched if it is there.
-        make: makes it, under the name that it is given, in any number of steps.
+        make: makes it, under the name that it is given, in any number of steps, with any other
+            files beside it.
     """
     from filelock import FileLock
 
+    remove_leftovers(file.parent)
+    if file.exists():
+        return
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.new")
-    held = file.with_name(f".{file.name}.lock")
+    held = file.with_name(f".{file.name[:_MOST_CHARACTERS]}.lock{_MARK}")
     with FileLock(held):
         if not file.exists():  # else another process was faster
-            for suffix in ("", "-journal"):  # of a database that a kill has left
-                Path(f"{new}{suffix}").unlink(missing_ok=True)
-            make(new)
-            new.replace(file)
+            with scratch_folder(file) as scratch:
+                make(scratch / file.name)
+                (scratch / file.name).replace(file)
         held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextlib.contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Makes a folder beside a file or folder that is about to be made, and removes it at the end.
+
+    If this process is killed, the next scratch folder beside it has this one removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent)
+    scratch, lock = _make_locked(target)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes from a folder what killed processes have left, as far as this process may."""
+    for path in leftovers(folder):
+        with contextlib.suppress(OSError), _locked(path):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Lists what killed processes have left in a folder: what no living one holds."""
+    try:
+        return sorted(path for path in folder.iterdir() if _is_left(path))
+    except OSError:  # there is no such folder, or nobody may look into it
+        return []
+
+
+@contextlib.contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Puts this process's temporary files, those of libraries too, into a folder."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _make_locked(target: Path) -> tuple[Path, int | None]:
+    """Makes a scratch folder and locks it; the lock is None on a disk that has no locks.
+
+    There nobody else can lock the folder either, and so it is nobody's to remove.
+    """
+    prefix = f".{target.name[:_MOST_CHARACTERS]}."
+    while True:
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=_MARK))
+        try:
+            lock = _lock(scratch, wait=True)
+        except FileNotFoundError:
+            continue  # it was taken for a leftover in the moment before it was locked
+        except OSError:
+            return scratch, None
+        if scratch.is_dir():
+            return scratch, lock
+        os.close(lock)  # as above, in the moment while it waited for the lock
+
+
+def _is_left(path: Path) -> bool:
+    if not _OWN.fullmatch(path.name):
+        return False
+    try:
+        with _locked(path):
+            return path.is_dir() or path.is_file()
+    except OSError:  # somebody holds it or has removed it; or it is a link, which is not ours
+        return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a file or folder that nobody else holds.
+
+    Raises:
+        OSError: somebody does, or it cannot be opened or locked.
+    """
+    lock = _lock(path, wait=False)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(path: Path, *, wait: bool) -> int:
+    """Opens and locks a file or folder; closing what is returned lets go of it.
+
+    Raises:
+        OSError: that cannot be done.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would block
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

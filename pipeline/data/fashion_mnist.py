@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 from pipeline.data.source import Images, Labels, Source
 from pipeline.data.task import Kind, Task
 from pipeline.errors import PipelineError
+from pipeline.files import remove_leftovers, scratch_folder
 from pipeline.paths import display_path
 
 CLASS_NAMES = (
@@ -45,6 +45,7 @@ def fetch(folder: Path) -> None:
     Tried in this order: the cache, the system's package, Keras's download, Debian's package
     fetched and unpacked without root.
     """
+    remove_leftovers(folder)
     if not _damage(folder):
         return
     try:
@@ -62,20 +63,20 @@ def fetch(folder: Path) -> None:
 def _fill(folder: Path, damage: str) -> None:
     failures = []
     for source, get in ORIGINS.items():
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+        with scratch_folder(folder / "fetch") as scratch:
             try:
-                files = get(Path(scratch))
+                files = get(scratch)
                 for file, expected in CHECKSUMS.items():
                     content = _unpacked(files / f"{file}.gz")
                     found = hashlib.sha256(content).hexdigest()
                     if found != expected:
                         raise ValueError(f"{file} has SHA-256 {found}, not {expected}")
-                    (Path(scratch) / file).write_bytes(content)
+                    (scratch / file).write_bytes(content)
             except _source_errors() as error:
                 failures.append(f"  - {source}: {_reason(error)}")
                 continue
             for file in CHECKSUMS:
-                (Path(scratch) / file).replace(folder / file)
+                (scratch / file).replace(folder / file)
         print(f"Fashion-MNIST: fetched from {source} to {display_path(folder)}", file=sys.stderr)
         return
     raise PipelineError(

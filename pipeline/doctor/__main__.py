@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from pipeline import files
 from pipeline.errors import DONE, FAILED, PipelineError, run_command
 from pipeline.paths import Project, parse_study_name
 from pipeline.wording import doctor_command
@@ -80,6 +81,8 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
             if fix:
                 taken = lease.take(study, own)
                 held.callback(taken.give_back)
+                scratch = held.enter_context(files.scratch_folder(project.runs_dir / name))
+                held.enter_context(files.temporary_files_in(scratch))
             else:
                 lease.refuse_if_alive(study, own)
         except PipelineError as busy:

@@ -7,6 +7,7 @@ from pipeline.doctor import model_checks, store_checks
 from pipeline.doctor.plan import Kind, Repair
 from pipeline.doctor.subject import Subject
 from pipeline.errors import PipelineError
+from pipeline.files import remove_leftovers
 from pipeline.storage import queue, study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial
@@ -38,6 +39,9 @@ def apply(repair: Repair, subject: Subject) -> None:
             relocation.relocate(subject.project, lambda _: None)
         case Kind.REMOVE_SCRATCH:
             shutil.rmtree(subject.scratch)
+        case Kind.REMOVE_LEFTOVERS:
+            for folder in subject.folders:
+                remove_leftovers(folder)
         case Kind.SEND_KEPT:
             _send_kept(subject)
         case Kind.REQUEUE:

@@ -27,6 +27,7 @@ class Kind(Enum):
     RELOCATE = auto()
     TAKE_OVER_LEASE = auto()
     REMOVE_SCRATCH = auto()
+    REMOVE_LEFTOVERS = auto()
     SEND_KEPT = auto()
     REQUEUE = auto()
     WRITE_STUDY_RUN = auto()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.doctor.plan import Kind, Repair
 from pipeline.doctor.wording import name_trials
 from pipeline.errors import PipelineError
+from pipeline.files import leftovers
 from pipeline.paths import Project, display_path
 from pipeline.study.trial import Trial
 from pipeline.tracking import relocation
 from pipeline.tracking.outbox import Outbox
-from pipeline.wording import count_noun
+from pipeline.wording import count_noun, inflect, join_names
 
 if TYPE_CHECKING:
     from pipeline.doctor.subject import Subject
@@ -154,10 +155,14 @@ def hyperparameters_of(trial: Trial) -> dict[str, Any]:
 
 
 def left_on_disk(subject: "Subject") -> Iterator[Repair]:
-    """Finds what a supervisor that was killed, or could not reach MLflow, left in `mlruns/`."""
+    """Finds what a command that was killed left, and a supervisor that could not reach MLflow."""
     if subject.scratch.exists():
         what = f"{display_path(subject.scratch)} is left of a search that was killed"
         yield Repair(Kind.REMOVE_SCRATCH, what, "removed")
+    if left := [path for folder in subject.folders for path in leftovers(folder)]:
+        shown = join_names([display_path(path) for path in left])
+        what = f"{shown} {inflect('is', len(left), 'are')} left of a command that was killed"
+        yield Repair(Kind.REMOVE_LEFTOVERS, what, "removed")
     if not subject.is_behind:
         return
     folder = subject.project.outbox(subject.spec.name)
@@ -169,6 +174,8 @@ def left_on_disk(subject: "Subject") -> Iterator[Repair]:
             f"{display_path(folder)} cannot be read, and MLflow waits for what is in it",
             "move the folder away; then --fix writes anew from Optuna what MLflow has not got",
         )
+        return
+    if not n_kept:  # all that a kill left of a write that was not kept yet; it is gone
         return
     yield Repair(
         Kind.SEND_KEPT,

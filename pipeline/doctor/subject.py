@@ -125,6 +125,12 @@ class Subject:
         """Folder where the study's workers keep files for a moment."""
         return self.project.scratch_dir(self.spec.name)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders to which reports and exports of the study are written, unless told otherwise."""
+        name = self.spec.name
+        return self.project.report_dir(name), self.project.export_dir(name).parent
+
     def plan_queue(self) -> list[plan.Repair]:
         """Plans what is to be done about trials that a killed supervisor left RUNNING."""
         return plan.plan_queue(self.running)

@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing import forkserver, util
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from pipeline import files
 
 SOCKET_BYTES = 80  # of its folder's path, since a socket's may have little more than 100
 
@@ -84,17 +85,17 @@ def _end() -> tuple[int, int] | None:
 def temporary_files_in(folder: Path) -> Iterator[None]:
     """Puts this process's temporary files, and the server's socket, into a folder."""
     settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
-    before = tempfile.tempdir, settings.get("tempdir")
+    before = settings.get("tempdir")
     shortest = min(str(folder), os.path.relpath(folder), key=len)  # nobody leaves the project
     if len(os.fsencode(shortest)) <= SOCKET_BYTES:
         settings["tempdir"] = shortest
     else:
         util.get_temp_dir()  # the system's, while that is where temporary files go
-    tempfile.tempdir = str(folder)
     try:
-        yield
+        with files.temporary_files_in(folder):
+            yield
     finally:
-        tempfile.tempdir, settings["tempdir"] = before
+        settings["tempdir"] = before
 
 
 @contextlib.contextmanager

@@ -7,9 +7,7 @@ study and shown in its report.
 import contextlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +19,7 @@ from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.export import model_card
 from pipeline.export.champion import summary
 from pipeline.export.folder import MODEL_FILE
-from pipeline.files import write_atomically
+from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
@@ -47,6 +45,28 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
     Raises:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
             recorded metric.
+    """
+    with scratch_folder(folder) as scratch, _temporary_files_in(scratch):
+        model = _verified_model(stored, champion)
+        _look_at_test_set(stored, champion, model)
+        _write(stored, champion, model, scratch / "new")
+        if folder.exists():
+            folder.rename(scratch / "old")  # whose end is not to be seen, if it is killed
+        (scratch / "new").rename(folder)
+
+
+def _temporary_files_in(scratch: Path) -> contextlib.AbstractContextManager[None]:
+    """Has Keras's files go when the scratch folder does, also if this process is killed."""
+    if "\\" in str(scratch):  # which Keras takes for a slash, and would write elsewhere
+        return contextlib.nullcontext()
+    return temporary_files_in(scratch)
+
+
+def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
+    """Loads the champion's model, and looks whether it is as good as was recorded.
+
+    Raises:
+        PipelineError: it is not, or cannot be loaded.
     """
     content = registry.load_model_bytes(stored.project, champion.run_id)
     hide_gpus()
@@ -75,23 +95,20 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
             f"not its recorded {score.show(recorded)}; if its run's model.keras was changed, what "
             f"was trained is restored with: {doctor_command()}"
         )
-    _look_at_test_set(stored, champion, model)
+    return model
+
+
+def _write(stored: StoredStudy, champion: Trial, model: "keras.Model", folder: Path) -> None:
+    from pipeline.training import loop
+
     found = summary(stored, champion)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        scratch.chmod(0o755)
-        write_atomically(scratch / MODEL_FILE, loop.to_bytes(model))
-        write_atomically(
-            scratch / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
-        )
-        write_atomically(scratch / "metrics.json", json.dumps(found, indent=2) + "\n")
-        write_atomically(scratch / "README.md", model_card.text(stored, found))
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    folder.mkdir()
+    write_atomically(folder / MODEL_FILE, loop.to_bytes(model))
+    write_atomically(
+        folder / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
+    )
+    write_atomically(folder / "metrics.json", json.dumps(found, indent=2) + "\n")
+    write_atomically(folder / "README.md", model_card.text(stored, found))
 
 
 def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model") -> None:

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.files import remove_leftovers
 from pipeline.paths import display_path
 
 MODEL_FILE = "model.keras"
@@ -13,13 +14,15 @@ FILES = (MODEL_FILE, "hyperparameters.json", "metrics.json", "README.md")  # of 
 def check_folder(folder: Path, force: bool) -> Path:
     """The folder, behind links, unless what is there would be lost by an export.
 
-    An earlier export may be overwritten with --force, anything else never.
+    An earlier export may be overwritten with --force, anything else never. What an export that
+    was killed has left beside it is removed.
 
     Raises:
         PipelineError: the text says what is there.
     """
     try:
         folder = folder.resolve()
+        remove_leftovers(folder.parent)
         there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         is_file = folder.exists() and not folder.is_dir()
         above = next((path for path in folder.parents if path.exists()), folder)

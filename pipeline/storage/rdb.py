@@ -31,7 +31,7 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     if url.startswith("redis"):
         return optuna.storages.get_storage(url)
     store = StoreUrl(url)
-    if (file := store.missing_file) and file.parent.is_dir():
+    if (file := store.file) and file.parent.is_dir():
         files.create_whole(file, _create_tables)
     options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if store.is_sqlite else None
     if not optuna_internals.is_as_known():

@@ -47,8 +47,7 @@ def open_client(uri: str) -> mlflow.MlflowClient:
     """
     if file := StoreUrl(uri).file:
         # MLflow makes its tables in many steps, and cannot open what a kill has left of them
-        if not file.exists():
-            files.create_whole(file, mlflow_internals.create_tables)
+        files.create_whole(file, mlflow_internals.create_tables)
         # MLflow itself would try for minutes to open what it cannot
         with contextlib.closing(sqlite3.connect(file, timeout=paths.BUSY_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master")

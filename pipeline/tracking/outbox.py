@@ -3,16 +3,17 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import write_atomically
+from pipeline.files import remove_leftovers, write_atomically
 
 Write = Mapping[str, Any]
 
-_LIST = "writes.jsonl"
+_LIST, _ATTACHMENT = "writes.jsonl", re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class Outbox:
@@ -28,6 +29,7 @@ class Outbox:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._waiting = self._read()
+        self._remove_leftovers()
 
     def __len__(self) -> int:
         """Counts the writes that wait."""
@@ -71,7 +73,7 @@ class Outbox:
     def _forget(self, n_sent: int) -> None:
         sent, self._waiting = self._waiting[:n_sent], self._waiting[n_sent:]
         if not self._waiting:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
         elif sent:
             lines = "".join(json.dumps(write) + "\n" for write in self._waiting)
             write_atomically(self._folder / _LIST, lines)
@@ -90,3 +92,20 @@ class Outbox:
         if rest:
             write_atomically(path, text.removesuffix(rest))
         return [json.loads(line) for line in lines]
+
+    def _remove_leftovers(self) -> None:
+        """Removes what a kill has left of writes that are not in the list, or were sent."""
+        remove_leftovers(self._folder)
+        if not self._waiting:
+            self._remove()
+            return
+        kept = {write.get("attachment") for write in self._waiting}
+        for path in self._folder.iterdir():
+            if _ATTACHMENT.fullmatch(path.name) and path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        """Removes the folder, the list first: a kill leaves no list of files that are gone."""
+        with contextlib.suppress(OSError):
+            (self._folder / _LIST).unlink()
+        shutil.rmtree(self._folder, ignore_errors=True)

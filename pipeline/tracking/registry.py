@@ -63,19 +63,19 @@ def load_model_bytes(project: Project, run: str) -> bytes:
             f"with: {doctor_command()}"
         )
     client = mlflow.MlflowClient(project.mlflow_uri)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            artifacts = relocation.local_path(project, client.get_run(run).info.artifact_uri)
-            if artifacts is not None:
-                return (artifacts / MODEL_ARTIFACT).read_bytes()
+    try:
+        artifacts = relocation.local_path(project, client.get_run(run).info.artifact_uri)
+        if artifacts is not None:
+            return (artifacts / MODEL_ARTIFACT).read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
             path = client.download_artifacts(run, MODEL_ARTIFACT, folder)
             return Path(path).read_bytes()
-        except (MlflowException, OSError) as error:
-            reason = first_line(error)
-            raise PipelineError(
-                f"the model of run {run} is not to be had ({reason}); if it is lost, its trial is "
-                f"trained again with: {doctor_command()}"
-            ) from None
+    except (MlflowException, OSError) as error:
+        reason = first_line(error)
+        raise PipelineError(
+            f"the model of run {run} is not to be had ({reason}); if it is lost, its trial is "
+            f"trained again with: {doctor_command()}"
+        ) from None
 
 
 def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:

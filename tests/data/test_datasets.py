@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.client
 import io
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from killing import killed_at_every_step
 from PIL import Image
 
 from pipeline.data import __main__ as data_command
@@ -537,3 +539,33 @@ def test_the_command_shows_the_data(
     for label, name in enumerate(fashion_mnist.CLASS_NAMES):
         assert f"{label:>5}  {name:<12}" in shown
     assert (tmp_path / "samples.png").is_file()
+
+
+def test_a_kill_at_any_step_of_fetching_leaves_nothing_in_the_cache(
+    contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {"first": failing(OSError("away")), "second": good(contents)}
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", sources)
+    n_left = 0
+    for _ in killed_at_every_step(lambda: datasets.fetch("fashion_mnist")):
+        n_left += cache.exists() and bool({*in_folder(cache)} - {*contents, ".lock"})
+        datasets.fetch("fashion_mnist")
+        assert in_cache(cache) == contents
+        shutil.rmtree(cache)
+    assert n_left > 10
+
+
+def test_what_a_kill_left_in_a_full_cache_is_removed(
+    contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
+    for _ in killed_at_every_step(lambda: datasets.fetch("fashion_mnist")):
+        if {*contents, ".lock"} < {*in_folder(cache)}:  # all is there, and a scratch folder too
+            break
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"unasked": unasked})
+    datasets.fetch("fashion_mnist")
+    assert in_cache(cache) == contents
+
+
+def in_folder(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.exists() else []

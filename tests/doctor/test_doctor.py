@@ -1,14 +1,17 @@
 """The doctor on real stores, damaged in one way at a time: what it says, and that it mends it."""
 
 import contextlib
+import fcntl
 import functools
 import io
 import itertools
 import json
+import os
 import platform
 import shutil
 import sqlite3
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +22,7 @@ import empty_mlflow
 import mlflow
 import optuna
 import pytest
+from killing import killed_at
 from mlflow.entities import LoggedModelStatus, ViewType
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from optuna.trial import TrialState
@@ -26,8 +30,10 @@ from scripted import Killed, ScriptedExecutor, SilentProgress, make_spec
 
 from pipeline.data import datasets
 from pipeline.doctor import __main__ as doctor_command
-from pipeline.doctor import model_checks
+from pipeline.doctor import model_checks, store_checks
+from pipeline.doctor.plan import Repair
 from pipeline.errors import run_command
+from pipeline.files import leftovers, write_atomically
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -325,6 +331,51 @@ def test_a_scratch_folder(project: Project, run: Any) -> None:
     found = f"mlruns/.{NAME}.scratch is left of a search that was killed"
     is_mended(project, run, found, "removed")
     assert not scratch.exists()
+
+
+def test_what_killed_commands_left_of_reports_and_exports(project: Project, run: Any) -> None:
+    report, export = project.report_dir(NAME) / "report.md", project.export_dir(NAME)
+    for file in (report, export):
+        killed_at(os, "fsync", functools.partial(write_atomically, file, ""))
+    (left,), (other,) = leftovers(report.parent), leftovers(export.parent)
+    lives = export.parent / f".{NAME}.12345678.pipeline-scratch"
+    lives.mkdir()
+    lock = os.open(lives, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = (
+            f"{left.relative_to(project.root)} and {other.relative_to(project.root)} "
+            "are left of a command that was killed"
+        )
+        is_mended(project, run, found, "removed")
+    finally:
+        os.close(lock)
+    assert list(report.parent.iterdir()) == []
+    assert list(export.parent.iterdir()) == [lives]
+
+
+def test_what_a_kill_left_in_an_outbox_in_which_nothing_waits(project: Project, run: Any) -> None:
+    outbox = project.outbox(NAME)
+    (outbox / ".writes.jsonl.12345678.pipeline-scratch").mkdir(parents=True)
+    (outbox / "0-1234abcd").write_bytes(b"half a model")
+    assert run() == (0, HEALTHY, "")
+    assert not outbox.exists()
+
+
+def test_temporary_files_of_a_doctor_that_mends_are_in_the_project(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[Path] = set()
+
+    def look(_: object) -> list[Repair]:
+        used.add(Path(tempfile.gettempdir()))
+        return []
+
+    monkeypatch.setattr(store_checks, "moved", look)
+    run("--fix")
+    (folder,) = used
+    assert folder.parent == project.runs_dir
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("places", [("note",), ("store",), ("note", "store")])

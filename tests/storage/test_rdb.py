@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import optuna
 import pytest
 import recorded
 import sqlalchemy as sql
+from killing import killed_at
 from optuna.trial import TrialState
 
 from pipeline.doctor import __main__ as doctor
@@ -297,3 +299,22 @@ def test_tables_that_somebody_else_makes_meanwhile_are_waited_for(
     with pytest.raises(type(raised)):
         open_storage("postgresql://somewhere/optuna")
     assert attempts == ["postgresql://somewhere/optuna"] * n_attempts
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (optuna.storages.RDBStorage, "__init__"), (Path, "replace"),
+        (shutil, "rmtree"), (Path, "unlink"),
+    ],
+)  # fmt: skip
+def test_what_a_kill_left_of_a_new_store_is_removed_when_the_store_is_opened(
+    owner: object, step: str, tmp_path: Path
+) -> None:
+    """Also where the kill came when the store was there already."""
+    file = tmp_path / "optuna.db"
+    url = f"sqlite:///{file}"
+    killed_at(owner, step, lambda: open_storage(url))
+    assert {*tmp_path.iterdir()} > ({file} if step in ("rmtree", "unlink") else set())
+    open_storage(url).get_all_studies()
+    assert [path.name for path in tmp_path.iterdir()] == ["optuna.db"]

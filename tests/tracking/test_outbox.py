@@ -1,8 +1,11 @@
+import contextlib
 import os
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
+from killing import killed_at_every_step
 
 from pipeline.tracking.outbox import Outbox, Write
 
@@ -126,3 +129,73 @@ def test_a_kill_in_the_middle_of_delivery_sends_again_but_loses_nothing(folder: 
     receiver = Receiver()
     Outbox(folder).deliver(receiver)
     assert receiver.got == [(0, b"model"), (1, b"model"), (2, b"model")]
+
+
+@pytest.mark.parametrize("n_waiting", [0, 2])
+def test_a_kill_at_any_step_of_keeping_leaves_nothing_that_nobody_waits_for(
+    n_waiting: int, folder: Path, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    for n in range(n_waiting):
+        Outbox(folder).add({"n": n}, b"model")
+    if n_waiting:
+        shutil.copytree(folder, before, dirs_exist_ok=True)
+    n_lost = 0
+    for _ in killed_at_every_step(lambda: Outbox(folder).add({"n": n_waiting}, b"model")):
+        kept = Outbox(folder)
+        assert n_waiting <= len(kept) <= n_waiting + 1
+        n_lost += len(kept) == n_waiting
+        assert folder.exists() == bool(kept)
+        n_files = len(list(folder.iterdir())) if kept else 0
+        assert n_files == (len(kept) + 1 if kept else 0)  # the list, and each one's file
+        receiver = Receiver()
+        kept.deliver(receiver)
+        assert [n for n, _ in receiver.got] == list(range(len(receiver.got)))
+        assert not folder.exists()
+        if n_waiting:
+            shutil.copytree(before, folder)
+    assert n_lost > 3
+
+
+@pytest.mark.parametrize("n_until_broken", [2, 1000])
+def test_a_kill_at_any_step_of_delivering_leaves_nothing_when_all_is_sent(
+    n_until_broken: int, folder: Path
+) -> None:
+    def keep() -> None:
+        for n in range(4):
+            Outbox(folder).add({"n": n}, b"model")
+
+    def deliver() -> None:
+        with contextlib.suppress(ConnectionError):
+            Outbox(folder).deliver(Receiver(n_until_broken))
+
+    keep()
+    for _ in killed_at_every_step(deliver):
+        left, receiver = Outbox(folder), Receiver()
+        n_kept = len(left)
+        if folder.exists():
+            assert len(list(folder.iterdir())) == n_kept + 1
+        left.deliver(receiver)
+        assert receiver.got == [(n, b"model") for n in range(4 - n_kept, 4)]
+        assert not folder.exists()
+        keep()
+
+
+def test_the_list_goes_before_the_files_in_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In which order a disk lists the files is its own affair: a kill would leave any of them."""
+    removed: list[set[str]] = []
+
+    def look(path: Path, **_: object) -> None:
+        removed.append({each.name[:2] for each in path.iterdir()})
+
+    outbox = Outbox(folder)
+    outbox.add({"n": 1}, b"model")
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", look)
+        outbox.deliver(Receiver())
+    assert removed == [{"0-"}]
+    assert len(Outbox(folder)) == 0
+    assert not folder.exists()
