@@ -16,9 +16,7 @@ from pathlib import Path
 
 _MARK = ".pipeline-scratch"  # at the end of names that nobody else gives
 _OWN = re.compile(rf"\..+\.([a-z0-9_]{{8}}|lock){re.escape(_MARK)}", re.DOTALL)
-_MOST_CHARACTERS = (
-    40  # of a target's name in that of its scratch folder, which has to fit 255 bytes
-)
+_MOST_CHARACTERS = 40  # of a target's name in its scratch folder's, which may have 255 bytes
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
