@@ -82,7 +82,7 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
                 held.callback(taken.give_back)
             else:
                 lease.refuse_if_alive(study, own)
-        except PipelineError as busy:
+        except lease.IsSearchedError as busy:
             print(f"{busy}: it was not examined")
             return []
         # they import MLflow, for which nobody waits who is told that there is no such study
