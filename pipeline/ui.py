@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import NoReturn
 
+from pipeline import snapshot
 from pipeline.errors import DONE, PipelineError, first_line, one_line, run_command
 from pipeline.paths import Project, StoreUrl, display_path
 
@@ -38,13 +39,16 @@ def main() -> int:
             f"{display_path(file)}: nothing to show yet; start with: make search STUDY=quick"
         )
     check_port(arguments.which, arguments.port)
+    shown = snapshot.readable(url)
+    if shown != url:
+        print(f"{url.display} is read-only: shown is a copy of it, as of now", file=sys.stderr)
     with _ended_by_signals():
         if arguments.which == "mlflow":
             from pipeline.tracking import relocation
 
             relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
-            return serve_mlflow(project, url, arguments.port)
-        return serve_optuna(url, arguments.port)
+            return serve_mlflow(project, shown, arguments.port)
+        return serve_optuna(shown, arguments.port)
 
 
 def check_port(which: str, port: int) -> None:

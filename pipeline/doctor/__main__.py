@@ -85,7 +85,7 @@ def _examine(project: Project, name: str, fix: bool) -> "list[Kind]":
                 held.enter_context(files.temporary_files_in(scratch))
             else:
                 lease.refuse_if_alive(study, own)
-        except PipelineError as busy:
+        except lease.IsSearchedError as busy:
             print(f"{busy}: it was not examined")
             return []
         # they import MLflow, for which nobody waits who is told that there is no such study

@@ -11,6 +11,7 @@ from pipeline.doctor.wording import name_trials
 from pipeline.errors import PipelineError
 from pipeline.files import leftovers
 from pipeline.paths import Project, display_path
+from pipeline.snapshot import readable
 from pipeline.study.trial import Trial
 from pipeline.tracking import relocation
 from pipeline.tracking.outbox import Outbox
@@ -37,7 +38,7 @@ def damaged_stores(project: Project) -> Iterator[Repair]:
         if file is None or not file.is_file():
             continue
         try:
-            with contextlib.closing(sqlite3.connect(file)) as database:
+            with contextlib.closing(sqlite3.connect(readable(url).file or file)) as database:
                 said = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.OperationalError as error:  # locked, or not to be read
             raise PipelineError(f"{display_path(file)} cannot be examined: {error}") from None

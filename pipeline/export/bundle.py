@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import snapshot
 from pipeline.data import datasets, pixels
 from pipeline.environment import hide_gpus, import_keras
 from pipeline.errors import PipelineError, first_line, one_line
@@ -44,8 +45,12 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
 
     Raises:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
-            recorded metric.
+            recorded metric; or a look at the test set could not be recorded.
     """
+    if not study_store.test_look(stored.study, champion.number):
+        snapshot.refuse_unless_writable(
+            stored.project.optuna_url, "an export records there that it looks at the test set"
+        )
     with scratch_folder(folder) as scratch, _temporary_files_in(scratch):
         model = _verified_model(stored, champion)
         _look_at_test_set(stored, champion, model)

@@ -1,6 +1,7 @@
 """The folder of an export: which files it has, and what may be overwritten."""
 
 import errno
+import os
 from pathlib import Path
 
 from pipeline.errors import PipelineError
@@ -28,6 +29,8 @@ def check_folder(folder: Path, force: bool) -> Path:
         above = next((path for path in folder.parents if path.exists()), folder)
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{display_path(above)} is no folder")
+        if not os.access(above, os.W_OK):  # before the test set is looked at for nothing
+            raise PermissionError(errno.EACCES, f"{above} is read-only")
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise PipelineError(f"{display_path(folder)} cannot be exported to: {reason}") from None

@@ -9,7 +9,7 @@ Every figure in it is computed from the store; a rerun writes the same again.
 import argparse
 import sys
 
-from pipeline.errors import DONE, run_command
+from pipeline.errors import DONE, PipelineError, run_command
 from pipeline.files import write_atomically
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
@@ -30,9 +30,14 @@ def main() -> int:
     facts, spec = summarize(stored), stored.spec
     folder, title = project.report_dir(spec.name), f"Study {spec.name}"
     blocks = sections.blocks(facts)
-    write_atomically(folder / "report.md", document.as_markdown(title, blocks))
-    write_atomically(folder / "report.html", document.as_html(title, blocks))
-    write_atomically(folder / "trials.csv", as_csv(facts))
+    try:
+        write_atomically(folder / "report.md", document.as_markdown(title, blocks))
+        write_atomically(folder / "report.html", document.as_html(title, blocks))
+        write_atomically(folder / "trials.csv", as_csv(facts))
+    except OSError as error:
+        raise PipelineError(
+            f"{display_path(folder)}: the report cannot be written there: {error.strerror}"
+        ) from None
     for file in ("report.html", "report.md", "trials.csv"):
         print(display_path(folder / file))
     return DONE

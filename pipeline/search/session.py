@@ -1,5 +1,6 @@
 """One search from start to end: locks, stores and workers are opened, used and closed."""
 
+from pipeline import snapshot
 from pipeline.data import datasets
 from pipeline.execution import local
 from pipeline.execution.executor import Executor
@@ -20,13 +21,16 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
 
     Raises:
         UsageError: the environment names a store that is none.
+        PipelineError: a store cannot be written, or used at all; the text says which and why.
     """
-    _ = project.optuna_url, project.mlflow_uri  # what is no URL is refused before anything starts
+    stores = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
     project.runs_dir.mkdir(parents=True, exist_ok=True)
     is_here = file_of_study(spec.name, project.root / "studies")
     again = f"make search STUDY={spec.name}" if is_here else "the same command"
     interruption = Interruption(f"interrupted; go on with: {again}")
     with lease.lock(project, spec.name) as held, interruption:
+        for store in stores:
+            snapshot.refuse_unless_writable(store, "a search writes it")
         executor = _open_executor(project, spec, n_workers)
         try:
             datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow

@@ -8,6 +8,7 @@ the last one any more writes nothing.
 """
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pipeline import snapshot
 from pipeline.errors import PipelineError
-from pipeline.paths import Project
+from pipeline.paths import Project, display_path
 from pipeline.storage import optuna_internals
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ LEASE, N_LEASES = "claim", "n_claims"
 Lease = dict[str, Any]
 READ_BACK_SECONDS = 1.0  # where taking a lease is not one step
 SILENT_SECONDS = 30.0  # after which the author of a note in the store is thought dead
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -40,16 +43,24 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
     Args:
         project: whose folder.
         study: name of the study.
-        leaves_note: False for who only looks, and leaves the note of a dead one where it is.
+        leaves_note: False for who only looks, and leaves the note of a dead one where it is; where
+            the lock cannot be written, who only looks does so without.
 
     Raises:
-        PipelineError: another process holds it; the text says which, and since when.
+        IsSearchedError: another process holds it; the text says which, and since when.
+        PipelineError: the lock cannot be written, and so the study neither.
     """
     from filelock import FileLock, Timeout
 
     path = project.supervisor_lock(study)
     about = project.lease_note(study)
     held = FileLock(path)
+    own = {
+        "host": platform.node(),
+        "process": str(os.getpid()),
+        "since": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "lock": str(path),
+    }
     try:
         held.acquire(timeout=0)
     except Timeout:
@@ -57,13 +68,16 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(about.read_text())
         raise _refused(study, known) from None
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        if leaves_note:
+            raise PipelineError(
+                f"{display_path(path)}: {error.strerror}, and who searches or mends a study locks "
+                f"it: {snapshot.CURE}"
+            ) from None
+        own["lock"] = ""  # held by nobody here, so whoever is noted in the store may be alive
     try:
-        own = {
-            "host": platform.node(),
-            "process": str(os.getpid()),
-            "since": datetime.now().astimezone().isoformat(" ", "seconds"),
-            "lock": str(path),
-        }
         if leaves_note:
             about.write_text(json.dumps(own))
         yield own
@@ -71,6 +85,10 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
         if leaves_note:
             about.unlink(missing_ok=True)
         held.release()
+
+
+class IsSearchedError(PipelineError):
+    """Somebody else searches the study."""
 
 
 class LostLease(PipelineError):
@@ -130,7 +148,7 @@ def take(study: "optuna.Study", own: Lease) -> Taken:
         own: what `lock` gave.
 
     Raises:
-        PipelineError: somebody in another folder or on another host does, and is alive.
+        IsSearchedError: somebody in another folder or on another host does, and is alive.
     """
     before = study.user_attrs.get(N_LEASES)
     refuse_if_alive(study, own)
@@ -160,7 +178,7 @@ def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
     """Refuses a study that a supervisor elsewhere still searches, by the note in the store.
 
     Raises:
-        PipelineError: somebody in another folder or on another host does, and is alive.
+        IsSearchedError: somebody in another folder or on another host does, and is alive.
     """
     from pipeline.storage import study_store
 
@@ -182,8 +200,8 @@ def _no_fence() -> None:
     pass
 
 
-def _refused(study: str, holder: Lease) -> PipelineError:
-    return PipelineError(f"study {study} is being searched already, by {_whom(holder)}")
+def _refused(study: str, holder: Lease) -> IsSearchedError:
+    return IsSearchedError(f"study {study} is being searched already, by {_whom(holder)}")
 
 
 def _whom(holder: Lease) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import optuna
 import sqlalchemy as sql
 
-from pipeline import files, paths
+from pipeline import files, paths, snapshot
 from pipeline.paths import StoreUrl
 from pipeline.storage import optuna_internals
 
@@ -27,12 +27,15 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     Args:
         url: as SQLAlchemy spells it, or of Redis.
         to_write: lets no write to a file of SQLite wait for the disk but those that end a trial.
+            Without, a file that this user cannot write is read all the same.
     """
     if url.startswith("redis"):
         return optuna.storages.get_storage(url)
     store = StoreUrl(url)
     if (file := store.file) and file.parent.is_dir():
         files.create_whole(file, _create_tables)
+    if not to_write:
+        url = store = snapshot.readable(store)
     options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if store.is_sqlite else None
     if not optuna_internals.is_as_known():
         plain = _opened(lambda: optuna.storages.RDBStorage(url, engine_kwargs=options))

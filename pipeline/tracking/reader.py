@@ -14,6 +14,7 @@ from typing import Any
 
 from mlflow.entities import ViewType
 
+from pipeline import snapshot
 from pipeline.paths import Project, display_path
 from pipeline.tracking import mlflow_internals, registry, relocation
 from pipeline.tracking.delivery import (
@@ -209,11 +210,13 @@ def is_whole(path: Path) -> bool:
 def opened(project: Project) -> Iterator[Any]:
     """Opens a client of MLflow's store, and says in a sentence if the store cannot be used.
 
+    A store that this user cannot write is read all the same.
+
     Raises:
         PipelineError: the store cannot be used.
     """
     try:
-        client = open_client(project.mlflow_uri)
+        client = open_client(snapshot.readable(project.mlflow_uri))
     except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
         raise unusable(project.mlflow_uri, error) from None
     try:

@@ -9,6 +9,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from pipeline import snapshot
 from pipeline.data import pixels
 from pipeline.environment import import_keras
 from pipeline.errors import PipelineError, first_line
@@ -62,7 +63,7 @@ def load_model_bytes(project: Project, run: str) -> bytes:
             "MLflow has not got the run and its model yet; when it can be reached, they are sent "
             f"with: {doctor_command()}"
         )
-    client = mlflow.MlflowClient(project.mlflow_uri)
+    client = mlflow.MlflowClient(snapshot.readable(project.mlflow_uri))
     try:
         artifacts = relocation.local_path(project, client.get_run(run).info.artifact_uri)
         if artifacts is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from pipeline import files, paths
+from pipeline import files, paths, snapshot
 from pipeline.paths import Project, display_path
 from pipeline.wording import join_names
 
@@ -56,7 +56,7 @@ def old_places(project: Project, study: str | None = None) -> list[str]:
     Raises:
         sqlite3.Error: the store cannot be read.
     """
-    file = project.mlflow_uri.file
+    file = snapshot.readable(project.mlflow_uri).file
     if file is None or not file.is_file():
         return []
     # which creates no file, may roll back what a kill has left, and reads where it may not write

@@ -1,13 +1,16 @@
 """Two supervisors in two folders that share a store; on a clock that the test moves."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import filelock
 import optuna
 import pytest
 
 from pipeline.errors import PipelineError
+from pipeline.paths import Project
 from pipeline.storage import lease, study_store
 
 HERE = {"host": "here", "process": "1", "since": "today", "lock": "/here/small.lock"}
@@ -76,3 +79,23 @@ def test_who_holds_the_same_lock_need_not_look(url: str, clock: Clock) -> None:
     lease.take(study, {**THERE, "process": "8"})
     assert study.user_attrs[lease.LEASE]["process"] == "8"
     assert clock.slept == []
+
+
+def test_who_only_looks_does_so_without_a_lock_that_cannot_be_written(
+    url: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with (
+        pytest.raises(PipelineError, match=r"small\.lock: Permission denied, and who searches"),
+        lease.lock(Project(tmp_path), "small"),
+    ):
+        pass
+    study = optuna.load_study(storage=url, study_name="small")
+    with lease.lock(Project(tmp_path), "small", leaves_note=False) as own:
+        study.set_user_attr(lease.LEASE, {**own, "lock": str(tmp_path / "small.lock")})
+        lease.refuse_if_alive(study, own)
+    assert sum(clock.slept) == lease.SILENT_SECONDS  # of one in this folder it waits for news too
+    assert list(tmp_path.iterdir()) == [tmp_path / "optuna.db"]

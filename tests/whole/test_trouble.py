@@ -264,6 +264,16 @@ def test_a_folder_that_cannot_be_written(disk: Path, empty_database: Path) -> No
     search_to_the_end(project, N_FIRST)
     mount("-o", "remount,ro", str(disk))
     assert "Read-only file system" in refused(project, N_FIRST + 1)
+    for command in ("best", "report"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"pipeline.{command}", NAME],
+            cwd=project,
+            env=torture.environment(),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
     mount("-o", "remount,rw", str(disk))
     search_to_the_end(project, N_FIRST + 1)
 
