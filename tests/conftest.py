@@ -22,7 +22,7 @@ from pipeline.paths import Project  # noqa: E402
 # made; a single test of that kind in another module is marked `slow`. The longest come first.
 SLOW = (
     "whole/test_end_to_end.py", "whole/test_torture.py", "whole/test_trouble.py",
-    "whole/test_stopping.py", "whole/test_environment.py",
+    "whole/test_commands.py", "whole/test_stopping.py", "whole/test_environment.py",
     "execution", "training", "tracking/test_run_writer.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent

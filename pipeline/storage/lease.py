@@ -140,8 +140,8 @@ def take(study: "optuna.Study", own: Lease) -> Taken:
     """Notes in the store who supervises a study, under the next number.
 
     From then on the storage of `study` takes no write once somebody else has taken the lease. An
-    Optuna with another inside, and Redis, know nothing of the kind: there the number is read back
-    after a moment, and only what MLflow is told is looked at.
+    Optuna with another inside knows nothing of the kind: there the number is read back after a
+    moment, and only what MLflow is told is looked at.
 
     Args:
         study: as it will be written.

@@ -25,12 +25,10 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     inside is not what is known, this is Optuna's own storage: slower, and as right.
 
     Args:
-        url: as SQLAlchemy spells it, or of Redis.
+        url: as SQLAlchemy spells it.
         to_write: lets no write to a file of SQLite wait for the disk but those that end a trial.
             Without, a file that this user cannot write is read all the same.
     """
-    if url.startswith("redis"):
-        return optuna.storages.get_storage(url)
     store = StoreUrl(url)
     if (file := store.file) and file.parent.is_dir():
         files.create_whole(file, _create_tables)

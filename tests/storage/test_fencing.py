@@ -172,7 +172,7 @@ def test_a_lease_without_a_number_is_followed_by_the_first(tmp_path: Path) -> No
 
 
 def test_without_sql_the_number_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = optuna.create_study(study_name="x")  # in memory, as Redis has no transactions either
+    study = optuna.create_study(study_name="x")  # in memory: without transactions
     monkeypatch.setattr(lease, "READ_BACK_SECONDS", 0.0)
     first = lease.take(study, FIRST)
     first.check()

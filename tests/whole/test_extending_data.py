@@ -32,15 +32,15 @@ hyperparameters = spec.searched.corner(True)
 epoch, finished = loop.train(Job.of(spec, 0, Assignment(hyperparameters, 1)))
 history = {name: [value] for name, value in epoch.metrics.items()}
 trial = Trial(0, State.COMPLETE, history[spec.metric][0], 1, hyperparameters, 1, history,
-              n_parameters=finished.n_parameters, scores=finished.scores)
+              n_parameters=epoch.n_parameters, scores=finished.scores)
 n = datasets.n_validation_images(spec.dataset)
-summary = StudySummary(spec, [trial], 0, [trial], {}, 0.0, n, [], {"machine": "none"})
+summary = StudySummary(spec, [trial], 0, [trial], {}, [], 0.0, n, [], {"machine": "none"})
 print(json.dumps({
     "dry_run": dry_run,
     "metrics": dict(epoch.metrics),
     "scores": dict(finished.scores),
-    "has_model": finished.model is not None,
-    "n_parameters": finished.n_parameters,
+    "has_model": epoch.model is not None,
+    "n_parameters": epoch.n_parameters,
     "shapes": [datasets.load(spec.dataset).train_images.shape,
                datasets.load(spec.dataset).validation_images.shape,
                datasets.open_test_set(spec.dataset)[0].shape],
