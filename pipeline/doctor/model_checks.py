@@ -74,16 +74,11 @@ def _is_wrong(version: Version) -> bool:
 
 def _records(subject: Subject) -> list[Trial]:
     """Returns the networks that were the best so far when they ended: models of these are kept."""
-
-    def end(trial: Trial) -> tuple[float, int]:
-        ended = subject.frozen[trial.number].datetime_complete
-        return (ended.timestamp() if ended else 0.0, trial.number)
-
     direction = subject.spec.direction
     best: float | None = None
     found: list[Trial] = []
     kept = [trial for trial in subject.ended.values() if trial.keeps_weights]
-    for trial in sorted(ranking(kept, direction), key=end):
+    for trial in sorted(ranking(kept, direction), key=lambda trial: (trial.ended, trial.number)):
         if trial.value is not None and is_better(trial.value, best, direction):
             best = trial.value
             found.append(trial)

@@ -25,10 +25,12 @@ from pipeline.execution.worker import (
     work,
 )
 from pipeline.paths import display_path
+from pipeline.study.trial import Cause
 from pipeline.training.job import Event, Failed, Finished, Job, Started
 
 STOP_SECONDS = 2.0  # for a process to be gone
 MAX_RESTARTS = 3  # of a server that is killed, or of jobs whose processes die, before one starts
+_KILLED = "the process was killed by SIGKILL; was it out of memory?"
 _UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver is dead
 
 
@@ -217,7 +219,8 @@ class LocalExecutor:
         except (EOFError, OSError):
             reason, is_transient = _cause_of_death(worker.process)
             if worker.has_started:
-                received.append(Failed(trial, reason, is_transient))
+                cause = Cause.TOO_LARGE if reason == _KILLED else None
+                received.append(Failed(trial, reason, is_transient, cause, is_guess=True))
             else:
                 self._n_deaths += 1
                 if self._n_deaths > MAX_RESTARTS:
@@ -238,7 +241,7 @@ def _cause_of_death(process: ForkServerProcess) -> tuple[str, bool]:
     if code == _UNKNOWN_EXIT_CODE:
         return "the process ended, and so had the server that knows why", True
     if code == -signal.SIGKILL:
-        return "the process was killed by SIGKILL; was it out of memory?", True
+        return _KILLED, True
     if code is not None and code < 0:
         return f"the process was killed by {signal.Signals(-code).name}", True
     return f"the process ended with exit code {code} and without a result", False

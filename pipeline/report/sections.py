@@ -165,7 +165,7 @@ def _constant(facts: StudySummary) -> str:
     names = [f"`{name}`" for name in facts.constant]
     if not names:
         return ""
-    return f" Left out, since it is the same wherever there is one: {join_names(names)}."
+    return f" Left out, for within [space] these trials have one value of it: {join_names(names)}."
 
 
 def _failures(facts: StudySummary) -> list[Block]:

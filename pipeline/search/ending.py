@@ -62,15 +62,21 @@ def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> lis
             "queue, and the budget is used: raise [budget], and the same command trains "
             f"{inflect('it', n_waiting, 'them')}"
         )
-    if drawn and all(trial.state == State.PRUNED for trial in drawn):
-        notes.append(
-            f"note: the pruner, {spec.pruner}, ended all {len(drawn)} that were drawn before "
-            f"their own end: if it asks too much, change [pruner] {_IN_A_COPY}"
+    pruned = [trial for trial in drawn if trial.state == State.PRUNED]
+    if pruned and not any(trial.state == State.COMPLETE for trial in drawn):
+        n_pruned = (
+            f"{len(pruned)} of {len(drawn)}" if len(pruned) < len(drawn) else f"all {len(drawn)}"
         )
-    for cause in Cause:
-        told = [trial for trial in ended if trial.cause == cause]
-        if 2 * len(told) >= len(ended):
-            notes.append(f"note: {len(told)} of {len(ended)} {_ADVICE[cause](spec, told)}")
+        notes.append(
+            f"note: the pruner, {spec.pruner}, ended {n_pruned} that were drawn before their "
+            f"own end, to which none came: if it asks too much, change [pruner] {_IN_A_COPY}"
+        )
+    kinds = {cause: [trial for trial in ended if trial.cause == cause] for cause in (*Cause, None)}
+    for cause, told in kinds.items():
+        broken = [trial for trial in told if trial.reason]
+        if broken and 2 * len(broken) >= len(ended):
+            said = _ADVICE[cause](spec, broken) if cause else _broken(spec, broken)
+            notes.append(f"note: {len(broken)} of {len(ended)} {said}")
     return notes
 
 
@@ -117,18 +123,23 @@ def _diverged(spec: StudySpec, told: Sequence[Trial]) -> str:
 
 
 def _too_slow(spec: StudySpec, told: Sequence[Trial]) -> str:
-    limit = f"[training] trial_minutes = {spec.training.trial_minutes:g}"
     return (
-        f"came to no epoch within {limit}; raise that, or lower {_where(spec, 'units', told)} "
-        f"{_IN_A_COPY}"
+        f"came to no epoch, the last one because: {told[-1].reason}; raise [training] "
+        f"trial_minutes, and [budget], in which they count; or lower "
+        f"{_where(spec, 'units', told)} {_IN_A_COPY}"
     )
 
 
 def _too_large(spec: StudySpec, told: Sequence[Trial]) -> str:
     return (
         f"did not fit into memory, the last one because: {told[-1].reason}; search with fewer "
-        f"--workers, or lower {_where(spec, 'units', told)} {_IN_A_COPY}"
+        f"--workers and a larger [budget], in which they count; or lower "
+        f"{_where(spec, 'units', told)} {_IN_A_COPY}"
     )
+
+
+def _broken(_: StudySpec, told: Sequence[Trial]) -> str:
+    return f"were ended before their own end, the last one because: {told[-1].reason}"
 
 
 _ADVICE: Mapping[Cause, Callable[[StudySpec, Sequence[Trial]], str]] = MappingProxyType(

@@ -19,6 +19,7 @@ from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, name_end, run_end
 from pipeline.tracking.tracker import End
+from pipeline.training.job import Failed
 
 
 @dataclass
@@ -62,6 +63,16 @@ class Running:
         """Asks the pruner whether the trial is to end."""
         with samplers.quiet():
             return self.trial.should_prune()
+
+    def fail(self, failure: Failed, *, others_end: bool) -> None:
+        """Notes why training broke off.
+
+        Args:
+            failure: what the worker tells.
+            others_end: whether other trials of the study have come to their own end.
+        """
+        self.reason = failure.reason
+        self.cause = failure.cause if others_end or not failure.is_guess else None
 
     @property
     def state(self) -> State:

@@ -202,7 +202,7 @@ class Supervisor:
                 if event.is_transient and n_retries < self._spec.training.retries:
                     self._try_again(running, event.reason)
                 else:
-                    running.reason, running.cause = event.reason, event.cause
+                    running.fail(event, others_end=self._states[State.COMPLETE] > 0)
                     self._end(running)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
@@ -249,8 +249,8 @@ class Supervisor:
         if is_record and best is not None:
             self._incumbent, self._best_line = best, running.about
             self._tracker.log_incumbent(number, spec.metric, best)
-        is_unknown = running.state == State.FAIL and running.cause is None
-        self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if is_unknown else 0
+        if running.cause is None:  # else its hyperparameters are to blame, and nothing is broken
+            self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if running.reason else 0
         if self._n_failed_in_a_row >= spec.training.stop_after_failures:
             raise PipelineError(
                 f"stopped, for {self._n_failed_in_a_row} trials failed in a row, the last one "

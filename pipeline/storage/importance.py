@@ -1,5 +1,6 @@
 """Which hyperparameters matter: a share for each that can matter at all."""
 
+import math
 import warnings
 from collections import defaultdict
 
@@ -37,9 +38,13 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
 
 def constant(study: optuna.Study) -> list[str]:
-    """Lists, by name, what had one value in all complete trials that have it."""
+    """Lists, by name, what had one value in all complete trials that have it.
+
+    As for `importance`, one that diverged counts for nothing.
+    """
     values: dict[str, set[object]] = defaultdict(set)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        for name, value in trial.params.items():
-            values[name].add(value)
+        if trial.value is not None and math.isfinite(trial.value):
+            for name, value in trial.params.items():
+                values[name].add(value)
     return sorted(name for name, found in values.items() if len(found) == 1)

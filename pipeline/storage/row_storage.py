@@ -168,7 +168,7 @@ class RowStorage(optuna.storages.RDBStorage):
         return [trial for trial in found if states is None or trial.state in states]
 
     def _get_best_trial_id(self, study_id: int, direction: StudyDirection) -> int:
-        """Finds the best trial; of equal ones the earliest, where Optuna takes any."""
+        """Finds the best trial; of equal ones that which ended first, where Optuna takes any."""
         table = models.TrialValueModel
         is_largest = direction == StudyDirection.MAXIMIZE
         sign = sql.case(  # of infinity, which is stored without a value
@@ -176,12 +176,13 @@ class RowStorage(optuna.storages.RDBStorage):
             (table.value_type == table.TrialValueType.INF_NEG, -1),
             else_=0,
         )
-        order = [sign, table.value]
+        values: list[Any] = [sign, table.value]
+        order = [each.desc() if is_largest else each for each in values]
         query = (
             sql.select(_TRIAL.trial_id)
             .join(table)
             .where(_TRIAL.study_id == study_id, _TRIAL.state == TrialState.COMPLETE)
-            .order_by(*(each.desc() if is_largest else each for each in order), _TRIAL.number)
+            .order_by(*order, _TRIAL.__table__.c.datetime_complete, _TRIAL.number)
         )
         with self.engine.connect() as connection:
             found = connection.execute(query.limit(1)).scalar()

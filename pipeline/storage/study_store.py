@@ -49,7 +49,8 @@ def champion(study: optuna.Study) -> Trial:
     with contextlib.suppress(ValueError):  # nothing is complete
         candidates.append(study.best_trial)
     found = [_trial(each, direction, noted) for each in candidates if each.state.is_finished()]
-    if not all(trial.hyperparameters for trial in found):  # the best one is no network
+    is_network = all(trial.hyperparameters for trial in found)
+    if not (is_network and optuna_internals.is_as_known()):  # of equal ones Optuna has any
         found = read_trials(study)
     best = champion_of(ranking(found, direction))
     if best is None:
@@ -132,6 +133,7 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         scores=outcome.scores or {},
         # of the clock on the wall, which may have been set back meanwhile
         seconds=max(0.0, (ended - started).total_seconds()) if started and ended else 0.0,
+        ended=ended.timestamp() if ended else 0.0,
         interrupted=interrupted,
         cause=outcome.cause,
         keeps_weights=is_complete or number in noted.get(PRUNED_RECORDS, ()),

@@ -60,6 +60,7 @@ class Trial:
         n_parameters: trainable weights, 0 if it did not finish.
         scores: train_loss and train_accuracy in inference mode, with the kept weights.
         seconds: wall time from ask to tell.
+        ended: seconds since 1970 at its end; 0.0 if that is not known.
         interrupted: whether it was stopped from outside, or failed for a cause that may be over
             the next time, and was queued again: it does not count.
         cause: what its hyperparameters made of it, so that it has no value; None if that is not
@@ -81,6 +82,7 @@ class Trial:
     n_parameters: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    ended: float = 0.0
     interrupted: bool = False
     cause: Cause | None = None
     keeps_weights: bool = True
@@ -161,7 +163,8 @@ def select_counted(trials: Sequence[Trial]) -> list[Trial]:
 def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
     """Sorts networks that count by their best epochs, the best first; of equal ones the earlier.
 
-    What ended them does not matter.
+    What ended them does not matter. The earlier is the one that ended first: it was the best so
+    far, and its weights were kept.
     """
     valued = [
         trial
@@ -169,7 +172,9 @@ def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
         if trial.value is not None and trial.hyperparameters and not trial.interrupted
     ]
     sign = -1.0 if direction == "maximize" else 1.0
-    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return sorted(
+        valued, key=lambda trial: (sign * (trial.value or 0.0), trial.ended, trial.number)
+    )
 
 
 def champion_of(ranked: Sequence[Trial]) -> Trial | None:

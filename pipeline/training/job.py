@@ -123,12 +123,14 @@ class Failed:
         is_transient: whether it may go well another time: the cause lies outside the trial.
         cause: what the hyperparameters made of it, if it would end like that again; None if this
             tells nothing of them.
+        is_guess: whether that is a guess, to be believed where other trials come to their end.
     """
 
     trial: int
     reason: str
     is_transient: bool = False
     cause: Cause | None = None
+    is_guess: bool = False
 
 
 Event = Started | EpochEnd | Finished | Failed

@@ -487,9 +487,9 @@ def test_every_row_of_every_table_is_as_long_as_its_head(facts: StudySummary) ->
 def test_what_did_not_vary_is_said_to_be_left_out(facts: StudySummary) -> None:
     same = dataclasses.replace(facts, constant=["units_1", "dropout"])
     said = section(same, "Which hyperparameters matter")
-    assert "the same wherever there is one: `units_1` and `dropout`" in said
+    assert "these trials have one value of it: `units_1` and `dropout`" in said
     none = section(dataclasses.replace(same, importance={}), "Which hyperparameters matter")
-    assert "wherever there is one: `units_1` and `dropout`" in none
+    assert "these trials have one value of it: `units_1` and `dropout`" in none
     assert "| importance |" not in none
     assert "None shows in what came of the trials" in none
 

@@ -23,7 +23,8 @@ def ended(n: int, state: State = State.FAIL, **changes: Any) -> list[Trial]:
     [
         (ended(3, cause=Cause.DIVERGED, reason="val_loss became nan"),
          ["3 diverged", "val_loss became nan", "[space] learning_rate", "0.1", "copy"]),
-        (ended(3, cause=Cause.TOO_SLOW), ["3 came to no epoch", "trial_minutes = 10", "units"]),
+        (ended(3, cause=Cause.TOO_SLOW, reason="stopped after 10 minutes"),
+         ["3 came to no epoch", "after 10 minutes; raise [training] trial_minutes", "units"]),
         (ended(3, cause=Cause.TOO_LARGE, reason="MemoryError"), ["memory", "units", "--workers"]),
         (ended(3, reason="no disk"), ["3 failed", "no disk", "mend that", "raise [budget]"]),
         (ended(3, State.PRUNED, value=0.5, keeps_weights=False),
@@ -61,8 +62,20 @@ def test_that_all_were_pruned_names_the_pruner_and_what_it_asked() -> None:
     (note,) = notes_on(spec, ended(4, State.PRUNED, value=0.5))
     assert "ThresholdPruner(lower=0.99)" in note
     assert "all 4" in note
-    some = [*ended(4, State.PRUNED, value=0.5), *ended(1, State.COMPLETE, value=0.5)]
-    assert notes_on(spec, some) == []
+    pruned, diverged = ended(4, State.PRUNED, value=0.5), ended(1, cause=Cause.DIVERGED)
+    (note,) = notes_on(spec, [*pruned, *diverged])
+    assert "4 of 5" in note
+    assert notes_on(spec, [*pruned, *ended(1, State.COMPLETE, value=0.5)]) == []
+
+
+def test_that_half_broke_off_says_why() -> None:
+    broken = ended(2, State.COMPLETE, value=0.5, reason="RuntimeError: x")
+    good = ended(2, State.COMPLETE, value=0.5)
+    (note,) = notes_on(make_spec(), [*good, *broken])
+    assert note == (
+        "note: 2 of 4 were ended before their own end, the last one because: RuntimeError: x"
+    )
+    assert notes_on(make_spec(), [*good, *broken[:1]]) == []
 
 
 def test_that_half_diverged_says_what_to_lower() -> None:

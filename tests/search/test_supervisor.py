@@ -360,6 +360,47 @@ def test_five_failures_in_a_row_are_the_default_limit() -> None:
     assert len(executor.jobs) == 5
 
 
+@pytest.mark.parametrize("n_kinds", [1, 2], ids=["alone", "between ones that diverged"])
+def test_what_breaks_after_an_epoch_is_a_failure_too(n_kinds: int) -> None:
+    def script(job: Job) -> Any:
+        if job.trial % n_kinds:
+            return Failed(job.trial, "nan", cause=DIVERGED)
+        return [0.5], Failed(job.trial, "no disk")
+
+    spec = make_spec(budget={"trials": 20})
+    study = make_study(spec)
+    with pytest.raises(PipelineError, match=r"5 trials failed in a row.* because: no disk"):
+        search(spec, study, ScriptedExecutor(script))
+    assert sum(trial.how == "stopped" for trial in study_store.read_trials(study)) == 5
+
+
+def test_that_memory_was_short_is_believed_where_others_come_to_their_end() -> None:
+    def script(job: Job) -> Any:
+        killed = Failed(job.trial, "killed", True, Cause.TOO_LARGE, is_guess=True)
+        return [0.5] if job.trial == 1 else killed
+
+    study = make_study(make_spec())
+    search(make_spec(training={"retries": 0}), study, ScriptedExecutor(script))
+    hows = [trial.how for trial in study_store.read_trials(study)]
+    assert hows == ["failed", "complete", *["too large"] * 4]
+
+
+@pytest.mark.parametrize("has_file", [False, True])
+@pytest.mark.parametrize("is_pruned", [False, True])
+def test_of_equal_trials_the_champion_is_the_one_whose_weights_were_kept(
+    tmp_path: Path, has_file: bool, is_pruned: bool
+) -> None:
+    pruner = {"type": "ThresholdPruner", "lower": 0.2} if is_pruned else {"type": "NopPruner"}
+    spec = make_spec(budget={"trials": 2}, pruner=pruner)
+    study = studies.open_study(Project(tmp_path), spec) if has_file else make_study(spec)
+    curves = {0: [0.8, 0.9, 0.1], 1: [0.9]}
+    tracker = ListTracker()
+    search(spec, study, ScriptedExecutor(lambda job: curves[job.trial], 2), tracker)
+    assert [trial.number for trial in ranking_of(study, "val_accuracy")] == [1, 0]
+    assert study_store.champion(study).number == 1
+    assert tracker.models == {"run 1": b"0.9"}
+
+
 def test_a_run_that_was_created_late_is_a_trials_run_all_the_same() -> None:
     spec = make_spec(budget={"trials": 2})
     study = make_study(spec)

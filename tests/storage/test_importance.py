@@ -113,3 +113,20 @@ def test_importances_sum_to_one() -> None:
     assert list(shares) == ["learning_rate", "units"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["learning_rate"] > 0.5
+
+
+def test_trials_without_a_value_make_nothing_vary() -> None:
+    rate = FloatDistribution(0.0, 1.0)
+    choices = CategoricalDistribution(("adam", "sgd"))
+    study = optuna.create_study(direction="maximize")
+    for i in range(20):
+        is_bad = i % 4 == 0
+        study.add_trial(
+            optuna.create_trial(
+                value=-math.inf if is_bad else i / 20,
+                params={"learning_rate": i / 20, "optimizer": "sgd" if is_bad else "adam"},
+                distributions={"learning_rate": rate, "optimizer": choices},
+            )
+        )
+    assert constant(study) == ["optimizer"]
+    assert importance(study) == {"learning_rate": 1.0}

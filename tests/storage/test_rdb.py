@@ -90,8 +90,8 @@ def test_a_trial_that_is_not_there_is_a_key_error(tmp_path: Path) -> None:
         open_storage(f"sqlite:///{tmp_path / 'optuna.db'}").get_trial(1)
 
 
-@pytest.mark.parametrize(("direction", "best"), [("maximize", 1), ("minimize", 0)])
-def test_of_equal_trials_the_earliest_is_the_best(
+@pytest.mark.parametrize(("direction", "best"), [("maximize", 2), ("minimize", 3)])
+def test_of_equal_trials_the_one_that_ended_first_is_the_best(
     tmp_path: Path, direction: Literal["maximize", "minimize"], best: int
 ) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
