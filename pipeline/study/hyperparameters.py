@@ -7,7 +7,7 @@ file, its use in `training/model.py` or `training/loop.py`.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -152,15 +152,27 @@ class Hyperparameters:
                 values[name] = value
         return values
 
+    @property
+    def effective(self) -> "Hyperparameters":
+        """The same network and training, with a default for each value that has no effect here."""
+        idle: set[str] = set()
+        if not self.hidden_layers:
+            idle |= {"layer_kind", "activation", "dropout"}
+        if self.optimizer != "sgd":
+            idle |= {"momentum", "nesterov"}
+        if not self.momentum:
+            idle |= {"nesterov"}
+        return replace(self, **{name: DEFAULTS[name] for name in idle})
+
     def __str__(self) -> str:
         """In a line: `256-128 relu, dropout 0.3, adam 0.001, batch 64, at most 20 epochs`."""
-        units = "-".join(map(str, self.units))
-        kind = "conv " if self.layer_kind == "convolutional" else ""
-        network = f"{kind}{units} {self.activation}" if units else "no hidden layer"
-        dropout = f", dropout {self.dropout:.3g}" if self.dropout and units else ""
-        momentum = ""
-        if self.optimizer == "sgd" and self.momentum:
-            momentum = f" {'nesterov ' if self.nesterov else ''}momentum {self.momentum:.3g}"
+        given = self.effective
+        units = "-".join(map(str, given.units))
+        kind = "conv " if given.layer_kind == "convolutional" else ""
+        network = f"{kind}{units} {given.activation}" if units else "no hidden layer"
+        dropout = f", dropout {given.dropout:.3g}" if given.dropout else ""
+        nesterov = "nesterov " if given.nesterov else ""
+        momentum = f" {nesterov}momentum {given.momentum:.3g}" if given.momentum else ""
         return (
             f"{network}{dropout}, {self.optimizer} {self.learning_rate:.3g}{momentum}, "
             f"batch {self.batch_size}, at most {count_noun(self.epochs, 'epoch')}"
