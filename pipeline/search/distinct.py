@@ -14,13 +14,13 @@ from pipeline.search.known_space import WrappingSampler, distribution_of, is_que
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment
-from pipeline.study.combinations import combinations, is_endless, key_of, may_repeat
+from pipeline.study.combinations import combinations, drawable, key_of
 from pipeline.study.hyperparameters import Hyperparameters, Scalar
 from pipeline.study.ranges import Entry
 from pipeline.study.spec import StudySpec
 from pipeline.wording import count_noun
 
-N_REDRAWN, N_RANDOM = 20, 100  # draws of the sampler, and at random, before a repeat is accepted
+N_REDRAWN, N_RANDOM = 20, 1000  # draws of the sampler, and at random, before a repeat is accepted
 
 
 class Untried:
@@ -39,11 +39,9 @@ class Untried:
     def __init__(self, spec: StudySpec) -> None:
         self._is_drawn = bool(spec.space)
         self.given = _given(spec)
-        self.may_repeat = self._is_drawn and may_repeat(spec.searched, self.given)
-        self.is_endless = is_endless(spec.searched, self.given)
         self._keys: dict[int, Hashable] = {}
         self._all: dict[Hashable, Hyperparameters] | None = None
-        if self.may_repeat:
+        if self._is_drawn:
             self._all = combinations(spec.searched, self.given)
 
     @property
@@ -155,7 +153,6 @@ class DistinctSampler(WrappingSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         tried = self._untried.tried(study)
-        drawn = None
         for _ in range(0 if self._is_exhaustive else N_REDRAWN):
             drawn = self._draw(self.inner, study, trial)
             if key_of(drawn[0]) not in tried:
@@ -171,10 +168,9 @@ class DistinctSampler(WrappingSampler):
             at_random = optuna.samplers.PartialFixedSampler(fixed, at_random)
         for _ in range(N_RANDOM):
             other = self._draw(at_random, study, trial)
-            if drawn is None or key_of(other[0]) not in tried:
-                return other[1:]
-        assert drawn is not None
-        return drawn[1:]
+            if key_of(other[0]) not in tried:
+                break
+        return other[1:]
 
     def _draw(
         self, sampler: optuna.samplers.BaseSampler, study: optuna.Study, trial: FrozenTrial
@@ -213,13 +209,14 @@ def _given(spec: StudySpec) -> Mapping[str, Scalar]:
             raise UsageError(f"[sampler] fixed_params: found {fixed!r}, allowed is a table")
         given = {**fixed, **given}
         arguments = arguments.get("base_sampler")
-    for key, value in given.items():
-        entry = spec.space.get(key) or spec.space.get(key.rpartition("_")[0])
-        if entry is None:
-            names = ", ".join(spec.space) or "none, for [space] is empty"
-            raise UsageError(f"[sampler] fixed_params: found {key!r}, allowed are {names}")
-        if not isinstance(value, bool | int | float | str) or not entry.contains(value):
-            raise UsageError(
-                f"[sampler] fixed_params: found {key} = {value!r}, allowed is what [space] has"
-            )
+    for known in ({}, given):  # what is drawn at all, and then what is drawn with the others
+        drawn = drawable(spec.searched, known)
+        for key, value in given.items():
+            if key not in drawn:
+                names = ", ".join(drawn) or "none, for [space] is empty"
+                raise UsageError(f"[sampler] fixed_params: found {key!r}, allowed are {names}")
+            if not drawn[key].takes(value):
+                raise UsageError(
+                    f"[sampler] fixed_params: found {key} = {value!r}, allowed is what [space] has"
+                )
     return given
