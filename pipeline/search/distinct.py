@@ -1,8 +1,9 @@
 """Draws that are not repeated while something else is left to try."""
 
 import copy
+import itertools
 import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -39,7 +40,8 @@ class Untried:
     def __init__(self, spec: StudySpec) -> None:
         self._is_drawn = bool(spec.space)
         self.given = _given(spec)
-        self._keys: dict[int, Hashable] = {}
+        self._settled: set[Hashable] = set()
+        self._n_settled = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
         if self._is_drawn:
             self._all = combinations(spec.searched, self.given)
@@ -51,14 +53,12 @@ class Untried:
 
     def tried(self, study: optuna.Study) -> set[Hashable]:
         """Collects the keys of what has been tried, is under way or waits."""
-        known = set()
-        for frozen in optuna_internals.whole_study(study).get_trials(deepcopy=False):
-            attributes = frozen.user_attrs
-            is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
-            if is_lost or not (key := self._key(frozen)):
-                continue
-            known.add(key)
-        return known
+        trials = optuna_internals.whole_study(study).get_trials(deepcopy=False)[self._n_settled :]
+        # a long search does not read again what has ended: it does not change
+        settled = list(itertools.takewhile(lambda frozen: frozen.state.is_finished(), trials))
+        self._settled |= _keys(settled)
+        self._n_settled += len(settled)
+        return self._settled | _keys(trials[len(settled) :])
 
     def left(self, study: optuna.Study) -> list[Hyperparameters] | None:
         """Lists what is left to try, always in the same order; None where all is not listed."""
@@ -83,16 +83,6 @@ class Untried:
             return "the sampler has drawn all there is: the search ends"
         n = count_noun(self.n_combinations, "possible combination")
         return f"all of {n} tried: the search ends"
-
-    def _key(self, frozen: FrozenTrial) -> Hashable:
-        """Reads the key of a trial, once: what it was given does not change."""
-        if frozen.number not in self._keys:
-            assignment = Assignment.read(frozen.user_attrs)
-            if assignment is None:
-                return None  # it is being drawn
-            given = assignment.hyperparameters
-            self._keys[frozen.number] = key_of(given) if given else None
-        return self._keys[frozen.number]
 
 
 class DistinctSampler(WrappingSampler):
@@ -193,6 +183,18 @@ class DistinctSampler(WrappingSampler):
 
         hyperparameters = space.draw(self._searched, pick)
         return hyperparameters, draft.params, draft.distributions
+
+
+def _keys(trials: Sequence[FrozenTrial]) -> set[Hashable]:
+    """Reads the keys of trials, but for what was interrupted and what is just being drawn."""
+    known = set()
+    for frozen in trials:
+        attributes = frozen.user_attrs
+        is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
+        assignment = None if is_lost else Assignment.read(attributes)
+        if assignment and assignment.hyperparameters:
+            known.add(key_of(assignment.hyperparameters))
+    return known
 
 
 def _given(spec: StudySpec) -> Mapping[str, Scalar]:

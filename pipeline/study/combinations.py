@@ -7,12 +7,13 @@ drawn for no hidden layer makes no difference.
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters, Scalar, layer_name
-from pipeline.study.ranges import Entry
+from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters, Scalar, idle, layer_name
+from pipeline.study.ranges import Choices, Entry
 from pipeline.study.space import Space
 
 # Of a space with more, none is listed: no search tries so many, and a repeat is drawn again.
-MOST_COMBINATIONS, MOST_DRAWS = 10_000, 50_000
+MOST_COMBINATIONS = 10_000
+_DECIDE = {"hidden_layers", "optimizer"}
 
 
 def key_of(hyperparameters: Hyperparameters) -> Hashable:
@@ -54,13 +55,13 @@ def combinations(
         given: what a sampler always draws, by its name in Optuna.
     """
     listed: dict[Hashable, Hyperparameters] = {}
-    for i, values in enumerate(_extend(dict(space.fixed), list(space.entries.items()), given)):
-        if values is None or i == MOST_DRAWS:
+    # first those on which it depends whether others have an effect; they depend on nothing
+    entries = sorted(space.entries.items(), key=lambda item: item[0] not in _DECIDE)
+    for i, values in enumerate(_extend(dict(space.fixed), entries, given)):
+        if values is None or i == MOST_COMBINATIONS:
             return None
         hyperparameters = Hyperparameters.from_mapping(values)
         listed.setdefault(key_of(hyperparameters), hyperparameters)
-        if len(listed) > MOST_COMBINATIONS:
-            return None
     return listed
 
 
@@ -69,14 +70,22 @@ def _extend(
     entries: Sequence[tuple[str, Entry]],
     given: Mapping[str, Scalar],
 ) -> Iterator[Mapping[str, object] | None]:
-    """Yields values with all that the entries may add to them; None where there is no end."""
+    """Yields values with all that the entries may add to them; None where there is no end.
+
+    Of what has no effect, on the network or on what else is drawn, one value stands for all.
+    """
     if not entries:
         yield values
         return
     (name, entry), *others = entries
+    without_effect = idle(values)
+    asked = {each for key, other in others if key not in without_effect for each in other.when}
     options: Iterator[object]
     if not entry.is_active(values):
         options = iter([DEFAULTS[name]])
+    elif name in without_effect - asked:
+        any_value = entry.choices[0] if isinstance(entry, Choices) else entry.low
+        options = iter([given.get(name, any_value)])
     elif entry.per:
         n_layers = values[entry.per]
         assert isinstance(n_layers, int)

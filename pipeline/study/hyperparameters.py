@@ -155,14 +155,7 @@ class Hyperparameters:
     @property
     def effective(self) -> "Hyperparameters":
         """The same network and training, with a default for each value that has no effect here."""
-        idle: set[str] = set()
-        if not self.hidden_layers:
-            idle |= {"layer_kind", "activation", "dropout"}
-        if self.optimizer != "sgd":
-            idle |= {"momentum", "nesterov"}
-        if not self.momentum:
-            idle |= {"nesterov"}
-        return replace(self, **{name: DEFAULTS[name] for name in idle})
+        return replace(self, **{name: DEFAULTS[name] for name in idle(vars(self))})
 
     def __str__(self) -> str:
         """In a line: `256-128 relu, dropout 0.3, adam 0.001, batch 64, at most 20 epochs`."""
@@ -187,6 +180,18 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 REQUIRED = RULES.keys() - DEFAULTS.keys()
+
+
+def idle(values: Mapping[str, Any]) -> set[str]:
+    """Lists the hyperparameters that have no effect, as far as the values of others are known."""
+    found: set[str] = set()
+    if values.get("hidden_layers") == 0:
+        found |= {"layer_kind", "activation", "dropout"}
+    if values.get("optimizer", "sgd") != "sgd":
+        found |= {"momentum", "nesterov"}
+    if values.get("momentum") == 0:
+        found |= {"nesterov"}
+    return found
 
 
 def layer_parameters(

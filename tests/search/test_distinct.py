@@ -222,6 +222,34 @@ def test_what_has_no_effect_makes_no_combination(idle: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RandomSampler", "NSGAIISampler", "TPESampler"])
+def test_a_number_without_a_step_that_never_has_an_effect_is_no_endless_space(kind: str) -> None:
+    space = {
+        "momentum": {"type": "float", "low": 0.1, "high": 0.9},  # above what it depends on
+        "optimizer": {"type": "categorical", "choices": ["adam", "nadam"]},
+        "activation": {"type": "categorical", "choices": ["relu", "tanh"]},
+        "dropout": {"type": "float", "low": 0.1, "high": 0.5, "when": {"activation": ["tanh"]}},
+        "batch_size": {"type": "int", "low": 8, "high": 9},
+    }
+    fixed = {"learning_rate": 0.01, "epochs": 3, "hidden_layers": 0, "units": 8}
+    spec = spec_of({"type": kind}, space=space, fixed=fixed)
+    study = make_study(spec)
+    lines = said(spec, study, ScriptedExecutor(steady))
+    assert lines[-1] == "all of 4 possible combinations tried: the search ends"
+    assert len(counted(study)) == len(set(map(str, counted(study)))) == 4
+
+
+def test_what_has_no_effect_itself_may_decide_what_is_drawn() -> None:
+    """Without layers the activation does nothing, but with "tanh" there is a momentum."""
+    space = {
+        "activation": {"type": "categorical", "choices": ["relu", "tanh"]},
+        "momentum": {"type": "float", "low": 0.5, "high": 0.9, "step": 0.1,
+                     "when": {"activation": ["tanh"]}},
+    }  # fmt: skip
+    fixed = {**FIXED, "hidden_layers": 0, "units": 8, "optimizer": "sgd"}
+    assert Untried(spec_of({"type": "TPESampler"}, space=space, fixed=fixed)).n_combinations == 6
+
+
+@pytest.mark.parametrize("kind", ["RandomSampler", "NSGAIISampler", "TPESampler"])
 def test_a_number_without_a_step_that_has_no_effect_makes_no_other_network(kind: str) -> None:
     space = {"hidden_layers": {"type": "int", "low": 0, "high": 1},
              "dropout": {"type": "float", "low": 0.0, "high": 0.5}}  # fmt: skip
