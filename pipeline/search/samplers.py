@@ -28,7 +28,7 @@ _Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where 
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
 # Of how many trials a sampler first wants to know, at least, before it uses its other arguments.
 _FEW = {"n_startup_trials": 1, "population_size": 2, "popsize": 4}
-N_REHEARSED = 10
+N_REHEARSED, MOST_EPOCHS = 10, 100  # draws, and epochs of each, of a rehearsal
 _REFUSED = {"GridSampler"}  # fails on trials that are queued; BruteForceSampler does not
 
 
@@ -182,6 +182,7 @@ def _play(spec: StudySpec, n_draws: int) -> list[Hyperparameters]:
     build_sampler(spec.sampler, spec.seed, 0)
     untried = Untried(spec)
     drawn: list[Hyperparameters] = []
+    n_epochs = min(most_epochs(spec) or 1, MOST_EPOCHS)
     for i in range(n_draws if spec.space else 0):
         if untried.left(study) == []:
             break
@@ -191,8 +192,9 @@ def _play(spec: StudySpec, n_draws: int) -> list[Hyperparameters]:
             drawn.append(space.suggest(trial, spec.searched))
             study_store.write(trial, Assignment(drawn[-1], seed=i))
         with argument_errors("pruner", spec.pruner):
-            trial.report(0.5, 1)
-            trial.should_prune()
+            for epoch in range(1, n_epochs + 1):
+                trial.report(0.5, epoch)
+                trial.should_prune()
         with argument_errors("sampler", spec.sampler):
             study.tell(trial, 0.5 + i / 1000)
     return drawn
