@@ -2,7 +2,8 @@
 
 This is their one source. A hyperparameter bears the same name in a study file, in Optuna, in
 MLflow, in a report and in an export. To add one: a field and a rule here, its range in the study
-file, its use in `training/model.py` or `training/loop.py`.
+file, its use in `training/model.py` or `training/loop.py`; and in `idle`, beside which values it
+has no effect, if there are any.
 """
 
 import math
