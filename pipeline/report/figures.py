@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from pipeline.data.task import Metric
 from pipeline.escaping import for_figure
-from pipeline.study.ranges import Entry
+from pipeline.study.ranges import Choices, Entry
 from pipeline.study.trial import State, Trial
 
 COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23b3b"}
@@ -141,7 +141,8 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
 def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) -> go.Figure:
     """Draws the metric against each searched hyperparameter, one small panel for each.
 
-    A panel has the trials for which its hyperparameter was drawn; of `units` the widest layer's.
+    A panel has the trials for which its hyperparameter was drawn, but for those that `off_scale`
+    counts; of `units` the widest layer's.
 
     Args:
         trials: all that are drawn.
@@ -159,6 +160,7 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
         place = {"row": i // N_COLUMNS + 1, "col": i % N_COLUMNS + 1}
         is_category = entry.type == "categorical"
         drawn = [trial for trial in known if _is_drawn(trial, name, entry)]
+        drawn = [trial for trial in drawn if not _is_off_scale(trial, name, entry)]
         values = [_scalar(trial, name) for trial in drawn]
         if is_category:
             values = [str(value) for value in values]
@@ -176,6 +178,26 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
     figure = _finish(figure, "", "", _focus([trial.value for trial in known], metric), height)
     figure.update_yaxes(title_text=metric.name, col=1)
     return figure
+
+
+def off_scale(trials: Sequence[Trial], space: Mapping[str, Entry]) -> dict[str, int]:
+    """Counts, by hyperparameter, the trials for which a logarithmic panel has no place."""
+    counts = {
+        name: sum(
+            trial.value is not None
+            and _is_drawn(trial, name, entry)
+            and _is_off_scale(trial, name, entry)
+            for trial in trials
+        )
+        for name, entry in space.items()
+    }
+    return {name: n for name, n in counts.items() if n}
+
+
+def _is_off_scale(trial: Trial, name: str, entry: Entry) -> bool:
+    """Tells whether a value has no logarithm: a reference may have no dropout at all."""
+    is_log = not isinstance(entry, Choices) and entry.log
+    return bool(is_log and _scalar(trial, name) <= 0)
 
 
 def _is_drawn(trial: Trial, name: str, entry: Entry) -> bool:

@@ -130,6 +130,12 @@ def _slices(facts: StudySummary, drawn: Sequence[Trial]) -> list[Block]:
         "The metric against each hyperparameter, of trials that have it; of `units`, the widest "
         "layer's. Blue: complete, grey: pruned."
     )
+    off_scale = [
+        f"{count_noun(n, 'trial')} of `{name}`"
+        for name, n in figures.off_scale(drawn, space).items()
+    ]
+    if off_scale:
+        caption += f" Left out, for a logarithmic axis has no 0: {join_names(off_scale)}."
     return [Figure(figures.slices(drawn, space, metric), caption + _left_out(facts, drawn))]
 
 

@@ -1,8 +1,9 @@
 """Draws that are not repeated while something else is left to try."""
 
 import copy
+import itertools
 import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -14,13 +15,13 @@ from pipeline.search.known_space import WrappingSampler, distribution_of, is_que
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment
-from pipeline.study.combinations import combinations, is_endless, key_of, may_repeat
+from pipeline.study.combinations import combinations, drawable, key_of
 from pipeline.study.hyperparameters import Hyperparameters, Scalar
 from pipeline.study.ranges import Entry
 from pipeline.study.spec import StudySpec
 from pipeline.wording import count_noun
 
-N_REDRAWN, N_RANDOM = 20, 100  # draws of the sampler, and at random, before a repeat is accepted
+N_REDRAWN, N_RANDOM = 20, 1000  # draws of the sampler, and at random, before a repeat is accepted
 
 
 class Untried:
@@ -39,11 +40,10 @@ class Untried:
     def __init__(self, spec: StudySpec) -> None:
         self._is_drawn = bool(spec.space)
         self.given = _given(spec)
-        self.may_repeat = self._is_drawn and may_repeat(spec.searched, self.given)
-        self.is_endless = is_endless(spec.searched, self.given)
-        self._keys: dict[int, Hashable] = {}
+        self._settled: set[Hashable] = set()
+        self._n_settled = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
-        if self.may_repeat:
+        if self._is_drawn:
             self._all = combinations(spec.searched, self.given)
 
     @property
@@ -53,14 +53,12 @@ class Untried:
 
     def tried(self, study: optuna.Study) -> set[Hashable]:
         """Collects the keys of what has been tried, is under way or waits."""
-        known = set()
-        for frozen in optuna_internals.whole_study(study).get_trials(deepcopy=False):
-            attributes = frozen.user_attrs
-            is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
-            if is_lost or not (key := self._key(frozen)):
-                continue
-            known.add(key)
-        return known
+        trials = optuna_internals.whole_study(study).get_trials(deepcopy=False)[self._n_settled :]
+        # a long search does not read again what has ended: it does not change
+        settled = list(itertools.takewhile(lambda frozen: frozen.state.is_finished(), trials))
+        self._settled |= _keys(settled)
+        self._n_settled += len(settled)
+        return self._settled | _keys(trials[len(settled) :])
 
     def left(self, study: optuna.Study) -> list[Hyperparameters] | None:
         """Lists what is left to try, always in the same order; None where all is not listed."""
@@ -85,16 +83,6 @@ class Untried:
             return "the sampler has drawn all there is: the search ends"
         n = count_noun(self.n_combinations, "possible combination")
         return f"all of {n} tried: the search ends"
-
-    def _key(self, frozen: FrozenTrial) -> Hashable:
-        """Reads the key of a trial, once: what it was given does not change."""
-        if frozen.number not in self._keys:
-            assignment = Assignment.read(frozen.user_attrs)
-            if assignment is None:
-                return None  # it is being drawn
-            given = assignment.hyperparameters
-            self._keys[frozen.number] = key_of(given) if given else None
-        return self._keys[frozen.number]
 
 
 class DistinctSampler(WrappingSampler):
@@ -155,7 +143,6 @@ class DistinctSampler(WrappingSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         tried = self._untried.tried(study)
-        drawn = None
         for _ in range(0 if self._is_exhaustive else N_REDRAWN):
             drawn = self._draw(self.inner, study, trial)
             if key_of(drawn[0]) not in tried:
@@ -171,10 +158,9 @@ class DistinctSampler(WrappingSampler):
             at_random = optuna.samplers.PartialFixedSampler(fixed, at_random)
         for _ in range(N_RANDOM):
             other = self._draw(at_random, study, trial)
-            if drawn is None or key_of(other[0]) not in tried:
-                return other[1:]
-        assert drawn is not None
-        return drawn[1:]
+            if key_of(other[0]) not in tried:
+                break
+        return other[1:]
 
     def _draw(
         self, sampler: optuna.samplers.BaseSampler, study: optuna.Study, trial: FrozenTrial
@@ -199,6 +185,18 @@ class DistinctSampler(WrappingSampler):
         return hyperparameters, draft.params, draft.distributions
 
 
+def _keys(trials: Sequence[FrozenTrial]) -> set[Hashable]:
+    """Reads the keys of trials, but for what was interrupted and what is just being drawn."""
+    known = set()
+    for frozen in trials:
+        attributes = frozen.user_attrs
+        is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
+        assignment = None if is_lost else Assignment.read(attributes)
+        if assignment and assignment.hyperparameters:
+            known.add(key_of(assignment.hyperparameters))
+    return known
+
+
 def _given(spec: StudySpec) -> Mapping[str, Scalar]:
     """Finds what a `PartialFixedSampler` always draws, also where one stands inside another.
 
@@ -213,13 +211,14 @@ def _given(spec: StudySpec) -> Mapping[str, Scalar]:
             raise UsageError(f"[sampler] fixed_params: found {fixed!r}, allowed is a table")
         given = {**fixed, **given}
         arguments = arguments.get("base_sampler")
-    for key, value in given.items():
-        entry = spec.space.get(key) or spec.space.get(key.rpartition("_")[0])
-        if entry is None:
-            names = ", ".join(spec.space) or "none, for [space] is empty"
-            raise UsageError(f"[sampler] fixed_params: found {key!r}, allowed are {names}")
-        if not isinstance(value, bool | int | float | str) or not entry.contains(value):
-            raise UsageError(
-                f"[sampler] fixed_params: found {key} = {value!r}, allowed is what [space] has"
-            )
+    for known in ({}, given):  # what is drawn at all, and then what is drawn with the others
+        drawn = drawable(spec.searched, known)
+        for key, value in given.items():
+            if key not in drawn:
+                names = ", ".join(drawn) or "none, for [space] is empty"
+                raise UsageError(f"[sampler] fixed_params: found {key!r}, allowed are {names}")
+            if not drawn[key].takes(value):
+                raise UsageError(
+                    f"[sampler] fixed_params: found {key} = {value!r}, allowed is what [space] has"
+                )
     return given

@@ -1,13 +1,13 @@
 """A trial under way, as its supervisor knows it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.errors import one_line
+from pipeline.errors import UsageError, one_line
 from pipeline.search import samplers
 from pipeline.search.distinct import Untried
 from pipeline.search.progress import RunningTrial
@@ -131,12 +131,20 @@ class Running:
         )
 
 
+# What samplers raise on their arguments; what a store raises is of other kinds.
+_OF_ARGUMENTS = (ValueError, TypeError, AssertionError, ArithmeticError, IndexError)
+
+
 class Unsuitable(Exception):
     """A trial that somebody has enqueued, with values that no trial of the study can have."""
 
 
 def ask(
-    study: optuna.Study, spec: StudySpec, n_drawn: int, untried: Untried | None = None
+    study: optuna.Study,
+    spec: StudySpec,
+    n_drawn: int,
+    untried: Untried | None = None,
+    under_way: Container[int] = (),
 ) -> Running:
     """Asks for the next trial: one that waits in the queue, or else one that is drawn.
 
@@ -145,26 +153,33 @@ def ask(
         spec: its study file.
         n_drawn: number of trials drawn so far, from which sampler's and trial's seed follow.
         untried: what is left to try, if it is known already.
+        under_way: numbers of the trials that run.
 
     Raises:
+        UsageError: the sampler cannot do it with its arguments; the trial is not left RUNNING.
         Unsuitable: somebody has enqueued it with values that it cannot have; it was told as FAIL.
     """
-    with samplers.quiet():
-        samplers.prepare(study, spec, n_drawn, untried or Untried(spec))
-        trial = study.ask()
-        queued = Assignment.read(trial.user_attrs)
-        if queued:
-            if queued.hyperparameters:
-                space.register(trial, spec.searched, queued.hyperparameters)
-            return Running(trial, queued)
-        try:
-            drawn = _draw(trial, spec)
-        except ValueError as error:
-            if spec.space and not optuna_internals.enqueued_params(trial):
-                raise  # the sampler's own
-            reason = one_line(f"enqueued by hand: {error}")
-            queue.refuse(study, trial, reason)
-            raise Unsuitable(f"trial {trial.number} was {reason}") from None
+    untried = untried or Untried(spec)
+    try:
+        with samplers.argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
+            samplers.prepare(study, spec, n_drawn, untried)
+            trial = study.ask()
+            queued = Assignment.read(trial.user_attrs)
+            if queued:
+                if queued.hyperparameters:
+                    space.register(trial, spec.searched, queued.hyperparameters)
+                return Running(trial, queued)
+            try:
+                drawn = _draw(trial, spec)
+            except ValueError as error:
+                if spec.space and not optuna_internals.enqueued_params(trial):
+                    raise  # the sampler's own
+                reason = one_line(f"enqueued by hand: {error}")
+                queue.refuse(study, trial, reason)
+                raise Unsuitable(f"trial {trial.number} was {reason}") from None
+    except UsageError:
+        queue.requeue_left(study, spec, under_way)
+        raise
     assignment = Assignment(drawn, seed=derived_seed(spec.seed, "trial", n_drawn))
     study_store.write(trial, assignment)
     return Running(trial, assignment)

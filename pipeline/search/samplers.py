@@ -16,14 +16,19 @@ from pipeline.search.recent_tpe import RecentTPE
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment
+from pipeline.study.combinations import drawable
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space
 from pipeline.study.spec import Component, StudySpec
+from pipeline.wording import join_names
 
 _Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where it stands
 # What a class needs that is not always installed: it is allowed where that is.
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
+# Of how many trials a sampler first wants to know, at least, before it uses its other arguments.
+_FEW = {"n_startup_trials": 1, "population_size": 2, "popsize": 4}
+N_REHEARSED, MOST_EPOCHS = 10, 100  # draws, and epochs of each, of a rehearsal
 _REFUSED = {"GridSampler"}  # fails on trials that are queued; BruteForceSampler does not
 
 
@@ -113,16 +118,33 @@ def prepare(
         spec: its study file.
         n_drawn: how many trials were drawn before.
         untried: what is left to try.
+
+    Raises:
+        UsageError: there is no such sampler, or it cannot do that with this space.
     """
     sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
-    is_exhaustive = "BruteForceSampler" in _types(spec.sampler.arguments, spec.sampler.type)
-    # Optuna's own takes a reference that lies outside the space for all of it. Where there is no
-    # end it is left to say so.
-    if untried.may_repeat and not (is_exhaustive and untried.is_endless):
+    if spec.space:
         seed = derived_seed(spec.seed, "distinct", n_drawn)
+        # Optuna's own takes a reference that lies outside the space for all of it.
+        is_exhaustive = "BruteForceSampler" in _types(spec.sampler.arguments, spec.sampler.type)
+        if is_exhaustive:
+            _check_steps(spec, untried)
         sampler = DistinctSampler(sampler, spec.searched, untried, seed, is_exhaustive)
     study.sampler = sampler
     return sampler
+
+
+def _check_steps(spec: StudySpec, untried: Untried) -> None:
+    """Refuses numbers without a step, wherever they stand, to a sampler that tries all."""
+    drawn = drawable(spec.searched, untried.given)
+    endless = [
+        name for name, entry in drawn.items() if entry.values is None and name not in untried.given
+    ]
+    if endless:
+        raise UsageError(
+            "[sampler] BruteForceSampler: a step must be given for [space] "
+            f"{join_names(endless)}, for it tries all there is"
+        )
 
 
 def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
@@ -134,28 +156,48 @@ def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
     Raises:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
     """
+    drawn = _play(spec, n_draws)
+    _play(spec.model_copy(update={"sampler": _hastened(spec.sampler)}), N_REHEARSED)
+    return drawn
+
+
+def _hastened(component: Component) -> Component:
+    """Has a sampler, and those inside it, use all their arguments within `N_REHEARSED` draws."""
+    kind, arguments = _allowed("sampler")[component.type], component.arguments
+    for key, few in _FEW.items():
+        given = arguments.get(key)
+        is_many = given is None or (isinstance(given, int) and given > few)
+        if _takes(kind, key) and is_many:
+            arguments[key] = few
+    for key, value in arguments.items():
+        if isinstance(value, dict) and "type" in value:
+            arguments[key] = _hastened(Component.model_validate(value)).model_dump()
+    return Component.model_validate({"type": component.type, **arguments})
+
+
+def _play(spec: StudySpec, n_draws: int) -> list[Hyperparameters]:
     study = optuna.create_study(direction=spec.direction)
     optuna_internals.let_sampler_stop(study)
     study.pruner = build_pruner(spec.pruner, most_epochs(spec))
     build_sampler(spec.sampler, spec.seed, 0)
     untried = Untried(spec)
     drawn: list[Hyperparameters] = []
-    n_startup = spec.sampler.arguments.get("n_startup_trials", 10)
-    n_until_used = n_startup + 2 if isinstance(n_startup, int) else 1
-    for i in range(max(n_draws, min(n_until_used, 50)) if spec.space else 0):
+    n_epochs = min(most_epochs(spec) or 1, MOST_EPOCHS)
+    for i in range(n_draws if spec.space else 0):
         if untried.left(study) == []:
             break
-        with _argument_errors("sampler", spec.sampler):
+        with argument_errors("sampler", spec.sampler):
             prepare(study, spec, i, untried)
             trial = study.ask()
             drawn.append(space.suggest(trial, spec.searched))
             study_store.write(trial, Assignment(drawn[-1], seed=i))
-        with _argument_errors("pruner", spec.pruner):
-            trial.report(0.5, 1)
-            trial.should_prune()
-        with _argument_errors("sampler", spec.sampler):
+        with argument_errors("pruner", spec.pruner):
+            for epoch in range(1, n_epochs + 1):
+                trial.report(0.5, epoch)
+                trial.should_prune()
+        with argument_errors("sampler", spec.sampler):
             study.tell(trial, 0.5 + i / 1000)
-    return drawn[:n_draws]
+    return drawn
 
 
 def most_epochs(spec: StudySpec) -> int | None:
@@ -172,14 +214,22 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _argument_errors(table: str, component: Component) -> Iterator[None]:
-    """Turns whatever a class of Optuna says of its arguments into a `UsageError`."""
+def argument_errors(
+    table: str, component: Component, kinds: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Turns whatever a class of Optuna says of its arguments into a `UsageError`.
+
+    Args:
+        table: "sampler" or "pruner".
+        component: the class and its arguments.
+        kinds: of errors; where a store is used, other kinds are the store's.
+    """
     try:
         with quiet():
             yield
     except UsageError:
         raise
-    except Exception as error:
+    except kinds as error:
         reason = first_line(error).replace(f"{component.type}.__init__()", "it")
         raise UsageError(f"[{table}] {component.type}: {reason}") from None
 
@@ -207,7 +257,7 @@ def _build(table: str, component: Component, finish: _Finish, path: str = "sampl
         if isinstance(value, dict) and "type" in value:
             inner = Component.model_validate(value)
             arguments[key] = _build(table, inner, finish, f"{path}/{key}")
-    with _argument_errors(table, component):
+    with argument_errors(table, component):
         return finish(known[component.type], arguments, path)
 
 

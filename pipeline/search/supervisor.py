@@ -169,7 +169,7 @@ class Supervisor:
     def _start_next(self) -> None:
         spec = self._spec
         try:
-            running = ask(self._study, spec, self._n_drawn, self._untried)
+            running = ask(self._study, spec, self._n_drawn, self._untried, self._running)
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return

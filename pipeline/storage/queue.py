@@ -3,7 +3,7 @@
 They stand in Optuna's own queue, so that they survive the supervisor.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 
 import optuna
@@ -54,9 +54,16 @@ def queue_references(
                 _enqueue(study, spec, assignment)
 
 
-def requeue_left(study: optuna.Study, spec: StudySpec) -> int:
-    """Queues the trials again that a killed supervisor left RUNNING; returns how many."""
-    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+def requeue_left(study: optuna.Study, spec: StudySpec, under_way: Container[int] = ()) -> int:
+    """Queues the trials again that somebody left RUNNING; returns how many.
+
+    Args:
+        study: with one supervisor, this one.
+        spec: its study file.
+        under_way: numbers of trials that are not left: they run.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    left = [frozen for frozen in running if frozen.number not in under_way]
     for frozen in left:
         trial = optuna_internals.writable(study, frozen)
         requeue(study, spec, trial, Assignment.read(frozen.user_attrs))

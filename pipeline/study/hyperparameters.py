@@ -2,12 +2,13 @@
 
 This is their one source. A hyperparameter bears the same name in a study file, in Optuna, in
 MLflow, in a report and in an export. To add one: a field and a rule here, its range in the study
-file, its use in `training/model.py` or `training/loop.py`.
+file, its use in `training/model.py` or `training/loop.py`; and in `idle`, beside which values it
+has no effect, if there are any.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -152,15 +153,20 @@ class Hyperparameters:
                 values[name] = value
         return values
 
+    @property
+    def effective(self) -> "Hyperparameters":
+        """The same network and training, with a default for each value that has no effect here."""
+        return replace(self, **{name: DEFAULTS[name] for name in idle(vars(self))})
+
     def __str__(self) -> str:
         """In a line: `256-128 relu, dropout 0.3, adam 0.001, batch 64, at most 20 epochs`."""
-        units = "-".join(map(str, self.units))
-        kind = "conv " if self.layer_kind == "convolutional" else ""
-        network = f"{kind}{units} {self.activation}" if units else "no hidden layer"
-        dropout = f", dropout {self.dropout:.3g}" if self.dropout and units else ""
-        momentum = ""
-        if self.optimizer == "sgd" and self.momentum:
-            momentum = f" {'nesterov ' if self.nesterov else ''}momentum {self.momentum:.3g}"
+        given = self.effective
+        units = "-".join(map(str, given.units))
+        kind = "conv " if given.layer_kind == "convolutional" else ""
+        network = f"{kind}{units} {given.activation}" if units else "no hidden layer"
+        dropout = f", dropout {given.dropout:.3g}" if given.dropout else ""
+        nesterov = "nesterov " if given.nesterov else ""
+        momentum = f" {nesterov}momentum {given.momentum:.3g}" if given.momentum else ""
         return (
             f"{network}{dropout}, {self.optimizer} {self.learning_rate:.3g}{momentum}, "
             f"batch {self.batch_size}, at most {count_noun(self.epochs, 'epoch')}"
@@ -175,6 +181,18 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 REQUIRED = RULES.keys() - DEFAULTS.keys()
+
+
+def idle(values: Mapping[str, Any]) -> set[str]:
+    """Lists the hyperparameters that have no effect, as far as the values of others are known."""
+    found: set[str] = set()
+    if values.get("hidden_layers") == 0:
+        found |= {"layer_kind", "activation", "dropout"}
+    if values.get("optimizer", "sgd") != "sgd":
+        found |= {"momentum", "nesterov"}
+    if values.get("momentum") == 0:
+        found |= {"nesterov"}
+    return found
 
 
 def layer_parameters(

@@ -28,8 +28,12 @@ class _Entry(BaseModel):
     per: Literal["hidden_layers"] | None = None
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
-        """Tells whether the entry is drawn, given the values drawn so far."""
-        return all(_is_among(values[name], allowed) for name, allowed in self.when.items())
+        """Tells whether the entry is drawn; of conditions on what is not known, that it may be."""
+        return all(
+            _is_among(values[name], allowed)
+            for name, allowed in self.when.items()
+            if name in values
+        )
 
     def takes(self, value: Any) -> bool:
         """Tells whether a value of whatever type, from outside, can be drawn."""

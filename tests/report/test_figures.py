@@ -227,6 +227,25 @@ def test_a_reference_beyond_the_space_is_in_sight(name: str) -> None:
     assert low < min(SPACE[name].low, *trace.x)  # type: ignore[union-attr]
 
 
+def test_a_logarithmic_panel_leaves_out_what_has_no_logarithm() -> None:
+    space: dict[str, Entry] = {
+        "hidden_layers": IntRange(type="int", low=1, high=4, log=True),
+        "dropout": FloatRange(type="float", low=0.05, high=0.5, log=True),
+        "momentum": FloatRange(type="float", low=0.1, high=0.9, log=True),
+        "units": SPACE["units"],
+    }
+    without = trial(4, 0.9, hidden_layers=0, units=[], momentum=0.5)
+    known = [trial(3, 0.8, dropout=0.2, momentum=0.2), without, trial(5, None), trial(6, 0.7)]
+    found = panels(known, space)
+    assert {name: list(trace.x) for name, (trace, _) in found.items()} == {
+        "hidden_layers": [1, 1], "dropout": [0.2], "momentum": [0.2, 0.5], "units": [100, 100],
+    }  # fmt: skip
+    assert all(math.isfinite(end) for _, axis in found.values() for end in axis.range)
+    counts = {"hidden_layers": 1, "dropout": 2, "momentum": 1}
+    assert figures.off_scale(known, space) == counts
+    assert figures.off_scale(known, SPACE) == {}
+
+
 def test_a_reference_with_another_choice_has_its_place() -> None:
     trace, axis = panels([*KNOWN, trial(4, 0.9, batch_size=512)])["batch_size"]
     assert list(axis.categoryarray) == ["32", "64", "256", "512"]

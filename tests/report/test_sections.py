@@ -27,6 +27,7 @@ from pipeline.report import document, figures, sections, verdict_sections
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
 from pipeline.storage import studies, study_store
+from pipeline.study.ranges import FloatRange
 from pipeline.study.spec import Reference
 from pipeline.study.trial import State, Trial, ranking
 
@@ -391,6 +392,22 @@ def test_a_study_without_a_space_has_no_slices(facts: StudySummary) -> None:
     spec = facts.spec.model_copy(update={"space": {}})
     blocks = sections.blocks(dataclasses.replace(facts, spec=spec))
     assert sum(isinstance(block, Figure) for block in blocks) == 4
+
+
+def slices_caption(facts: StudySummary) -> str:
+    *_, slices = blocks_of(facts, "How the search went")
+    assert isinstance(slices, Figure)
+    return slices.caption
+
+
+def test_what_a_logarithmic_panel_leaves_out_is_said(facts: StudySummary) -> None:
+    dropout = FloatRange(type="float", low=0.05, high=0.5, log=True)
+    spec = facts.spec.model_copy(update={"space": {"dropout": dropout}})
+    caption = slices_caption(dataclasses.replace(facts, spec=spec))
+    n = sum(t.value is not None and t.hyperparameters.dropout == 0 for t in facts.ended)  # type: ignore[union-attr]
+    assert n > 1
+    assert f"Left out, for a logarithmic axis has no 0: {n} trials of `dropout`." in caption
+    assert "Left out, for" not in slices_caption(facts)
 
 
 def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> None:

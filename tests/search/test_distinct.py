@@ -22,7 +22,9 @@ from pipeline.search import dry_run, samplers
 from pipeline.search.distinct import Untried
 from pipeline.search.supervisor import Supervisor
 from pipeline.storage import study_store
+from pipeline.study.assignment import Assignment
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.space import suggest
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import select_counted
 from pipeline.training.job import Failed, Job
@@ -34,6 +36,7 @@ SPACE = {
                 "when": {"hidden_layers": [2]}},
 }  # fmt: skip
 N = 2 + 4 * 4 + 8  # of one, two and three layers
+NAMES = "hidden_layers, units_1, units_2, units_3, dropout"  # in Optuna
 FIXED = {"batch_size": 32, "epochs": 3, "optimizer": "adam", "learning_rate": 0.01}
 INSIDE = {**FIXED, "hidden_layers": 2, "units": [8, 9], "dropout": 0.3}  # Optuna draws 0.1 * 3
 
@@ -188,6 +191,147 @@ def test_equal_networks_are_one_combination() -> None:
     assert Untried(spec_of({"type": "RandomSampler"}, space=space)).n_combinations == 1 + 5
 
 
+IDLE: dict[str, tuple[dict[str, Any], int]] = {
+    "without layers": (
+        {"hidden_layers": {"type": "int", "low": 0, "high": 1},
+         "activation": {"type": "categorical", "choices": ["relu", "tanh"]},
+         "layer_kind": {"type": "categorical", "choices": ["dense", "convolutional"]},
+         "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1}},
+        1 + 2 * 2 * 6,
+    ),
+    "without momentum": (
+        {"optimizer": {"type": "categorical", "choices": ["sgd", "adam"]},
+         "momentum": {"type": "float", "low": 0.0, "high": 0.4, "step": 0.1},
+         "nesterov": {"type": "categorical", "choices": [True, False]}},
+        1 + 1 + 4 * 2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["RandomSampler", "BruteForceSampler", "NSGAIISampler"])
+@pytest.mark.parametrize("idle", IDLE)
+def test_what_has_no_effect_makes_no_combination(idle: str, kind: str) -> None:
+    space, n = IDLE[idle]
+    fixed: dict[str, Any] = {**FIXED, "hidden_layers": 1, "units": 8}
+    fixed = {name: value for name, value in fixed.items() if name not in space}
+    spec = spec_of({"type": kind}, space=space, fixed=fixed, budget={"trials": 100})
+    study = make_study(spec)
+    lines = said(spec, study, ScriptedExecutor(steady))
+    assert lines[-1] == f"all of {n} possible combinations tried: the search ends"
+    assert len(counted(study)) == len(set(map(str, counted(study)))) == n
+
+
+@pytest.mark.parametrize("kind", ["RandomSampler", "NSGAIISampler", "TPESampler"])
+def test_a_number_without_a_step_that_never_has_an_effect_is_no_endless_space(kind: str) -> None:
+    space = {
+        "momentum": {"type": "float", "low": 0.1, "high": 0.9},  # above what it depends on
+        "optimizer": {"type": "categorical", "choices": ["adam", "nadam"]},
+        "activation": {"type": "categorical", "choices": ["relu", "tanh"]},
+        "dropout": {"type": "float", "low": 0.1, "high": 0.5, "when": {"activation": ["tanh"]}},
+        "batch_size": {"type": "int", "low": 8, "high": 9},
+    }
+    fixed = {"learning_rate": 0.01, "epochs": 3, "hidden_layers": 0, "units": 8}
+    spec = spec_of({"type": kind}, space=space, fixed=fixed)
+    study = make_study(spec)
+    lines = said(spec, study, ScriptedExecutor(steady))
+    assert lines[-1] == "all of 4 possible combinations tried: the search ends"
+    assert len(counted(study)) == len(set(map(str, counted(study)))) == 4
+
+
+def test_what_has_no_effect_itself_may_decide_what_is_drawn() -> None:
+    """Without layers the activation does nothing, but with "tanh" there is a momentum."""
+    space = {
+        "activation": {"type": "categorical", "choices": ["relu", "tanh"]},
+        "momentum": {"type": "float", "low": 0.5, "high": 0.9, "step": 0.1,
+                     "when": {"activation": ["tanh"]}},
+    }  # fmt: skip
+    fixed = {**FIXED, "hidden_layers": 0, "units": 8, "optimizer": "sgd"}
+    assert Untried(spec_of({"type": "TPESampler"}, space=space, fixed=fixed)).n_combinations == 6
+
+
+@pytest.mark.parametrize("kind", ["RandomSampler", "NSGAIISampler", "TPESampler"])
+def test_a_number_without_a_step_that_has_no_effect_makes_no_other_network(kind: str) -> None:
+    space = {"hidden_layers": {"type": "int", "low": 0, "high": 1},
+             "dropout": {"type": "float", "low": 0.0, "high": 0.5}}  # fmt: skip
+    spec = spec_of({"type": kind}, space=space, fixed={**FIXED, "units": 8})
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    assert sum(each.hidden_layers == 0 for each in counted(study) if each) == 1
+    assert len(counted(study)) == 60
+
+
+ENDLESS: dict[str, Any] = {
+    "units": {"type": "int", "low": 4, "high": 20},
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+}
+
+
+def endless(sampler: dict[str, Any], **changes: Any) -> StudySpec:
+    fixed = {"hidden_layers": 1, "batch_size": 32, "epochs": 3, "optimizer": "adam"}
+    return spec_of(sampler, **{"space": ENDLESS, "fixed": fixed, **changes})
+
+
+FREE = [each for each in ALL if "fixed_params" not in each and each["type"] != "BruteForceSampler"]
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("sampler", FREE, ids=str)
+def test_nothing_is_tried_twice_in_an_endless_space(
+    sampler: dict[str, Any], n_workers: int
+) -> None:
+    spec = endless(sampler)
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady, n_workers))
+    assert len(set(counted(study))) == len(counted(study)) == 60
+
+
+@pytest.mark.parametrize("sampler", FREE, ids=str)
+def test_a_sampler_that_repeats_nothing_draws_as_if_it_were_alone(sampler: dict[str, Any]) -> None:
+    spec = endless({**sampler, **({"population_size": 50} if "NSGA" in sampler["type"] else {})})
+    drawn: list[list[Hyperparameters]] = []
+    for is_alone in (True, False):
+        study, untried = make_study(spec), Untried(spec)
+        for i in range(30):
+            samplers.prepare(study, spec, i, untried)
+            if is_alone:
+                study.sampler = samplers.build_sampler(spec.sampler, spec.seed, i, spec.searched)
+            trial = study.ask()
+            hyperparameters = suggest(trial, spec.searched)
+            study_store.write(trial, Assignment(hyperparameters, seed=i))
+            study.tell(trial, hyperparameters.learning_rate + i / 100)
+            drawn.append([*(drawn.pop() if i else []), hyperparameters])
+    assert drawn[0] == drawn[1]
+
+
+def test_what_the_last_of_many_leads_to_is_found() -> None:
+    """One draw in forty-one leads to anything new, once the others were tried."""
+    space = {"batch_size": {"type": "int", "low": 1, "high": 41},
+             "dropout": {**ENDLESS["dropout"], "when": {"batch_size": [41]}}}  # fmt: skip
+    fixed = {
+        "hidden_layers": 1,
+        "units": 8,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "epochs": 3,
+    }
+    spec = endless({"type": "RandomSampler"}, space=space, fixed=fixed, budget={"trials": 150})
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    assert len(set(counted(study))) == len(counted(study)) == 150
+
+
+def test_a_brute_force_search_of_a_space_too_large_to_list_repeats_nothing() -> None:
+    space = {"batch_size": {"type": "int", "low": 1, "high": 200},
+             "epochs": {"type": "int", "low": 1, "high": 60}}  # fmt: skip
+    fixed = {"hidden_layers": 1, "units": 8, "optimizer": "adam", "learning_rate": 0.01}
+    spec = spec_of({"type": "BruteForceSampler"}, space=space, fixed=fixed,
+                   budget={"trials": 400})  # fmt: skip
+    study = make_study(spec)
+    search(spec, study, ScriptedExecutor(steady))
+    assert len(set(counted(study))) == len(counted(study)) == 400
+
+
 def test_a_preview_says_how_many_combinations_there_are() -> None:
     line = f"          the space has {N} possible combinations: the search ends when all are tried"
     assert line in dry_run.preview(spec_of({"type": "TPESampler"})).splitlines()
@@ -211,9 +355,16 @@ def test_a_preview_says_how_many_combinations_there_are() -> None:
         ({"hidden_layers": 9}, "found hidden_layers = 9, allowed is what [space] has"),
         ({"dropout": [0.1]}, "found dropout = [0.1], allowed is what [space] has"),
         ({"units_1": "8"}, "found units_1 = '8', allowed is what [space] has"),
-        ({"epochs": 3}, "found 'epochs', allowed are hidden_layers, units, dropout"),
+        ({"epochs": 3}, f"found 'epochs', allowed are {NAMES}"),
+        ({"units": 8}, f"found 'units', allowed are {NAMES}"),
+        ({"units_4": 8}, f"found 'units_4', allowed are {NAMES}"),
+        ({"hidden_layers_1": 1}, f"found 'hidden_layers_1', allowed are {NAMES}"),
+        ({"units_2": 8, "hidden_layers": 1},
+         "found 'units_2', allowed are hidden_layers, units_1"),
+        ({"dropout": 0.1, "hidden_layers": 1},
+         "found 'dropout', allowed are hidden_layers, units_1"),
     ],
-)
+)  # fmt: skip
 def test_what_is_always_drawn_is_in_the_space(fixed: Any, expected: str) -> None:
     sampler = {"type": "PartialFixedSampler", "base_sampler": {"type": "RandomSampler"},
                "fixed_params": fixed}  # fmt: skip

@@ -21,11 +21,13 @@ from scripted import (
     steady,
 )
 
+from pipeline.errors import UsageError
 from pipeline.search import dry_run, samplers
 from pipeline.search.supervisor import Supervisor
 from pipeline.storage import study_store
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import StudySpec
+from pipeline.study.trial import select_counted
 
 SPACE = {
     "hidden_layers": {"type": "int", "low": 1, "high": 3},
@@ -129,6 +131,76 @@ def test_qmc_is_a_sequence_of_low_discrepancy(references: list[dict[str, Any]]) 
     # a sixteenth of each range has one point: Sobol's, and nothing drawn at random
     rates = [math.log10(each.learning_rate) for each in found]
     assert sorted(int((rate + 4) / 3 * 16 + 1e-9) for rate in rates) == list(range(16))
+
+
+# Arguments that Optuna looks at late
+
+LATE: list[dict[str, Any]] = [
+    {"type": "TPESampler", "n_startup_trials": 55, "n_ei_candidates": 0},
+    {"type": "TPESampler", "n_startup_trials": 100, "n_ei_candidates": -1},
+    {"type": "TPESampler", "n_startup_trials": 500, "gamma": 3},
+    {"type": "TPESampler", "n_startup_trials": 500, "weights": "all"},
+    {"type": "CmaEsSampler", "n_startup_trials": 52, "popsize": 1},
+    {"type": "NSGAIIISampler", "population_size": 20, "dividing_parameter": 0},
+    {"type": "NSGAIISampler", "population_size": 60, "child_generation_strategy": 3},
+]
+
+
+def late_spec(sampler: dict[str, Any], **changes: Any) -> StudySpec:
+    space = {"hidden_layers": SPACE["hidden_layers"], "learning_rate": SPACE["learning_rate"]}
+    fixed = {"batch_size": 32, "epochs": 3, "optimizer": "adam", "units": 8}
+    return spec_of(sampler, space=space, fixed=fixed, **changes)
+
+
+@pytest.mark.parametrize("sampler", LATE, ids=str)
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_an_argument_that_is_used_late_is_refused_before_anything_starts(
+    sampler: dict[str, Any], is_inside: bool
+) -> None:
+    if is_inside:
+        sampler = {"type": "PartialFixedSampler", "fixed_params": {}, "base_sampler": sampler}
+    with pytest.raises(UsageError, match=rf"^study scripted: \[sampler\] {sampler['type']}: "):
+        dry_run.preview(late_spec(sampler))
+
+
+def test_a_number_without_a_step_is_refused_wherever_it_stands_if_all_is_to_be_tried() -> None:
+    dropout = {"type": "float", "low": 0.0, "high": 0.5, "when": {"hidden_layers": [20]}}
+    space = {"hidden_layers": {"type": "int", "low": 0, "high": 20}, "dropout": dropout}
+    fixed = {"batch_size": 32, "epochs": 3, "optimizer": "adam", "learning_rate": 0.1, "units": 8}
+    brute = {"type": "BruteForceSampler"}
+    expected = (
+        "[sampler] BruteForceSampler: a step must be given for [space] dropout, "
+        "for it tries all there is"
+    )
+    for seed in range(5):
+        with pytest.raises(UsageError) as caught:
+            samplers.rehearse(spec_of({**brute, "seed": seed}, space=space, fixed=fixed))
+        assert str(caught.value) == expected
+    for given in ({"hidden_layers": 3}, {"dropout": 0.1}):  # never drawn, or always the same
+        sampler = {"type": "PartialFixedSampler", "fixed_params": given, "base_sampler": brute}
+        assert samplers.rehearse(spec_of(sampler, space=space, fixed=fixed))
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("reference", ["alone", "after a small reference"])
+def test_a_sampler_that_fails_in_a_search_is_named_and_leaves_nothing_running(
+    reference: str, n_workers: int
+) -> None:
+    sampler = {"type": "TPESampler", "n_startup_trials": 5, "n_ei_candidates": 0}
+    references = [{**each, "repeats": 9} for each in REFERENCES[reference]]
+    changes = {"reference": references, "budget": {"trials": 30}}
+    spec = late_spec({**sampler, "multivariate": True}, **changes)
+    study, tracker = make_study(spec), ListTracker()
+    with pytest.raises(UsageError, match=r"^\[sampler\] TPESampler: "):
+        search(spec, study, ScriptedExecutor(steady, n_workers), tracker)
+    states = [each.state for each in study.get_trials(deepcopy=False)]
+    assert optuna.trial.TrialState.RUNNING not in states
+    assert "RUNNING" not in tracker.status.values()
+    mended = late_spec({"type": "TPESampler"}, **changes)
+    search(mended, study, ScriptedExecutor(steady, n_workers), tracker)
+    known = select_counted(study_store.read_trials(study))
+    assert len(known) == 30
+    assert sum(bool(each.reference) for each in known) == len(references) * 9
 
 
 # What is said

@@ -108,6 +108,11 @@ def test_samplers_by_name_draw_the_same_again(name: str) -> None:
         ("sampler", {"type": "BruteForceSampler"}, "step must be given"),
         ("pruner", {"type": "ThresholdPruner"}, "lower or upper must be specified"),
         ("pruner", {"type": "PatientPruner", "wrapped_pruner": {"type": "No"}}, "found 'No'"),
+        (
+            "pruner",
+            {"type": "PatientPruner", "wrapped_pruner": {"type": "NopPruner"}, "patience": 2.5},
+            "slice indices must be integers",
+        ),
     ],
 )
 def test_arguments_of_samplers_and_pruners_are_checked(

@@ -217,6 +217,34 @@ def test_in_a_line(changes: dict[str, Any], text: str) -> None:
     assert str(hyperparameters(**changes)) == text
 
 
+@pytest.mark.parametrize(
+    ("changes", "without_effect"),
+    [
+        ({}, {"momentum": 0.5, "nesterov": True}),
+        ({"hidden_layers": 0}, {"dropout": 0.3, "activation": "tanh",
+                                "layer_kind": "convolutional"}),
+        ({"optimizer": "sgd"}, {"nesterov": True}),
+        ({"hidden_layers": 0, "optimizer": "nadam"}, {"dropout": 0.3, "momentum": 0.9}),
+    ],
+)  # fmt: skip
+def test_what_has_no_effect_makes_no_other_network(
+    changes: dict[str, Any], without_effect: dict[str, Any]
+) -> None:
+    one, other = hyperparameters(**changes), hyperparameters(**changes, **without_effect)
+    assert one != other
+    assert one.effective == one
+    assert other.effective == one
+    assert str(other) == str(one)
+
+
+def test_what_has_an_effect_makes_another_network() -> None:
+    given = hyperparameters(
+        optimizer="sgd", momentum=0.5, nesterov=True, dropout=0.3, activation="tanh",
+        layer_kind="convolutional",
+    )  # fmt: skip
+    assert given.effective == given
+
+
 def test_one_epoch_is_not_several() -> None:
     network = Hyperparameters(0, (), "adam", 0.001, 32, 1)
     assert str(network).endswith("batch 32, at most 1 epoch")

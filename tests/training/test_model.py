@@ -264,3 +264,26 @@ def test_model_saved_and_loaded_predicts_and_trains_the_same(
     np.testing.assert_allclose(
         loaded.predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(PLAIN, layer_kind="convolutional", activation="tanh", dropout=0.5, momentum=0.9),
+        replace(HIDDEN, momentum=0.9, nesterov=True),
+        replace(HIDDEN, optimizer="sgd", nesterov=True),
+    ],
+    ids=str,
+)
+def test_what_is_said_to_have_no_effect_has_none(
+    other: Hyperparameters, images: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> None:
+    assert other != other.effective
+    trained = []
+    for given in (other, other.effective):
+        keras.utils.set_random_seed(1)
+        model = build_model(given, IMAGE, N_CLASSES)
+        for _ in range(3):
+            model.train_on_batch(images, labels)
+        trained.append(np.asarray(model(images)))
+    np.testing.assert_array_equal(trained[0], trained[1])
