@@ -17,7 +17,8 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from ports import free_port
 
 from pipeline import best, ui
-from pipeline.paths import Project, StoreUrl
+from pipeline.paths import Project
+from pipeline.store_url import StoreUrl
 from pipeline.tracking import reader, registry, relocation
 from pipeline.tracking.run_writer import RunWriter
 
