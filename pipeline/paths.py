@@ -1,79 +1,21 @@
-"""Where everything lies: the one module that spells a path or a store's URL."""
+"""Where everything lies: the one module that spells a path."""
 
 import contextlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from pipeline.environment import STAND_IN_HOME
 from pipeline.errors import PipelineError, UsageError
-from pipeline.masking import mask
 from pipeline.names import NAME_RULE, existing_file, is_name, normalize
+from pipeline.store_url import StoreUrl, mlflow_store, optuna_store, refuse_where_mlflow_is
 
 DEFAULT_STUDY = "fashion_mnist"
 _CACHE = "keras-search-pipeline"
 BUSY_SECONDS = 60.0  # how long a store's file may be locked, by a backup say
-_DATABASES = r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://"  # what both libraries take
-_OPTUNA_URL = re.compile(_DATABASES)
-_MLFLOW_URL = re.compile(rf"{_DATABASES}|https?://|(databricks(-uc)?|uc)(://|$)")
-_SQLITE, _PYSQLITE = "sqlite:///", "sqlite+pysqlite:///"
-_NOT_AS_IT_IS = re.compile("[%?{}]")  # in a URL: braces are a template of Optuna
 # MLflow unquotes paths once too often; and text that is no UTF-8 is not taken by SQLite.
 _NOT_IN_A_PATH = re.compile("%[0-9A-Fa-f]{2}|[\ud800-\udfff]")
-
-
-class StoreUrl(str):
-    """The URL of a store, a string as Optuna, MLflow and SQLAlchemy take it."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, file: Path) -> "StoreUrl":
-        """Makes the URL of a SQLite file, whatever characters are in the names of its folders.
-
-        With the driver's name where something is quoted: of other URLs MLflow takes the path as it
-        stands there, and makes its folders.
-        """
-        path = _NOT_AS_IT_IS.sub(lambda each: f"%{ord(each[0]):02X}", str(file))
-        return cls(f"{_SQLITE if path == str(file) else _PYSQLITE}{path}")
-
-    @property
-    def is_sqlite(self) -> bool:
-        """Whether the store is SQLite, with whatever driver."""
-        return self.startswith("sqlite")
-
-    @property
-    def file(self) -> Path | None:
-        """The SQLite file; None if the store is none."""
-        for prefix in (_SQLITE, _PYSQLITE):
-            if self.startswith(prefix):
-                path, _, _ = self.removeprefix(prefix).partition("?")  # what follows are options
-                return None if path.startswith("file:") else Path(unquote(path))
-        return None
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether the store is SQLite without a file, and gone when the process ends."""
-        if not self.is_sqlite:
-            return False
-        path, _, options = self.partition("://")[2].partition("?")
-        name = unquote(path).strip("/")
-        return name in ("", ":memory:", "file:", "file::memory:") or (
-            "mode=memory" in options.split("&")
-        )
-
-    @property
-    def missing_file(self) -> Path | None:
-        """The SQLite file if it does not exist, so that opening the store would create it."""
-        file = self.file
-        return file if file and not file.exists() else None
-
-    @property
-    def display(self) -> str:
-        """The URL as people get to see it: without the password."""
-        return mask(self, self)
 
 
 @dataclass(frozen=True)
@@ -118,15 +60,8 @@ class Project:
         Raises:
             UsageError: the environment's is no URL of a database, or of one in memory.
         """
-        chosen = _from_environment("PIPELINE_STORAGE")
-        if chosen and not _OPTUNA_URL.match(chosen):
-            raise UsageError(
-                f"PIPELINE_STORAGE: found {chosen!r}, allowed is a URL such as "
-                "sqlite:///mlruns/optuna.db, of sqlite, postgresql, mysql or mssql"
-            )
-        if chosen:
-            return _kept("PIPELINE_STORAGE", chosen, "optuna.db")
-        return StoreUrl.of(self.runs_dir / "optuna.db")
+        chosen = optuna_store(_from_environment("PIPELINE_STORAGE"))
+        return chosen or StoreUrl.of(self.runs_dir / "optuna.db")
 
     @property
     def mlflow_uri(self) -> StoreUrl:
@@ -134,18 +69,12 @@ class Project:
 
         Raises:
             UsageError: the environment's is no URL of a database or server (a folder, say), or
-                of a database in memory.
+                of a database in memory; or MLflow is installed where it can use no database.
         """
-        chosen = _from_environment("MLFLOW_TRACKING_URI")
-        if chosen and not _MLFLOW_URL.match(chosen):
-            raise UsageError(
-                f"MLFLOW_TRACKING_URI: found {chosen!r}, allowed is a URL such as "
-                "sqlite:///mlruns/mlflow.db or http://127.0.0.1:5000, of sqlite, postgresql, "
-                "mysql, mssql, http, https or databricks"
-            )
-        if chosen:
-            return _kept("MLFLOW_TRACKING_URI", chosen, "mlflow.db")
-        return StoreUrl.of(self.runs_dir / "mlflow.db")
+        chosen = mlflow_store(_from_environment("MLFLOW_TRACKING_URI"))
+        url = chosen or StoreUrl.of(self.runs_dir / "mlflow.db")
+        refuse_where_mlflow_is(url)
+        return url
 
     def supervisor_lock(self, study: str) -> Path:
         """Names the lock that the one supervisor of a study holds."""
@@ -179,6 +108,7 @@ class Project:
         if not found:
             files = (self.root / "studies").glob("*.toml")
             known = sorted({normalize(file.stem) for file in files if file.is_file()})
+            known = [name for name in known if is_name(name)]
             raise UsageError(
                 f"{display_path(path)}: no such study file; "
                 f"the studies here are: {', '.join(known) or 'none'}"
@@ -266,26 +196,6 @@ def _from_environment(name: str) -> str:
     if not value.isprintable():
         raise UsageError(f"{name}: found {value!r}, allowed is text without control characters")
     return value
-
-
-def _kept(name: str, chosen: str, file: str) -> StoreUrl:
-    """Returns the URL of a store that outlives the process.
-
-    Args:
-        name: of the variable in which it stands.
-        chosen: the variable's value.
-        file: what a SQLite file for this could be called.
-
-    Raises:
-        UsageError: the store is in memory.
-    """
-    url = StoreUrl(chosen)
-    if url.is_in_memory:
-        raise UsageError(
-            f"{name}: found {chosen!r}, a store in memory, which no other process sees and which "
-            f"is gone when this one ends; allowed is a file, such as sqlite:///mlruns/{file}"
-        )
-    return url
 
 
 def display_path(path: Path) -> str:

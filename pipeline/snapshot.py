@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.paths import StoreUrl, display_path
+from pipeline.paths import display_path
+from pipeline.store_url import StoreUrl
 
 CURE = "do that in a copy of the project that is yours"
 _REFUSALS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)

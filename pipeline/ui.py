@@ -18,7 +18,8 @@ from typing import NoReturn
 
 from pipeline import snapshot
 from pipeline.errors import DONE, PipelineError, first_line, one_line, run_command
-from pipeline.paths import Project, StoreUrl, display_path
+from pipeline.paths import Project, display_path
+from pipeline.store_url import StoreUrl
 
 HOST = "127.0.0.1"
 _MAKE = {"mlflow": "make ui UI_PORT", "optuna": "make dashboard DASHBOARD_PORT"}

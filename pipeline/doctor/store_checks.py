@@ -62,8 +62,7 @@ def lost_studies(
     Raises:
         PipelineError: MLflow's store cannot be used.
     """
-    file = project.mlflow_uri.file
-    if not file or not file.is_file() or file.resolve().parent != project.runs_dir.resolve():
+    if project.mlflow_uri.missing_file or not relocation.is_own_store(project):
         return  # a store elsewhere may be of other projects too
     from pipeline.tracking import reader  # imports MLflow, for which nobody waits without a store
 

@@ -23,6 +23,7 @@ from pipeline.storage import lease, queue, studies, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, champion_of, ranking, select_counted
+from pipeline.tracking import reader
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.wording import count_noun, doctor_command, inflect
@@ -48,6 +49,7 @@ def run_study(
         PipelineError: a store cannot be used, or there is no champion; the text says why.
     """
     samplers.rehearse(spec)
+    _refuse_if_lost(project, spec.name)
     study = studies.open_study(project, spec)
     with (
         _taken(study, held) as check,
@@ -90,6 +92,22 @@ def run_study(
     ended, n_waiting = study_store.read_trials(study), queue.count_waiting(study)
     ending.say_what_next(spec, champion, select_counted(ended), n_waiting)
     return DONE
+
+
+def _refuse_if_lost(project: Project, study: str) -> None:
+    """Refuses to begin a study anew that MLflow has trials of: the older ones would be no trial's.
+
+    Raises:
+        PipelineError: there are such trials, or a store cannot be used.
+    """
+    if studies.has_trials(project, study) or not reader.has_finished_runs(project, study):
+        return
+    raise PipelineError(
+        f"MLflow has finished trials of study {study}, and Optuna's store "
+        f"{project.optuna_url.display} has none: put a copy of that store in its place, or name "
+        "the store they are in with PIPELINE_STORAGE, or copy the study file to a new name; if "
+        "they are not wanted any more, delete the study's experiment in MLflow, with: make ui"
+    )
 
 
 @contextlib.contextmanager

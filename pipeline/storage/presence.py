@@ -48,7 +48,8 @@ class Presence:
             assert self._optuna
             raise PipelineError(
                 f"{display_path(self._optuna)} was deleted or replaced during the search, which "
-                "has stopped: put it back if you have it; without it the same command starts anew"
+                "has stopped: put it back if you have it; without it, start anew under another "
+                "name, or delete the study's experiment in MLflow first"
             )
         if not self.has_mlflow:
             assert self._mlflow

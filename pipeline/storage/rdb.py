@@ -10,8 +10,8 @@ import optuna
 import sqlalchemy as sql
 
 from pipeline import files, paths, snapshot
-from pipeline.paths import StoreUrl
 from pipeline.storage import optuna_internals
+from pipeline.store_url import StoreUrl
 
 _Storage = TypeVar("_Storage", bound=optuna.storages.RDBStorage)
 # To open what others are making.

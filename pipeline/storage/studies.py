@@ -99,11 +99,8 @@ def stored_study(project: Project, name: str) -> StoredStudy:
         PipelineError: there is none of that name; the text says how to start it.
     """
     if file := project.optuna_url.missing_file:
-        is_lost = project.mlflow_uri.file and not project.mlflow_uri.missing_file
-        lost = "; if it was lost, what is left of it is found with: make doctor" if is_lost else ""
-        raise PipelineError(
-            f"{display_path(file)}: nothing there yet; {_how_to_begin(project, name)}{lost}"
-        )
+        where = display_path(file)
+        raise PipelineError(f"{where}: nothing there yet; {_how_to_begin(project, name)}")
     with store_errors(project, *_AT_OPENING):
         try:
             study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
@@ -131,12 +128,34 @@ def stored_study(project: Project, name: str) -> StoredStudy:
     return StoredStudy(project, study, spec)
 
 
+def has_trials(project: Project, name: str) -> bool:
+    """Tells whether Optuna's store holds trials of a study; asks for the first of them alone.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    if project.optuna_url.missing_file:
+        return False
+    with store_errors(project, *_AT_OPENING):
+        storage = open_storage(project.optuna_url)
+        try:
+            study_id = storage.get_study_id_from_name(name)
+            storage.get_trial_id_from_study_id_trial_number(study_id, 0)
+        except KeyError:
+            return False
+    return True
+
+
 def _how_to_begin(project: Project, name: str) -> str:
+    is_lost = project.optuna_url.missing_file is not None
     try:
         project.study_file(name)
+        begin, is_lost = f"start it with: make search STUDY={name}", True
     except UsageError as no_file:
-        return str(no_file)
-    return f"start it with: make search STUDY={name}"
+        begin = str(no_file)
+    if is_lost and project.mlflow_uri.file and not project.mlflow_uri.missing_file:
+        return f"if it was lost, what is left of it is found with: make doctor; if not: {begin}"
+    return begin
 
 
 class ForeignStudyError(PipelineError):
@@ -183,7 +202,7 @@ def deletion_told(study: optuna.Study) -> Iterator[None]:
         except KeyError:
             raise PipelineError(
                 f"the study {name!r} was deleted in Optuna while it was searched, and its trials "
-                f"with it; start anew with: make search STUDY={name}"
+                "with it; start anew under another name, or delete its experiment in MLflow first"
             ) from None
         raise
 

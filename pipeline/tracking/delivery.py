@@ -21,7 +21,8 @@ from mlflow.exceptions import MlflowException, RestException
 from pipeline import files, paths
 from pipeline.errors import PipelineError, first_line
 from pipeline.escaping import for_tag
-from pipeline.paths import Project, StoreUrl, display_path
+from pipeline.paths import Project, display_path
+from pipeline.store_url import StoreUrl
 from pipeline.tracking import mlflow_internals
 from pipeline.tracking.outbox import Outbox, Write
 from pipeline.wording import count_noun, inflect

@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
-from pipeline.paths import StoreUrl
+from pipeline.store_url import StoreUrl
 
 
 def create_tables(file: Path) -> None:

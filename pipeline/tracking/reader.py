@@ -125,6 +125,22 @@ def unknown_studies(project: Project, known: Collection[str]) -> dict[str, int]:
         return found
 
 
+def has_finished_runs(project: Project, study: str) -> bool:
+    """Tells whether MLflow has runs of trials of a study that came to an end, and not deleted.
+
+    Raises:
+        PipelineError: the store cannot be used.
+    """
+    if project.mlflow_uri.missing_file:
+        return False
+    with opened(project) as client:
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None:
+            return False
+        finished = "attributes.status = 'FINISHED' and tags.trial != ''"
+        return bool(client.search_runs([experiment.experiment_id], finished, max_results=1))
+
+
 def model_trouble(project: Project, run: Run) -> str:
     """Says what is wrong with the model of a run that ought to have one; "" if nothing is."""
     if artifacts := relocation.local_path(project, run.artifacts):

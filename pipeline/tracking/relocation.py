@@ -126,6 +126,13 @@ def _olds(project: Project, database: sqlite3.Connection) -> set[Old]:
     return {pair for pair in pairs if pair[1] in studies and _is_moved(project, *pair)}
 
 
+def is_own_store(project: Project) -> bool:
+    """Tells whether MLflow's store is a file in the project: of no other project, then."""
+    file = project.mlflow_uri.file
+    folders = (project.root.resolve(), project.runs_dir.resolve())  # which may be a link
+    return bool(file and any(file.resolve().is_relative_to(each) for each in folders))
+
+
 def _is_moved(project: Project, root: str, study: str) -> bool:
     """Tells whether artifacts noted under another project's folder are this project's now.
 
@@ -139,9 +146,10 @@ def _is_moved(project: Project, root: str, study: str) -> bool:
         return False
     is_here = os.path.exists(own / "artifacts" / study)  # noqa: PTH110, False without permission
     is_there = os.path.exists(old / "artifacts" / study)  # noqa: PTH110
-    if not _is_same(file.parent, own):  # a store of several projects, perhaps
-        return is_here and not is_there
-    is_copy = os.path.exists(old / "mlflow.db")  # noqa: PTH110
+    file_there = Path(root) / os.path.relpath(file, project.root)
+    is_copy = os.path.exists(file_there) and not _is_same(file_there, file)  # noqa: PTH110
+    if not is_own_store(project):  # a store of several projects, perhaps
+        return is_here and (is_copy or not is_there)
     return is_here or is_copy or not is_there
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml  # type: ignore[import-untyped]  # comes with MLflow, whose file it reads
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 from pipeline.paths import Project, display_path
 from pipeline.tracking import reader, registry, relocation
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "MLmodel"  # MLflow's own file beside a model
 _MODEL = f"data/{MODEL_ARTIFACT}"  # where its Keras flavour keeps the model
+_LAST_KEY = "utc_time_created"  # of a description, whose keys MLflow sorts
 _WEIGHTS = "model.weights.h5"  # in a `.keras` file
 
 
@@ -106,8 +109,23 @@ def local_trouble(path: Path) -> str:
         return f"{display_path(description)} is missing"
     if trouble := reader.keras_file_trouble(path / _MODEL):
         return trouble
-    is_empty = "flavors" not in description.read_text(errors="replace")
-    return f"{display_path(description)} is damaged" if is_empty else ""
+    return "" if _describes_keras(description) else f"{display_path(description)} is damaged"
+
+
+def _describes_keras(description: Path) -> bool:
+    """Tells whether an `MLmodel` can be read to its end, and names the Keras model beside it."""
+    try:
+        content = yaml.safe_load(description.read_bytes())
+        flavors = Model.from_dict(content).flavors
+        keras, function = flavors["keras"], flavors["python_function"]
+        return (
+            _LAST_KEY in content
+            and f"{keras['data']}/{MODEL_ARTIFACT}" == _MODEL
+            and not keras.get("save_exported_model")
+            and function["loader_module"] == "mlflow.keras"
+        )
+    except Exception:  # whatever MLflow and YAML raise of what they cannot read
+        return False
 
 
 def has_same_weights(one: Path, other: Path) -> bool:

@@ -688,9 +688,23 @@ def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+DESCRIPTION = """\
+flavors:
+  keras:
+    data: data
+    save_exported_model: false
+  python_function:
+    loader_module: mlflow.keras
+signature:
+  inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 28, 28]}}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 10]}}]'
+utc_time_created: '2026-01-01 00:00:00'
+"""
+
+
 def publish_files(folder: Path) -> None:
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    (folder / "MLmodel").write_text("flavors:\n  keras: {}\n")
+    (folder / "MLmodel").write_text(DESCRIPTION)
     (folder / "data" / "model.keras").write_bytes(model_file())
 
 
@@ -707,6 +721,22 @@ def other_model() -> bytes:
     [
         ("MLmodel", None, "MLmodel is missing"),
         ("MLmodel", b"", "MLmodel is damaged"),
+        ("MLmodel", b"\xff" + DESCRIPTION.encode(), "MLmodel is damaged"),
+        *(
+            ("MLmodel", DESCRIPTION[: DESCRIPTION.index(end)].encode(), "MLmodel is damaged")
+            for end in ("data: data", "python_function:", "signature:", "type", "utc_time")
+        ),
+        *(
+            ("MLmodel", DESCRIPTION.replace(old, new).encode(), "MLmodel is damaged")
+            for old, new in (
+                ("  keras:", "  torch:"),
+                ("data: data", "data: elsewhere"),
+                ("loader_module: mlflow.keras", "loader_module: os"),
+                ("exported_model: false", "exported_model: true"),
+                ('"type"', '"typo"'),
+                (DESCRIPTION, "- flavors\n"),
+            )
+        ),
         ("data/model.keras", None, "model.keras is missing"),
         ("data/model.keras", b"PK", "model.keras is damaged"),
     ],

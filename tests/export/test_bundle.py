@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import recorded
 
@@ -145,6 +146,23 @@ def test_an_unknown_study_is_one_line(recorded_study: Project, run: Any) -> None
     assert (code, said) == (1, "")
     assert len(complaints.splitlines()) == 1
     assert "no study 'absent' yet; studies/absent.toml: no such study file" in complaints
+
+
+@pytest.mark.parametrize("lost", ["file", "study"])
+def test_of_a_lost_study_the_doctor_is_advised_before_a_search(
+    recorded_study: Project, run: Any, lost: str
+) -> None:
+    (recorded_study.root / "studies" / f"{recorded.NAME}.toml").touch()
+    if lost == "file":
+        (recorded_study.runs_dir / "optuna.db").unlink()
+    else:
+        optuna.delete_study(study_name=recorded.NAME, storage=recorded_study.optuna_url)
+    (recorded_study.runs_dir / "mlflow.db").touch()
+    complaint = run(recorded.NAME)[2]
+    advice = "if it was lost, what is left of it is found with: make doctor; if not: start it with"
+    assert advice in complaint
+    (recorded_study.runs_dir / "mlflow.db").unlink()
+    assert "; start it with: make search" in run(recorded.NAME)[2]
 
 
 @pytest.mark.parametrize("has_folder", [False, True])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError, first_line
 from pipeline.masking import mask
-from pipeline.paths import StoreUrl
+from pipeline.store_url import StoreUrl
 
 AWKWARD = "p@ss/w:rd +%é"
 

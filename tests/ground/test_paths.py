@@ -16,6 +16,7 @@ from pipeline.environment import set_defaults
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import write_atomically
 from pipeline.paths import Project
+from pipeline.store_url import StoreUrl
 
 
 @pytest.fixture
@@ -71,6 +72,12 @@ def test_a_folder_is_no_study_file(project: Project) -> None:
 
 def test_without_any_study_the_list_says_so(tmp_path: Path) -> None:
     assert refusal(Project(tmp_path), "quick").endswith("the studies here are: none")
+
+
+@pytest.mark.parametrize("stem", [" a", "-a", ".a", "a b", "a\nb", "_x", "a" * 101])
+def test_a_name_that_would_be_refused_is_not_offered(project: Project, stem: str) -> None:
+    (project.root / "studies" / f"{stem}.toml").touch()
+    assert refusal(project, "absent").endswith("the studies here are: deep, quick")
 
 
 HANGUL = "내연구"
@@ -231,18 +238,18 @@ def test_control_characters_in_the_environment_are_refused(
     ],
 )
 def test_a_store_knows_its_file(url: str, file: Path | None, is_sqlite: bool) -> None:
-    store = paths.StoreUrl(url)
+    store = StoreUrl(url)
     assert store == store.display == url
     assert (store.file, store.is_sqlite) == (file, is_sqlite)
 
 
 def test_a_file_is_missing_until_it_is_there(tmp_path: Path) -> None:
     file = tmp_path / "optuna.db"
-    store = paths.StoreUrl.of(file)
+    store = StoreUrl.of(file)
     assert store.missing_file == store.file == file
     file.touch()
     assert store.missing_file is None
-    assert paths.StoreUrl("http://127.0.0.1:5000").missing_file is None
+    assert StoreUrl("http://127.0.0.1:5000").missing_file is None
 
 
 @pytest.mark.parametrize(
@@ -252,7 +259,7 @@ def test_a_file_is_missing_until_it_is_there(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_url_of_a_file_is_of_that_file_for_everybody(name: str) -> None:
     file = Path("/home") / name / "optuna.db"
-    url = paths.StoreUrl.of(file)
+    url = StoreUrl.of(file)
     assert url.file == file
     assert url.is_sqlite
     for read in (url, url.format(SCHEMA_VERSION=12)):  # as SQLAlchemy does, as Optuna does
@@ -284,13 +291,44 @@ def test_a_store_in_memory_is_refused(
         read()
 
 
+NOT_PLAIN = [
+    "sqlite:///file:/z?vfs=memdb&uri=true", "sqlite:///file:z?vfs=memdb&uri=true",
+    "sqlite+pysqlite:///file:/z?uri=true&vfs=memdb", "sqlite:///file:/z?uri=true&mode=%6Demory",
+    "sqlite:///file:/data/x.db", "sqlite:////z?vfs=memdb&uri=true", "sqlite:///x.db?uri=true",
+    "sqlite:///x.db?foo=1", "sqlite:///x.db?foo", "sqlite:///x.db?timeout=3&nolock=1",
+    "sqlite:////what?now/x.db",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NOT_PLAIN)
+@pytest.mark.parametrize("name", ["PIPELINE_STORAGE", "MLFLOW_TRACKING_URI"])
+def test_what_sqlite_alone_would_understand_is_refused(
+    name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(UsageError) as refused:
+        assert Project.here().optuna_url != Project.here().mlflow_uri
+    text = str(refused.value)
+    assert text.startswith(f"{name}: found {url!r}, allowed is the path of a file, such as sqlite")
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///x.db", "sqlite+pysqlite:////x.db?timeout=3", "sqlite:////what%3Fnow/x.db"]
+)
+@pytest.mark.parametrize("name", ["PIPELINE_STORAGE", "MLFLOW_TRACKING_URI"])
+def test_files_of_sqlite_are_allowed(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, url)
+    assert url in (Project.here().optuna_url, Project.here().mlflow_uri)
+
+
 @pytest.mark.parametrize("url", ["sqlite:///memory", "sqlite:///a/:memory:/b", "http://x:5000"])
 def test_other_stores_are_not_in_memory(url: str) -> None:
-    assert not paths.StoreUrl(url).is_in_memory
+    assert not StoreUrl(url).is_in_memory
 
 
 def test_a_password_is_not_shown() -> None:
-    store = paths.StoreUrl("postgresql://somebody:secret@somewhere:5432/optuna")
+    store = StoreUrl("postgresql://somebody:secret@somewhere:5432/optuna")
     assert store.display == "postgresql://somebody:***@somewhere:5432/optuna"
 
 

@@ -17,7 +17,8 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from ports import free_port
 
 from pipeline import best, ui
-from pipeline.paths import Project, StoreUrl
+from pipeline.paths import Project
+from pipeline.store_url import StoreUrl
 from pipeline.tracking import reader, registry, relocation
 from pipeline.tracking.run_writer import RunWriter
 
@@ -161,6 +162,59 @@ def test_a_copy_writes_into_its_own_folder(old: Project, has_artifacts: bool) ->
     assert model_of(copy, run).is_file()
     assert is_all_under(copy)
     assert files(old.root) == before
+
+
+@pytest.mark.parametrize("has_artifacts", [True, False])
+@pytest.mark.parametrize("place", ["mlflow.db", "stores/m.db", "mlruns/other.db", "mlruns/a/b.db"])
+def test_a_copy_with_its_store_anywhere_in_it_writes_into_its_own_folder(
+    old: Project, monkeypatch: pytest.MonkeyPatch, place: str, has_artifacts: bool
+) -> None:
+    (old.root / place).parent.mkdir(parents=True, exist_ok=True)
+    (old.runs_dir / "mlflow.db").rename(old.root / place)
+    copy = Project(old.root.with_name("copy"))
+    # of a relative one, MLflow would know the file of the test before
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", StoreUrl.of(copy.root / place))
+    shutil.copytree(old.root, copy.root)
+    if not has_artifacts:
+        shutil.rmtree(copy.artifacts_dir)
+    before = files(old.root)
+    assert relocation.old_places(copy, STUDY) == [str(old.root)]
+    run = search(copy, 1)
+    assert model_of(copy, run).is_file()
+    assert is_all_under(copy)
+    assert files(old.root) == before
+
+
+def test_a_copy_of_a_folder_of_projects_with_their_store_writes_into_itself(
+    old: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old.runs_dir / "mlflow.db").rename(old.root.parent / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///../mlflow.db")
+    above = old.root.parent.with_name("below")
+    shutil.copytree(old.root.parent, above)
+    before = files(old.root.parent)
+    copy = Project(above / old.root.name)
+    monkeypatch.chdir(copy.root)
+    search(copy, 1)
+    assert is_all_under(copy)
+    assert files(old.root.parent) == before
+
+
+@pytest.mark.parametrize("place", ["../mlflow.db", "mlruns/mlflow.db"])
+def test_a_store_that_projects_share_is_the_same_file_and_no_copy(
+    old: Project, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    shared = old.root.parent / "mlflow.db"
+    (old.runs_dir / "mlflow.db").rename(shared)
+    other = Project(old.root.with_name("other"))
+    other.artifacts_dir.joinpath(STUDY).mkdir(parents=True)
+    for project in (old, other):
+        if not (project.root / place).exists():
+            (project.root / place).symlink_to(shared)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}")
+    monkeypatch.chdir(other.root)
+    relocation.relocate(other, pytest.fail)
+    assert not relocation.is_own_store(other)
 
 
 def test_what_was_rewritten_in_part_by_hand_is_rewritten_to_the_end(old: Project) -> None:

@@ -1,19 +1,21 @@
 """A project in a folder with whatever name a folder can have: all of it stays in there."""
 
 import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
 
+import mlflow
 import pytest
 import small
 from empty_mlflow import copy_into
 from scripted import make_spec
 
-from pipeline import best, ui
+from pipeline import best, store_url, ui
 from pipeline.doctor import __main__ as doctor_command
-from pipeline.errors import BAD_USAGE, run_command
+from pipeline.errors import BAD_USAGE, UsageError, run_command
 from pipeline.paths import Project
 from pipeline.search import __main__ as search_command
 from pipeline.storage import studies
@@ -122,3 +124,36 @@ def test_a_name_that_mlflow_would_take_for_another_is_refused_before_anything_is
     assert "in the project's path, allowed is all else" in line
     written = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
     assert written == [folder / "studies" / "small.toml"]
+
+
+@pytest.mark.parametrize("name", ["100%", "a%%b", "%(here)s"])
+@pytest.mark.parametrize("command", ["search", "doctor", "best"])
+def test_packages_where_mlflow_can_use_no_database_are_refused_before_anything_is_written(
+    name: str, command: str, tmp_path: Path
+) -> None:
+    """As those of a `.venv` in the project are."""
+    folder = tmp_path / name
+    (folder / "studies").mkdir(parents=True)
+    (folder / "studies" / "small.toml").write_text(small.STUDY)
+    (folder / "site").symlink_to(Path(mlflow.__file__).parents[1])
+    path = os.pathsep.join([str(folder / "site"), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-m", f"pipeline.{command}", "small"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == BAD_USAGE
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {folder / 'site' / 'mlflow'}: found '%' in the path")
+    assert {path.name for path in folder.rglob("*")} == {"site", "studies", "small.toml"}
+
+
+def test_a_server_is_used_from_wherever_mlflow_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_url, "_folder_of_mlflow", lambda: "/100%/mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert Project.here().mlflow_uri == "http://127.0.0.1:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://somewhere/x")
+    with pytest.raises(UsageError, match=r"^/100%/mlflow: found '%' in the path"):
+        Project.here().mlflow_uri  # noqa: B018

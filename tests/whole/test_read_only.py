@@ -17,7 +17,8 @@ import recorded
 import torture
 
 from pipeline import snapshot, ui
-from pipeline.paths import Project, StoreUrl
+from pipeline.paths import Project
+from pipeline.store_url import StoreUrl
 
 DEADLINE_SECONDS = 300.0
 # Dies in the middle of a study's search, as far as SQLite is concerned: a row is committed, and is

@@ -9,16 +9,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import optuna
 import pytest
 import small
 
 from benchmarks.growth import Playback
 from pipeline.data import datasets
-from pipeline.errors import run_command
+from pipeline.errors import PipelineError, run_command
 from pipeline.execution import local
 from pipeline.paths import Project
 from pipeline.search import __main__ as search_command
+from pipeline.search import run_study
+from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import Event
 
 Search = Callable[[Callable[[], None]], tuple[int, str]]
@@ -84,7 +87,7 @@ def test_the_study_in_optuna(search: Search, project: Project) -> None:
     assert (code, said) == (
         1,
         "error: the study 'small' was deleted in Optuna while it was searched, and its trials "
-        "with it; start anew with: make search STUDY=small",
+        "with it; start anew under another name, or delete its experiment in MLflow first",
     )
     assert optuna.get_all_study_names(project.optuna_url) == []
     assert "RUNNING" not in statuses(project)
@@ -123,3 +126,63 @@ def test_mlflows_file(search: Search, project: Project) -> None:
     assert "pipeline.doctor --fix" in said
     assert not (project.runs_dir / "mlflow.db").exists()
     assert n_running(project) == 0
+
+
+def writes_a_trial(project: Project, state: str = "COMPLETE") -> mlflow.MlflowClient:
+    """As a search does whose trials Optuna has lost since."""
+    writer = RunWriter.open(project, small.NAME)
+    writer.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+    writer.start_trial(0, None, {"seed": 1}, {})
+    writer.finish_trial(0, state, {}, {})
+    assert writer.settle() == 0
+    return mlflow.MlflowClient(project.mlflow_uri)
+
+
+@pytest.mark.parametrize("lost", ["file", "study", "trials"])
+def test_optunas_trials_before_the_search(
+    project: Project, search: Search, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    writes_a_trial(project)
+    url = project.optuna_url
+    if lost != "file":
+        optuna.create_study(study_name="another", storage=url).add_trial(
+            optuna.trial.create_trial(value=1.0)
+        )
+    if lost == "trials":
+        optuna.create_study(study_name=small.NAME, storage=url)
+    before = statuses(project)
+    code, said = search(lambda: pytest.fail("a trial was begun"))
+    assert code == 1
+    assert said.startswith(f"error: MLflow has finished trials of study {small.NAME}, and Optuna")
+    assert "put a copy of that store in its place" in said
+    assert "copy the study file to a new name" in said
+    assert (project.runs_dir / "optuna.db").exists() is (lost != "file")
+    assert statuses(project) == before
+    if lost == "study":
+        assert optuna.get_all_study_names(url) == ["another"]
+
+
+def goes_on(project: Project) -> bool:
+    try:
+        run_study._refuse_if_lost(project, small.NAME)
+    except PipelineError:
+        return False
+    return True
+
+
+def test_what_lets_a_search_begin_although_mlflow_has_its_runs(project: Project) -> None:
+    assert goes_on(project), "nothing is there"
+    client = writes_a_trial(project, "KILLED")
+    assert goes_on(project), "nothing that was finished"
+    writes_a_trial(project, "PRUNED")
+    assert not goes_on(project)
+    experiment = client.get_experiment_by_name(small.NAME)
+    assert experiment
+    client.delete_experiment(experiment.experiment_id)
+    assert goes_on(project), "what is advised helps"
+    client.restore_experiment(experiment.experiment_id)
+    assert not goes_on(project)
+    study = optuna.create_study(study_name=small.NAME, storage=project.optuna_url)
+    assert not goes_on(project)
+    study.ask()
+    assert goes_on(project), "a search that was begun goes on"

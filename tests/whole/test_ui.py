@@ -17,7 +17,8 @@ from ports import free_port
 
 from pipeline import ui
 from pipeline.errors import PipelineError
-from pipeline.paths import Project, StoreUrl
+from pipeline.paths import Project
+from pipeline.store_url import StoreUrl
 
 REPOSITORY = Path(__file__).parents[2]
 STORES = {"mlflow": "mlflow.db", "optuna": "optuna.db"}
