@@ -3,11 +3,14 @@
 The command itself, with real stores; curves are computed.
 """
 
+import itertools
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -15,10 +18,13 @@ import small
 
 from benchmarks.growth import Playback
 from pipeline.data import datasets
-from pipeline.errors import run_command
+from pipeline.errors import PipelineError, run_command
 from pipeline.execution import local
 from pipeline.paths import Project
+from pipeline.provenance import collect_provenance
 from pipeline.search import __main__ as search_command
+from pipeline.search import run_study
+from pipeline.storage import lease, liveness
 from pipeline.training.job import Event
 
 Search = Callable[[Callable[[], None]], tuple[int, str]]
@@ -61,6 +67,35 @@ def search(
         return code, said.splitlines()[-1]
 
     return run
+
+
+def test_a_search_shows_that_it_lives_before_its_first_trial_and_after_its_last(
+    project: Project, monkeypatch: pytest.MonkeyPatch, search: Search
+) -> None:
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.05)
+    ticks, seen = itertools.count(), []
+    monkeypatch.setattr(lease, "_now", lambda: str(next(ticks)))
+
+    def waits_for_beat(function: Callable[..., Any]) -> Callable[..., Any]:
+        def waiting(*arguments: Any) -> Any:
+            study = optuna.load_study(study_name=small.NAME, storage=project.optuna_url)
+            before = study.user_attrs[lease.HEARTBEAT]
+            for _ in range(3000):
+                if study.user_attrs[lease.HEARTBEAT] != before:
+                    seen.append(function.__name__)
+                    break
+                time.sleep(0.01)
+            return function(*arguments)
+
+        return waiting
+
+    def no_champion(*_: Any) -> None:
+        raise PipelineError("the end of this test")
+
+    monkeypatch.setattr(run_study, "_champion", waits_for_beat(no_champion))
+    monkeypatch.setattr(run_study, "collect_provenance", waits_for_beat(collect_provenance))
+    assert search(lambda: None) == (1, "error: the end of this test")
+    assert seen == ["collect_provenance", "no_champion"]
 
 
 def statuses(project: Project) -> set[str]:
