@@ -51,7 +51,7 @@ def run_study(
     study = studies.open_study(project, spec)
     with (
         _taken(study, held) as taken,
-        studies.deletion_told(study),
+        studies.interference_told(study),
         contextlib.ExitStack() as opened,
     ):
         print(
@@ -105,8 +105,8 @@ def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[lease.Taken]:
     except BaseException as error:
         with contextlib.suppress(Exception):  # what came first is to be seen
             taken.give_back()
-        if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):
-            taken.check()  # somebody else has ended the trial
+        if isinstance(error, studies.TrialTakenAway):
+            taken.check()  # by who has the study now, perhaps
         raise
     taken.give_back()
 

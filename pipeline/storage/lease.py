@@ -103,9 +103,15 @@ class LostLease(PipelineError):
 
 
 class ReplacedStudy(LostLease):
-    """Somebody has made the study, or what is noted of it, anew: who is told so writes no more."""
+    """Somebody has made the study, or what is noted of it, anew: who is told so writes no more.
 
-    def __init__(self, study: str) -> None:
+    Args:
+        study: name.
+        is_taken: whether somebody has taken the new one.
+    """
+
+    def __init__(self, study: str, is_taken: bool) -> None:
+        self.is_taken = is_taken
         PipelineError.__init__(
             self,
             f"study {study} was deleted or replaced in Optuna, or its attributes were, while it "
@@ -147,9 +153,11 @@ class Taken:
         Raises:
             LostLease: somebody else has.
         """
-        with contextlib.suppress(KeyError):
-            if (attributes := self.study.user_attrs).get(N_LEASES) is not None:
-                self.judge(attributes)
+        try:
+            self.check()
+        except ReplacedStudy as replaced:
+            if replaced.is_taken:
+                raise
 
     def give_back(self) -> None:
         """Removes the lease from the store, so that anybody may search the study.
@@ -239,7 +247,7 @@ def _judge(study: str, noted: Lease, attributes: Mapping[str, Any]) -> None:
     """Raises `LostLease` if a study's attributes say that another lease than this is the last."""
     number, last, holder = noted["number"], attributes.get(N_LEASES), attributes.get(LEASE)
     if last is None or last < number or (last == number and holder not in (None, noted)):
-        raise ReplacedStudy(study)
+        raise ReplacedStudy(study, is_taken=last is not None)
     if last > number:
         raise LostLease(study)
 
