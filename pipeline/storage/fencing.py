@@ -59,7 +59,7 @@ class Fence:
     Args:
         storage: Optuna's.
         study_id: Optuna's.
-        keys: of the attributes; first the one that `swap` looks at.
+        keys: of the attributes, in the order in which `swap` writes them.
         judge: given those of them that there are, raises if this process may not write.
     """
 
@@ -74,8 +74,8 @@ class Fence:
         found = sql.and_(_ATTRIBUTES.c.study_id == study_id, _ATTRIBUTES.c.key.in_(keys))
         columns = (_ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
         # rows are locked in the order in which `swap` does
-        order = (_ATTRIBUTES.c.key != keys[0], _ATTRIBUTES.c.key)
-        self._query = sql.select(*columns).where(found).order_by(*order).with_for_update()
+        order = sql.case({key: i for i, key in enumerate(keys)}, value=_ATTRIBUTES.c.key)
+        self._query = sql.select(*columns).where(found).order_by(order).with_for_update()
 
     def put_up(self) -> Callable[[], None]:
         """Lets every transaction of the storage look before it commits; returns what ends that."""

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+from pipeline.paths import Project
 from pipeline.storage import lease, liveness
 
 CHILD = """
@@ -101,6 +102,14 @@ def test_elsewhere_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(liveness, "_PROC", tmp_path)
     assert liveness.identity() == {}
     assert not liveness.is_gone(known)
+
+
+def test_who_locks_a_study_notes_which_process_that_is(tmp_path: Path) -> None:
+    with lease.lock(Project(tmp_path), "x") as own:
+        assert own == {**own, **liveness.identity()}
+        assert not liveness.is_gone(own)
+        assert json.loads(Project(tmp_path).lease_note("x").read_text()) == own
+    assert liveness.is_gone({**own, "process": "4194305"}), "no process has such an id"
 
 
 def test_nobody_waits_for_a_dead_process_of_this_system(
