@@ -89,14 +89,14 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/storage/lease.py",
-        "study.user_attrs.get(study_store.SECONDS) != before:",
-        "study.user_attrs.get(study_store.SECONDS) == object():",
+        "if _signs_of_life(study) != before:",
+        "if _signs_of_life(study) == object():",
         ("tests/storage/test_lease.py",),
     ),
     Mutation(
         "pipeline/storage/fencing.py",
-        "if found != str(value):",
-        "if found == object():",
+        "self._look(session.connection())",
+        "session.connection()",
         ("tests/storage/test_fencing.py",),
     ),
     Mutation(

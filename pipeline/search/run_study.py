@@ -52,8 +52,8 @@ def run_study(
     _refuse_if_lost(project, spec.name)
     study = studies.open_study(project, spec)
     with (
-        _taken(study, held) as check,
-        studies.deletion_told(study),
+        _taken(study, held) as taken,
+        studies.interference_told(study),
         contextlib.ExitStack() as opened,
     ):
         print(
@@ -66,7 +66,7 @@ def run_study(
         opened.callback(display.close)
         interruption.cleans_up(display.close)
         note_run = functools.partial(study_store.note_run, study)
-        tracker = RunWriter.open(project, spec.name, display.say, note_run, check)
+        tracker = RunWriter.open(project, spec.name, display.say, note_run, taken.check_others)
         tracker.open_study(
             spec.goal,
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
@@ -83,7 +83,7 @@ def run_study(
             if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
                 n_kept = tracker.settle()  # before the champion's run is looked up
                 champion = _champion(project, spec, study, n_kept, tracker.trouble)
-                check()
+                taken.check()
                 _publish(project, spec, executor, tracker, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
@@ -111,20 +111,20 @@ def _refuse_if_lost(project: Project, study: str) -> None:
 
 
 @contextlib.contextmanager
-def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[Callable[[], None]]:
-    """Notes in the store who searches a study, until that is over; gives what looks whether it is.
+def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[lease.Taken]:
+    """Notes in the store who searches a study, until that is over.
 
     Raises:
         LostLease: somebody else searches the study by now.
     """
     taken = lease.take(study, held)
     try:
-        yield taken.check
+        yield taken
     except BaseException as error:
         with contextlib.suppress(Exception):  # what came first is to be seen
             taken.give_back()
-        if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):
-            taken.check()  # somebody else has ended the trial
+        if isinstance(error, studies.TrialTakenAway):
+            taken.check()  # by who has the study now, perhaps
         raise
     taken.give_back()
 

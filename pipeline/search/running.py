@@ -3,6 +3,7 @@
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -14,7 +15,8 @@ from pipeline.search.progress import RunningTrial
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment, Outcome
-from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.hyperparameters import Hyperparameters, Scalar
+from pipeline.study.ranges import Entry
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, name_end, run_end
@@ -169,10 +171,11 @@ def ask(
                 if queued.hyperparameters:
                     space.register(trial, spec.searched, queued.hyperparameters)
                 return Running(trial, queued)
+            given = optuna_internals.enqueued_params(trial)
             try:
-                drawn = _draw(trial, spec)
+                drawn = _draw(trial, spec, given)
             except ValueError as error:
-                if spec.space and not optuna_internals.enqueued_params(trial):
+                if spec.space and not given:
                     raise  # the sampler's own
                 reason = one_line(f"enqueued by hand: {error}")
                 queue.refuse(study, trial, reason)
@@ -185,17 +188,28 @@ def ask(
     return Running(trial, assignment)
 
 
-def _draw(trial: optuna.Trial, spec: StudySpec) -> Hyperparameters:
+def _draw(trial: optuna.Trial, spec: StudySpec, given: Mapping[str, Any]) -> Hyperparameters:
     """Draws hyperparameters, but for those with which the trial was enqueued.
 
     Raises:
         ValueError: the study cannot draw these; the text says what it can.
     """
-    given = optuna_internals.enqueued_params(trial)
     space.check_params(spec.searched, given)
     if not spec.space:
         raise ValueError("found a trial without a name, allowed are this study's references")
-    drawn = space.suggest(trial, spec.searched)
-    for name in given.keys() - trial.params.keys() - spec.fixed.keys():
+    stored, names = trial.distributions, set()  # distributions of one that was added with params
+
+    def suggest(name: str, entry: Entry) -> Scalar:
+        names.add(name)
+        return entry.suggest(trial, name)
+
+    try:
+        drawn = space.draw(spec.searched, suggest)
+    except ValueError as error:
+        if not stored:
+            raise
+        found = ", ".join(f"{name} of {each}" for name, each in stored.items())
+        raise ValueError(f"found {found}, allowed are this study's own: {error}") from None
+    for name in given.keys() - names - spec.fixed.keys():
         raise ValueError(f"found {name} = {given[name]!r}, which goes with none of: {drawn}")
     return drawn

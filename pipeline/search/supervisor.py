@@ -241,7 +241,7 @@ class Supervisor:
                 study_store.note_pruned_record(self._study, number)
         study_store.write(running.trial, running.outcome())
         self._tracker.flush()
-        self._study.tell(running.trial, *running.told(spec.direction))
+        queue.tell(self._study, running.trial, *running.told(spec.direction))
         del self._running[number]
         self._states[running.state] += 1
         self._tracker.finish_trial(number, *running.run_end(spec.metric))

@@ -6,7 +6,7 @@ https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -53,36 +53,69 @@ def swap(
     return True
 
 
-def fence(
-    storage: optuna.storages.RDBStorage,
-    study_id: int,
-    key: str,
-    value: int,
-    lost: Callable[[], Exception],
-) -> Callable[[], None]:
-    """Lets every transaction of a storage look at an attribute of a study before it commits.
+class Fence:
+    """Lets nobody write a study who may not, by some of its attributes.
 
     Args:
         storage: Optuna's.
         study_id: Optuna's.
-        key: of the attribute.
-        value: what it is as long as this storage may write.
-        lost: makes what a refused write raises.
-
-    Returns:
-        What ends that.
+        keys: of the attributes, in the order in which `swap` writes them.
+        judge: given those of them that there are, raises if this process may not write.
     """
-    query = sql.select(_ATTRIBUTES.c.value_json).where(_is_attribute(study_id, key))
 
-    def look(session: Any) -> None:
-        session.flush()  # from here on nobody else writes SQLite; others wait for the row
-        found = session.connection().execute(query.with_for_update()).scalar()
-        if found != str(value):
-            raise lost()
+    def __init__(
+        self,
+        storage: optuna.storages.RDBStorage,
+        study_id: int,
+        keys: Sequence[str],
+        judge: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._storage, self._study_id, self._judge = storage, study_id, judge
+        found = sql.and_(_ATTRIBUTES.c.study_id == study_id, _ATTRIBUTES.c.key.in_(keys))
+        columns = (_ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
+        # rows are locked in the order in which `swap` does
+        order = sql.case({key: i for i, key in enumerate(keys)}, value=_ATTRIBUTES.c.key)
+        self._query = sql.select(*columns).where(found).order_by(order).with_for_update()
 
-    where = (storage.scoped_session, "before_commit", look)
-    sql.event.listen(*where)
-    return lambda: sql.event.remove(*where)
+    def put_up(self) -> Callable[[], None]:
+        """Lets every transaction of the storage look before it commits; returns what ends that."""
+
+        def look(session: Any) -> None:
+            session.flush()  # from here on nobody else writes SQLite; others wait for the row
+            self._look(session.connection())
+
+        where = (self._storage.scoped_session, "before_commit", look)
+        sql.event.listen(*where)
+        return lambda: sql.event.remove(*where)
+
+    def writer(
+        self, key: str, value: Callable[[], Any]
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Opens a connection to write an attribute of the study, in any thread but one at a time.
+
+        It is opened at once and kept: one that is opened later would make the file of SQLite anew
+        that somebody has deleted meanwhile.
+
+        Args:
+            key: of the attribute.
+            value: gives what to write.
+
+        Returns:
+            What writes it, and what closes the connection.
+        """
+        connection = self._storage.engine.connect()
+
+        def write() -> None:
+            with connection.begin():
+                self._look(connection)  # locks the rows in the order of `swap`; SQLite does not
+                _update(connection, self._study_id, key, value())
+                self._look(connection)
+
+        return write, connection.close
+
+    def _look(self, connection: sql.Connection) -> None:
+        found = connection.execute(self._query).all()
+        self._judge({key: json.loads(value) for key, value in found})
 
 
 def _is_attribute(study_id: int, key: str) -> Any:

@@ -1,8 +1,8 @@
 """One supervisor for a study: who it is, and how a dead one's lease is taken over.
 
 Two processes in one folder are kept apart by a lock, which the system takes from a process that
-dies. Two folders or hosts that share a store are kept apart by a note in it; whether its author
-lives shows in the time used, which a supervisor notes every few seconds. One that was suspended
+dies. Two folders or hosts that share a store are kept apart by a note in it; that its author lives
+shows in a sign of life, which is noted every few seconds (`liveness`). One that was suspended
 lives too, and goes on in the middle of anything: so a lease has a number, and whose number is not
 the last one any more writes nothing.
 """
@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline import snapshot
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
-from pipeline.storage import optuna_internals
+from pipeline.storage import liveness, optuna_internals
 
 if TYPE_CHECKING:
     import optuna
 
 # User attributes of a study; their names are a contract with stores that there are.
-LEASE, N_LEASES = "claim", "n_claims"
+LEASE, N_LEASES, HEARTBEAT = "claim", "n_claims", "heartbeat"
 Lease = dict[str, Any]
 READ_BACK_SECONDS = 1.0  # where taking a lease is not one step
 SILENT_SECONDS = 30.0  # after which the author of a note in the store is thought dead
@@ -58,8 +58,9 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
     own = {
         "host": platform.node(),
         "process": str(os.getpid()),
-        "since": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "since": _now(),
         "lock": str(path),
+        **liveness.identity(),
     }
     try:
         held.acquire(timeout=0)
@@ -101,6 +102,24 @@ class LostLease(PipelineError):
         )
 
 
+class ReplacedStudy(LostLease):
+    """Somebody has made the study, or what is noted of it, anew: who is told so writes no more.
+
+    Args:
+        study: name.
+        is_taken: whether somebody has taken the new one.
+    """
+
+    def __init__(self, study: str, is_taken: bool) -> None:
+        self.is_taken = is_taken
+        PipelineError.__init__(
+            self,
+            f"study {study} was deleted or replaced in Optuna, or its attributes were, while it "
+            "was searched or mended, which has stopped: nothing more is written, and the same "
+            "command begins with what is there now",
+        )
+
+
 @dataclass(frozen=True)
 class Taken:
     """A lease that this process has taken.
@@ -108,22 +127,37 @@ class Taken:
     Attributes:
         study: whose.
         number: of the lease; the holder of the last one may write.
+        judge: given the attributes of the study, raises if somebody else may write it.
         end_fence: lets the storage of `study` write whoever holds the lease.
+        heartbeat: shows others that the holder lives.
     """
 
     study: "optuna.Study"
     number: int
+    judge: Callable[[Mapping[str, Any]], None]
     end_fence: Callable[[], None]
+    heartbeat: liveness.Heartbeat
 
     def check(self) -> None:
         """Looks whether this is still the last lease: before each write that Optuna does not see.
 
         Raises:
-            LostLease: somebody has taken a later one.
+            LostLease: somebody has taken a later one, or the study was replaced.
         """
         with contextlib.suppress(KeyError):  # somebody has deleted the study, and so nobody has it
-            if self.study.user_attrs.get(N_LEASES) != self.number:
-                raise LostLease(self.study.study_name)
+            self.judge(self.study.user_attrs)
+
+    def check_others(self) -> None:
+        """Looks whether somebody else has the study; of one that nobody has, runs may be closed.
+
+        Raises:
+            LostLease: somebody else has.
+        """
+        try:
+            self.check()
+        except ReplacedStudy as replaced:
+            if replaced.is_taken:
+                raise
 
     def give_back(self) -> None:
         """Removes the lease from the store, so that anybody may search the study.
@@ -131,6 +165,7 @@ class Taken:
         Raises:
             LostLease: it is somebody else's by now, and stays.
         """
+        self.heartbeat.stop()
         self.check()
         self.study.set_user_attr(LEASE, None)
         self.end_fence()
@@ -154,16 +189,24 @@ def take(study: "optuna.Study", own: Lease) -> Taken:
     refuse_if_alive(study, own)
     number = (before or 0) + 1
     noted = {**own, "number": number}
+    judge = functools.partial(_judge, study.study_name, noted)
     storage, study_id = optuna_internals.storage_of(study)
-    end_fence: Callable[[], None] = _no_fence
+    end_fence = close = _nothing
+
+    def beat() -> None:
+        judge(study.user_attrs)
+        study.set_user_attr(HEARTBEAT, _now())
+
     if optuna_internals.is_as_known() and hasattr(storage, "scoped_session"):
         # Only now: an Optuna with another inside may fail this import.
         from pipeline.storage import fencing
 
-        is_taken = fencing.swap(storage, study_id, N_LEASES, before, number, {LEASE: noted})
+        others = {LEASE: noted, HEARTBEAT: _now()}
+        is_taken = fencing.swap(storage, study_id, N_LEASES, before, number, others)
         if is_taken:
-            lost = functools.partial(LostLease, study.study_name)
-            end_fence = fencing.fence(storage, study_id, N_LEASES, number, lost)
+            fence = fencing.Fence(storage, study_id, (N_LEASES, LEASE), judge)
+            end_fence = fence.put_up()
+            beat, close = fence.writer(HEARTBEAT, _now)
     else:
         study.set_user_attr(N_LEASES, number)
         study.set_user_attr(LEASE, noted)
@@ -171,32 +214,49 @@ def take(study: "optuna.Study", own: Lease) -> Taken:
         is_taken = study.user_attrs.get(LEASE) == noted
     if not is_taken:  # somebody was faster
         raise _refused(study.study_name, study.user_attrs.get(LEASE) or {})
-    return Taken(study, number, end_fence)
+    return Taken(study, number, judge, end_fence, liveness.Heartbeat(beat, close))
 
 
 def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
-    """Refuses a study that a supervisor elsewhere still searches, by the note in the store.
+    """Refuses a study that somebody elsewhere still searches or mends, by the note in the store.
 
     Raises:
         IsSearchedError: somebody in another folder or on another host does, and is alive.
     """
-    from pipeline.storage import study_store
-
     known: Lease = study.user_attrs.get(LEASE) or {}
     is_foreign = known and any(known.get(key) != own[key] for key in ("host", "lock"))
-    if is_foreign:  # who holds the same lock no longer is dead
-        print(f"looking whether {_whom(known)} still searches it ...", file=sys.stderr)
-        before, until = (
-            study.user_attrs.get(study_store.SECONDS),
-            time.monotonic() + SILENT_SECONDS,
-        )
-        while time.monotonic() < until:
-            time.sleep(1)
-            if study.user_attrs.get(study_store.SECONDS) != before:
-                raise _refused(study.study_name, known)
+    if not is_foreign or liveness.is_gone(known):  # who holds the same lock no longer is dead
+        return
+    print(f"looking whether {_whom(known)} still searches it ...", file=sys.stderr)
+    before, until = _signs_of_life(study), time.monotonic() + SILENT_SECONDS
+    while time.monotonic() < until:
+        time.sleep(1)
+        if _signs_of_life(study) != before:
+            raise _refused(study.study_name, known)
 
 
-def _no_fence() -> None:
+def _signs_of_life(study: "optuna.Study") -> list[Any]:
+    """Reads what changes while somebody has the lease; the time used, of an earlier version."""
+    from pipeline.storage import study_store
+
+    attributes = study.user_attrs
+    return [attributes.get(key) for key in (HEARTBEAT, study_store.SECONDS)]
+
+
+def _judge(study: str, noted: Lease, attributes: Mapping[str, Any]) -> None:
+    """Raises `LostLease` if a study's attributes say that another lease than this is the last."""
+    number, last, holder = noted["number"], attributes.get(N_LEASES), attributes.get(LEASE)
+    if last is None or last < number or (last == number and holder not in (None, noted)):
+        raise ReplacedStudy(study, is_taken=last is not None)
+    if last > number:
+        raise LostLease(study)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(" ", "seconds")
+
+
+def _nothing() -> None:
     pass
 
 

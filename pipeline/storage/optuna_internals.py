@@ -103,8 +103,12 @@ def read_trial(study: optuna.Study, number: int) -> FrozenTrial:
 
 
 def enqueued_params(trial: optuna.Trial) -> dict[str, Any]:
-    """Reads with which params a trial was enqueued; none if it was not, or Optuna is another."""
-    return dict(getattr(trial, "_fixed_params", {}))
+    """Reads with which params a trial waited that was just asked for; none if it was drawn.
+
+    Those of `enqueue_trial` are left out where Optuna is another.
+    """
+    # what it was added with goes before what it was enqueued with
+    return getattr(trial, "_fixed_params", {}) | trial.params
 
 
 def storage_of(study: optuna.Study) -> tuple[Any, int]:

@@ -3,6 +3,7 @@
 They stand in Optuna's own queue, so that they survive the supervisor.
 """
 
+import contextlib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 
@@ -75,7 +76,8 @@ def requeue(
 ) -> None:
     """Queues a running trial again, and tells Optuna that it failed and does not count.
 
-    In this order: a kill in between leaves it RUNNING, and it is not queued a second time.
+    One that another program has ended or deleted, or lets wait, is left as it is. In this order: a
+    kill in between leaves it RUNNING, and it is not queued a second time.
 
     Args:
         study: with one supervisor, this one.
@@ -83,12 +85,35 @@ def requeue(
         trial: what runs no longer.
         assignment: of it, for the one that is run instead; None if it had not begun.
     """
+    if not _is_running(study, trial):
+        return
     if assignment:
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if all(each.user_attrs.get(RETRY_OF) != trial.number for each in waiting):
             _enqueue(study, spec, replace(assignment, retry_of=trial.number))
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, value: float | None, state: TrialState) -> None:
+    """Tells Optuna how a running trial has ended.
+
+    Raises:
+        UpdateFinishedTrialError: it runs no longer, as another program has ended it.
+    """
+    try:
+        study.tell(trial, value, state)
+    except ValueError as error:  # of Optuna's for many reasons
+        if _is_running(study, trial):
+            raise
+        raise optuna.exceptions.UpdateFinishedTrialError(str(error)) from None
+
+
+def _is_running(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Tells whether a trial that was asked for still is what it was."""
+    with contextlib.suppress(KeyError, IndexError):  # it was deleted
+        return optuna_internals.read_trial(study, trial.number).state == TrialState.RUNNING
+    return False
 
 
 def refuse(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:

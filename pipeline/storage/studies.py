@@ -10,7 +10,7 @@ import optuna
 from pipeline.data import datasets
 from pipeline.errors import PipelineError, UsageError, first_line, one_line
 from pipeline.paths import Project, display_path
-from pipeline.storage import study_store
+from pipeline.storage import optuna_internals, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.study.changes import changes_since, summarize
 from pipeline.study.load import load
@@ -188,21 +188,38 @@ def stored_names(project: Project) -> list[str]:
         return sorted(optuna.get_all_study_names(open_storage(url)))
 
 
+class TrialTakenAway(PipelineError):
+    """Another program has ended, changed or deleted a trial under way."""
+
+
 @contextlib.contextmanager
-def deletion_told(study: optuna.Study) -> Iterator[None]:
-    """Turns whatever comes of a study that somebody deletes meanwhile into a `PipelineError`."""
+def interference_told(study: optuna.Study) -> Iterator[None]:
+    """Turns what comes of another program's deleting a study, or ending a trial, into a sentence.
+
+    Raises:
+        TrialTakenAway: a trial under way is so no more.
+        PipelineError: the study was deleted.
+    """
     name = study.study_name
     try:
         yield
     except PipelineError:
         raise
-    except Exception:
+    except Exception as error:
         try:
             study.user_attrs  # noqa: B018, asks the store
         except KeyError:
             raise PipelineError(
                 f"the study {name!r} was deleted in Optuna while it was searched, and its trials "
                 "with it; start anew under another name, or delete its experiment in MLflow first"
+            ) from None
+        if isinstance(error, optuna.exceptions.UpdateFinishedTrialError) or (
+            isinstance(error, KeyError) and error.args == (optuna_internals.models.NOT_FOUND_MSG,)
+        ):
+            raise TrialTakenAway(
+                f"a trial of the study {name!r} was ended, changed or deleted in Optuna by "
+                "another program while it was trained, so the search has stopped; the same "
+                "command goes on"
             ) from None
         raise
 

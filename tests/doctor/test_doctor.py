@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,14 +31,14 @@ from scripted import Killed, ScriptedExecutor, SilentProgress, make_spec
 
 from pipeline.data import datasets
 from pipeline.doctor import __main__ as doctor_command
-from pipeline.doctor import model_checks, store_checks
+from pipeline.doctor import apply, model_checks, store_checks
 from pipeline.doctor.plan import Repair
 from pipeline.errors import run_command
 from pipeline.files import leftovers, write_atomically
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import lease, studies, study_store
+from pipeline.storage import lease, liveness, studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
@@ -273,6 +274,31 @@ def test_a_study_that_is_searched_is_left_alone(project: Project, run: Any) -> N
     assert said.endswith(": it was not examined\n")
     assert len(said.splitlines()) == 1
     assert scratch.exists()
+
+
+def test_whoever_mends_shows_that_he_lives(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.05)
+    ticks, seen, mend = itertools.count(), [], apply.apply
+    monkeypatch.setattr(lease, "_now", lambda: str(next(ticks)))
+
+    def slow(*arguments: Any) -> None:
+        """Trains a model again, say, which takes minutes."""
+        study = stored(project)
+        before = study.user_attrs[lease.HEARTBEAT]
+        for _ in range(3000):
+            if study.user_attrs[lease.HEARTBEAT] != before:
+                seen.append(arguments)
+                break
+            time.sleep(0.01)
+        mend(*arguments)
+
+    monkeypatch.setattr(apply, "apply", slow)
+    kept = {"trial": LAST, "run": by_number(project)[LAST], "metrics": [], "tags": {}}
+    Outbox(project.outbox(NAME)).add({"what": "log", **kept})
+    assert run("--fix")[0] == 0
+    assert len(seen) == 1
 
 
 # What a killed search leaves

@@ -4,6 +4,12 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from scripted import (
     REFERENCE,
     ListTracker,
@@ -82,6 +88,89 @@ def test_one_that_cannot_be_is_refused_and_the_search_goes_on(
     assert (known[0].state, known[0].interrupted) == ("FAIL", True)
     assert known[0].reason.startswith(f"enqueued by hand: found {said}")
     assert [trial.state for trial in select_counted(known)] == ["COMPLETE"] * 4
+
+
+LOG = FloatDistribution(1e-5, 100.0, log=True)
+
+
+@pytest.mark.parametrize(
+    ("params", "distributions", "said"),
+    [
+        ({"learning_rate": 0.5}, [LOG], "learning_rate = 0.5, allowed is a number from 0.0001"),
+        (
+            {"learning_rate": -5.0},
+            [FloatDistribution(-9, 9)],
+            "learning_rate = -5.0, allowed is a number",
+        ),
+        (
+            {"hidden_layers": -5},
+            [IntDistribution(-9, 9)],
+            "hidden_layers = -5, allowed is an integer from 0 to 2",
+        ),
+        (
+            {"hidden_layers": 1, "units_1": 5000},
+            [IntDistribution(1, 3), IntDistribution(1, 5000)],
+            "units_1 = 5000, allowed is an integer from 8 to 64",
+        ),
+        (
+            {"hidden_layers": 1, "units_2": 16},
+            [IntDistribution(0, 2), IntDistribution(8, 64, step=8)],
+            "units_2 = 16, which goes with none of",
+        ),
+        (
+            {"optimizer": "adam", "momentum": 0.5},
+            [CategoricalDistribution(["sgd", "adam"]), FloatDistribution(0, 0.9)],
+            "momentum = 0.5, which goes with none of",
+        ),
+        (
+            {"optimizer": "lion"},
+            [CategoricalDistribution(["lion", "adam"])],
+            "optimizer = 'lion', allowed is 'sgd' or 'adam'",
+        ),
+        (
+            {"optimizer": "adam"},
+            [CategoricalDistribution(["lion", "adam"])],
+            "optimizer of CategoricalDistribution(choices=('lion', 'adam')), allowed are this",
+        ),
+        (
+            {"learning_rate": 0.01},
+            [FloatDistribution(0.001, 0.1)],
+            "learning_rate of FloatDistribution(high=0.1, log=False, low=0.001, step=None), all",
+        ),
+        ({"dropout": 1.5}, [FloatDistribution(0, 2)], "dropout = 1.5, which is not searched"),
+    ],
+    ids=str,
+)
+def test_one_that_was_added_with_params_that_cannot_be_is_refused_too(
+    params: dict[str, Any], distributions: list[BaseDistribution], said: str, spec: StudySpec
+) -> None:
+    study = make_study(spec)
+    add(study, params, distributions)
+    (line,) = [line for line in searched(spec, study) if line.startswith("fail ")]
+    assert line.startswith(f"fail     trial 0 was enqueued by hand: found {said}")
+    assert n_running(study) == 0
+    known = study_store.read_trials(study)
+    assert (known[0].state, known[0].interrupted) == ("FAIL", True)
+    assert [trial.state for trial in select_counted(known)] == ["COMPLETE"] * 4
+
+
+def test_one_that_was_added_with_params_that_can_be_is_run_with_them(spec: StudySpec) -> None:
+    study = make_study(spec)
+    params = {"learning_rate": 0.01, "hidden_layers": 2, "units_2": 24, "epochs": 3}
+    integers = [IntDistribution(0, 9), IntDistribution(1, 99), IntDistribution(1, 9)]
+    add(study, params, [LOG, *integers])
+    assert not [line for line in searched(spec, study) if line.startswith("fail ")]
+    given = study_store.read_trials(study)[0].hyperparameters
+    assert given
+    assert (given.learning_rate, given.units[1], given.epochs) == (0.01, 24, 3)
+
+
+def add(
+    study: optuna.Study, params: dict[str, Any], distributions: list[BaseDistribution]
+) -> None:
+    kinds = dict(zip(params, distributions, strict=True))
+    waiting = optuna.trial.TrialState.WAITING
+    study.add_trial(optuna.trial.create_trial(state=waiting, params=params, distributions=kinds))
 
 
 @pytest.mark.parametrize(

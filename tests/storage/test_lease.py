@@ -1,9 +1,15 @@
 """Two supervisors in two folders that share a store; on a clock that the test moves."""
 
+import contextlib
 import errno
+import gc
+import itertools
+import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import filelock
 import optuna
@@ -11,7 +17,8 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
-from pipeline.storage import lease, study_store
+from pipeline.storage import lease, liveness, optuna_internals, study_store
+from pipeline.storage.rdb import open_storage
 
 HERE = {"host": "here", "process": "1", "since": "today", "lock": "/here/small.lock"}
 THERE = {**HERE, "host": "there", "process": "7"}
@@ -99,3 +106,88 @@ def test_who_only_looks_does_so_without_a_lock_that_cannot_be_written(
         lease.refuse_if_alive(study, own)
     assert sum(clock.slept) == lease.SILENT_SECONDS  # of one in this folder it waits for news too
     assert list(tmp_path.iterdir()) == [tmp_path / "optuna.db"]
+
+
+# Signs of life
+
+
+def beats(url: str) -> Callable[[], None]:
+    """Gives what waits until the holder of the lease has given a sign of life."""
+    watched = optuna.load_study(storage=url, study_name="small")
+    before = watched.user_attrs.get(lease.HEARTBEAT)
+
+    def wait() -> None:
+        for _ in range(6000):
+            if watched.user_attrs.get(lease.HEARTBEAT) != before:
+                return
+            time.sleep(0.01)
+        raise AssertionError("no sign of life")
+
+    return wait
+
+
+@pytest.fixture
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.05)
+    n_beats = itertools.count()
+    monkeypatch.setattr(lease, "_now", lambda: str(next(n_beats)))
+
+
+@pytest.fixture(params=["ours", "Optuna's own"])
+def open_any(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if request.param == "Optuna's own":
+        monkeypatch.setattr(optuna_internals, "is_as_known", lambda: False)
+        monkeypatch.setattr(lease, "READ_BACK_SECONDS", 0.0)
+    return lambda url: optuna.load_study(
+        storage=open_storage(url, to_write=True), study_name="small"
+    )
+
+
+@pytest.mark.usefixtures("quick_beats")
+def test_who_holds_a_lease_lives_whatever_else_goes_on(
+    url: str, clock: Clock, open_any: Any
+) -> None:
+    taken = lease.take(open_any(url), THERE)  # and nothing is written from here on
+    clock.meanwhile = beats(url)
+    with pytest.raises(lease.IsSearchedError, match="by process 7 on there since today"):
+        lease.take(open_any(url), HERE)
+    taken.check()
+    taken.give_back()
+    lease.take(open_any(url), HERE).check()
+
+
+@pytest.mark.usefixtures("quick_beats")
+def test_the_heart_stops_with_the_lease(url: str, open_any: Any) -> None:
+    taken = lease.take(open_any(url), THERE)
+    beats(url)()
+    taken.give_back()
+    assert not taken.heartbeat._thread.is_alive()
+    forgotten = lease.take(open_any(url), THERE)
+    thread = forgotten.heartbeat._thread
+    del forgotten
+    gc.collect()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("quick_beats")
+def test_who_has_lost_the_lease_gives_no_sign_of_life(url: str, open_any: Any) -> None:
+    lost = lease.take(open_any(url), THERE)
+    study = open_any(url)
+    study.set_user_attr(lease.N_LEASES, 7)  # who writes only this does not beat
+    lost.heartbeat._thread.join(60)
+    assert not lost.heartbeat._thread.is_alive()
+
+
+@pytest.mark.usefixtures("quick_beats")
+def test_a_sign_of_life_that_cannot_be_written_is_tried_again(url: str, open_any: Any) -> None:
+    taken = lease.take(open_any(url), THERE)
+    file = url.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(file)) as busy:
+        table = "study_user_attributes"
+        busy.execute(f"ALTER TABLE {table} RENAME TO away")
+        time.sleep(0.3)
+        assert taken.heartbeat._thread.is_alive()
+        busy.execute(f"ALTER TABLE away RENAME TO {table}")
+    beats(url)()
+    taken.give_back()

@@ -28,3 +28,28 @@ def test_a_kill_while_a_trial_is_queued_again_queues_it_once(
     assert study.trials[trial.number].state == TrialState.FAIL
     (again,) = study.get_trials(states=(TrialState.WAITING,))
     assert (again.user_attrs[RETRY_OF], again.user_attrs[SEED]) == (trial.number, 7)
+
+
+# What another program does with a trial under way
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+def test_a_trial_that_another_program_has_ended_is_neither_told_nor_queued_again(
+    state: TrialState,
+) -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    assignment = Assignment(hyperparameters=Hyperparameters.from_mapping(REFERENCE), seed=7)
+    trial = study.ask()
+    study.tell(trial.number, 0.5 if state == TrialState.COMPLETE else None, state)
+    before = study.trials
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        queue.tell(study, trial, 0.9, TrialState.COMPLETE)
+    queue.requeue(study, spec, trial, assignment)
+    assert study.trials == before
+
+
+def test_what_optuna_does_not_take_of_a_running_trial_is_a_bug() -> None:
+    study = make_study(make_spec())
+    with pytest.raises(ValueError, match="value"):
+        queue.tell(study, study.ask(), None, TrialState.COMPLETE)

@@ -113,7 +113,7 @@ def test_the_attributes_in_optuna() -> None:
         "seed",
         "history",
     }
-    assert constants | {lease.LEASE, lease.N_LEASES} <= of_trial | of_study
+    assert constants | {lease.LEASE, lease.N_LEASES, lease.HEARTBEAT} <= of_trial | of_study
     for key in of_trial | of_study:
         assert re.search(rf'"{key}"|^    {key}: ', CODE, re.M), key
 

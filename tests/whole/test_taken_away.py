@@ -3,11 +3,14 @@
 The command itself, with real stores; curves are computed.
 """
 
+import itertools
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import optuna
@@ -19,11 +22,22 @@ from pipeline.data import datasets
 from pipeline.errors import PipelineError, run_command
 from pipeline.execution import local
 from pipeline.paths import Project
+from pipeline.provenance import collect_provenance
 from pipeline.search import __main__ as search_command
 from pipeline.search import run_study
+from pipeline.storage import lease, liveness
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import Event
 
+REPLACED = (
+    "error: study small was deleted or replaced in Optuna, or its attributes were, while it was "
+    "searched or mended, which has stopped: nothing more is written, and the same command begins "
+    "with what is there now"
+)
+ENDED = (
+    "error: a trial of the study 'small' was ended, changed or deleted in Optuna by another "
+    "program while it was trained, so the search has stopped; the same command goes on"
+)
 Search = Callable[[Callable[[], None]], tuple[int, str]]
 
 
@@ -66,6 +80,35 @@ def search(
     return run
 
 
+def test_a_search_shows_that_it_lives_before_its_first_trial_and_after_its_last(
+    project: Project, monkeypatch: pytest.MonkeyPatch, search: Search
+) -> None:
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.05)
+    ticks, seen = itertools.count(), []
+    monkeypatch.setattr(lease, "_now", lambda: str(next(ticks)))
+
+    def waits_for_beat(function: Callable[..., Any]) -> Callable[..., Any]:
+        def waiting(*arguments: Any) -> Any:
+            study = optuna.load_study(study_name=small.NAME, storage=project.optuna_url)
+            before = study.user_attrs[lease.HEARTBEAT]
+            for _ in range(3000):
+                if study.user_attrs[lease.HEARTBEAT] != before:
+                    seen.append(function.__name__)
+                    break
+                time.sleep(0.01)
+            return function(*arguments)
+
+        return waiting
+
+    def no_champion(*_: Any) -> None:
+        raise PipelineError("the end of this test")
+
+    monkeypatch.setattr(run_study, "_champion", waits_for_beat(no_champion))
+    monkeypatch.setattr(run_study, "collect_provenance", waits_for_beat(collect_provenance))
+    assert search(lambda: None) == (1, "error: the end of this test")
+    assert seen == ["collect_provenance", "no_champion"]
+
+
 def statuses(project: Project) -> set[str]:
     """Of all runs in MLflow."""
     database = sqlite3.connect(project.runs_dir / "mlflow.db")
@@ -91,6 +134,90 @@ def test_the_study_in_optuna(search: Search, project: Project) -> None:
     )
     assert optuna.get_all_study_names(project.optuna_url) == []
     assert "RUNNING" not in statuses(project)
+
+
+def test_the_study_in_optuna_and_another_made_in_its_place(
+    search: Search, project: Project
+) -> None:
+    def replace() -> None:
+        optuna.delete_study(study_name=small.NAME, storage=project.optuna_url)
+        optuna.create_study(
+            study_name=small.NAME, storage=project.optuna_url, direction="maximize"
+        )
+
+    assert search(replace) == (1, REPLACED)
+    (made,) = optuna.get_all_study_summaries(project.optuna_url)
+    assert (made.n_trials, made.user_attrs) == (0, {}), "nothing is written there"
+    assert "RUNNING" not in statuses(project)
+
+
+def test_the_study_in_optuna_and_one_that_somebody_else_searches_in_its_place(
+    search: Search, project: Project
+) -> None:
+    claim = {"host": "there", "process": "7", "since": "today", "lock": "/x.lock"}
+
+    def replace() -> None:
+        optuna.delete_study(study_name=small.NAME, storage=project.optuna_url)
+        made = optuna.create_study(
+            study_name=small.NAME, storage=project.optuna_url, direction="maximize"
+        )
+        made.set_user_attr(lease.N_LEASES, 1)  # its first, as the deleted one's was
+        made.set_user_attr(lease.LEASE, {**claim, "number": 1})
+
+    assert search(replace) == (1, REPLACED)
+    (made,) = optuna.get_all_study_summaries(project.optuna_url)
+    assert made.n_trials == 0
+    assert made.user_attrs == {lease.N_LEASES: 1, lease.LEASE: {**claim, "number": 1}}
+
+
+def test_what_is_noted_of_the_study_in_optuna(search: Search, project: Project) -> None:
+    assert search(sql(project, "DELETE FROM study_user_attributes")) == (1, REPLACED)
+    assert "RUNNING" not in statuses(project)
+
+
+@pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
+def test_a_running_trial_that_is_ended_in_optuna(
+    state: str, search: Search, project: Project
+) -> None:
+    def tell() -> None:
+        study = optuna.load_study(study_name=small.NAME, storage=project.optuna_url)
+        running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))[-1]
+        value = 0.5 if state == "COMPLETE" else None
+        study.tell(running.number, value, optuna.trial.TrialState[state])
+        told.append(running.number)
+
+    told: list[int] = []
+    assert search(tell) == (1, ENDED)
+    assert n_running(project) == 0
+    assert "RUNNING" not in statuses(project)
+    study = optuna.load_study(study_name=small.NAME, storage=project.optuna_url)
+    assert study.trials[told[0]].state.name == state
+    retried = [trial.user_attrs.get("retry_of") for trial in study.trials]
+    assert told[0] not in retried, "it has come to its end"
+
+
+def test_a_running_trial_that_is_set_to_wait(search: Search, project: Project) -> None:
+    change = "UPDATE trials SET state = 'WAITING' WHERE state = 'RUNNING'"
+    assert search(sql(project, change)) == (1, ENDED)
+    assert n_running(project) == 0
+    assert "RUNNING" not in statuses(project)
+
+
+def test_a_running_trial_that_is_deleted(search: Search, project: Project) -> None:
+    change = "DELETE FROM trials WHERE state = 'RUNNING'"
+    assert search(sql(project, change)) == (1, ENDED)
+    assert n_running(project) == 0
+    assert "RUNNING" not in statuses(project)
+
+
+def sql(project: Project, change: str) -> Callable[[], None]:
+    def execute() -> None:
+        database = sqlite3.connect(project.runs_dir / "optuna.db")
+        database.execute(change)
+        database.commit()
+        database.close()
+
+    return execute
 
 
 def test_the_folder_of_the_stores(search: Search, project: Project) -> None:
