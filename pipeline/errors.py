@@ -78,12 +78,16 @@ def run_command(command: Callable[[], int]) -> int:
         try:
             with Watchdog(INTERRUPTED, _INTERRUPTED):
                 return command()
+        except KeyboardInterrupt:
+            streams.hurry()
+            raise
         finally:
             sys.stdout.flush()  # what stdout cannot take is an error, and not for the interpreter
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        streams.hurry()  # if it came when all was done but the printing
         print(_INTERRUPTED, file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
