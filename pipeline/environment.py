@@ -5,6 +5,8 @@ It has to stand before a library is imported, and what a command starts inherits
 
 import contextlib
 import os
+import sys
+import warnings
 from pathlib import Path
 
 STAND_IN_HOME = ".home"  # in the project, of a user who has no home
@@ -14,8 +16,18 @@ _FIXED = {
     "KERAS_NNX_ENABLED": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",  # what counts as written is written
 }
-# What limits every training in a process, for debugging.
-_REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+_REMOVED = (
+    # what limits every training in a process, for debugging
+    "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH",
+    # what has MLflow keep or read some of it elsewhere than in the store that this program names
+    "MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_WORKSPACES", "MLFLOW_WORKSPACE_STORE_URI",
+    # what joins whatever a process logs to somebody's model or run
+    "MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_RUN_CONTEXT",
+    # of somebody's own `mlflow server`: other stores and addresses than those that `ui` names
+    "MLFLOW_REGISTRY_STORE_URI", "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_ONLY",
+    "MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_SERVE_ARTIFACTS", "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_GUNICORN_OPTS", "MLFLOW_EXPOSE_PROMETHEUS",
+)  # fmt: skip
 # Each of these can be set otherwise from outside.
 _DEFAULTS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # errors that matter come as exceptions
@@ -38,6 +50,17 @@ def set_defaults() -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     _find_home()
+
+
+def ignore_warnings() -> None:
+    """Has no warning of a library be printed or raised, whatever `PYTHONWARNINGS` says.
+
+    That is meant for somebody's own code, whose programs inherit it; `python -W` is obeyed.
+    """
+    asked = os.environ.pop("PYTHONWARNINGS", "").split(",")
+    sys.warnoptions[:] = [each for each in sys.warnoptions if each not in asked]
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def _find_home() -> None:

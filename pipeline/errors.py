@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline import streams
-from pipeline.environment import set_defaults
+from pipeline.environment import ignore_warnings, set_defaults
 from pipeline.masking import mask, mask_output
 from pipeline.watchdog import Watchdog
 
@@ -73,17 +73,22 @@ def run_command(command: Callable[[], int]) -> int:
     streams.make_safe()
     mask_output()
     set_defaults()  # before `command` imports any library
+    ignore_warnings()
     gc.set_threshold(50_000, 20, 20)  # else imports alone set it off hundreds of times
     try:
         try:
             with Watchdog(INTERRUPTED, _INTERRUPTED):
                 return command()
+        except KeyboardInterrupt:
+            streams.hurry()
+            raise
         finally:
             sys.stdout.flush()  # what stdout cannot take is an error, and not for the interpreter
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        streams.hurry()  # if it came when all was done but the printing
         print(_INTERRUPTED, file=sys.stderr)
         return INTERRUPTED
     except OSError as error:

@@ -34,12 +34,15 @@ def for_figure(text: str) -> str:
 
 
 def for_csv(value: object) -> object:
-    """Puts ' before a text that a spreadsheet would take for a formula; numbers stay."""
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+    """Shows a text's control characters; puts ' before what a spreadsheet takes for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = for_screen(value)
+    is_formula = text.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text
 
 
 def for_tag(text: str) -> str:
-    """Shortens a text to what MLflow takes as the value of a tag or a parameter."""
+    """Shows control characters, and shortens a text to what MLflow takes as a tag's value."""
+    text = for_screen(text)
     return text if len(text) <= LONGEST_TAG else f"{text[: LONGEST_TAG - 4]} ..."

@@ -3,9 +3,12 @@
 import errno
 import io
 import os
+import select
 import sys
+import time
 from typing import Any, TextIO
 
+ROOM_SECONDS = 1.0  # for whoever reads stderr to make room for more
 _STDOUT, _STDERR = 1, 2
 
 
@@ -14,7 +17,8 @@ def make_safe() -> None:
 
     Printing never breaks off what a command does: it goes on to its end, with the exit code that
     it would have had, when nobody reads it any more (`| head`) or nobody can. Only a result that
-    stdout cannot take, such as one for a full disk, is an error.
+    stdout cannot take, such as one for a full disk, is an error. Where a reader falls behind, a
+    result waits for them, until Ctrl-C; what stderr has no room for is dropped after a moment.
     """
     for descriptor in range(3):  # else the next file gets its number, and what is printed
         try:
@@ -27,17 +31,31 @@ def make_safe() -> None:
         sys.stderr = _opened(sys.stderr, _STDERR)
 
 
+def hurry() -> None:
+    """Has no result wait any longer for somebody who does not read: a command is to end."""
+    _Sink.results_wait = False
+
+
 class _Sink(io.FileIO):
     """Stdout or stderr; after a write that failed, whatever follows is dropped."""
 
+    results_wait = True
+    _has_room = True  # as far as was seen
+
     def write(self, data: Any) -> int:
-        """Writes to the stream.
+        """Writes to the stream, some of it if there is no room for more; whether it blocks or not.
 
         Raises:
             OSError: stdout cannot take it, though there is somebody to read it.
         """
         try:
-            return super().write(data)
+            while self._finds_room():
+                # as much as there is room for at least, so that it is never waited for in here
+                n_written = super().write(memoryview(data)[: select.PIPE_BUF])
+                if n_written is not None:
+                    return n_written
+                time.sleep(0.01)  # somebody else was faster
+            return len(data)
         except OSError as error:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
@@ -46,6 +64,13 @@ class _Sink(io.FileIO):
                 return len(data)
             error.filename = "stdout"
             raise
+
+    def _finds_room(self) -> bool:
+        """Waits for room; not a second time for a reader who has not read since."""
+        waits = self.fileno() == _STDOUT and self.results_wait
+        seconds = None if waits else ROOM_SECONDS if self._has_room else 0.0
+        self._has_room = bool(select.select([], [self], [], seconds)[1])
+        return self._has_room
 
 
 def _opened(stream: TextIO | None, descriptor: int) -> TextIO:

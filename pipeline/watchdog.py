@@ -64,10 +64,14 @@ class Watchdog:
         if self._is_over.wait(END_SECONDS - FREE_SECONDS):
             return
         self._free()  # what came meanwhile
-        cleaning = threading.Thread(target=self.clean_up, daemon=True)
-        cleaning.start()
-        cleaning.join(0.3)
         try:
-            print(self._last_words, file=sys.stderr, flush=True)
+            for last in (self.clean_up, self._say_last_words):
+                doing = threading.Thread(target=last, daemon=True)
+                doing.start()
+                doing.join(0.3)
         finally:
             os._exit(self._exit_code)
+
+    def _say_last_words(self) -> None:
+        """Prints them, or waits for who cannot print what came before: there is no reader."""
+        print(self._last_words, file=sys.stderr, flush=True)

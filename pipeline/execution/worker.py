@@ -53,12 +53,10 @@ def run_job(job: Job) -> Iterator[Event]:
     """Trains a job here, and yields its events: `Started` first, `Finished` or `Failed` last.
 
     Raises:
-        ImportError: a library is missing or broken, which is no fault of the job.
+        Exception: before `Started`; a library is missing or broken, which is no fault of the job.
+        ImportError: after it, of what a library imports only when it is used; just so.
     """
-    import_keras()  # nothing is left to do here in a worker
-    from pipeline.training import logistic_regression, loop
-
-    train = {"keras": loop.train, "sgd_classifier": logistic_regression.train}[job.trainer]
+    train = _import_trainer(job.trainer)
     yield Started(job.trial)
     try:
         yield from train(job)
@@ -67,6 +65,16 @@ def run_job(job: Job) -> Iterator[Event]:
     except Exception as error:
         cause = Cause.TOO_LARGE if _is_short_of_memory(error) else None
         yield Failed(job.trial, describe(error), _is_transient(error), cause)
+
+
+def _import_trainer(trainer: str) -> Callable[[Job], Iterator[Event]]:
+    """Imports all that such jobs need, at once: what is broken may raise anything."""
+    import_keras()  # nothing is left to do here in a worker
+    if trainer == "sgd_classifier":
+        from pipeline.training.logistic_regression import train
+    else:
+        from pipeline.training.loop import train
+    return train
 
 
 def call(connection: Connection, function: Callable[..., None], arguments: object) -> None:

@@ -10,7 +10,7 @@ from pipeline.report.summary import StudySummary
 from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import Trial
-from pipeline.training.logistic_regression import N_FOLDS
+from pipeline.training.job import N_FOLDS
 
 
 def blocks(facts: StudySummary) -> list[Block]:

@@ -1,6 +1,7 @@
 """Reads a TOML file that any system may have written, or says what is wrong with its text."""
 
 import codecs
+import contextlib
 import re
 import tomllib
 import unicodedata
@@ -15,6 +16,14 @@ _MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
 )  # fmt: skip
+_OF_SINGLE_BYTES = "latin_1"  # in which any bytes are text
+_PAIR = re.compile(rb"[\x80-\xff]{2}")
+# Python's name, and that by which people know it.
+_LEGACY = {
+    "cp949": "CP949 (EUC-KR)", "cp932": "Shift-JIS", "euc_jp": "EUC-JP", "cp950": "Big5",
+    "gb18030": "GB18030", _OF_SINGLE_BYTES: "Latin-1 (Windows-1252)",
+}  # fmt: skip
+_END_OF_FILE = "\x1a"  # as DOS had it
 _ALLOWED = "allowed is UTF-8: save it as UTF-8"
 
 
@@ -46,36 +55,38 @@ def _decode(content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         raise UsageError(
-            f"line {line}: found the byte 0x{byte:02x}, which is no UTF-8; the text looks like "
-            f"{_guess(content)}; {_ALLOWED}"
+            f"line {line}: found the byte 0x{byte:02x}, which is no UTF-8; the text may be in "
+            f"{_guess(content)} or another encoding; {_ALLOWED}"
         ) from None
 
 
 def _guess(content: bytes) -> str:
-    """Names the encoding of text that is not UTF-8: a Korean or a western system's."""
-    try:
-        text = content.decode("cp949")
-    except UnicodeDecodeError:
-        return "Latin-1, Windows-1252 or another of a byte for each letter"
-    letters = [each for each in text if not each.isascii()]
-    n_korean = sum(unicodedata.name(each, "").startswith("HANGUL") for each in letters)
-    return "CP949 (EUC-KR)" if 2 * n_korean > len(letters) else "a legacy East Asian encoding"
+    """Names the encodings that text which is not UTF-8 may be in; several fit almost any text."""
+    fit = []
+    for codec, name in _LEGACY.items():
+        if codec != _OF_SINGLE_BYTES and not _PAIR.search(content):
+            continue  # each letter stands between ASCII, as in a western word
+        with contextlib.suppress(UnicodeDecodeError):
+            content.decode(codec)
+            fit.append(name)
+    return ", ".join(fit)
 
 
 def _parse(text: str) -> dict[str, Any]:
-    if "\r" in text.replace("\r\n", ""):
+    text = text.replace("\r\n", "\n").removesuffix(_END_OF_FILE)
+    if "\r" in text:
         raise UsageError("found lines that end with CR alone, allowed are LF and CRLF")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is no TOML error
-        raise UsageError(f"{error}{_typographic(text, str(error))}") from None
+        raise UsageError(f"{error}{_named(text, str(error))}") from None
 
 
-def _typographic(text: str, said: str) -> str:
-    """Names the character at the place of an error if it only looks like one of TOML's."""
+def _named(text: str, said: str) -> str:
+    """Names the character at the place of an error if nobody sees it, or takes it for another."""
     if found := re.search(r"line (\d+), column (\d+)", said):
         line, column = text.split("\n")[int(found[1]) - 1], int(found[2])
         for each in line[column - 1 : column]:
-            if not each.isascii():
-                return f", where {each!r} stands ({unicodedata.name(each, 'no character')})"
+            if not (each.isascii() and each.isprintable()):
+                return f", where {each!r} stands ({unicodedata.name(each, 'a control character')})"
     return ""

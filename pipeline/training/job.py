@@ -11,6 +11,8 @@ from pipeline.study.trial import Cause
 if TYPE_CHECKING:  # a worker needs no pydantic
     from pipeline.study.spec import StudySpec
 
+N_FOLDS = 5  # of a job that is cross-validated
+
 
 @dataclass(frozen=True)
 class Job:

@@ -5,12 +5,15 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import StratifiedKFold
 
 from pipeline.data import datasets
 from pipeline.data.task import IN_GRAPH
-from pipeline.training.job import EpochEnd, Event, Finished, Job
+from pipeline.training.job import N_FOLDS, EpochEnd, Event, Finished, Job
 
-N_FOLDS, MAX_ITER = 5, 5
+MAX_ITER = 5
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -20,10 +23,6 @@ def train(job: Job) -> Iterator[Event]:
     `fold_1` ... `fold_5`. The folds are those of `cross_validate(cv=5)`: stratified, not shuffled,
     of the training file in its own order.
     """
-    from sklearn.linear_model import SGDClassifier
-    from sklearn.metrics import accuracy_score, log_loss
-    from sklearn.model_selection import StratifiedKFold
-
     started = time.perf_counter()
     images, labels = datasets.load_training_file(job.dataset)
     inputs = images.reshape(len(images), -1) / 255.0  # float64, as the chapter's: it matters

@@ -71,7 +71,9 @@ def test_html_shows_a_users_text_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "safe"),
-    [("=1+1", "'=1+1"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("\ta", "'\ta"),
+    [("=1+1", "'=1+1"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("\ta", "\\ta"),
+     ("\n=1", "'\n=1"), ("\x1b[31mred", r"\x1b[31mred"), ("two\nlines", "two\nlines"),
+     ("연구", "연구"),
      ("-1.5e-3", "-1.5e-3"), (-1.5, -1.5), ("a=1", "a=1"), ("", ""), (None, None)],
 )  # fmt: skip
 def test_no_cell_is_a_formula(cell: object, safe: object) -> None:
@@ -83,6 +85,16 @@ def test_no_cell_is_a_formula(cell: object, safe: object) -> None:
 @given(st.text())
 def test_a_terminal_obeys_nothing(text: str) -> None:
     assert all(line.isprintable() for line in for_screen(text).split("\n"))
+
+
+@given(st.text())
+def test_nobody_who_shows_a_tag_or_a_cell_on_a_terminal_obeys_it(text: str) -> None:
+    for shown in (for_tag(text), str(for_csv(text))):
+        assert all(line.isprintable() for line in shown.split("\n"))
+
+
+def test_a_tag_keeps_its_lines() -> None:
+    assert for_tag("one\ntwo \x1b[2J") == "one\ntwo \\x1b[2J"
 
 
 def test_a_tag_is_short_enough() -> None:

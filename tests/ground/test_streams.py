@@ -1,8 +1,11 @@
 """What a command does when nobody reads what it prints, or nobody can."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ def main():
 
 sys.exit(run_command(main))
 """
+LONG_LINES = COMMAND.replace("20_000", "200").replace(", i", ", i, 'x' * 1000")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 UNREAD = [
     "| head -1",
@@ -62,6 +66,85 @@ def test_a_command_that_nobody_reads_goes_on_to_its_end(tmp_path: Path, script: 
 @pytest.mark.parametrize("script", UNREAD)
 def test_its_exit_code_is_its_own(tmp_path: Path, script: str) -> None:
     assert run(tmp_path, f"fails {script}").returncode == 1
+
+
+@contextlib.contextmanager
+def pipe(*, blocks: bool) -> Iterator[tuple[int, int]]:
+    """Makes a pipe whose writer blocks where it is full, or is told so, as by ssh and node."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, blocks)
+    try:
+        yield reader, writer
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["fails"], 1)])
+def test_a_command_whose_progress_is_not_read_goes_on_to_its_end(
+    tmp_path: Path, arguments: list[str], code: int, *, blocks: bool
+) -> None:
+    (tmp_path / "command.py").write_text(LONG_LINES)
+    with pipe(blocks=blocks) as (_, writer):
+        done = subprocess.run(
+            [sys.executable, "command.py", *arguments],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=writer,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == code
+    assert (tmp_path / "done").exists()
+    assert done.stdout.count("\n") == 200
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_result_waits_for_a_slow_reader(tmp_path: Path, *, blocks: bool) -> None:
+    (tmp_path / "command.py").write_text(LONG_LINES)
+    with pipe(blocks=blocks) as (reader, writer):
+        process = subprocess.Popen(
+            [sys.executable, "command.py"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=writer,
+            stderr=subprocess.DEVNULL,
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)  # the pipe is full by then
+        result = b""
+        while result.count(b"\n") < 200:
+            result += os.read(reader, 100_000)
+        assert process.wait(60) == 0
+    assert result.count(b"result") == 200
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize("moment", ["at work", "at the end"])
+def test_a_result_that_nobody_reads_is_given_up_at_ctrl_c(moment: str, *, blocks: bool) -> None:
+    script = f"""
+import os, sys
+from pipeline.errors import run_command
+
+def main():
+    os.write(1, b"x" * os.fpathconf(1, "PC_PIPE_BUF") * 16)
+    print("result " * {1 if moment == "at the end" else 100_000})
+    return 0
+
+sys.exit(run_command(main))
+"""
+    with pipe(blocks=blocks) as (reader, writer):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE
+        )
+        assert os.read(reader, 1) == b"x"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)  # now it waits
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"interrupted\n")
 
 
 def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

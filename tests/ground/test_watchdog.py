@@ -90,6 +90,30 @@ print("went on")
     assert process.returncode == 0
 
 
+def test_last_words_that_nobody_reads_do_not_keep_it_from_ending() -> None:
+    script = """
+import sys, threading
+from pipeline.watchdog import Watchdog
+with Watchdog(130, "ended"):
+    threading.Timer(0.5, print, ["waits"], {"flush": True}).start()
+    while True:
+        try:
+            print("x" * 1_000_000, file=sys.stderr, flush=True)
+        except BaseException:
+            pass
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waits\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(DEADLINE_SECONDS) == 130
+        finally:
+            process.kill()
+
+
 def test_a_watchdog_leaves_nothing_behind() -> None:
     before = threading.enumerate(), signal.set_wakeup_fd(-1)
     with Watchdog(130, ""):

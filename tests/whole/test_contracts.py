@@ -184,5 +184,7 @@ def test_the_environment_variables() -> None:
     read = set(re.findall(r'(?:_from_environment|environ\.get)\("([A-Z_]+)"', CODE))
     assert read == rows(SECTIONS["Environment variables"], "variable").keys()
     assert environment._DEFAULTS.keys() <= named
+    assert environment._FIXED.keys() <= named
+    assert set(environment._REMOVED) <= named
     for name in named:
         assert name.endswith("_") or not name.isupper() or f'"{name}"' in CODE, name

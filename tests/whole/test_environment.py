@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import empty_mlflow
+import mlflow
 import psutil
 import pytest
 import torture
@@ -93,6 +94,12 @@ def test_what_somebody_has_set_for_other_work_changes_nothing(project: Path) -> 
         "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
         "MLFLOW_RUN_ID": "0" * 32,
         "MLFLOW_EXPERIMENT_NAME": "something else",
+        "MLFLOW_REGISTRY_URI": "sqlite:///elsewhere.db",
+        "MLFLOW_ENABLE_WORKSPACES": "true",
+        "MLFLOW_WORKSPACE_STORE_URI": "sqlite:///elsewhere.db",
+        "MLFLOW_ACTIVE_MODEL_ID": "m-0",
+        "MLFLOW_RUN_CONTEXT": "no JSON",
+        "PYTHONWARNINGS": "error",
     }
     run(project, "pipeline.search", NAME, "--workers", "2", variables=variables)
     run(project, "pipeline.best", NAME, "--export", variables=variables)
@@ -101,6 +108,9 @@ def test_what_somebody_has_set_for_other_work_changes_nothing(project: Path) -> 
     assert found["test"]["accuracy"] > 0.5
     counted = torture.trials_in(project / "mlruns" / "optuna.db").values()
     torture.check_runs(project / "mlruns" / "mlflow.db", NAME, list(counted))
+    assert not (project / "elsewhere.db").exists()
+    client = mlflow.MlflowClient(Project(project).mlflow_uri)
+    assert [model.name for model in client.search_registered_models()] == [NAME]
 
 
 def test_a_user_without_a_home_has_one_in_the_project(project: Path) -> None:

@@ -5,6 +5,8 @@ Real processes and signals. Curves are computed, as nobody needs TensorFlow for 
 
 import contextlib
 import json
+import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -133,6 +135,60 @@ def test_a_supervisor_that_waits_for_something_can_be_interrupted(
         process.send_signal(number)
         said = end(process, 130)
     assert said.splitlines()[-1] == f"interrupted; go on with: make search STUDY={NAME}"
+    search_to_the_end(project)
+
+
+def searching_unread(project: Path, twist: str, terminal: int) -> "subprocess.Popen[str]":
+    """Starts a search whose stderr is a pipe or a terminal that nobody reads."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SEARCH.replace("{twist}", twist), NAME],
+        cwd=project,
+        env=torture.environment(),
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_search_goes_on_where_nobody_reads_what_it_says(project: Path, *, blocks: bool) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, blocks)
+    with searching_unread(project, PLAIN, writer) as process:
+        process.communicate(timeout=DEADLINE_SECONDS)
+    os.close(reader)
+    os.close(writer)
+    assert process.returncode == 0
+    search_to_the_end(project)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_on_a_terminal_that_stands_still_can_be_stopped(
+    project: Path, number: signal.Signals
+) -> None:
+    reader, writer = pty.openpty()
+    twist = """
+from pipeline.search import progress
+progress.LiveProgress = progress.PlainProgress  # so that it is full when all has begun
+
+def twist():
+    say()
+    while True:
+        print("x" * 1_000, file=sys.stderr)
+"""
+    with searching_unread(project, twist, writer) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3.0)  # the terminal is full by then
+        process.send_signal(number)
+        assert process.wait(DEADLINE_SECONDS) == 130
+    os.close(reader)
+    os.close(writer)
     search_to_the_end(project)
 
 
