@@ -40,6 +40,11 @@ class StoreUrl(str):
         return cls(f"{_SQLITE if path == str(file) else _PYSQLITE}{path}")
 
     @property
+    def is_database(self) -> bool:
+        """Whether the store is a database, and no server of MLflow's in front of one."""
+        return bool(_OPTUNA_URL.match(self))
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether the store is SQLite, with whatever driver."""
         return self.startswith("sqlite")
@@ -67,8 +72,7 @@ class StoreUrl(str):
     @property
     def missing_file(self) -> Path | None:
         """The SQLite file if it does not exist, so that opening the store would create it."""
-        file = self.file
-        return file if file and not file.exists() else None
+        return self.file if self.file and not self.file.exists() else None
 
     @property
     def display(self) -> str:
@@ -175,8 +179,7 @@ class Project:
         """
         is_path = study.endswith(".toml") or os.sep in study
         path = Path(study) if is_path else self.root / "studies" / f"{study}.toml"
-        found = existing_file(path)
-        if not found:
+        if not (found := existing_file(path)):
             files = (self.root / "studies").glob("*.toml")
             known = sorted({normalize(file.stem) for file in files if file.is_file()})
             raise UsageError(

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "pipeline"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
         {"cores", "environment", "errors", "escaping", "files", "masking", "names", "paths"}
-        | {"provenance", "snapshot", "streams", "watchdog", "wording"}
+        | {"provenance", "snapshot", "streams", "tied", "watchdog", "wording"}
     ),
     frozenset({"data"}),
     frozenset({"study"}),
@@ -28,7 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 112  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 113  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {
