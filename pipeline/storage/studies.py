@@ -183,7 +183,7 @@ def deletion_told(study: optuna.Study) -> Iterator[None]:
         except KeyError:
             raise PipelineError(
                 f"the study {name!r} was deleted in Optuna while it was searched, and its trials "
-                f"with it; start anew with: make search STUDY={name}"
+                "with it; the same command starts anew"
             ) from None
         raise
 

@@ -84,7 +84,7 @@ def test_the_study_in_optuna(search: Search, project: Project) -> None:
     assert (code, said) == (
         1,
         "error: the study 'small' was deleted in Optuna while it was searched, and its trials "
-        "with it; start anew with: make search STUDY=small",
+        "with it; the same command starts anew",
     )
     assert optuna.get_all_study_names(project.optuna_url) == []
     assert "RUNNING" not in statuses(project)
