@@ -17,7 +17,17 @@ PACKAGE = ROOT / "pipeline"
 # rooms (the ground, and commands without a room) may import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
-        {"cores", "environment", "errors", "escaping", "files", "masking", "names", "paths"}
+        {
+            "clock",
+            "cores",
+            "environment",
+            "errors",
+            "escaping",
+            "files",
+            "masking",
+            "names",
+            "paths",
+        }
         | {"provenance", "snapshot", "streams", "tied", "watchdog", "wording"}
     ),
     frozenset({"data"}),
