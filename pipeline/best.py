@@ -9,11 +9,13 @@ study and shown in its report.
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DONE, run_command
+from pipeline.masking import mask
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
 if TYPE_CHECKING:
@@ -49,12 +51,6 @@ def main() -> int:
 def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str:
     from pipeline.evaluation import intervals
 
-    # as pasted into a shell in the project's folder, which may have the variable
-    where_mlflow_is = (
-        ""
-        if os.environ.get("MLFLOW_TRACKING_URI")
-        else "MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db "
-    )
     validation, test, score = found["validation"], found["test"], spec.task.score
     value = score.show(validation[score.quantity])
     if f"{score.quantity}_95" in validation:
@@ -83,11 +79,25 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
     lines += [
         "",
         f"the model: .venv/bin/python -m pipeline.best{name} --export",
-        "or from MLflow, where it is registered when a search ends:",
-        f"{where_mlflow_is}.venv/bin/python -c "
-        f"\"import mlflow; mlflow.keras.load_model('models:/{spec.name}@champion').summary()\"",
+        *_from_mlflow(spec.name),
     ]
     return "\n".join(lines)
+
+
+def _from_mlflow(study: str) -> list[str]:
+    """Spells the command that loads the model from MLflow, as pasted into any shell here.
+
+    A store with a secret in its URL is not named: whoever has its variable has it again.
+    """
+    store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
+    is_secret = mask(store, store) != store
+    given = "" if is_secret else f"MLFLOW_TRACKING_URI={shlex.quote(store)} "
+    return [
+        "or from MLflow, where it is registered when a search ends"
+        f"{', with MLFLOW_TRACKING_URI as now' if is_secret else ''}:",
+        f"KERAS_BACKEND=tensorflow {given}.venv/bin/python -c "
+        f"\"import mlflow; mlflow.keras.load_model('models:/{study}@champion').summary()\"",
+    ]
 
 
 def _others(spec: "StudySpec", found: dict[str, Any]) -> str:

@@ -104,8 +104,7 @@ class Project:
         """
         is_path = study.endswith(".toml") or os.sep in study
         path = Path(study) if is_path else self.root / "studies" / f"{study}.toml"
-        found = existing_file(path)
-        if not found:
+        if not (found := existing_file(path)):
             files = (self.root / "studies").glob("*.toml")
             known = sorted({normalize(file.stem) for file in files if file.is_file()})
             known = [name for name in known if is_name(name)]

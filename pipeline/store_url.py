@@ -32,6 +32,11 @@ class StoreUrl(str):
         return cls(f"{_SQLITE if path == str(file) else _PYSQLITE}{path}")
 
     @property
+    def is_database(self) -> bool:
+        """Whether the store is a database, and no server of MLflow's in front of one."""
+        return bool(_DATABASE_URL.match(self))
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether the store is SQLite, with whatever driver."""
         return self.startswith("sqlite")

@@ -11,13 +11,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import NoReturn
 
 from pipeline import snapshot
-from pipeline.errors import DONE, PipelineError, first_line, one_line, run_command
+from pipeline.errors import (
+    DONE,
+    PipelineError,
+    UsageError,
+    first_line,
+    one_line,
+    run_command,
+)
+from pipeline.masking import mask
 from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
 
@@ -25,6 +34,7 @@ HOST = "127.0.0.1"
 _MAKE = {"mlflow": "make ui UI_PORT", "optuna": "make dashboard DASHBOARD_PORT"}
 _SECONDS_TO_END = 2.0  # of MLflow's server; then it is killed
 _SECONDS_BETWEEN_LOOKS = 0.2
+_OF_NO_USE = ("[MLflow] Security middleware enabled",)  # how lines begin that MLflow always says
 
 
 def main() -> int:
@@ -35,6 +45,11 @@ def main() -> int:
     arguments = parser.parse_args()
     project = Project.here()
     url = project.mlflow_uri if arguments.which == "mlflow" else project.optuna_url
+    if not url.is_database:
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI: found {url.display!r}, which is a server already: open it in a "
+            "browser; allowed here is the URL of a database"
+        )
     if file := url.missing_file:
         raise PipelineError(
             f"{display_path(file)}: nothing to show yet; start with: make search STUDY=quick"
@@ -80,16 +95,27 @@ def serve_mlflow(project: Project, url: StoreUrl, port: int) -> int:
         port: on which the server listens, on 127.0.0.1.
 
     Raises:
-        PipelineError: the server ended by itself.
+        PipelineError: the store cannot be opened, or the server ended by itself.
     """
+    import sqlalchemy
+
+    with _opening(url):  # for MLflow would say so in a page
+        engine = sqlalchemy.create_engine(url)
+        sqlalchemy.inspect(engine).get_table_names()
+        engine.dispose()
     print("MLflow's server is starting ...", file=sys.stderr, flush=True)
     command, variables = mlflow_server(project, url, port)
     server = subprocess.Popen(
         command,
         env={**os.environ, **variables},
+        stdin=subprocess.PIPE,  # which the system closes when this process is killed
         stdout=subprocess.DEVNULL,  # advice for who runs a server for others; errors are on stderr
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
+    assert server.stdin
+    repeating = threading.Thread(target=_repeat, args=(server, url), daemon=True)
+    repeating.start()
     try:
         is_said = False
         while server.poll() is None:
@@ -99,6 +125,8 @@ def serve_mlflow(project: Project, url: StoreUrl, port: int) -> int:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:
         _end(server)
+        server.stdin.close()
+        repeating.join(_SECONDS_TO_END)
     raise PipelineError(
         f"MLflow's server ended with exit code {server.returncode}; what it said is above"
     )
@@ -111,7 +139,8 @@ def mlflow_server(
 
     The store's URL is among the latter: a command line is shown to everybody on the machine.
     """
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "pipeline.tied", "mlflow", "server"]
+    command += ["--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
     variables = {"MLFLOW_BACKEND_STORE_URI": url, "PYTHONWARNINGS": "ignore"}
     if url.is_sqlite:
@@ -137,16 +166,37 @@ def serve_optuna(url: StoreUrl, port: int) -> int:
         def log_message(self, *_: object) -> None:
             """Says nothing of a request that was answered."""
 
-    try:
+    with _opening(url):
         application = optuna_dashboard.wsgi(str(url))
-    except Exception as error:  # SQLAlchemy's, a driver's, Optuna's
-        where = display_path(url.file) if url.file else url.display
-        reason = one_line(first_line(error.__cause__ or error))  # Optuna's own words guess at it
-        raise PipelineError(f"{where} cannot be opened: {reason}") from None
     with make_server(HOST, port, application, Server, Quiet) as server:
         _say_where(port)
         server.serve_forever()
     return DONE
+
+
+@contextlib.contextmanager
+def _opening(url: StoreUrl) -> Iterator[None]:
+    """Says in a sentence why a store cannot be opened.
+
+    Raises:
+        PipelineError: it cannot.
+    """
+    try:
+        yield
+    except Exception as error:  # SQLAlchemy's, a driver's, Optuna's
+        where = display_path(url.file) if url.file else url.display
+        reason = one_line(first_line(error.__cause__ or error))  # Optuna's own words guess at it
+        raise PipelineError(f"{where} cannot be opened: {reason}") from None
+
+
+def _repeat(server: subprocess.Popen[bytes], url: StoreUrl) -> None:
+    """Prints what a server says on its stderr, without secrets."""
+    assert server.stderr
+    with server.stderr as lines:
+        for line in lines:
+            text = line.decode(errors="backslashreplace").rstrip()
+            if not text.startswith(_OF_NO_USE):
+                print(mask(text, url), file=sys.stderr, flush=True)
 
 
 def _say_where(port: int) -> None:

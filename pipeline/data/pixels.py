@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 RANGE = "raw pixels, 0 to 255, of any dtype"
 CARE = (
     "An image divided by 255 is noticed (fractions, none above 1) and gives the same answer; an\n"
-    "image with a pixel below 0 or above 255 gives NaN, for nothing can be said of it."
+    "image with a pixel below 0, above 255 or NaN gives NaN, for nothing can be said of it."
 )
 
 
@@ -45,10 +45,10 @@ def accept_any_scale(model: "keras.Model") -> "keras.Model":
     answer = ops.where(ops.reshape(is_divided, n_images_and_ones), images * 255.0, images)
     for layer in model.layers:
         answer = layer(answer)
-    is_outside = ops.logical_or(
-        ops.less(ops.min(pixels, axis=1, keepdims=True), 0.0), ops.greater(highest, 255.0)
+    is_inside = ops.logical_and(  # each of them: no order is asked of a pixel that is NaN
+        ops.greater_equal(pixels, 0.0), ops.less_equal(pixels, 255.0)
     )
-    answer = ops.where(is_outside, float("nan"), answer)
+    answer = ops.where(ops.all(is_inside, axis=1, keepdims=True), answer, float("nan"))
     accepting = keras.Model(images, answer, name=model.name)
     accepting.compile_from_config(model.get_compile_config())
     return accepting

@@ -57,6 +57,9 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
 ## Use
 
 ```python
+import os
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 
 model = keras.saving.load_model("model.keras")

@@ -164,7 +164,7 @@ def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
         **trial.scores,
         **{name: v[0] for name, v in trial.history.items() if name.startswith("fold_")},
         "n_parameters": trial.n_parameters or None,
-        "train_seconds": round(sum(trial.history.get("seconds", ())), 3),
+        "train_seconds": round(trial.seconds, 3),
         "seed": trial.seed,
         "reference": trial.reference,
         "reason": trial.reason,

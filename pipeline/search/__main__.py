@@ -34,7 +34,7 @@ def main() -> int:
         return DONE
     from pipeline.search.session import search
 
-    return search(project, spec, arguments.workers)
+    return search(project, spec, project.study_file(arguments.study), arguments.workers)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 
 import optuna
 
+from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.errors import DONE, INTERRUPTED, PipelineError
 from pipeline.execution.executor import Executor
 from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
 from pipeline.search import ending, progress, samplers
-from pipeline.search.clock import WorkingClock
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import lease, queue, studies, study_store

@@ -1,5 +1,7 @@
 """One search from start to end: locks, stores and workers are opened, used and closed."""
 
+from pathlib import Path
+
 from pipeline import snapshot
 from pipeline.data import datasets
 from pipeline.execution import local
@@ -11,12 +13,13 @@ from pipeline.storage import lease
 from pipeline.study.spec import StudySpec
 
 
-def search(project: Project, spec: StudySpec, n_workers: int) -> int:
+def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int:
     """Runs a study in this process and its workers, and returns the exit code.
 
     Args:
         project: whose stores are used.
-        spec: the study file.
+        spec: the study file's content.
+        file: the study file, which need not be in `studies/`.
         n_workers: how many trials are trained at a time.
 
     Raises:
@@ -25,7 +28,8 @@ def search(project: Project, spec: StudySpec, n_workers: int) -> int:
     """
     stores = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
     project.runs_dir.mkdir(parents=True, exist_ok=True)
-    is_here = file_of_study(spec.name, project.root / "studies")
+    here = file_of_study(spec.name, project.root / "studies")
+    is_here = here is not None and here.samefile(file)
     again = f"make search STUDY={spec.name}" if is_here else "the same command"
     interruption = Interruption(f"interrupted; go on with: {again}")
     with lease.lock(project, spec.name) as held, interruption:

@@ -115,7 +115,6 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
     value = values[epoch - 1] if epoch and not interrupted else None
     if is_complete:
         value = frozen.value if frozen.value is not None and math.isfinite(frozen.value) else None
-    started, ended = frozen.datetime_start, frozen.datetime_complete
     assignment, outcome = Assignment.read(attributes), Outcome.read(attributes)
     return Trial(
         number=number,
@@ -131,9 +130,7 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         run_id=noted.get(LATE_RUNS, {}).get(str(number)) or attributes.get(RUN_ID, ""),
         n_parameters=outcome.n_parameters or 0,
         scores=outcome.scores or {},
-        # of the clock on the wall, which may have been set back meanwhile
-        seconds=max(0.0, (ended - started).total_seconds()) if started and ended else 0.0,
-        ended=ended.timestamp() if ended else 0.0,
+        ended=frozen.datetime_complete.timestamp() if frozen.datetime_complete else 0.0,
         interrupted=interrupted,
         cause=outcome.cause,
         keeps_weights=is_complete or number in noted.get(PRUNED_RECORDS, ()),

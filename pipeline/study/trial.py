@@ -59,7 +59,6 @@ class Trial:
         run_id: of its MLflow run.
         n_parameters: trainable weights, 0 if it did not finish.
         scores: train_loss and train_accuracy in inference mode, with the kept weights.
-        seconds: wall time from ask to tell.
         ended: seconds since 1970 at its end; 0.0 if that is not known.
         interrupted: whether it was stopped from outside, or failed for a cause that may be over
             the next time, and was queued again: it does not count.
@@ -81,7 +80,6 @@ class Trial:
     run_id: str = ""
     n_parameters: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
     ended: float = 0.0
     interrupted: bool = False
     cause: Cause | None = None
@@ -91,6 +89,11 @@ class Trial:
     def n_epochs(self) -> int:
         """Number of epochs for which the trial was trained."""
         return len(self.history.get("loss", ()))
+
+    @property
+    def seconds(self) -> float:
+        """How long its epochs were trained; time in which the process was stopped is none."""
+        return math.fsum(self.history.get("seconds", ()))
 
     @property
     def ending(self) -> str:

@@ -88,7 +88,8 @@ class EpochEnd:
         trial: number of the trial.
         epoch: counted from 1.
         metrics: loss, accuracy (of the training set, as the weights changed), val_loss,
-            val_accuracy, learning_rate and seconds (wall time of the epoch).
+            val_accuracy, learning_rate and seconds (of the epoch; none in which the process was
+            stopped).
         n_parameters: number of trainable weights.
         model: a `.keras` file with the weights of this epoch if it is the job's best so far and
             beats its `incumbent`; they must not be lost, however the job ends. None if not.

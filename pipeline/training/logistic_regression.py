@@ -1,6 +1,5 @@
 """Logistic regression by scikit-learn, as the chapter does it before its first network."""
 
-import time
 import warnings
 from collections.abc import Iterator
 
@@ -9,6 +8,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import StratifiedKFold
 
+from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.data.task import IN_GRAPH
 from pipeline.training.job import N_FOLDS, EpochEnd, Event, Finished, Job
@@ -23,29 +23,30 @@ def train(job: Job) -> Iterator[Event]:
     `fold_1` ... `fold_5`. The folds are those of `cross_validate(cv=5)`: stratified, not shuffled,
     of the training file in its own order.
     """
-    started = time.perf_counter()
-    images, labels = datasets.load_training_file(job.dataset)
-    inputs = images.reshape(len(images), -1) / 255.0  # float64, as the chapter's: it matters
-    task = datasets.task_of(job.dataset)
-    scores: dict[str, list[float]] = {
-        f"{prefix}{name}": [] for prefix in ("", "val_") for name in IN_GRAPH
-    }
-    classifier = SGDClassifier(loss="log_loss", max_iter=MAX_ITER, random_state=job.seed)
-    for train_index, val_index in StratifiedKFold(N_FOLDS).split(inputs, labels):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # five passes do not converge, and are meant not to
-            classifier.fit(inputs[train_index], labels[train_index])
-        for prefix, part in (("", train_index), ("val_", val_index)):
-            # not from the probabilities: those of several classes may be rounded to one
-            answers = classifier.predict(inputs[part])
-            probabilities = classifier.predict_proba(inputs[part])
-            scores[f"{prefix}loss"].append(float(log_loss(labels[part], probabilities)))
-            scores[f"{prefix}accuracy"].append(float(accuracy_score(labels[part], answers)))
+    with WorkingClock() as clock:
+        images, labels = datasets.load_training_file(job.dataset)
+        inputs = images.reshape(len(images), -1) / 255.0  # float64, as the chapter's: it matters
+        task = datasets.task_of(job.dataset)
+        scores: dict[str, list[float]] = {
+            f"{prefix}{name}": [] for prefix in ("", "val_") for name in IN_GRAPH
+        }
+        classifier = SGDClassifier(loss="log_loss", max_iter=MAX_ITER, random_state=job.seed)
+        for train_index, val_index in StratifiedKFold(N_FOLDS).split(inputs, labels):
+            with warnings.catch_warnings():
+                # five passes do not converge, and are meant not to
+                warnings.simplefilter("ignore")
+                classifier.fit(inputs[train_index], labels[train_index])
+            for prefix, part in (("", train_index), ("val_", val_index)):
+                # not from the probabilities: those of several classes may be rounded to one
+                answers = classifier.predict(inputs[part])
+                probabilities = classifier.predict_proba(inputs[part])
+                scores[f"{prefix}loss"].append(float(log_loss(labels[part], probabilities)))
+                scores[f"{prefix}accuracy"].append(float(accuracy_score(labels[part], answers)))
+        seconds = clock()
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     training = {name: means[name] for name in IN_GRAPH}
     metrics = task.epoch_metrics(training, {name: means[f"val_{name}"] for name in IN_GRAPH})
     folds = {f"fold_{i}": v for i, v in enumerate(scores[task.score.name], start=1)}
-    seconds = time.perf_counter() - started
     n_parameters = classifier.coef_.size + classifier.intercept_.size
     yield EpochEnd(job.trial, 1, {**metrics, **folds, "seconds": seconds}, n_parameters)
     quantities = task.quantities_of(training)

@@ -7,7 +7,6 @@ not once a batch. Callbacks of Keras work as ever, but for those that watch sing
 
 import math
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.data.source import Images, Labels
 from pipeline.data.task import IN_GRAPH, LOSS
@@ -107,21 +107,22 @@ def fit(
     model.stop_training = False
     callback_list.on_train_begin()
     metrics: dict[str, float] = {}
-    for epoch in range(epochs):
-        started = time.perf_counter()
-        callback_list.on_epoch_begin(epoch)
-        learning_rate = float(model.optimizer.learning_rate)
-        order = rng.permutation(n_images).astype(np.int32)
-        means = run_epoch(tf.constant(order)).numpy().tolist()
-        training, validation = (
-            dict(zip(IN_GRAPH, part, strict=True)) for part in (means[:n], means[n:])
-        )
-        metrics = dataset.task.epoch_metrics(training, validation)
-        metrics["learning_rate"] = learning_rate
-        callback_list.on_epoch_end(epoch, metrics)
-        yield {**metrics, "seconds": time.perf_counter() - started}
-        if model.stop_training:
-            break
+    with WorkingClock() as clock:
+        for epoch in range(epochs):
+            started = clock()
+            callback_list.on_epoch_begin(epoch)
+            learning_rate = float(model.optimizer.learning_rate)
+            order = rng.permutation(n_images).astype(np.int32)
+            means = run_epoch(tf.constant(order)).numpy().tolist()
+            training, validation = (
+                dict(zip(IN_GRAPH, part, strict=True)) for part in (means[:n], means[n:])
+            )
+            metrics = dataset.task.epoch_metrics(training, validation)
+            metrics["learning_rate"] = learning_rate
+            callback_list.on_epoch_end(epoch, metrics)
+            yield {**metrics, "seconds": clock() - started}
+            if model.stop_training:
+                break
     callback_list.on_train_end(metrics)
 
 

@@ -66,16 +66,39 @@ def test_the_champion_as_text(recorded_study: Project, run: Any) -> None:
     assert "the model: .venv/bin/python -m pipeline.best recorded --export\n" in said
     assert "mlflow.keras.load_model('models:/recorded@champion')" in said.splitlines()[-1]
     assert said.splitlines()[-1].startswith(
-        "MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db .venv/"
+        "KERAS_BACKEND=tensorflow MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db .venv/"
     )
 
 
-def test_a_store_of_the_environment_is_not_printed(
-    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sqlite:///mlruns/my store.db", "'sqlite:///mlruns/my store.db'"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_the_store_that_is_asked_is_named_for_another_shell(
+    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch, uri: str, shown: str
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:secret@somewhere")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     _, said, _ = run(recorded.NAME)
-    assert said.splitlines()[-1].startswith(".venv/bin/python -c ")
+    assert said.splitlines()[-1].startswith(
+        f"KERAS_BACKEND=tensorflow MLFLOW_TRACKING_URI={shown} .venv/bin/python -c "
+    )
+    assert "as now" not in said
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://bob:secret@somewhere", "postgresql://h/db?user=u&password=secret"]
+)
+def test_a_store_with_a_secret_is_not_printed(
+    recorded_study: Project, run: Any, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    _, said, _ = run(recorded.NAME)
+    *_, introduced, command = said.splitlines()
+    assert introduced.endswith(", with MLFLOW_TRACKING_URI as now:")
+    assert command.startswith("KERAS_BACKEND=tensorflow .venv/bin/python -c ")
     assert "secret" not in said
 
 

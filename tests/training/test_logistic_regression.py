@@ -1,11 +1,13 @@
 """Logistic regression on a few real images: scikit-learn's own numbers, and what a job sends."""
 
+import time
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.data.source import Images, Labels
 from pipeline.training import logistic_regression
@@ -115,3 +117,23 @@ def test_the_folds_are_of_all_60000_images(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InterruptedError):
         list(logistic_regression.train(job(42)))
     assert seen == [((48_000, 784), np.dtype(np.float64), 1.0)]
+
+
+def test_the_time_in_which_it_was_stopped_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, some: tuple[Images, Labels]
+) -> None:
+    paused = [0.0]
+
+    def stopped(name: str) -> tuple[Images, Labels]:
+        paused[0] += 1_000.0
+        return some
+
+    monkeypatch.setattr(
+        logistic_regression,
+        "WorkingClock",
+        lambda: WorkingClock(lambda: time.monotonic() + paused[0]),
+    )
+    monkeypatch.setattr(datasets, "load_training_file", stopped)
+    epoch, _ = logistic_regression.train(job(42))
+    assert isinstance(epoch, EpochEnd)
+    assert 0 <= epoch.metrics["seconds"] < 1_000.0

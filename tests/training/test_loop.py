@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.data.datasets import Dataset
 from pipeline.data.task import Kind
@@ -394,3 +396,20 @@ def test_same_seed_same_numbers_bit_for_bit(hyperparameters: Hyperparameters, jo
     first = measured(list(loop.train(job)))
     assert measured(list(loop.train(job))) == first
     assert measured(list(loop.train(replace(job, seed=SEED + 1)))) != first
+
+
+def test_an_epoch_does_not_count_the_time_in_which_it_was_stopped(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = [0.0]
+    monkeypatch.setattr(
+        loop, "WorkingClock", lambda: WorkingClock(lambda: time.monotonic() + paused[0])
+    )
+
+    class Stopped(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            if epoch == 1:
+                paused[0] += 1_000.0
+
+    _, epochs = our_fit(replace(HYPERPARAMETERS, epochs=3), dataset, [Stopped()])
+    assert [0 <= metrics["seconds"] < 1_000.0 for metrics in epochs] == [True] * 3

@@ -66,6 +66,18 @@ def test_other_scales_give_nan(model: keras.Model, images: np.ndarray) -> None:
     assert np.isnan(predict(model, images)).all()
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, -1.0, 255.5, 256.0])
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_one_pixel_that_is_none_gives_nan_for_its_image_alone(
+    model: keras.Model, number: float, scale: float
+) -> None:
+    images = (IMAGES / scale).astype("float32")
+    expected = predict(model, images)
+    images[3, 5, 7] = images[39, 27, 27] = number
+    expected[[3, 39]] = np.nan
+    np.testing.assert_array_equal(predict(model, images), expected)
+
+
 def test_it_is_compiled_as_the_network_is(network: keras.Model, model: keras.Model) -> None:
     labels = (np.arange(len(IMAGES)) % 2).astype("uint8")
     expected = loop.evaluate(network, IMAGES, labels)

@@ -54,6 +54,7 @@ class Shell:
         own = str(Path(sys.prefix) / "bin")
         path = [each for each in self.variables["PATH"].split(os.pathsep) if each != own]
         self.variables["PATH"] = os.pathsep.join(path)
+        self.variables["KERAS_BACKEND"] = "jax"  # of other work, and not installed
 
     def paste(self, command: str) -> str:
         """Returns what it printed."""

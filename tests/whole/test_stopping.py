@@ -61,9 +61,9 @@ def project(tmp_path: Path, empty_database: Path) -> Path:
 
 
 @contextlib.contextmanager
-def searching(project: Path, twist: str) -> "Iterator[subprocess.Popen[str]]":
+def searching(project: Path, twist: str, study: str = NAME) -> "Iterator[subprocess.Popen[str]]":
     with subprocess.Popen(
-        [sys.executable, "-c", SEARCH.replace("{twist}", twist), NAME],
+        [sys.executable, "-c", SEARCH.replace("{twist}", twist), study],
         cwd=project,
         env=torture.environment(),
         stdout=subprocess.PIPE,
@@ -190,6 +190,24 @@ def twist():
     os.close(reader)
     os.close(writer)
     search_to_the_end(project)
+
+
+@pytest.mark.parametrize(
+    ("study", "again"),
+    [
+        (f"studies/{NAME}.toml", f"make search STUDY={NAME}"),
+        (f"./studies/../studies/{NAME}.toml", f"make search STUDY={NAME}"),
+        (f"../elsewhere/{NAME}.toml", "the same command"),  # though one in studies/ has its name
+    ],
+)
+def test_who_goes_on_goes_on_with_the_same_study_file(
+    project: Path, study: str, again: str
+) -> None:
+    other = project / "../elsewhere"
+    other.mkdir(exist_ok=True)
+    (other / f"{NAME}.toml").write_text(STUDY.replace("epochs = 3", "epochs = 4"))
+    with searching(project, "def twist(): os.kill(os.getpid(), signal.SIGINT)", study) as process:
+        assert end(process, 130).splitlines()[-1] == f"interrupted; go on with: {again}"
 
 
 REFERENCE = """

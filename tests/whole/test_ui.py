@@ -1,5 +1,6 @@
 """Both servers listen on 127.0.0.1 alone, and start only when there is something to show."""
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import pytest
 from ports import free_port
 
 from pipeline import ui
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.paths import Project
 from pipeline.store_url import StoreUrl
 
@@ -98,14 +99,91 @@ def test_a_storage_that_cannot_be_opened_is_said_in_a_sentence(
         run_ui(monkeypatch, "optuna", free_port())
 
 
-def test_a_server_that_ends_by_itself_is_said(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "url", ["http://bob:hunter2@somewhere", "https://somewhere/?token=hunter2", "databricks"]
+)
+def test_a_server_is_not_served_once_more(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    with pytest.raises(UsageError, match="is a server already: open it in a browser") as caught:
+        run_ui(monkeypatch, "mlflow", 5123)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("which", "variable"), [("mlflow", "MLFLOW_TRACKING_URI"), ("optuna", "PIPELINE_STORAGE")]
+)
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql+nope://bob:hunter2@somewhere/store", "Can't load plugin"),
+        ("mysql://bob:hunter2@somewhere/store", "No module named"),
+        ("sqlite:///mlruns/none.db", "not a database"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_said_before_a_server_starts(
+    project: Project, which: str, variable: str, url: str, reason: str,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (project.runs_dir / "none.db").write_text("This is no database. " * 100)
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(PipelineError, match=rf"cannot be opened: .*{reason}") as caught:
+        run_ui(monkeypatch, which, free_port())
+    assert "hunter2" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_server_says_at_its_end_is_masked(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (project.runs_dir / "mlflow.db").touch()
-    command = [sys.executable, "-c", "raise SystemExit(3)"]
-    monkeypatch.setattr(ui, "mlflow_server", lambda *_: (command, {}))
-    with pytest.raises(PipelineError, match="server ended with exit code 3; "):
+    monkeypatch.setenv("DB_PASSWORD", "hunter2secret")
+    said = "print('[MLflow] Security middleware enabled with', file=sys.stderr)"
+    code = f"import os, sys; {said}; sys.exit('no ' + os.environ['DB_PASSWORD'] + '!')"
+    monkeypatch.setattr(ui, "mlflow_server", lambda *_: ([sys.executable, "-c", code], {}))
+    with pytest.raises(PipelineError, match="server ended with exit code 1; "):
         run_ui(monkeypatch, "mlflow", free_port())
+    assert capfd.readouterr().err == "MLflow's server is starting ...\nno ***!\n"
+
+
+def start_ui(project: Project, which: str, port: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.ui", which, "--port", str(port)],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_address(server: "subprocess.Popen[str]", port: int, before: str) -> None:
+    """Reads what is printed until somebody may open it in a browser."""
+    assert server.stderr is not None
+    said = ""
+    for line in server.stderr:
+        if line.startswith(f"http://127.0.0.1:{port} "):
+            break
+        said += line
+    assert said == before
+
+
+@pytest.mark.slow
+def test_who_kills_it_kills_all_and_the_next_one_starts(project_with_mlflow: Path) -> None:
+    project, port = Project(project_with_mlflow), free_port()
+    for _ in range(2):
+        server = start_ui(project, "mlflow", port)
+        processes = [psutil.Process(server.pid)]
+        try:
+            wait_for_address(server, port, "MLflow's server is starting ...\n")
+            processes += processes[0].children(recursive=True)
+            server.kill()
+            server.communicate(timeout=60)
+            assert psutil.wait_procs(processes, timeout=30)[1] == []
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 @pytest.mark.slow
@@ -117,18 +195,10 @@ def test_a_server_is_light_and_ends_quietly(
     project = Project(project_with_mlflow)
     optuna.create_study(storage=project.optuna_url, study_name="shown")
     port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.ui", which, "--port", str(port)],
-        cwd=project.root,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    server = start_ui(project, which, port)
     try:
-        assert server.stderr is not None
-        for line in server.stderr:
-            if line.startswith(f"http://127.0.0.1:{port} "):
-                break
+        before = "MLflow's server is starting ...\n" if which == "mlflow" else ""
+        wait_for_address(server, port, before)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
             assert answer.status == 200
         own = psutil.Process(server.pid)

@@ -1,4 +1,4 @@
-"""How long a search has worked, which is not how long ago it began."""
+"""How long a process has worked, which is not how long ago it began."""
 
 import threading
 import time

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.search.clock import MOST_SECONDS, WorkingClock
+from pipeline.clock import MOST_SECONDS, WorkingClock
 
 
 @pytest.mark.parametrize(
