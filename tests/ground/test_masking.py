@@ -173,7 +173,7 @@ def test_whatever_a_command_prints_is_masked(way: str) -> None:
         "sys.exit(run_command(main))\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-W", "default", "-c", code],
         env={"PATH": "", "MLFLOW_TRACKING_URI": "http://bob:secret@127.0.0.1:9"},
         capture_output=True,
         text=True,
