@@ -78,7 +78,7 @@ def _top(facts: StudySummary) -> list[Block]:
             str(trial.best_epoch),
             trial.ending + ("; weights not kept" if trial in lost else ""),
             f"{trial.n_parameters:,}" if trial.n_parameters else "",
-            f"{trial.seconds:.0f}",
+            f"{trial.seconds:.1f}",
             f"{trial.hyperparameters}"
             + (f" ({for_markdown(trial.reference)})" if trial.reference else ""),
         ]
