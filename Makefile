@@ -14,9 +14,10 @@ TWO_MODULES_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 override SHELL := /bin/bash
 # Whoever sets these means another Python.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH
-# What ended by Ctrl-C has said so: make ends by the same signal, and adds no "Error 130".
+# What ended by Ctrl-C has said so: make ends by the same signal, and adds no "Error 130". It has to
+# have heard the signal before its child is gone, or it says that it waits for none.
 override define quietly
-|| { code=$$?; [ $$code -ne 130 ] || { kill -INT $$PPID; exit 0; }; exit $$code; }
+|| { code=$$?; [ $$code -ne 130 ] || { kill -INT $$PPID; sleep 0.5; exit 0; }; exit $$code; }
 endef
 override run = trap : INT; $(VENV_PYTHON) -m $(1) $(quietly)
 .DEFAULT_GOAL := help

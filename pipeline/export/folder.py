@@ -29,8 +29,6 @@ def check_folder(folder: Path, force: bool) -> Path:
         above = next((path for path in folder.parents if path.exists()), folder)
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{display_path(above)} is no folder")
-        if not os.access(above, os.W_OK):  # before the test set is looked at for nothing
-            raise PermissionError(errno.EACCES, f"{above} is read-only")
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise PipelineError(f"{display_path(folder)} cannot be exported to: {reason}") from None
@@ -40,4 +38,6 @@ def check_folder(folder: Path, force: bool) -> Path:
         )
     if there and not force:
         raise PipelineError(f"{display_path(folder)} exists; overwrite it with --force")
+    if not os.access(above, os.W_OK):  # before the test set is looked at for nothing
+        raise PipelineError(f"{display_path(folder)} cannot be exported to: {above} is read-only")
     return folder

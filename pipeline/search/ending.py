@@ -3,6 +3,7 @@
 Whatever advises something names what helps: a larger budget helps only those that had no time.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -28,7 +29,7 @@ def say_what_next(
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     how = f" ({champion.ending})" if champion.ending else ""
-    notes = "".join(f"\n{note}" for note in notes_on(spec, ended, n_waiting))
+    notes = "".join(f"\n{_wrapped(note)}" for note in notes_on(spec, ended, n_waiting))
     print(f"""
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
 champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
@@ -42,6 +43,10 @@ next:
       shows runs, curves and models in MLflow
   .venv/bin/python -m pipeline.best{name} --export
       writes the champion to exports/{spec.name}/, with its test score""")
+
+
+def _wrapped(note: str) -> str:
+    return textwrap.fill(note, 79, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> list[str]:
