@@ -112,11 +112,11 @@ def test_who_only_looks_does_so_without_a_lock_that_cannot_be_written(
 
 
 def beats(url: str) -> Callable[[], None]:
-    """Gives what waits until the holder of the lease has given a sign of life."""
+    """Gives what waits until the holder of the lease has given another sign of life."""
     watched = optuna.load_study(storage=url, study_name="small")
-    before = watched.user_attrs.get(lease.HEARTBEAT)
 
     def wait() -> None:
+        before = watched.user_attrs.get(lease.HEARTBEAT)
         for _ in range(6000):
             if watched.user_attrs.get(lease.HEARTBEAT) != before:
                 return
