@@ -151,6 +151,7 @@ def test_who_holds_a_lease_lives_whatever_else_goes_on(
     clock.meanwhile = beats(url)
     with pytest.raises(lease.IsSearchedError, match="by process 7 on there since today"):
         lease.take(open_any(url), HERE)
+    clock.meanwhile = lambda: None
     taken.check()
     taken.give_back()
     lease.take(open_any(url), HERE).check()
