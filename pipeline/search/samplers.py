@@ -105,7 +105,14 @@ def _derived(kind: type, arguments: Mapping[str, Any], epochs: int | None) -> di
         optuna.pruners.SuccessiveHalvingPruner: ("min_resource", max(epochs // 100, 1)),
     }
     key, value = auto.get(kind, ("", 0))
-    return {key: value} if key and arguments.get(key, "auto") == "auto" else {}
+    given = arguments.get(key, "auto")
+    if key and given == "auto":
+        return {key: value}
+    if key and type(given) is not int:  # which Optuna would take for "auto"
+        raise UsageError(
+            f'[pruner] {kind.__name__}: found {key} = {given!r}, allowed is an integer or "auto"'
+        )
+    return {}
 
 
 def prepare(

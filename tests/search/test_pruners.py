@@ -6,6 +6,7 @@ import optuna
 import pytest
 from scripted import REFERENCE, ScriptedExecutor, make_spec, search
 
+from pipeline.errors import UsageError
 from pipeline.search import samplers
 from pipeline.storage import study_store
 from pipeline.study.spec import StudySpec
@@ -103,3 +104,16 @@ def test_hyperband_has_the_brackets_of_the_space_after_a_short_reference() -> No
     search(spec, study, ScriptedExecutor(play))
     assert isinstance(study.pruner, optuna.pruners.HyperbandPruner)
     assert study.pruner._n_brackets == 4  # from 1, 3, 9 and 27 epochs
+
+
+@pytest.mark.parametrize("given", [[2], 2.0, "2", True], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("SuccessiveHalvingPruner", "min_resource"), ("HyperbandPruner", "max_resource")],
+)
+def test_a_resource_that_optuna_would_take_for_auto_is_refused(
+    kind: str, key: str, given: object
+) -> None:
+    spec = make_spec(pruner={"type": kind, key: given})
+    with pytest.raises(UsageError, match=f"{kind}: found {key} = .*, allowed is an integer"):
+        samplers.rehearse(spec)
