@@ -1,9 +1,11 @@
 """Whether a command ends when it is told to, whatever it waits for; in processes of their own."""
 
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,21 @@ WAITS = {
 }
 
 
+@contextlib.contextmanager
+def interrupted(script: str, *arguments: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Runs a script until it says that it waits, and sends it SIGINT."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waits\n"
+        process.send_signal(signal.SIGINT)
+        yield process
+
+
 @pytest.mark.parametrize("what", WAITS)
 def test_a_command_ends_whatever_it_waits_for(tmp_path: Path, what: str) -> None:
     script = f"""
@@ -53,15 +70,7 @@ sys.exit(run_command(main))
 
     holder = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "locked.db")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "waits\n"
-        process.send_signal(signal.SIGINT)
+    with interrupted(script, tmp_path / "locked.db") as process:
         _, err = process.communicate(timeout=DEADLINE_SECONDS)
     holder.close()
     assert (process.returncode, err) == (130, "interrupted\n")
@@ -80,12 +89,7 @@ with Watchdog(130, "ended", free=answer.set):
         answer.wait()
 print("went on")
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "waits\n"
-        process.send_signal(signal.SIGINT)
+    with interrupted(script) as process:
         assert process.communicate(timeout=DEADLINE_SECONDS) == ("went on\n", "")
     assert process.returncode == 0
 
@@ -102,12 +106,7 @@ with Watchdog(130, "ended"):
         except BaseException:
             pass
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "waits\n"
-        process.send_signal(signal.SIGINT)
+    with interrupted(script) as process:
         try:
             assert process.wait(DEADLINE_SECONDS) == 130
         finally:
