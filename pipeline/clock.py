@@ -1,11 +1,17 @@
-"""How long a process has worked, which is not how long ago it began."""
+"""What time it is; and how long a process has worked, which is not how long ago it began."""
 
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 LOOK_SECONDS = 0.5  # between two looks
 MOST_SECONDS = 3.0  # between two looks, of a process that runs, however busy its machine is
+
+
+def now() -> str:
+    """Returns the time on the wall, as it is noted: `2026-11-26 05:20:40+00:00`."""
+    return datetime.now().astimezone().isoformat(" ", "seconds")
 
 
 class WorkingClock:

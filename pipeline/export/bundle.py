@@ -9,11 +9,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import snapshot
+from pipeline.clock import now
 from pipeline.data import datasets, pixels
 from pipeline.environment import hide_gpus, import_keras
 from pipeline.errors import PipelineError, first_line, one_line
@@ -129,7 +129,7 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
         return
     quantities = [metric.quantity for metric in task.objectives]
     look = {
-        "when": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "when": now(),
         "trial": champion.number,
         **dict.fromkeys([*quantities, "n_images"]),
     }

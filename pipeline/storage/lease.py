@@ -17,10 +17,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline import snapshot
+from pipeline.clock import now as _now
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
 from pipeline.storage import liveness, optuna_internals
@@ -250,10 +250,6 @@ def _judge(study: str, noted: Lease, attributes: Mapping[str, Any]) -> None:
         raise ReplacedStudy(study, is_taken=last is not None)
     if last > number:
         raise LostLease(study)
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(" ", "seconds")
 
 
 def _nothing() -> None:

@@ -3,10 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 import optuna
 
+from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.errors import PipelineError, UsageError, first_line, one_line
 from pipeline.paths import Project, display_path
@@ -72,8 +72,7 @@ def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
     noted = [str(change) for change in changed if change.is_noted]
     if noted and noted != [each for note in known_changes[-1:] for each in note["what"]]:
         n_ended = len(select_counted(study_store.read_trials(study)))
-        when = datetime.now().astimezone().isoformat(" ", "seconds")
-        note = {"when": when, "n_trials": n_ended, "what": noted}
+        note = {"when": now(), "n_trials": n_ended, "what": noted}
         study.set_user_attr(study_store.CHANGES, [*known_changes, note])
 
 
