@@ -156,10 +156,10 @@ def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turn
             answer(time.perf_counter() - self.started)
 
     dataset = datasets.load(DATASET)
-    validation = (plain.scaled(dataset.validation_images), dataset.validation_labels)
+    validation = (plain.scaled(dataset.validation_inputs), dataset.validation_targets)
     plain.network(network.units).fit(
-        plain.scaled(dataset.train_images),
-        dataset.train_labels,
+        plain.scaled(dataset.train_inputs),
+        dataset.train_targets,
         batch_size=network.batch_size,
         epochs=1_000_000,
         validation_data=validation if validates else None,
@@ -179,8 +179,8 @@ def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns
     if not validates:
         dataset = replace(
             dataset,
-            validation_images=dataset.validation_images[:0],
-            validation_labels=dataset.validation_labels[:0],
+            validation_inputs=dataset.validation_inputs[:0],
+            validation_targets=dataset.validation_targets[:0],
         )
     hyperparameters = Hyperparameters(
         hidden_layers=len(network.units),

@@ -21,8 +21,8 @@ from pipeline.study.load import load
 from pipeline.training.model import build_optimizer
 
 DATASET = datasets.load("fashion_mnist")
-X, X_VAL = (plain.scaled(x) for x in (DATASET.train_images, DATASET.validation_images))
-Y, Y_VAL = DATASET.train_labels, DATASET.validation_labels
+X, X_VAL = (plain.scaled(x) for x in (DATASET.train_inputs, DATASET.validation_inputs))
+Y, Y_VAL = DATASET.train_targets, DATASET.validation_targets
 SPEC = load(Project.here(), "fashion_mnist")
 
 

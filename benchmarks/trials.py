@@ -141,8 +141,8 @@ def plain_keras() -> None:
     wait, answer = turns.taking()
     loop.use_threads(1)
     dataset = datasets.load(DATASET)
-    images = plain.scaled(dataset.train_images)
-    validation = (plain.scaled(dataset.validation_images), dataset.validation_labels)
+    images = plain.scaled(dataset.train_inputs)
+    validation = (plain.scaled(dataset.validation_inputs), dataset.validation_targets)
     while True:
         times = [wait()]
 
@@ -151,7 +151,7 @@ def plain_keras() -> None:
 
         plain.network(UNITS).fit(
             images,
-            dataset.train_labels,
+            dataset.train_targets,
             batch_size=BATCH_SIZE,
             epochs=N_EPOCHS - 1,
             validation_data=validation,

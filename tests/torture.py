@@ -573,7 +573,7 @@ dataset = datasets.load("fashion_mnist")
 for file, recorded in json.loads(sys.argv[1]):
     model = keras.saving.load_model(file)
     _, accuracy = model.evaluate(
-        dataset.validation_images, dataset.validation_labels, batch_size=1000, verbose=0
+        dataset.validation_inputs, dataset.validation_targets, batch_size=1000, verbose=0
     )
     assert abs(accuracy - recorded) < 1e-4, f"{file}: recorded {recorded}, found {accuracy}"
 """

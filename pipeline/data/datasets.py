@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pipeline.data
-from pipeline.data.source import Images, Labels, Source
+from pipeline.data.source import Images, Inputs, Labels, Source, Targets, Weights
 from pipeline.data.task import Task, n_validation
 from pipeline.errors import UsageError
 from pipeline.paths import data_dir
@@ -31,25 +31,31 @@ SPLIT_SEED = 42  # the chapter's train_test_split
 
 @dataclass(frozen=True)
 class Dataset:
-    """Holds training and validation images; the test set is not in here: see `open_test_set`.
+    """Holds the training and validation parts; the test set is not in here: see `open_test_set`.
 
     Attributes:
         name: as in a study file.
-        train_images: of Fashion-MNIST uint8, (48000, 28, 28), 0 to 255.
-        train_labels: uint8, (48000,), 0 to 9.
-        validation_images: uint8, (12000, 28, 28).
-        validation_labels: uint8, (12000,).
+        train_inputs: what is trained on, (n, *task.input_shape) of task.input_dtype: pictures of
+            raw pixels, uint8 0 to 255, of Fashion-MNIST (48000, 28, 28); or float32, encoded.
+        train_targets: of classes integers from 0, (n,); of a regression float32, (n,), as
+            `task.target` transforms them.
+        validation_inputs: of the same dtype.
+        validation_targets: of the same dtype.
         task: what is learned.
-        fingerprint: SHA-256 over the checksums of all files.
+        fingerprint: SHA-256 over the checksums of all files, and of what decides how they are read.
+        train_weights: of each training example in the loss, float32 (n,); None if all are 1.
+        validation_weights: of each validation example in loss and metrics; None if all are 1.
     """
 
     name: str
-    train_images: Images
-    train_labels: Labels
-    validation_images: Images
-    validation_labels: Labels
+    train_inputs: Inputs
+    train_targets: Targets
+    validation_inputs: Inputs
+    validation_targets: Targets
     task: Task
     fingerprint: str
+    train_weights: Weights | None = None
+    validation_weights: Weights | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -106,10 +112,10 @@ def load(name: str) -> Dataset:
     train, validation = split_indices(len(images))
     return Dataset(
         name=name,
-        train_images=_aligned(images, train),
-        train_labels=labels[train],
-        validation_images=_aligned(images, validation),
-        validation_labels=labels[validation],
+        train_inputs=_aligned(images, train),
+        train_targets=labels[train],
+        validation_inputs=_aligned(images, validation),
+        validation_targets=labels[validation],
         task=task_of(name),
         fingerprint=fingerprint(name),
     )
@@ -156,7 +162,7 @@ def fetch(name: str) -> Path:
 def n_validation_images(name: str) -> int:
     """Counts the validation images; loads them only if the task does not know how many."""
     known = task_of(name).n_validation
-    return len(load(name).validation_labels) if known is None else known
+    return len(load(name).validation_targets) if known is None else known
 
 
 def fingerprint(name: str) -> str:

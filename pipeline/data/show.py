@@ -25,19 +25,19 @@ def show(name: str, picture: Path | None) -> None:
     print(f"  folder       {fetch(name)}")
     print(f"  fingerprint  {dataset.fingerprint}")
     for part, images, labels in (
-        ("training", dataset.train_images, dataset.train_labels),
-        ("validation", dataset.validation_images, dataset.validation_labels),
+        ("training", dataset.train_inputs, dataset.train_targets),
+        ("validation", dataset.validation_inputs, dataset.validation_targets),
     ):
         print(f"  {part:<12} images {images.shape} {images.dtype}, labels {labels.shape}")
     n_test = dataset.task.n_test
     count = "" if n_test is None else f"{n_test:,} "
     print(f"  test         {count}images, sealed: only `best --export` opens them")
-    mean = dataset.train_images.mean() / 255
+    mean = dataset.train_inputs.mean() / 255
     print(f"  mean pixel   {mean:.5f} of 1, in training\n")
     print(f"  {'label':>5}  {'class':<12} {'training':>9} {'validation':>11}")
     for label, class_name in enumerate(dataset.class_names):
-        n_train = int((dataset.train_labels == label).sum())
-        n_validation = int((dataset.validation_labels == label).sum())
+        n_train = int((dataset.train_targets == label).sum())
+        n_validation = int((dataset.validation_targets == label).sum())
         print(f"  {label:>5}  {class_name:<12} {n_train:>9,} {n_validation:>11,}")
     print(f"\nsamples of each class: {display_path(path)}")
 
@@ -62,7 +62,7 @@ def save_picture(dataset: Dataset, path: Path, n_per_class: int = 12) -> None:
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=18)
     for row, class_name in enumerate(dataset.class_names):
         draw.text((8, row * size + size // 3), class_name, fill=0, font=font)
-        samples = dataset.train_images[dataset.train_labels == row][:n_per_class]
+        samples = dataset.train_inputs[dataset.train_targets == row][:n_per_class]
         for column, sample in enumerate(samples):
             tile = Image.fromarray(255 - sample).resize((size, size))
             picture.paste(tile, (label_width + column * size, row * size))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Images: TypeAlias = "NDArray[np.uint8]"
 Labels: TypeAlias = "NDArray[np.uint8]"
+Inputs: TypeAlias = "NDArray[np.uint8] | NDArray[np.float32]"
+Targets: TypeAlias = "NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]"
+Weights: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True)

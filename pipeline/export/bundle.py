@@ -91,7 +91,7 @@ def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
         ) from None
     dataset, task = datasets.load(stored.spec.dataset), stored.spec.task
     score = task.score
-    means = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
+    means = loop.evaluate(model, dataset.validation_inputs, dataset.validation_targets)
     value = task.quantities_of(means)[score.quantity]
     recorded = champion.history[score.name][champion.best_epoch - 1]
     if abs(value - recorded) > TOLERANCE:

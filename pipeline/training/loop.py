@@ -67,7 +67,7 @@ def train(job: Job) -> Iterator[Event]:
         if is_better(metrics[job.metric], best, job.direction):
             best, content = metrics[job.metric], to_bytes(model)
         yield EpochEnd(job.trial, epoch, metrics, n_parameters, content)
-    means = evaluation(*_tensors(dataset.train_images, dataset.train_labels)).numpy().tolist()
+    means = evaluation(*_tensors(dataset.train_inputs, dataset.train_targets)).numpy().tolist()
     scores = dataset.task.quantities_of(dict(zip(IN_GRAPH, means, strict=True)))
     yield Finished(job.trial, {f"train_{name}": value for name, value in scores.items()})
 
@@ -103,7 +103,7 @@ def fit(
         list(callbacks), add_history=False, model=model, epochs=epochs, verbose=0
     )
     rng = np.random.default_rng(seed)
-    n_images, n = len(dataset.train_images), len(IN_GRAPH)
+    n_images, n = len(dataset.train_inputs), len(IN_GRAPH)
     model.stop_training = False
     callback_list.on_train_begin()
     metrics: dict[str, float] = {}
@@ -140,9 +140,9 @@ def compile_epoch(
         batch_size: images in a batch.
         evaluation: of this model, by `compile_evaluation`.
     """
-    images, labels = _tensors(dataset.train_images, dataset.train_labels)
-    validation_set = _tensors(dataset.validation_images, dataset.validation_labels)
-    n_images = len(dataset.train_images)
+    images, labels = _tensors(dataset.train_inputs, dataset.train_targets)
+    validation_set = _tensors(dataset.validation_inputs, dataset.validation_targets)
+    n_images = len(dataset.train_inputs)
     variables = model.trainable_variables
     update = fused_update(model.optimizer, variables)
     loss_of = keras.losses.get(model.loss)

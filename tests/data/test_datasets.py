@@ -37,22 +37,22 @@ def dataset() -> Dataset:
 
 
 def test_shapes_and_types(dataset: Dataset) -> None:
-    assert dataset.train_images.shape == (48_000, 28, 28)
-    assert dataset.validation_images.shape == (12_000, 28, 28)
-    assert dataset.train_labels.shape == (48_000,)
-    assert dataset.validation_labels.shape == (12_000,)
+    assert dataset.train_inputs.shape == (48_000, 28, 28)
+    assert dataset.validation_inputs.shape == (12_000, 28, 28)
+    assert dataset.train_targets.shape == (48_000,)
+    assert dataset.validation_targets.shape == (12_000,)
     assert dataset.input_shape == fashion_mnist.INPUT_SHAPE == (28, 28)
     for array in (
-        dataset.train_images,
-        dataset.train_labels,
-        dataset.validation_images,
-        dataset.validation_labels,
+        dataset.train_inputs,
+        dataset.train_targets,
+        dataset.validation_inputs,
+        dataset.validation_targets,
     ):
         assert array.dtype == np.uint8
 
 
 def test_the_split_is_the_chapters(dataset: Dataset) -> None:
-    assert dataset.train_labels[:10].tolist() == [7, 3, 5, 8, 6, 9, 3, 3, 9, 9]
+    assert dataset.train_targets[:10].tolist() == [7, 3, 5, 8, 6, 9, 3, 3, 9, 9]
 
 
 @pytest.mark.parametrize("n_images", [60_000, 101, 7])
@@ -66,13 +66,13 @@ def test_the_split_is_scikit_learns(n_images: int) -> None:
 
 
 def test_every_class_has_6000_images(dataset: Dataset) -> None:
-    labels = np.concatenate([dataset.train_labels, dataset.validation_labels])
+    labels = np.concatenate([dataset.train_targets, dataset.validation_targets])
     assert np.bincount(labels).tolist() == [6_000] * 10
     assert len(dataset.class_names) == 10
 
 
 def test_the_mean_pixel_is_the_published_one(dataset: Dataset) -> None:
-    images = np.concatenate([dataset.train_images, dataset.validation_images])
+    images = np.concatenate([dataset.train_inputs, dataset.validation_inputs])
     assert images.mean() / 255 == pytest.approx(0.28604, abs=5e-6)
     assert (images.min(), images.max()) == (0, 255)
 
@@ -81,7 +81,7 @@ def test_the_first_training_image_is_where_the_split_puts_it(dataset: Dataset) -
     raw = (datasets.fetch("fashion_mnist") / "train-images-idx3-ubyte").read_bytes()
     first = datasets.split_indices(60_000)[0][0]
     start = 16 + 784 * int(first)
-    assert dataset.train_images[0].tobytes() == raw[start : start + 784]
+    assert dataset.train_inputs[0].tobytes() == raw[start : start + 784]
 
 
 def test_the_test_set_has_1000_images_of_each_class() -> None:

@@ -41,10 +41,10 @@ def dataset() -> Dataset:
     whole = datasets.load("fashion_mnist")
     return replace(
         whole,
-        train_images=whole.train_images[:N_TRAIN],
-        train_labels=whole.train_labels[:N_TRAIN],
-        validation_images=whole.validation_images[:N_VALIDATION],
-        validation_labels=whole.validation_labels[:N_VALIDATION],
+        train_inputs=whole.train_inputs[:N_TRAIN],
+        train_targets=whole.train_targets[:N_TRAIN],
+        validation_inputs=whole.validation_inputs[:N_VALIDATION],
+        validation_targets=whole.validation_targets[:N_VALIDATION],
     )
 
 
@@ -52,14 +52,14 @@ def dataset() -> Dataset:
 def two_classes() -> Dataset:
     """T-shirts and dresses, 0 and 1."""
     whole = datasets.load("fashion_mnist")
-    train = np.isin(whole.train_labels, (0, 3))
-    validation = np.isin(whole.validation_labels, (0, 3))
+    train = np.isin(whole.train_targets, (0, 3))
+    validation = np.isin(whole.validation_targets, (0, 3))
     return replace(
         whole,
-        train_images=whole.train_images[train][:N_TRAIN],
-        train_labels=(whole.train_labels[train][:N_TRAIN] == 3).astype(np.uint8),
-        validation_images=whole.validation_images[validation][:N_VALIDATION],
-        validation_labels=(whole.validation_labels[validation][:N_VALIDATION] == 3).astype(
+        train_inputs=whole.train_inputs[train][:N_TRAIN],
+        train_targets=(whole.train_targets[train][:N_TRAIN] == 3).astype(np.uint8),
+        validation_inputs=whole.validation_inputs[validation][:N_VALIDATION],
+        validation_targets=(whole.validation_targets[validation][:N_VALIDATION] == 3).astype(
             np.uint8
         ),
         task=replace(whole.task, kind=Kind.BINARY, class_names=("T-shirt/top", "Dress")),
@@ -118,9 +118,9 @@ def keras_fit(
     batch_size = hyperparameters.batch_size
     history = model.fit(
         batches(dataset, batch_size),
-        steps_per_epoch=-(-len(dataset.train_images) // batch_size),
+        steps_per_epoch=-(-len(dataset.train_inputs) // batch_size),
         epochs=hyperparameters.epochs,
-        validation_data=(dataset.validation_images, dataset.validation_labels),
+        validation_data=(dataset.validation_inputs, dataset.validation_targets),
         callbacks=list(callbacks),
         shuffle=False,
         verbose=0,
@@ -134,10 +134,10 @@ def batches(
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     rng = np.random.default_rng(SEED)
     while True:
-        order = rng.permutation(len(dataset.train_images))
+        order = rng.permutation(len(dataset.train_inputs))
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            yield dataset.train_images[batch], dataset.train_labels[batch]
+            yield dataset.train_inputs[batch], dataset.train_targets[batch]
 
 
 def assert_same_course(found: list[Metrics], expected: list[Metrics]) -> None:
@@ -204,22 +204,22 @@ def test_validation_is_the_same_in_parts_of_any_size(
 def evaluate(model: keras.Model, dataset: Dataset) -> tuple[float, float]:
     """Validation loss and accuracy, by Keras."""
     loss, accuracy = model.evaluate(
-        dataset.validation_images, dataset.validation_labels, verbose=0
+        dataset.validation_inputs, dataset.validation_targets, verbose=0
     )
     return loss, accuracy
 
 
 def test_evaluate_is_that_of_keras(dataset: Dataset) -> None:
     model, _ = our_fit(replace(DROPOUT, epochs=1), dataset)
-    found = loop.evaluate(model, dataset.validation_images, dataset.validation_labels)
+    found = loop.evaluate(model, dataset.validation_inputs, dataset.validation_targets)
     assert tuple(found.values()) == pytest.approx(evaluate(model, dataset), rel=1e-5)
     assert list(found) == ["loss", "accuracy"]
 
 
 def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
     whole = datasets.load("fashion_mnist")
-    for images in (whole.train_images, whole.validation_images):
-        tensor, _ = loop._tensors(images, whole.train_labels)
+    for images in (whole.train_inputs, whole.validation_inputs):
+        tensor, _ = loop._tensors(images, whole.train_targets)
         assert np.shares_memory(np.asarray(memoryview(tensor)), images)
 
 
@@ -228,8 +228,8 @@ def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: P
     assert isinstance(last, Finished)
     *_, kept = (event.model for event in epochs_of(epochs) if event.model)
     images, labels = (
-        datasets.load(job.dataset).train_images,
-        datasets.load(job.dataset).train_labels,
+        datasets.load(job.dataset).train_inputs,
+        datasets.load(job.dataset).train_targets,
     )
     loss, accuracy = load(kept, tmp_path).evaluate(images, labels, verbose=0)
     assert last.scores["train_loss"] == pytest.approx(loss, rel=1e-5)
@@ -240,8 +240,8 @@ def test_dropout_is_on_in_training_and_off_in_validation(dataset: Dataset) -> No
     still = replace(DROPOUT, dropout=0.9, learning_rate=1e-12, epochs=1)
     same = replace(
         dataset,
-        validation_images=dataset.train_images,
-        validation_labels=dataset.train_labels,
+        validation_inputs=dataset.train_inputs,
+        validation_targets=dataset.train_targets,
     )
     model, (metrics,) = our_fit(still, same)
     assert metrics["val_loss"] == pytest.approx(evaluate(model, same)[0], rel=1e-5)

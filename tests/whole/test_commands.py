@@ -169,8 +169,8 @@ def test_what_the_readme_shows_of_the_model(shell: Shell) -> None:
     assert re.search(r"\[\d( \d){4}\]", shell.python(snippet))
     printed = [shell.paste(command) for command in commands(text)]
     assert '{"predictions": [[' in printed[-1]
-    divided = commands(text)[-1].replace("validation_images[:5]", "(validation_images[:5] / 255)")
-    divided = divided.replace("d.(validation_images", "(d.validation_images")
+    divided = commands(text)[-1].replace("validation_inputs[:5]", "(validation_inputs[:5] / 255)")
+    divided = divided.replace("d.(validation_inputs", "(d.validation_inputs")
     assert divided != commands(text)[-1]
     both = (printed[-1], shell.paste(divided))
     whole, again = (json.loads(each)["predictions"] for each in both)

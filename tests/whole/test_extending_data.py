@@ -41,8 +41,8 @@ print(json.dumps({
     "scores": dict(finished.scores),
     "has_model": epoch.model is not None,
     "n_parameters": epoch.n_parameters,
-    "shapes": [datasets.load(spec.dataset).train_images.shape,
-               datasets.load(spec.dataset).validation_images.shape,
+    "shapes": [datasets.load(spec.dataset).train_inputs.shape,
+               datasets.load(spec.dataset).validation_inputs.shape,
                datasets.open_test_set(spec.dataset)[0].shape],
     "report": document.as_markdown("", sections.blocks(summary)),
     "captions": [block.caption for block in sections.blocks(summary)

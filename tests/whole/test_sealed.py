@@ -104,7 +104,7 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", fake)
     monkeypatch.setattr("pipeline.training.loop", fake, raising=False)
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")
-    images = SimpleNamespace(validation_images=None, validation_labels=None)
+    images = SimpleNamespace(validation_inputs=None, validation_targets=None)
     monkeypatch.setattr(datasets, "load", lambda _: images)
 
 

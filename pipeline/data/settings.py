@@ -1,0 +1,91 @@
+"""What a study file says of its data: the data set, the target and the table `[data]`."""
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+_Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class DataSettings(BaseModel):
+    """The table `[data]`: how a data set of one's own is read, split and weighed.
+
+    Attributes:
+        task: "classification" or "regression"; found out if not given.
+        types: kinds of columns that are not to be found out, by name.
+        drop: columns that are left out.
+        text: what becomes of columns of free text.
+        delimiter: of a CSV file; found out if not given, as are encoding and decimal.
+        encoding: of a CSV file.
+        decimal: sign in numbers of a CSV file.
+        image_size: height and width to which pictures are resized; of the smallest if not given.
+        colour: whether pictures have three channels; found out if not given.
+        validation: share of all rows.
+        test: share of all rows, sealed; a data set that brings a test set keeps it.
+        seed: of the split.
+        group: column whose values each stand in one part only.
+        time: column by which the parts follow each other: training, validation, test.
+        folds: cross-validates each trial on all but the test rows, instead of one split.
+        weight: column with the weight of each row.
+        class_weights: "balanced", or the weight of each class by name; in training alone.
+        target_transform: "log" trains a regression on the logarithm of a positive target.
+        loss: what training descends; of a regression one of three, of classes cross-entropy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    task: Literal["classification", "regression"] | None = None
+    types: dict[str, Literal["number", "boolean", "category", "date", "text"]] = {}
+    drop: _Names = ()
+    text: Literal["drop", "refuse"] = "drop"
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: Literal[".", ","] | None = None
+    image_size: Annotated[tuple[int, int], Field(strict=False)] | None = None
+    colour: bool | None = None
+    validation: _Share = 0.2
+    test: _Share = 0.2
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    group: str = ""
+    time: str = ""
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
+    weight: str = ""
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
+    target_transform: Literal["none", "log"] = "none"
+    loss: Literal["squared", "absolute", "huber"] | None = None
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which data, and how: small, hashable, and the same in every process.
+
+    Attributes:
+        dataset: name of a data set, or the absolute path of a file or folder.
+        target: column that is to be answered; "" if the data set says it itself.
+        options: the `DataSettings` that are not at their defaults, as JSON with sorted keys.
+    """
+
+    dataset: str
+    target: str = ""
+    options: str = "{}"
+
+    @classmethod
+    def of(cls, dataset: str, target: str = "", settings: DataSettings | None = None) -> "DataSpec":
+        """Makes one of a study file's values."""
+        given: dict[str, Any] = {}
+        if settings:
+            given = settings.model_dump(mode="json", exclude_defaults=True)
+        return cls(dataset, target, json.dumps(given, sort_keys=True))
+
+    @property
+    def settings(self) -> DataSettings:
+        """The settings, defaults included."""
+        return _settings(self.options)
+
+
+@functools.cache
+def _settings(options: str) -> DataSettings:
+    return DataSettings.model_validate_json(options, strict=False)

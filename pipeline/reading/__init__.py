@@ -1,0 +1,1 @@
+"""What stands in a file, as columns or arrays: CSV, Parquet, NumPy's archives, pictures."""

@@ -1,0 +1,97 @@
+"""A column of a table, read and understood: its kind, its values, and what becomes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Numbers: TypeAlias = "NDArray[np.float64]"
+Codes: TypeAlias = "NDArray[np.int32]"
+
+
+class ColumnKind(StrEnum):
+    """What the values of a column are."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"  # two numbers, 0 and 1
+    CATEGORY = "category"
+    DATE = "date"
+    TEXT = "text"  # free text: nearly every row says something else
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a file, of all its rows.
+
+    Attributes:
+        name: as the file has it.
+        kind: found out, or set.
+        values: of numbers, booleans (0 and 1) and dates (seconds since 1970, UTC): float64 (n,),
+            NaN where missing. Of categories and texts: int32 (n,), an index into `vocabulary`,
+            -1 where missing.
+        vocabulary: what the values of a category or a text are, as text; empty for the others.
+        date_format: how the dates are written, as `strptime` has it, such as "%d.%m.%Y"; "" for
+            all other kinds.
+        remark: why it says nothing by itself, such as "constant" or "an id: all values differ";
+            "" if nothing speaks against it.
+    """
+
+    name: str
+    kind: ColumnKind
+    values: "Numbers | Codes"
+    vocabulary: tuple[str, ...] = ()
+    date_format: str = ""
+    remark: str = ""
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the values are indices into the vocabulary."""
+        return self.kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as it stands in a file.
+
+    Attributes:
+        source: the file, or what else it is called in messages.
+        columns: by name, in the file's order.
+        remarks: what was found out of the file, for people, such as "delimiter ;".
+        first_line: line of the file in which the first row stands; 0 if it has no lines.
+    """
+
+    source: Path | str
+    columns: Mapping[str, Column]
+    remarks: tuple[str, ...] = ()
+    first_line: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values())).values)
+
+
+@dataclass(frozen=True)
+class RawArrays:
+    """Arrays as they stand in a file: pictures, or numbers in any shape.
+
+    Attributes:
+        source: the file or folder, or what else it is called in messages.
+        inputs: uint8 (n, height, width[, channels]) of pictures, else float32 (n, ...).
+        targets: what is to be answered: a category or a number for each example.
+        test_inputs: of the test set, if the file has one.
+        test_targets: of the test set, if the file has one.
+        remarks: what was found out, for people.
+    """
+
+    source: Path | str
+    inputs: "NDArray[np.uint8] | NDArray[np.float32]"
+    targets: Column
+    test_inputs: "NDArray[np.uint8] | NDArray[np.float32] | None" = None
+    test_targets: Column | None = None
+    remarks: tuple[str, ...] = ()
