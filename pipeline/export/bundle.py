@@ -89,7 +89,7 @@ def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
         raise PipelineError(
             f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
         ) from None
-    dataset, task = datasets.load(stored.spec.dataset), stored.spec.task
+    dataset, task = datasets.load(stored.spec.data_spec), stored.spec.task
     score = task.score
     means = loop.evaluate(model, dataset.validation_inputs, dataset.validation_targets)
     value = task.quantities_of(means)[score.quantity]
@@ -134,7 +134,7 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
         **dict.fromkeys([*quantities, "n_images"]),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])
-    images, labels = datasets.open_test_set(stored.spec.dataset)
+    images, labels = datasets.open_test_set(stored.spec.data_spec)
     scores = task.quantities_of(loop.evaluate(model, images, labels))
     known = {**look, **{name: scores[name] for name in quantities}, "n_images": len(labels)}
     looks = study_store.test_looks(study)

@@ -35,7 +35,7 @@ def preview(spec: StudySpec) -> str:
     lines = [
         f"study {spec.name}: {spec.goal}",
         "",
-        f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.dataset)[:12]}",
+        f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.data_spec)[:12]}",
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
         *ends,

@@ -1,0 +1,186 @@
+"""Builds the arrays that networks are trained on, from what stands in a file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.materials import Material, material_of, test_material_of
+from pipeline.data.scoring import transform
+from pipeline.data.source import DataSpec, Examples
+from pipeline.data.split import count_twins, fold_rows, say_split, say_twins, split_rows
+from pipeline.data.targets import class_weights, fit_target
+from pipeline.data.task import Task
+from pipeline.reading.bundled import BUNDLED, read_bundled
+from pipeline.reading.column import RawArrays, RawTable
+from pipeline.reading.image_folder import read_image_folder
+from pipeline.reading.npz_file import read_npz
+from pipeline.reading.tables import read_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.intp]
+
+_ROWS = "rows"  # file with the numbers of the rows of a part
+
+
+def read(data: DataSpec) -> RawTable | RawArrays:
+    """Reads a data set by what it is: a bundled one by name, a folder of pictures, a file.
+
+    Raises:
+        UsageError: it cannot be read; the text says where and why.
+    """
+    settings = data.settings
+    if data.dataset in BUNDLED:
+        return read_bundled(data.dataset)
+    path = Path(data.dataset)
+    if path.is_dir():
+        return read_image_folder(path, size=settings.image_size, colour=settings.colour)
+    if path.suffix.lower() == ".npz":
+        return read_npz(path)
+    return read_table(
+        path,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        decimal=settings.decimal,
+        types=settings.types,
+    )
+
+
+def build(
+    raw: RawTable | RawArrays, data: DataSpec, folder: Path
+) -> tuple[tuple[Task, ...], int, tuple[str, ...], tuple[str, ...]]:
+    """Splits and encodes data, and writes the arrays into a folder.
+
+    Args:
+        raw: what was read.
+        data: says how it is split.
+        folder: gets a folder for each fold, `0` if there is one split, and the rows of the test set.
+
+    Returns:
+        The tasks, one for each fold; the number of training rows; remarks; and warnings.
+
+    Raises:
+        UsageError: it cannot be split or learned from; the text says where and why.
+    """
+    import numpy as np
+
+    settings, material = data.settings, material_of(raw, data)
+    answers = material.answers
+    how = {
+        "classes": answers.values if answers.class_names else None,
+        "groups": material.groups,
+        "times": material.times,
+    }
+    brings_test = isinstance(raw, RawArrays) and raw.test_inputs is not None
+    parts = split_rows(
+        len(answers.values),
+        settings,
+        **how,
+        class_names=answers.class_names,
+        has_test_set=brings_test,
+    )
+    np.save(folder / f"{_ROWS}.npy", parts.test)
+    if brings_test:
+        assert isinstance(raw, RawArrays)
+        n_test = len(test_material_of(raw, answers, data).answers.values)
+    else:
+        n_test = len(parts.test)
+    splits = [(parts.training, parts.validation)]
+    if settings.folds:
+        searched = np.sort(np.concatenate(splits[0]))
+        splits = fold_rows(searched, settings, **how)
+    known = Task(
+        kind=answers.kind,
+        input_shape=(),
+        class_names=answers.class_names,
+        n_examples=len(answers.values),
+        n_test=n_test,
+        n_validation_rows=sum(len(validation) for _, validation in splits),
+        n_folds=len(splits),
+        example=material.example,
+        loss=settings.loss or ("squared" if not answers.class_names else "cross-entropy"),
+    )
+    tasks = []
+    for i, (training, validation) in enumerate(splits):
+        (folder / str(i)).mkdir()
+        np.save(folder / str(i) / f"{_ROWS}.npy", validation)
+        tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
+    remarks = [*material.remarks, say_split(parts, settings)]
+    twins = say_twins(count_twins(material.hashes(), parts))
+    n_training = len(splits[0][0]) if len(splits) == 1 else known.n_validation_rows or 0
+    return tuple(tasks), n_training, tuple(filter(None, [*remarks, twins])), material.warnings
+
+
+def _build_member(
+    material: Material,
+    known: Task,
+    data: DataSpec,
+    training: "Rows",
+    validation: "Rows",
+    folder: Path,
+) -> Task:
+    """Encodes the rows of one split, fitted on its training rows, and writes them."""
+    import numpy as np
+
+    answers, settings = material.answers, data.settings
+    features = material.fit(training)
+    shape = material.shape(features)
+    dtype = "uint8" if features is None else "float32"
+    task = replace(known, input_shape=shape, input_dtype=dtype, features=features)
+    values: NDArray[Any] = answers.values
+    if task.is_regression:
+        place = f"{material.where}, target {data.target!r}"
+        target = fit_target(data.target, values, training, settings.target_transform, place)
+        task, values = replace(task, target=target), transform(target, values)
+    of_classes = class_weights(settings, answers.values[training], answers.class_names)
+    for part, rows in (("train", training), ("validation", validation)):
+        inputs = np.lib.format.open_memmap(
+            folder / f"{part}_inputs.npy", "w+", dtype, (len(rows), *shape)
+        )
+        material.encode(features, rows, inputs)
+        inputs.flush()
+        np.save(folder / f"{part}_targets.npy", values[rows])
+        weights = None if material.weights is None else material.weights[rows]
+        if part == "train" and of_classes is not None:
+            weights = of_classes if weights is None else weights * of_classes
+        if weights is not None:  # of mean 1, so that the learning rate means what it always does
+            np.save(folder / f"{part}_weights.npy", weights / weights.mean(dtype=np.float64))
+    return task
+
+
+def mapped(folder: Path, name: str) -> "NDArray[Any] | None":
+    """Maps an array of an entry into memory, None if there is none; what is written is not kept."""
+    import numpy as np
+
+    file = folder / f"{name}.npy"
+    return np.load(file, mmap_mode="c") if file.exists() else None
+
+
+def raw_examples(
+    raw: RawTable | RawArrays,
+    data: DataSpec,
+    task: Task,
+    folder: Path,
+    *,
+    is_test: bool = False,
+) -> Examples:
+    """Selects rows as a model that is handed over takes them.
+
+    Args:
+        raw: what was read.
+        data: says how.
+        task: whose features the model has.
+        folder: of an entry, of which the rows are noted there.
+        is_test: whether the test set is wanted.
+    """
+    import numpy as np
+
+    material = material_of(raw, data)
+    rows = np.load(folder / f"{_ROWS}.npy")
+    if is_test and isinstance(raw, RawArrays) and raw.test_inputs is not None:
+        material = test_material_of(raw, material.answers, data)
+        rows = np.arange(len(material.answers.values))
+    weights = None if material.weights is None else material.weights[rows]
+    return Examples(material.raw(task.features, rows), material.answers.values[rows], weights)

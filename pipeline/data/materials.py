@@ -1,0 +1,226 @@
+"""What data of one's own are made of before they are split: rows with answers, and how to encode."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.data import encoding
+from pipeline.data.features import Features
+from pipeline.data.roles import Roles, assign_roles
+from pipeline.data.source import DataSpec, Inputs, Weights
+from pipeline.data.targets import Answers, understand
+from pipeline.errors import UsageError
+from pipeline.paths import display_path
+from pipeline.reading.column import Codes, Numbers, RawArrays, RawTable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.intp]
+
+
+class Material(Protocol):
+    """Rows with their answers.
+
+    Attributes:
+        where: the file, for messages.
+        example: what a row is called: "image" or "row".
+        answers: the target of each row.
+        weights: of each row; None if all are 1.
+        groups: a code for each row; None without groups.
+        times: of each row; None without.
+        remarks: what was found out, and what was left out, for people.
+        warnings: what a reader of results has to know.
+    """
+
+    where: str
+    example: str
+    answers: Answers
+    weights: Weights | None
+    groups: Codes | None
+    times: Numbers | None
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def fit(self, rows: "Rows") -> Features | None:
+        """Fits on training rows how rows are encoded; None if they are trained on as they are."""
+
+    def shape(self, features: Features | None) -> tuple[int, ...]:
+        """Returns the shape of an encoded row."""
+
+    def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
+        """Encodes rows into an array, (len(rows), *shape)."""
+
+    def raw(self, features: Features | None, rows: "Rows") -> Any:
+        """Returns rows as a model that is handed over takes them."""
+
+    def hashes(self) -> "NDArray[np.uint64]":
+        """Returns a number for each row that is equal where all inputs are."""
+
+
+@dataclass(frozen=True)
+class TableMaterial:
+    """A table whose columns have their roles. The attributes are those of `Material`."""
+
+    where: str
+    answers: Answers
+    roles: Roles
+    remarks: tuple[str, ...]
+    example: str = "row"
+
+    @property
+    def weights(self) -> Weights | None:
+        """Of each row; None if all are 1."""
+        return self.roles.weights
+
+    @property
+    def groups(self) -> Codes | None:
+        """A code for each row; None without groups."""
+        return self.roles.groups
+
+    @property
+    def times(self) -> Numbers | None:
+        """Of each row; None without."""
+        return self.roles.times
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may give the target away."""
+        return self.roles.warnings
+
+    def fit(self, rows: "Rows") -> Features:
+        """Fits numbers, categories and dates on training rows."""
+        return encoding.fit_features(self.roles.inputs, rows)
+
+    def shape(self, features: Features | None) -> tuple[int, ...]:
+        """Returns the width of the encoded matrix."""
+        assert features is not None
+        return (features.width,)
+
+    def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
+        """Encodes rows column by column."""
+        assert features is not None
+        encoding.encode(features, self.roles.inputs, rows, out)  # type: ignore[arg-type]
+
+    def raw(self, features: Features | None, rows: "Rows") -> "dict[str, NDArray[Any]]":
+        """Returns the raw columns by name."""
+        assert features is not None
+        return encoding.raw_columns(features, self.roles.inputs, rows)
+
+    def hashes(self) -> "NDArray[np.uint64]":
+        """Hashes all inputs of each row."""
+        from pipeline.data.split import hash_rows
+
+        return hash_rows([column.values for column in self.roles.inputs])
+
+
+@dataclass(frozen=True)
+class ArrayMaterial:
+    """Pictures or other arrays. The attributes are those of `Material`."""
+
+    where: str
+    answers: Answers
+    inputs: Inputs
+    remarks: tuple[str, ...]
+    weights: Weights | None = None
+    groups: Codes | None = None
+    times: Numbers | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def example(self) -> str:
+        """Pictures are images; all else are rows."""
+        return "image" if self.inputs.ndim > 2 else "row"
+
+    def fit(self, rows: "Rows") -> Features | None:
+        """Fits mean and scale of numbers; pictures are trained on as they are."""
+        if self.inputs.dtype == "uint8" and self.inputs.ndim > 2:
+            return None
+        return encoding.fit_array(self.inputs, rows)
+
+    def shape(self, features: Features | None) -> tuple[int, ...]:
+        """Returns the shape of a picture, or of encoded numbers."""
+        if features is not None and self.inputs.ndim == 2:
+            return (features.width,)
+        return self.inputs.shape[1:]
+
+    def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
+        """Encodes rows some thousand at a time."""
+        step = 4096
+        for start in range(0, len(rows), step):
+            part = self.inputs[rows[start : start + step]]
+            if features is not None:
+                part = encoding.encode_array(features, part)
+            out[start : start + step] = part
+
+    def raw(self, features: Features | None, rows: "Rows") -> Inputs:
+        """Returns rows as the file has them."""
+        return self.inputs[rows]
+
+    def hashes(self) -> "NDArray[np.uint64]":
+        """Hashes each row's bytes."""
+        from pipeline.data.split import hash_rows
+
+        return hash_rows(self.inputs)
+
+
+def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
+    """Makes material of what was read.
+
+    Raises:
+        UsageError: a column or an answer will not do; the text says where and why.
+    """
+    where = raw.source if isinstance(raw.source, str) else display_path(Path(raw.source))
+    if isinstance(raw, RawTable):
+        roles = assign_roles(raw, data)
+        answers = understand(roles.target, data.settings, where)
+        return TableMaterial(where, answers, roles, (*raw.remarks, *roles.remarks, answers.remark))
+    _refuse_table_settings(data, where)
+    inputs, target, remarks = raw.inputs, raw.targets, raw.remarks
+    import numpy as np
+
+    known = target.values >= 0 if target.is_coded else ~np.isnan(target.values)
+    if not known.any():
+        raise UsageError(f"{where}, target {target.name!r}: all values are missing")
+    if not known.all():
+        rows = np.flatnonzero(known)
+        inputs, target = inputs[rows], replace(target, values=target.values[rows])
+        remarks = (*remarks, f"{len(known) - len(rows):,} rows without a target are left out")
+    answers = understand(target, data.settings, where)
+    return ArrayMaterial(where, answers, inputs, (*remarks, answers.remark))
+
+
+def test_material_of(raw: RawArrays, training: Answers, data: DataSpec) -> ArrayMaterial:
+    """Makes material of the test set that arrays bring along, with the classes of the training part.
+
+    Raises:
+        UsageError: it has classes that the training part has not.
+    """
+    import numpy as np
+
+    where = raw.source if isinstance(raw.source, str) else display_path(Path(raw.source))
+    assert raw.test_inputs is not None
+    assert raw.test_targets is not None
+    answers = understand(raw.test_targets, data.settings, where)
+    if training.class_names:
+        if unknown := set(answers.class_names) - set(training.class_names):
+            raise UsageError(
+                f"{where}: found the class {min(unknown)!r} in the test set alone, allowed are "
+                f"{', '.join(training.class_names[:20])}"
+            )
+        known = np.array([training.class_names.index(name) for name in answers.class_names])
+        answers = Answers(training.kind, known[answers.values].astype(np.int32), training.class_names)
+    return ArrayMaterial(where, answers, raw.test_inputs, ())
+
+
+def _refuse_table_settings(data: DataSpec, where: str) -> None:
+    settings = data.settings
+    for key in ("types", "drop", "group", "time", "weight", "delimiter", "encoding", "decimal"):
+        if getattr(settings, key):
+            raise UsageError(
+                f"[data] {key}: found {getattr(settings, key)!r}, allowed is none with {where}, "
+                "which is no table"
+            )
+    if data.target:
+        raise UsageError(f"target: found {data.target!r}, allowed is none: {where} has its own")
