@@ -20,6 +20,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.source import DataSpec, Examples, Images, Labels, Source
 from pipeline.data.task import Task, n_validation
 from pipeline.paths import data_dir
+from pipeline.reading.bundled import BUNDLED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,6 +156,11 @@ def sources() -> Mapping[str, Source]:
             if isinstance(source := getattr(inside, "SOURCE", None), Source):
                 found[module.name] = source
     return MappingProxyType(found)
+
+
+def names() -> tuple[str, ...]:
+    """Lists the data sets that are known by name."""
+    return (*sources(), *BUNDLED)
 
 
 def _source(data: DataSpec) -> Source | None:

@@ -210,7 +210,9 @@ def test_material_of(raw: RawArrays, training: Answers, data: DataSpec) -> Array
                 f"{', '.join(training.class_names[:20])}"
             )
         known = np.array([training.class_names.index(name) for name in answers.class_names])
-        answers = Answers(training.kind, known[answers.values].astype(np.int32), training.class_names)
+        answers = Answers(
+            training.kind, known[answers.values].astype(np.int32), training.class_names
+        )
     return ArrayMaterial(where, answers, raw.test_inputs, ())
 
 

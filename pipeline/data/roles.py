@@ -94,7 +94,9 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         target=target,
         inputs=tuple(inputs),
         weights=_weights(columns[settings.weight], where) if settings.weight else None,
-        groups=_as_codes(columns[settings.group]) if "group" in settings.model_fields_set and settings.group else None,
+        groups=_as_codes(columns[settings.group])
+        if "group" in settings.model_fields_set and settings.group
+        else None,
         times=_times(columns[settings.time], where) if settings.time else None,
         remarks=tuple(remarks),
         warnings=tuple(_leaks(inputs, target)),

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from pipeline.data.task import Task
 
 if TYPE_CHECKING:
-    from pipeline.data.settings import DataSettings
     import numpy as np
     from numpy.typing import NDArray
+
+    from pipeline.data.settings import DataSettings
 
 Images: TypeAlias = "NDArray[np.uint8]"
 Labels: TypeAlias = "NDArray[np.uint8]"

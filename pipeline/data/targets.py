@@ -57,7 +57,7 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
     if chosen == "regression" or (chosen is None and is_number and not _are_classes(target)):
         if float(np.ptp(target.values)) == 0:
             raise UsageError(f"{place}: found {target.values[0]:g} in every row, allowed are more")
-        remark = "" if chosen else "numbers, so a regression ([data] task = \"classification\")"
+        remark = "" if chosen else 'numbers, so a regression ([data] task = "classification")'
         return Answers(Kind.REGRESSION, target.values, remark=remark)
     values, names = _classes(target)
     n_rows, n_classes = len(values), len(names)

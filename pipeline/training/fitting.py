@@ -42,9 +42,7 @@ def fit(
         keep: takes the outputs of the validation set after each epoch, if `evaluation` keeps them.
     """
     task = dataset.task
-    run_epoch = compile_epoch(
-        model, dataset, batch_size, evaluation or evaluation_of(model, task)
-    )
+    run_epoch = compile_epoch(model, dataset, batch_size, evaluation or evaluation_of(model, task))
     callback_list = keras.callbacks.CallbackList(
         list(callbacks), add_history=False, model=model, epochs=epochs, verbose=0
     )
@@ -87,7 +85,11 @@ def evaluation_of(model: keras.Model, task: Task, *, keeps_outputs: bool = False
 
 
 def evaluate(
-    model: keras.Model, task: Task, inputs: Inputs, targets: Targets, weights: Weights | None = None
+    model: keras.Model,
+    task: Task,
+    inputs: Inputs,
+    targets: Targets,
+    weights: Weights | None = None,
 ) -> dict[str, float]:
     """Evaluates a compiled model; returns the quantities that are computed in the graph, by name.
 

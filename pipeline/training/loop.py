@@ -6,19 +6,15 @@ graph (`epoch.py`). Callbacks of Keras work as ever, but for those that watch si
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.data.source import Inputs, Targets, Weights
 from pipeline.data.task import LOSS
 from pipeline.study.trial import Cause, is_better
-from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluation, tensors
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.members import Member, as_one_model, measure, measure_training
 

@@ -102,7 +102,11 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
         ),
         _joined([each.validation_weights for each in data]),
     )
-    return {**metrics, **{f"val_{name}": each for name, each in scored.items()}, "seconds": seconds}
+    return {
+        **metrics,
+        **{f"val_{name}": each for name, each in scored.items()},
+        "seconds": seconds,
+    }
 
 
 def measure_training(members: Sequence[Member]) -> dict[str, float]:
@@ -138,7 +142,7 @@ def as_one_model(members: Sequence[Member]) -> keras.Model:
 
 
 def in_own_units(task: "datasets.Task", values: Outputs) -> Outputs:
-    """Gives numbers in the units of a regression's target; classes and probabilities as they are."""
+    """Gives numbers in the units of a target; classes and probabilities as they are."""
     return restore(task.target, values) if task.is_regression else values
 
 
