@@ -10,7 +10,8 @@ from pipeline.reading.column import ColumnKind, RawArrays, RawTable
 def test_digits_are_as_scikit_learn_has_them() -> None:
     raw = read_bundled("digits")
     assert isinstance(raw, RawArrays)
-    assert (raw.inputs.dtype, raw.inputs.shape) == (np.float32, (1797, 8, 8))
+    assert raw.inputs.dtype == np.float32
+    assert raw.inputs.shape == (1797, 8, 8)
     assert (raw.inputs.min(), raw.inputs.max()) == (0, 16)
     assert raw.targets.vocabulary == tuple("0123456789")
     assert np.array_equal(raw.targets.values, datasets.load_digits().target)

@@ -127,8 +127,8 @@ def test_the_size_is_the_median_and_at_most_64(tmp_path: Path) -> None:
     raw = read_image_folder(tmp_path)
     assert raw.inputs.shape == (3, 64, 20)
     assert (raw.inputs == 70).all()
-    size = "resized to 64 by 20 pixels (height by width) from 200 by 10 to 300 by 30"  # by area
-    assert raw.remarks[1] == f"grey, {size}"
+    words = "resized to 64 by 20 pixels (height by width) from 200 by 10 to 300 by 30"  # by area
+    assert raw.remarks[1] == f"grey, {words}"
 
 
 def test_pictures_get_the_size_that_is_asked_for_without_aliasing(tmp_path: Path) -> None:
