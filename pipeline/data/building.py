@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.data.materials import Material, material_of, test_material_of
 from pipeline.data.scoring import transform
 from pipeline.data.source import DataSpec, Examples
-from pipeline.data.split import count_twins, fold_rows, say_split, say_twins, split_rows
+from pipeline.data.split import fold_rows, say_split, split_rows
 from pipeline.data.targets import class_weights, fit_target
 from pipeline.data.task import Task
+from pipeline.data.twins import count_twins, say_twins
 from pipeline.reading.bundled import BUNDLED, read_bundled
 from pipeline.reading.column import RawArrays, RawTable
 from pipeline.reading.image_folder import read_image_folder
@@ -51,7 +52,7 @@ def read(data: DataSpec) -> RawTable | RawArrays:
 def build(
     raw: RawTable | RawArrays, data: DataSpec, folder: Path
 ) -> tuple[tuple[Task, ...], int, tuple[str, ...], tuple[str, ...]]:
-    """Splits and encodes data, and writes the arrays into a folder.
+    """Splits and encodes data, and writes the arrays.
 
     Args:
         raw: what was read.
@@ -68,29 +69,33 @@ def build(
 
     settings, material = data.settings, material_of(raw, data)
     answers = material.answers
-    how = {
-        "classes": answers.values if answers.class_names else None,
-        "groups": material.groups,
-        "times": material.times,
-    }
+    classes: Any = answers.values if answers.class_names else None
     brings_test = isinstance(raw, RawArrays) and raw.test_inputs is not None
     parts = split_rows(
         len(answers.values),
         settings,
-        **how,
+        classes=classes,
         class_names=answers.class_names,
+        groups=material.groups,
+        times=material.times,
         has_test_set=brings_test,
     )
     np.save(folder / f"{_ROWS}.npy", parts.test)
     if brings_test:
         assert isinstance(raw, RawArrays)
-        n_test = len(test_material_of(raw, answers, data).answers.values)
+        test = test_material_of(raw, answers, data)
+        n_test, test_hashes = len(test.answers.values), test.hashes()
     else:
-        n_test = len(parts.test)
+        n_test, test_hashes = len(parts.test), None
     splits = [(parts.training, parts.validation)]
     if settings.folds:
-        searched = np.sort(np.concatenate(splits[0]))
-        splits = fold_rows(searched, settings, **how)
+        splits = fold_rows(
+            parts.training,
+            settings,
+            classes=classes,
+            class_names=answers.class_names,
+            groups=material.groups,
+        )
     known = Task(
         kind=answers.kind,
         input_shape=(),
@@ -107,10 +112,20 @@ def build(
         (folder / str(i)).mkdir()
         np.save(folder / str(i) / f"{_ROWS}.npy", validation)
         tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
-    remarks = [*material.remarks, say_split(parts, settings)]
-    twins = say_twins(count_twins(material.hashes(), parts))
-    n_training = len(splits[0][0]) if len(splits) == 1 else known.n_validation_rows or 0
-    return tuple(tasks), n_training, tuple(filter(None, [*remarks, twins])), material.warnings
+    stratified_by = data.target if answers.class_names else ""
+    remarks = [
+        *material.remarks,
+        say_split(
+            parts,
+            settings,
+            stratified_by=stratified_by,
+            n_test_set=n_test,
+            example=material.example,
+        ),
+    ]
+    twins = say_twins(count_twins(material.hashes(), parts, test_hashes), material.example)
+    warnings = tuple(filter(None, [*material.warnings, twins]))
+    return tuple(tasks), len(parts.training), tuple(filter(None, remarks)), warnings
 
 
 def _build_member(

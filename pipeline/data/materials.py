@@ -1,4 +1,4 @@
-"""What data of one's own are made of before they are split: rows with answers, and how to encode."""
+"""What data of one's own are made of: rows with answers, and how the rows are encoded."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.data import encoding
 from pipeline.data.features import Features
+from pipeline.data.raw import raw_columns
 from pipeline.data.roles import Roles, assign_roles
 from pipeline.data.source import DataSpec, Inputs, Weights
 from pipeline.data.targets import Answers, understand
+from pipeline.data.twins import hash_examples, hash_rows
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
 from pipeline.reading.column import Codes, Numbers, RawArrays, RawTable
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rows = NDArray[np.intp]
+
+
+N_COPIED = 4096  # pictures at a time
 
 
 class Material(Protocol):
@@ -106,13 +111,11 @@ class TableMaterial:
     def raw(self, features: Features | None, rows: "Rows") -> "dict[str, NDArray[Any]]":
         """Returns the raw columns by name."""
         assert features is not None
-        return encoding.raw_columns(features, self.roles.inputs, rows)
+        return raw_columns(features, self.roles.inputs, rows)
 
     def hashes(self) -> "NDArray[np.uint64]":
         """Hashes all inputs of each row."""
-        from pipeline.data.split import hash_rows
-
-        return hash_rows([column.values for column in self.roles.inputs])
+        return hash_rows(column.values for column in self.roles.inputs)
 
 
 @dataclass(frozen=True)
@@ -146,13 +149,12 @@ class ArrayMaterial:
         return self.inputs.shape[1:]
 
     def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
-        """Encodes rows some thousand at a time."""
-        step = 4096
-        for start in range(0, len(rows), step):
-            part = self.inputs[rows[start : start + step]]
-            if features is not None:
-                part = encoding.encode_array(features, part)
-            out[start : start + step] = part
+        """Encodes numbers; copies pictures, some thousand at a time."""
+        if features is not None:
+            encoding.encode_array(features, self.inputs, rows, out)
+            return
+        for start in range(0, len(rows), N_COPIED):
+            out[start : start + N_COPIED] = self.inputs[rows[start : start + N_COPIED]]
 
     def raw(self, features: Features | None, rows: "Rows") -> Inputs:
         """Returns rows as the file has them."""
@@ -160,9 +162,7 @@ class ArrayMaterial:
 
     def hashes(self) -> "NDArray[np.uint64]":
         """Hashes each row's bytes."""
-        from pipeline.data.split import hash_rows
-
-        return hash_rows(self.inputs)
+        return hash_examples(self.inputs)
 
 
 def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
@@ -192,7 +192,7 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
 
 
 def test_material_of(raw: RawArrays, training: Answers, data: DataSpec) -> ArrayMaterial:
-    """Makes material of the test set that arrays bring along, with the classes of the training part.
+    """Makes material of the test set that arrays bring, with the classes of the training part.
 
     Raises:
         UsageError: it has classes that the training part has not.

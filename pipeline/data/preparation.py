@@ -20,7 +20,8 @@ from pipeline.data.task import Task
 from pipeline.errors import PipelineError
 from pipeline.files import create_whole
 from pipeline.paths import data_dir, display_path
-from pipeline.reading.content import fingerprint_of
+from pipeline.reading.bundled import BUNDLED, fingerprint_of_bundled
+from pipeline.reading.content import fingerprint_of_file, fingerprint_of_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -133,7 +134,12 @@ def raw_test(data: DataSpec) -> Examples:
 @functools.cache
 def fingerprint(data: DataSpec) -> str:
     """Identifies the content of the data, and the recipe by which they are made ready."""
-    return hashlib.sha256(f"{RECIPE} {fingerprint_of(data.dataset)}".encode()).hexdigest()
+    path = Path(data.dataset)
+    if data.dataset in BUNDLED:
+        content = fingerprint_of_bundled(data.dataset)
+    else:
+        content = fingerprint_of_folder(path) if path.is_dir() else fingerprint_of_file(path)
+    return hashlib.sha256(f"{RECIPE} {content}".encode()).hexdigest()
 
 
 def _key(data: DataSpec) -> str:
