@@ -57,7 +57,7 @@ def build(
     Args:
         raw: what was read.
         data: says how it is split.
-        folder: gets a folder for each fold, `0` if there is one split, and the rows of the test set.
+        folder: gets a folder for each fold, or `0` for the one split, and the rows of the test.
 
     Returns:
         The tasks, one for each fold; the number of training rows; remarks; and warnings.
@@ -166,7 +166,7 @@ def _build_member(
 
 
 def mapped(folder: Path, name: str) -> "NDArray[Any] | None":
-    """Maps an array of an entry into memory, None if there is none; what is written is not kept."""
+    """Maps an array of an entry into memory, if there is one; what is written is not kept."""
     import numpy as np
 
     file = folder / f"{name}.npy"

@@ -19,7 +19,7 @@ class Dataset:
         validation_inputs: of the same dtype.
         validation_targets: of the same dtype.
         task: what is learned.
-        fingerprint: SHA-256 over the checksums of all files, and of what decides how they are read.
+        fingerprint: SHA-256 of the content of all files.
         train_weights: of each training example in the loss, float32 (n,); None if all are 1.
         validation_weights: of each validation example in loss and metrics; None if all are 1.
     """

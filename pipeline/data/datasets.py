@@ -105,7 +105,7 @@ def open_test_set(data: Data) -> Examples:
 
 
 def validation_sets(data: Data) -> tuple[Examples, ...]:
-    """Loads the validation set as a model that is handed over takes it; with folds one for each."""
+    """Loads the validation set, or that of each fold, as a model that is handed over takes it."""
     spec = _spec(data)
     if _source(spec):
         dataset = load(spec)
@@ -126,6 +126,19 @@ def fetch(data: Data) -> Path:
     folder = data_dir() / spec.dataset
     source.fetch(folder)
     return folder
+
+
+def about(data: Data) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Says what was found out of data of one's own, and what a reader of results has to know.
+
+    Returns:
+        Remarks and warnings, a sentence each; none of a data set that has a module.
+    """
+    spec = _spec(data)
+    if _source(spec):
+        return (), ()
+    known = preparation.prepare(spec).about
+    return known.remarks, known.warnings
 
 
 def n_validation_examples(data: Data) -> int:

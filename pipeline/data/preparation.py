@@ -2,7 +2,7 @@
 
 The arrays are mapped into memory, so that all processes share one copy; the supervisor reads
 `about.json` alone. An entry is named after the content of the data, how they are read and split,
-and `RECIPE`. The test rows are in no entry: they are read from the file when a champion is exported.
+and `RECIPE`. The test rows are in no entry: they are read from the file at an export.
 """
 
 import functools
@@ -36,8 +36,7 @@ class About:
     """What is known of data that are ready.
 
     Attributes:
-        task: what is learned; with folds, the task of the first.
-        tasks: of each fold, or of the one split: what is fitted on its training part differs.
+        tasks: what is learned, of each fold or of the one split: what is fitted differs.
         n_training: number of training rows; with folds, of all rows but the test rows.
         remarks: what was found out, and what was left out, for people.
         warnings: what a reader of results has to know.

@@ -52,17 +52,13 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
 
     settings, where = data.settings, _name(table)
     target = _column(table, data.target, "target", where)
-    named = {
-        name: _column(table, name, f"[data] {key}", where)
-        for key in ("group", "time", "weight")
-        if (name := getattr(settings, key))
-    }
-    for name in (*settings.drop, *settings.types):
-        key = "drop" if name in settings.drop else "types"
-        _column(table, name, f"[data] {key}", where)
     for key in ("group", "time", "weight"):
-        if getattr(settings, key) == data.target:
-            raise UsageError(f"[data] {key}: found the target {data.target!r}, allowed is another")
+        if name := getattr(settings, key):
+            _column(table, name, f"[data] {key}", where)
+        if name == data.target:
+            raise UsageError(f"[data] {key}: found the target {name!r}, allowed is another column")
+    for name in settings.drop:
+        _column(table, name, "[data] drop", where)
     is_known = ~_is_missing(target)
     rows = np.flatnonzero(is_known)
     if not len(rows):
@@ -94,9 +90,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         target=target,
         inputs=tuple(inputs),
         weights=_weights(columns[settings.weight], where) if settings.weight else None,
-        groups=_as_codes(columns[settings.group])
-        if "group" in settings.model_fields_set and settings.group
-        else None,
+        groups=_as_codes(columns[settings.group]) if settings.group else None,
         times=_times(columns[settings.time], where) if settings.time else None,
         remarks=tuple(remarks),
         warnings=tuple(_leaks(inputs, target)),
@@ -167,8 +161,8 @@ def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
         return []
     verb = inflect("gives", len(leaking), "give")
     return [
-        f"{inflect('column', len(leaking))} {join_names(leaking)} {verb} the target away; unless it "
-        "is known when an answer is wanted, leave it out with [data] drop"
+        f"{inflect('column', len(leaking))} {join_names(leaking)} {verb} the target away; what is "
+        "not known when an answer is wanted is left out with [data] drop"
     ]
 
 

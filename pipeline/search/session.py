@@ -1,5 +1,6 @@
 """One search from start to end: locks, stores and workers are opened, used and closed."""
 
+import sys
 from pathlib import Path
 
 from pipeline import snapshot
@@ -38,6 +39,8 @@ def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int
         executor = _open_executor(project, spec, n_workers)
         try:
             datasets.fetch(spec.data_spec)  # they need it when they have imported TensorFlow
+            for said in datasets.about(spec.data_spec)[1]:
+                print(f"{spec.dataset}: {said}", file=sys.stderr)
             from pipeline.search.run_study import run_study  # imports Optuna and MLflow meanwhile
             from pipeline.storage import studies
 

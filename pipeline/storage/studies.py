@@ -54,7 +54,10 @@ def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
                 "that study"
             )
         return
-    data, known = datasets.fingerprint(spec.data_spec), attributes.get(study_store.DATA_FINGERPRINT)
+    data, known = (
+        datasets.fingerprint(spec.data_spec),
+        attributes.get(study_store.DATA_FINGERPRINT),
+    )
     changed = changes_since(attributes[study_store.SPEC], spec)
     if refused := [change for change in changed if not change.is_allowed]:
         raise UsageError(

@@ -170,7 +170,7 @@ def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
 
 
 def _check_data(spec: StudySpec) -> None:
-    """Refuses a data set that is neither known by name nor there, and settings that it cannot have.
+    """Refuses a data set that is neither known nor there, and settings that it cannot have.
 
     Raises:
         UsageError: the text says what was found and what is allowed.

@@ -1,4 +1,4 @@
-"""The epochs of a network, one after the other, as `model.fit` runs them: but each in one graph."""
+"""The epochs of a network, one after the other, as `model.fit` runs them: each in one graph."""
 
 from collections.abc import Callable, Iterator, Sequence
 
