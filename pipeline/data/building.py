@@ -149,7 +149,7 @@ def _build_member(
         place = f"{material.where}, target {data.target!r}"
         target = fit_target(data.target, values, training, settings.target_transform, place)
         task, values = replace(task, target=target), transform(target, values)
-    of_classes = class_weights(settings, answers.values[training], answers.class_names)
+    of_classes = class_weights(settings, values[training], answers.class_names)
     for part, rows in (("train", training), ("validation", validation)):
         inputs = np.lib.format.open_memmap(
             folder / f"{part}_inputs.npy", "w+", dtype, (len(rows), *shape)

@@ -122,7 +122,7 @@ def encode_array(
     features: Features,
     inputs: "NDArray[Any]",
     rows: Rows,
-    out: "NDArray[np.float32] | None" = None,
+    out: "NDArray[Any] | None" = None,
 ) -> "NDArray[np.float32]":
     """Encodes rows of an array of numbers.
 

@@ -1,19 +1,20 @@
 """What data of one's own are made of: rows with answers, and how the rows are encoded."""
 
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pipeline.data import encoding
 from pipeline.data.features import Features
 from pipeline.data.raw import raw_columns
-from pipeline.data.roles import Roles, assign_roles
+from pipeline.data.roles import assign_roles
 from pipeline.data.source import DataSpec, Inputs, Weights
 from pipeline.data.targets import Answers, understand
 from pipeline.data.twins import hash_examples, hash_rows
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
-from pipeline.reading.column import Codes, Numbers, RawArrays, RawTable
+from pipeline.reading.column import Codes, Column, Numbers, RawArrays, RawTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,116 +26,91 @@ if TYPE_CHECKING:
 N_COPIED = 4096  # pictures at a time
 
 
-class Material(Protocol):
+@dataclass(frozen=True)
+class Material(ABC):
     """Rows with their answers.
 
     Attributes:
         where: the file, for messages.
         example: what a row is called: "image" or "row".
         answers: the target of each row.
+        remarks: what was found out, and what was left out, for people.
         weights: of each row; None if all are 1.
         groups: a code for each row; None without groups.
         times: of each row; None without.
-        remarks: what was found out, and what was left out, for people.
         warnings: what a reader of results has to know.
     """
 
     where: str
     example: str
     answers: Answers
-    weights: Weights | None
-    groups: Codes | None
-    times: Numbers | None
     remarks: tuple[str, ...]
-    warnings: tuple[str, ...]
+    weights: Weights | None = field(default=None, kw_only=True)
+    groups: Codes | None = field(default=None, kw_only=True)
+    times: Numbers | None = field(default=None, kw_only=True)
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.answers.values)
+
+    @abstractmethod
     def fit(self, rows: "Rows") -> Features | None:
         """Fits on training rows how rows are encoded; None if they are trained on as they are."""
 
+    @abstractmethod
     def shape(self, features: Features | None) -> tuple[int, ...]:
         """Returns the shape of an encoded row."""
 
-    def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
+    @abstractmethod
+    def encode(self, features: Features | None, rows: "Rows", out: "NDArray[Any]") -> None:
         """Encodes rows into an array, (len(rows), *shape)."""
 
+    @abstractmethod
     def raw(self, features: Features | None, rows: "Rows") -> Any:
         """Returns rows as a model that is handed over takes them."""
 
+    @abstractmethod
     def hashes(self) -> "NDArray[np.uint64]":
         """Returns a number for each row that is equal where all inputs are."""
 
 
 @dataclass(frozen=True)
-class TableMaterial:
-    """A table whose columns have their roles. The attributes are those of `Material`."""
+class TableMaterial(Material):
+    """A table of which columns are inputs."""
 
-    where: str
-    answers: Answers
-    roles: Roles
-    remarks: tuple[str, ...]
-    example: str = "row"
-
-    @property
-    def weights(self) -> Weights | None:
-        """Of each row; None if all are 1."""
-        return self.roles.weights
-
-    @property
-    def groups(self) -> Codes | None:
-        """A code for each row; None without groups."""
-        return self.roles.groups
-
-    @property
-    def times(self) -> Numbers | None:
-        """Of each row; None without."""
-        return self.roles.times
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may give the target away."""
-        return self.roles.warnings
+    inputs: tuple[Column, ...]
 
     def fit(self, rows: "Rows") -> Features:
         """Fits numbers, categories and dates on training rows."""
-        return encoding.fit_features(self.roles.inputs, rows)
+        return encoding.fit_features(self.inputs, rows)
 
     def shape(self, features: Features | None) -> tuple[int, ...]:
         """Returns the width of the encoded matrix."""
         assert features is not None
         return (features.width,)
 
-    def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
+    def encode(self, features: Features | None, rows: "Rows", out: "NDArray[Any]") -> None:
         """Encodes rows column by column."""
         assert features is not None
-        encoding.encode(features, self.roles.inputs, rows, out)  # type: ignore[arg-type]
+        encoding.encode(features, self.inputs, rows, out)
 
     def raw(self, features: Features | None, rows: "Rows") -> "dict[str, NDArray[Any]]":
         """Returns the raw columns by name."""
         assert features is not None
-        return raw_columns(features, self.roles.inputs, rows)
+        return raw_columns(features, self.inputs, rows)
 
     def hashes(self) -> "NDArray[np.uint64]":
         """Hashes all inputs of each row."""
-        return hash_rows(column.values for column in self.roles.inputs)
+        return hash_rows(column.values for column in self.inputs)
 
 
 @dataclass(frozen=True)
-class ArrayMaterial:
-    """Pictures or other arrays. The attributes are those of `Material`."""
+class ArrayMaterial(Material):
+    """Pictures, or numbers in an array."""
 
-    where: str
-    answers: Answers
     inputs: Inputs
-    remarks: tuple[str, ...]
-    weights: Weights | None = None
-    groups: Codes | None = None
-    times: Numbers | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def example(self) -> str:
-        """Pictures are images; all else are rows."""
-        return "image" if self.inputs.ndim > 2 else "row"
 
     def fit(self, rows: "Rows") -> Features | None:
         """Fits mean and scale of numbers; pictures are trained on as they are."""
@@ -148,7 +124,7 @@ class ArrayMaterial:
             return (features.width,)
         return self.inputs.shape[1:]
 
-    def encode(self, features: Features | None, rows: "Rows", out: Inputs) -> None:
+    def encode(self, features: Features | None, rows: "Rows", out: "NDArray[Any]") -> None:
         """Encodes numbers; copies pictures, some thousand at a time."""
         if features is not None:
             encoding.encode_array(features, self.inputs, rows, out)
@@ -175,7 +151,17 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
     if isinstance(raw, RawTable):
         roles = assign_roles(raw, data)
         answers = understand(roles.target, data.settings, where)
-        return TableMaterial(where, answers, roles, (*raw.remarks, *roles.remarks, answers.remark))
+        return TableMaterial(
+            where,
+            "row",
+            answers,
+            (*raw.remarks, *roles.remarks, answers.remark),
+            roles.inputs,
+            weights=roles.weights,
+            groups=roles.groups,
+            times=roles.times,
+            warnings=roles.warnings,
+        )
     _refuse_table_settings(data, where)
     inputs, target, remarks = raw.inputs, raw.targets, raw.remarks
     import numpy as np
@@ -188,7 +174,7 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
         inputs, target = inputs[rows], replace(target, values=target.values[rows])
         remarks = (*remarks, f"{len(known) - len(rows):,} rows without a target are left out")
     answers = understand(target, data.settings, where)
-    return ArrayMaterial(where, answers, inputs, (*remarks, answers.remark))
+    return ArrayMaterial(where, _example(inputs), answers, (*remarks, answers.remark), inputs)
 
 
 def test_material_of(raw: RawArrays, training: Answers, data: DataSpec) -> ArrayMaterial:
@@ -213,7 +199,12 @@ def test_material_of(raw: RawArrays, training: Answers, data: DataSpec) -> Array
         answers = Answers(
             training.kind, known[answers.values].astype(np.int32), training.class_names
         )
-    return ArrayMaterial(where, answers, raw.test_inputs, ())
+    inputs = raw.test_inputs
+    return ArrayMaterial(where, _example(inputs), answers, (), inputs)
+
+
+def _example(inputs: Inputs) -> str:
+    return "image" if inputs.ndim > 2 else "row"
 
 
 def _refuse_table_settings(data: DataSpec, where: str) -> None:

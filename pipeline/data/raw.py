@@ -25,6 +25,8 @@ def raw_columns(
         By name, (len(rows),): float64 of numbers, NaN where missing; of categories and dates
         texts in an array of objects, "" where missing.
     """
+    import numpy as np
+
     by_name = {column.name: column for column in columns}
     found = {}
     for each in features.inputs:
@@ -33,7 +35,7 @@ def raw_columns(
         if each.kind == "category":
             found[each.name] = _texts(column, values)
         elif each.kind == "date":
-            found[each.name] = _dates(values, each.date_format)
+            found[each.name] = _dates(values.astype(np.float64), each.date_format)
         else:
             found[each.name] = values
     return found

@@ -142,14 +142,16 @@ def _times(column: Column, where: str) -> Numbers:
             f"{where}, column {column.name!r}: found {column.kind}, allowed as [data] time is a "
             "date or a number"
         )
-    return column.values
+    times: Numbers = column.values  # type: ignore[assignment]
+    return times
 
 
 def _as_codes(column: Column) -> Codes:
     import numpy as np
 
     if column.is_coded:
-        return column.values
+        known: Codes = column.values  # type: ignore[assignment]
+        return known
     _, codes = np.unique(column.values, return_inverse=True)
     return np.where(np.isnan(column.values), -1, codes).astype(np.int32)
 
@@ -186,4 +188,4 @@ def _gives_away(column: Column, target: Column) -> bool:
     if n_classes < 2 or n_values > max(20, 2 * n_classes):  # else every id would be one
         return False
     pairs = np.unique(np.stack([values[known], classes[known]]), axis=1)
-    return pairs.shape[1] == n_values
+    return bool(pairs.shape[1] == n_values)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.data.datasets import Dataset, fetch, load
+from pipeline.data.dataset import Dataset
+from pipeline.data.datasets import fetch, load
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
 

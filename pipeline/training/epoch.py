@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import datasets
+from pipeline.data.dataset import Dataset
 from pipeline.data.source import Inputs, Targets, Weights
 from pipeline.training.fused_optimizers import fused_update
 
@@ -21,7 +22,7 @@ Evaluation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Ten
 
 
 def compile_epoch(
-    model: keras.Model, dataset: datasets.Dataset, batch_size: int, evaluation: Evaluation
+    model: keras.Model, dataset: Dataset, batch_size: int, evaluation: Evaluation
 ) -> Epoch:
     """Builds a function that trains for one epoch and evaluates, in one graph.
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.clock import WorkingClock
-from pipeline.data import datasets
+from pipeline.data.dataset import Dataset
 from pipeline.data.source import Inputs, Outputs, Targets, Weights
 from pipeline.data.task import Task
 from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluation, tensors
@@ -15,7 +15,7 @@ from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluatio
 
 def fit(
     model: keras.Model,
-    dataset: datasets.Dataset,
+    dataset: Dataset,
     *,
     batch_size: int,
     epochs: int,

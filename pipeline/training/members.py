@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from pipeline.data import datasets
+from pipeline.data.dataset import Dataset
 from pipeline.data.scoring import restore, score
 from pipeline.data.source import Outputs
+from pipeline.data.task import Task
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.training.epoch import tensors
 from pipeline.training.fitting import evaluation_of, fit
@@ -25,7 +26,7 @@ class Member:
         hyperparameters: of the network and its training.
     """
 
-    def __init__(self, dataset: datasets.Dataset, job: Job, hyperparameters: Hyperparameters):
+    def __init__(self, dataset: Dataset, job: Job, hyperparameters: Hyperparameters):
         self.dataset, self.task = dataset, dataset.task.scored_by(job.metric)
         self.model = build_model(hyperparameters, self.task)
         self.outputs: Outputs | None = None
@@ -141,7 +142,7 @@ def as_one_model(members: Sequence[Member]) -> keras.Model:
     return average([accept_raw(member.model, member.task) for member in members])
 
 
-def in_own_units(task: "datasets.Task", values: Outputs) -> Outputs:
+def in_own_units(task: Task, values: Outputs) -> Outputs:
     """Gives numbers in the units of a target; classes and probabilities as they are."""
     return restore(task.target, values) if task.is_regression else values
 
