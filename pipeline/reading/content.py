@@ -7,7 +7,23 @@ from pathlib import Path
 from pipeline.cores import n_cores
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
+from pipeline.reading.bundled import BUNDLED, fingerprint_of_bundled
 from pipeline.reading.folder_listing import list_pictures
+
+
+def fingerprint_of(dataset: str) -> str:
+    """Returns a SHA-256 over the content of one of scikit-learn's data sets, a folder or a file.
+
+    Args:
+        dataset: its name or path.
+
+    Raises:
+        UsageError: it cannot be read, or a folder holds no pictures by class.
+    """
+    if dataset in BUNDLED:
+        return fingerprint_of_bundled(dataset)
+    path = Path(dataset)
+    return fingerprint_of_folder(path) if path.is_dir() else fingerprint_of_file(path)
 
 
 def fingerprint_of_file(path: Path) -> str:

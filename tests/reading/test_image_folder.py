@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
+from pipeline.reading.bundled import fingerprint_of_bundled
 from pipeline.reading.column import ColumnKind
-from pipeline.reading.content import fingerprint_of_file, fingerprint_of_folder
+from pipeline.reading.content import fingerprint_of, fingerprint_of_file, fingerprint_of_folder
 from pipeline.reading.image_folder import read_image_folder
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -287,3 +288,10 @@ def test_the_fingerprint_of_a_file(tmp_path: Path) -> None:
     assert fingerprint_of_file(path).startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")
     with pytest.raises(UsageError, match="none: cannot be read"):
         fingerprint_of_file(tmp_path / "none")
+
+
+def test_a_fingerprint_by_name_or_path(folder: Path) -> None:
+    assert fingerprint_of(str(folder)) == fingerprint_of_folder(folder)
+    file = folder / "dog" / "b.png"
+    assert fingerprint_of(str(file)) == fingerprint_of_file(file)
+    assert fingerprint_of("wine") == fingerprint_of_bundled("wine")

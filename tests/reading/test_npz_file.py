@@ -187,6 +187,14 @@ def test_a_test_set_of_another_kind_is_refused(
     assert found.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("y", "missing"), [(["a"] * 6, ["a", "", "a", "a", "a", ""]), (np.ones(6), [1, np.nan] * 3)]
+)
+def test_a_test_set_has_all_answers(tmp_path: Path, y: Any, missing: Any) -> None:
+    said = refusal(tmp_path, x=NUMBERS, y=y, x_test=NUMBERS, y_test=missing)
+    assert said == "y_test[1]: found no value, allowed is one"
+
+
 def archive() -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, x=PICTURES, y=LABELS)
