@@ -83,7 +83,7 @@ def build(
     np.save(folder / f"{_ROWS}.npy", parts.test)
     if brings_test:
         assert isinstance(raw, RawArrays)
-        test = test_material_of(raw, answers, data)
+        test = test_material_of(raw, answers)
         n_test, test_hashes = len(test.answers.values), test.hashes()
     else:
         n_test, test_hashes = len(parts.test), None
@@ -195,7 +195,7 @@ def raw_examples(
     material = material_of(raw, data)
     rows = np.load(folder / f"{_ROWS}.npy")
     if is_test and isinstance(raw, RawArrays) and raw.test_inputs is not None:
-        material = test_material_of(raw, material.answers, data)
+        material = test_material_of(raw, material.answers)
         rows = np.arange(len(material.answers.values))
     weights = None if material.weights is None else material.weights[rows]
     return Examples(material.raw(task.features, rows), material.answers.values[rows], weights)
