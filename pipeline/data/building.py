@@ -112,7 +112,7 @@ def build(
         (folder / str(i)).mkdir()
         np.save(folder / str(i) / f"{_ROWS}.npy", validation)
         tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
-    stratified_by = data.target if answers.class_names else ""
+    stratified_by = answers.name if answers.class_names else ""
     remarks = [
         *material.remarks,
         say_split(
@@ -146,8 +146,8 @@ def _build_member(
     task = replace(known, input_shape=shape, input_dtype=dtype, features=features)
     values: NDArray[Any] = answers.values
     if task.is_regression:
-        place = f"{material.where}, target {data.target!r}"
-        target = fit_target(data.target, values, training, settings.target_transform, place)
+        place = f"{material.where}, target {answers.name!r}"
+        target = fit_target(answers.name, values, training, settings.target_transform, place)
         task, values = replace(task, target=target), transform(target, values)
     of_classes = class_weights(settings, values[training], answers.class_names)
     for part, rows in (("train", training), ("validation", validation)):

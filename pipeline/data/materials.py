@@ -45,9 +45,9 @@ class Material(ABC):
     example: str
     answers: Answers
     remarks: tuple[str, ...]
-    weights: Weights | None = field(default=None, kw_only=True)
-    groups: Codes | None = field(default=None, kw_only=True)
-    times: Numbers | None = field(default=None, kw_only=True)
+    weights: "Weights | None" = field(default=None, kw_only=True)
+    groups: "Codes | None" = field(default=None, kw_only=True)
+    times: "Numbers | None" = field(default=None, kw_only=True)
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property

@@ -21,12 +21,14 @@ class Answers:
     """The target of all rows.
 
     Attributes:
+        name: of the column.
         kind: of answer.
         values: integers of classes, int32 (n,), or numbers in their own units, float64 (n,).
         class_names: by class; empty of a regression.
         remark: how that was found out; "" if it was set.
     """
 
+    name: str
     kind: Kind
     values: "Codes | Numbers"
     class_names: tuple[str, ...] = ()
@@ -45,7 +47,7 @@ def understand_test(target: Column, training: Answers, place: str) -> Answers:
     if training.kind is Kind.REGRESSION:
         if target.kind is not ColumnKind.NUMBER:
             raise UsageError(f"{place}: found {target.kind} in the test set, allowed are numbers")
-        return Answers(training.kind, target.values)
+        return Answers(target.name, training.kind, target.values)
     values, names = _classes(_as_number(target))
     if unknown := [name for name in names if name not in training.class_names]:
         raise UsageError(
@@ -53,7 +55,7 @@ def understand_test(target: Column, training: Answers, place: str) -> Answers:
             f"{', '.join(training.class_names[:20])}"
         )
     code = np.array([training.class_names.index(name) for name in names], np.int32)
-    return Answers(training.kind, code[values], training.class_names)
+    return Answers(target.name, training.kind, code[values], training.class_names)
 
 
 def understand(target: Column, settings: DataSettings, where: str) -> Answers:
@@ -85,7 +87,7 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
         if float(np.ptp(target.values)) == 0:
             raise UsageError(f"{place}: found {target.values[0]:g} in every row, allowed are more")
         remark = "" if chosen else 'numbers, so a regression ([data] task = "classification")'
-        return Answers(Kind.REGRESSION, target.values, remark=remark)
+        return Answers(target.name, Kind.REGRESSION, target.values, remark=remark)
     values, names = _classes(target)
     n_rows, n_classes = len(values), len(names)
     if n_classes < 2:
@@ -96,10 +98,10 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
             'many; of a quantity set [data] task = "regression"'
         )
     remark = ""
-    if chosen is None and target.kind is ColumnKind.NUMBER:
+    if chosen is None and target.kind is ColumnKind.NUMBER and not is_label:
         remark = f'{n_classes} whole numbers, so classes ([data] task = "regression")'
     kind = Kind.BINARY if n_classes == 2 else Kind.MULTICLASS
-    return Answers(kind, values, tuple(names), remark)
+    return Answers(target.name, kind, values, tuple(names), remark)
 
 
 def fit_target(

@@ -144,7 +144,7 @@ def compile_evaluation(
     return evaluation  # type: ignore[no-any-return]
 
 
-def tensors(inputs: Inputs, targets: Targets, weights: Weights | None) -> Part:
+def tensors(inputs: Inputs, targets: Targets, weights: "Weights | None") -> Part:
     """Makes tensors of inputs, targets (int32 or float32) and weights (1 if there are none).
 
     Inputs that lie as TensorFlow wants them are not copied: they stay where the forkserver has

@@ -149,6 +149,6 @@ def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:
     return restore(task.target, values) if task.is_regression else values
 
 
-def _joined(weights: Sequence[Outputs | None]) -> Outputs | None:
+def _joined(weights: "Sequence[Outputs | None]") -> "Outputs | None":
     known = [each for each in weights if each is not None]
     return np.concatenate(known) if known else None
