@@ -74,7 +74,7 @@ def _overfitting_gap(trial: Trial, _: Task) -> float:
 
 def _layers(trial: Trial, task: Task) -> list[int]:
     assert trial.hyperparameters is not None
-    return layer_parameters(trial.hyperparameters, task.input_shape, task.n_outputs)
+    return layer_parameters(trial.hyperparameters, task.input_shape, task.n_outputs, task.features)
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
