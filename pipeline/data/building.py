@@ -83,7 +83,7 @@ def build(
     np.save(folder / f"{_ROWS}.npy", parts.test)
     if brings_test:
         assert isinstance(raw, RawArrays)
-        test = test_material_of(raw, answers, data)
+        test = test_material_of(raw, answers)
         n_test, test_hashes = len(test.answers.values), test.hashes()
     else:
         n_test, test_hashes = len(parts.test), None
@@ -112,7 +112,7 @@ def build(
         (folder / str(i)).mkdir()
         np.save(folder / str(i) / f"{_ROWS}.npy", validation)
         tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
-    stratified_by = data.target if answers.class_names else ""
+    stratified_by = answers.name if answers.class_names else ""
     remarks = [
         *material.remarks,
         say_split(
@@ -146,8 +146,8 @@ def _build_member(
     task = replace(known, input_shape=shape, input_dtype=dtype, features=features)
     values: NDArray[Any] = answers.values
     if task.is_regression:
-        place = f"{material.where}, target {data.target!r}"
-        target = fit_target(data.target, values, training, settings.target_transform, place)
+        place = f"{material.where}, target {answers.name!r}"
+        target = fit_target(answers.name, values, training, settings.target_transform, place)
         task, values = replace(task, target=target), transform(target, values)
     of_classes = class_weights(settings, values[training], answers.class_names)
     for part, rows in (("train", training), ("validation", validation)):
@@ -195,7 +195,7 @@ def raw_examples(
     material = material_of(raw, data)
     rows = np.load(folder / f"{_ROWS}.npy")
     if is_test and isinstance(raw, RawArrays) and raw.test_inputs is not None:
-        material = test_material_of(raw, material.answers, data)
+        material = test_material_of(raw, material.answers)
         rows = np.arange(len(material.answers.values))
     weights = None if material.weights is None else material.weights[rows]
     return Examples(material.raw(task.features, rows), material.answers.values[rows], weights)

@@ -31,8 +31,8 @@ class Dataset:
     validation_targets: Targets
     task: Task
     fingerprint: str
-    train_weights: Weights | None = None
-    validation_weights: Weights | None = None
+    train_weights: "Weights | None" = None
+    validation_weights: "Weights | None" = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from pipeline.data.features import Features
 from pipeline.data.raw import raw_columns
 from pipeline.data.roles import assign_roles
 from pipeline.data.source import DataSpec, Inputs, Weights
-from pipeline.data.targets import Answers, understand
+from pipeline.data.targets import Answers, understand, understand_test
 from pipeline.data.twins import hash_examples, hash_rows
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
@@ -45,9 +45,9 @@ class Material(ABC):
     example: str
     answers: Answers
     remarks: tuple[str, ...]
-    weights: Weights | None = field(default=None, kw_only=True)
-    groups: Codes | None = field(default=None, kw_only=True)
-    times: Numbers | None = field(default=None, kw_only=True)
+    weights: "Weights | None" = field(default=None, kw_only=True)
+    groups: "Codes | None" = field(default=None, kw_only=True)
+    times: "Numbers | None" = field(default=None, kw_only=True)
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
@@ -177,28 +177,17 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
     return ArrayMaterial(where, _example(inputs), answers, (*remarks, answers.remark), inputs)
 
 
-def test_material_of(raw: RawArrays, training: Answers, data: DataSpec) -> ArrayMaterial:
+def test_material_of(raw: RawArrays, training: Answers) -> ArrayMaterial:
     """Makes material of the test set that arrays bring, with the classes of the training part.
 
     Raises:
         UsageError: it has classes that the training part has not.
     """
-    import numpy as np
-
     where = raw.source if isinstance(raw.source, str) else display_path(Path(raw.source))
     assert raw.test_inputs is not None
     assert raw.test_targets is not None
-    answers = understand(raw.test_targets, data.settings, where)
-    if training.class_names:
-        if unknown := set(answers.class_names) - set(training.class_names):
-            raise UsageError(
-                f"{where}: found the class {min(unknown)!r} in the test set alone, allowed are "
-                f"{', '.join(training.class_names[:20])}"
-            )
-        known = np.array([training.class_names.index(name) for name in answers.class_names])
-        answers = Answers(
-            training.kind, known[answers.values].astype(np.int32), training.class_names
-        )
+    place = f"{where}, target {raw.test_targets.name!r}"
+    answers = understand_test(raw.test_targets, training, place)
     inputs = raw.test_inputs
     return ArrayMaterial(where, _example(inputs), answers, (), inputs)
 

@@ -11,7 +11,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.data import building
 from pipeline.data.dataset import Dataset
@@ -20,8 +20,7 @@ from pipeline.data.task import Task
 from pipeline.errors import PipelineError
 from pipeline.files import create_whole
 from pipeline.paths import data_dir, display_path
-from pipeline.reading.bundled import BUNDLED, fingerprint_of_bundled
-from pipeline.reading.content import fingerprint_of_file, fingerprint_of_folder
+from pipeline.reading.content import fingerprint_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -103,14 +102,15 @@ def load(data: DataSpec) -> tuple[Dataset, ...]:
             name=Path(data.dataset).name,
             task=task,
             fingerprint=fingerprint(data),
-            **{
-                f"{part}_{what}": building.mapped(prepared.folder / str(i), f"{part}_{what}")
-                for part in _PARTS
-                for what in ("inputs", "targets", "weights")
-            },
+            **_arrays(prepared.folder / str(i)),
         )
         for i, task in enumerate(prepared.about.tasks)
     )
+
+
+def _arrays(folder: Path) -> dict[str, Any]:
+    names = [f"{part}_{what}" for part in _PARTS for what in ("inputs", "targets", "weights")]
+    return {name: building.mapped(folder, name) for name in names}
 
 
 def raw_validation(data: DataSpec) -> tuple[Examples, ...]:
@@ -133,12 +133,7 @@ def raw_test(data: DataSpec) -> Examples:
 @functools.cache
 def fingerprint(data: DataSpec) -> str:
     """Identifies the content of the data, and the recipe by which they are made ready."""
-    path = Path(data.dataset)
-    if data.dataset in BUNDLED:
-        content = fingerprint_of_bundled(data.dataset)
-    else:
-        content = fingerprint_of_folder(path) if path.is_dir() else fingerprint_of_file(path)
-    return hashlib.sha256(f"{RECIPE} {content}".encode()).hexdigest()
+    return hashlib.sha256(f"{RECIPE} {fingerprint_of(data.dataset)}".encode()).hexdigest()
 
 
 def _key(data: DataSpec) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
 N_SHOWN = 12  # names of columns in a message
 LEAK_CORRELATION = 0.99999  # of a number with a target that is one
 
@@ -35,9 +36,9 @@ class Roles:
 
     target: Column
     inputs: tuple[Column, ...]
-    weights: Weights | None
-    groups: Codes | None
-    times: Numbers | None
+    weights: "Weights | None"
+    groups: "Codes | None"
+    times: "Numbers | None"
     remarks: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -51,11 +52,12 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
     import numpy as np
 
     settings, where = data.settings, _name(table)
-    target = _column(table, data.target, "target", where)
+    name = data.target or (BUNDLED_TARGET if isinstance(table.source, str) else "")
+    target = _column(table, name, "target", where)
     for key in ("group", "time", "weight"):
         if name := getattr(settings, key):
             _column(table, name, f"[data] {key}", where)
-        if name == data.target:
+        if name == target.name:
             raise UsageError(f"[data] {key}: found the target {name!r}, allowed is another column")
     for name in settings.drop:
         _column(table, name, "[data] drop", where)

@@ -84,7 +84,7 @@ def transform(target: Target, values: "NDArray[np.floating]") -> "NDArray[np.flo
     return ((known - target.mean) / target.scale).astype(np.float32)
 
 
-def restore(target: Target, values: "NDArray[np.floating]") -> "Numbers":
+def restore(target: Target, values: "NDArray[Any]") -> "Numbers":
     """Turns what a network answers into a regression's own units: undoes `transform`."""
     import numpy as np
 

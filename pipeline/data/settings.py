@@ -19,7 +19,8 @@ class DataSettings(BaseModel):
         delimiter: of a CSV file; found out if not given, as are encoding and decimal.
         encoding: of a CSV file.
         decimal: sign in numbers of a CSV file.
-        image_size: height and width to which pictures are resized; of the smallest if not given.
+        image_size: height and width to which pictures are resized; if not given, their own if all
+            have the same, else the median, 64 at most.
         colour: whether pictures have three channels; found out if not given.
         validation: share of all rows.
         test: share of all rows, sealed; a data set that brings a test set keeps it.

@@ -21,16 +21,41 @@ class Answers:
     """The target of all rows.
 
     Attributes:
+        name: of the column.
         kind: of answer.
         values: integers of classes, int32 (n,), or numbers in their own units, float64 (n,).
         class_names: by class; empty of a regression.
         remark: how that was found out; "" if it was set.
     """
 
+    name: str
     kind: Kind
     values: "Codes | Numbers"
     class_names: tuple[str, ...] = ()
     remark: str = ""
+
+
+def understand_test(target: Column, training: Answers, place: str) -> Answers:
+    """Reads the target of a test set that the data bring, as that of the training part was read.
+
+    Raises:
+        UsageError: it has a class that the training part has not, or what is no number.
+    """
+    import numpy as np
+
+    target = _as_number(target) if training.kind is Kind.REGRESSION else target
+    if training.kind is Kind.REGRESSION:
+        if target.kind is not ColumnKind.NUMBER:
+            raise UsageError(f"{place}: found {target.kind} in the test set, allowed are numbers")
+        return Answers(target.name, training.kind, target.values)
+    values, names = _classes(_as_number(target))
+    if unknown := [name for name in names if name not in training.class_names]:
+        raise UsageError(
+            f"{place}: found the class {unknown[0]!r} in the test set alone, allowed are "
+            f"{', '.join(training.class_names[:20])}"
+        )
+    code = np.array([training.class_names.index(name) for name in names], np.int32)
+    return Answers(target.name, training.kind, code[values], training.class_names)
 
 
 def understand(target: Column, settings: DataSettings, where: str) -> Answers:
@@ -47,6 +72,8 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
     import numpy as np
 
     place = f"{where}, target {target.name!r}"
+    is_label = target.is_coded
+    target = _as_number(target)
     is_number = target.kind in (ColumnKind.NUMBER, ColumnKind.BOOLEAN)
     if target.kind is ColumnKind.DATE:
         raise UsageError(f"{place}: found dates, allowed are classes or numbers")
@@ -54,11 +81,13 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
     if chosen == "regression" and not is_number:
         example = target.vocabulary[0] if target.vocabulary else ""
         raise UsageError(f"{place}: found {example!r}, allowed in a regression are numbers")
-    if chosen == "regression" or (chosen is None and is_number and not _are_classes(target)):
+    if chosen == "regression" or (
+        chosen is None and is_number and not _are_classes(target, is_label)
+    ):
         if float(np.ptp(target.values)) == 0:
             raise UsageError(f"{place}: found {target.values[0]:g} in every row, allowed are more")
         remark = "" if chosen else 'numbers, so a regression ([data] task = "classification")'
-        return Answers(Kind.REGRESSION, target.values, remark=remark)
+        return Answers(target.name, Kind.REGRESSION, target.values, remark=remark)
     values, names = _classes(target)
     n_rows, n_classes = len(values), len(names)
     if n_classes < 2:
@@ -69,10 +98,10 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
             'many; of a quantity set [data] task = "regression"'
         )
     remark = ""
-    if chosen is None and target.kind is ColumnKind.NUMBER:
+    if chosen is None and target.kind is ColumnKind.NUMBER and not is_label:
         remark = f'{n_classes} whole numbers, so classes ([data] task = "regression")'
     kind = Kind.BINARY if n_classes == 2 else Kind.MULTICLASS
-    return Answers(kind, values, tuple(names), remark)
+    return Answers(target.name, kind, values, tuple(names), remark)
 
 
 def fit_target(
@@ -145,16 +174,38 @@ def class_weights(
     return weights[classes].astype(np.float32)
 
 
-def _are_classes(target: Column) -> bool:
-    """Guesses whether numbers are classes: few whole ones, each in many rows."""
+def _as_number(target: Column) -> Column:
+    """Takes labels that are all numerals for numbers, which they may be: of whole prices, say."""
+    import numpy as np
+
+    if target.kind is not ColumnKind.CATEGORY:
+        return target
+    try:
+        numbers = np.array([float(each) for each in target.vocabulary])
+    except ValueError:
+        return target
+    if not np.isfinite(numbers).all():
+        return target
+    return Column(target.name, ColumnKind.NUMBER, numbers[target.values])
+
+
+def _are_classes(target: Column, is_label: bool) -> bool:
+    """Guesses whether numbers are classes: few whole ones, each in many rows.
+
+    Args:
+        target: numbers or booleans.
+        is_label: whether they came as labels: then they are classes too if they count from 0 or 1.
+    """
     import numpy as np
 
     if target.kind is ColumnKind.BOOLEAN:
         return True
-    if not np.all(target.values == np.floor(target.values)):
+    found = np.unique(target.values)
+    n = len(found)
+    if not np.all(found == np.floor(found)) or len(target.values) < LEAST_ROWS_OF_A_NUMBER * n:
         return False
-    n = len(np.unique(target.values))
-    return n <= MOST_CLASSES_OF_NUMBERS and len(target.values) >= LEAST_ROWS_OF_A_NUMBER * n
+    counts_on = found[0] in (0, 1) and found[-1] - found[0] == n - 1
+    return n <= MOST_CLASSES_OF_NUMBERS or (is_label and bool(counts_on))
 
 
 def _classes(target: Column) -> tuple[Codes, list[str]]:

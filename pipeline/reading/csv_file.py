@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
 from pipeline.reading.column import ColumnKind, RawTable
-from pipeline.reading.text_file import TextFile, is_compressed, look_at
+from pipeline.reading.encoding import is_compressed
+from pipeline.reading.text_file import TextFile, look_at
 from pipeline.reading.values import BadValueError, of_text
 from pipeline.wording import count_noun, join_names
 

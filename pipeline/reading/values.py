@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-# What stands for a value that is not there, in any column, besides blanks.
-MISSING = (
-    "", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "null", "NULL",
-    "Null", "None", "?", "-", "--", ".", "#N/A", "#N/A N/A", "#NA", "<NA>",
-)  # fmt: skip
 # From here on a column is one of numbers, or dates, in which something is wrong.
 _MOSTLY, _LEAST = 0.95, 10
 _MOST_TEXT = 2**31 - 1  # bytes that one array of text holds
@@ -63,7 +58,7 @@ def of_text(
     import pyarrow.compute as pc
 
     text = pc.utf8_trim_whitespace(text)
-    is_missing = pc.is_in(text, value_set=pa.array(MISSING, text.type))
+    is_missing = pc.is_in(text, value_set=pa.array(numerals.MISSING, text.type))
     if pc.any(is_missing).as_py():
         text = pc.if_else(is_missing, None, text)
     if text.null_count == len(text):

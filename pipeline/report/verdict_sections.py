@@ -8,7 +8,9 @@ from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
+from pipeline.report.simple_section import said_of_simple_models
 from pipeline.report.summary import StudySummary
+from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect, join_names
 
@@ -26,6 +28,7 @@ def verdict(facts: StudySummary) -> list[Block]:
         f"Its {score.words} is **{score.show(value)}** ({trusted}"
         f"{n_examples}).{biased if len(facts.ended) > 1 else ''}",
         _compared(facts),
+        said_of_simple_models(facts),
     ]
     if (second := facts.second) and (gap := _difference(champion, second, facts)):
         said = {
@@ -64,7 +67,10 @@ def _best(facts: StudySummary) -> str:
 def _compared(facts: StudySummary) -> str:
     """Compares the champion with the best network that was known before, with the interval."""
     reference, champion = facts.best_reference, facts.champion
-    if reference is None and facts.spec.reference:
+    others = [each for each in facts.spec.reference if each.trainer not in SIMPLE]
+    if reference is None and facts.spec.reference and not others:
+        return ""  # `said_of_simple_models` says it
+    if reference is None and others:
         return "So far no reference is complete, so there is nothing known to compare with."
     if reference is None:
         return "The study names no reference, so there is nothing known to compare with."

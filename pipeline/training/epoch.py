@@ -144,7 +144,7 @@ def compile_evaluation(
     return evaluation  # type: ignore[no-any-return]
 
 
-def tensors(inputs: Inputs, targets: Targets, weights: Weights | None) -> Part:
+def tensors(inputs: Inputs, targets: Targets, weights: "Weights | None") -> Part:
     """Makes tensors of inputs, targets (int32 or float32) and weights (1 if there are none).
 
     Inputs that lie as TensorFlow wants them are not copied: they stay where the forkserver has
@@ -153,7 +153,7 @@ def tensors(inputs: Inputs, targets: Targets, weights: Weights | None) -> Part:
     kind = np.int32 if targets.dtype.kind in "iu" else np.float32
     is_shared = inputs.ctypes.data % datasets.ALIGNMENT_BYTES == 0 and inputs.flags.c_contiguous
     if is_shared and inputs.flags.writeable:  # NumPy exports nothing that is read-only
-        tensor = tf.experimental.dlpack.from_dlpack(np.asarray(inputs).__dlpack__())
+        tensor = tf.experimental.dlpack.from_dlpack(np.asarray(inputs).__dlpack__())  # type: ignore[misc]
     else:
         tensor = tf.constant(inputs)
     weight = tf.constant(1.0 if weights is None else weights, tf.float32)

@@ -89,7 +89,7 @@ def evaluate(
     task: Task,
     inputs: Inputs,
     targets: Targets,
-    weights: Weights | None = None,
+    weights: "Weights | None" = None,
 ) -> dict[str, float]:
     """Evaluates a compiled model; returns the quantities that are computed in the graph, by name.
 

@@ -1,9 +1,11 @@
 """The networks of one job: one, or with folds one for each, measured together as one model."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.scoring import restore, score
@@ -142,11 +144,11 @@ def as_one_model(members: Sequence[Member]) -> keras.Model:
     return average([accept_raw(member.model, member.task) for member in members])
 
 
-def in_own_units(task: Task, values: Outputs) -> Outputs:
+def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:
     """Gives numbers in the units of a target; classes and probabilities as they are."""
     return restore(task.target, values) if task.is_regression else values
 
 
-def _joined(weights: Sequence[Outputs | None]) -> Outputs | None:
+def _joined(weights: "Sequence[Outputs | None]") -> "Outputs | None":
     known = [each for each in weights if each is not None]
     return np.concatenate(known) if known else None

@@ -22,7 +22,7 @@ from pipeline.clock import WorkingClock
 from pipeline.data import datasets, scoring
 from pipeline.data.dataset import Dataset
 from pipeline.data.features import Features
-from pipeline.data.source import Inputs, Targets, Weights
+from pipeline.data.source import Inputs, Weights
 from pipeline.data.task import LOSS, Task
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
 from pipeline.training.job import EpochEnd, Event, Finished, Job
@@ -44,7 +44,7 @@ class _Part:
         weights: None if all are 1.
     """
 
-    targets: Targets
+    targets: NDArray[Any]
     answers: NDArray[np.float64]
     weights: "Weights | None"
 
@@ -188,7 +188,7 @@ def _mean(values: NDArray[Any], weights: "Weights | None") -> float:
 def _scored(task: Task, members: Sequence[Dataset], parts: Sequence[_Part]) -> dict[str, float]:
     """Scores all validation rows at once, a regression's in its own units."""
     pooled = _pool(parts)
-    targets, answers = pooled.targets, pooled.answers
+    targets, answers = pooled.targets, pooled.answers.astype(np.float32)  # clipped as a network's
     if task.is_regression:
         kinds = [member.task.target for member in members]  # each as its training part has it
         both = list(zip(kinds, parts, strict=True))

@@ -33,13 +33,16 @@ def numbers(n: int, may_miss: Sequence[int] = ()) -> tuple[Number, ...]:
 def table(
     inputs: Matrix, targets: NDArray[Any], task: Task, weights: Matrix | None = None
 ) -> Dataset:
-    """A data set of which a quarter is for validation."""
+    """A data set of which a quarter is for validation, not to be written to: as files are."""
     train, validation = train_test_split(np.arange(len(inputs)), test_size=0.25, random_state=3)
+    train_inputs, validation_inputs = inputs[train], inputs[validation]
+    for part in (train_inputs, validation_inputs):
+        part.setflags(write=False)
     return Dataset(
         name="real",
-        train_inputs=inputs[train],
+        train_inputs=train_inputs,
         train_targets=targets[train],
-        validation_inputs=inputs[validation],
+        validation_inputs=validation_inputs,
         validation_targets=targets[validation],
         task=task,
         fingerprint="",
@@ -346,3 +349,21 @@ def test_the_seed_decides_how_trees_end_early(monkeypatch: pytest.MonkeyPatch) -
     ]
     first, again, other = (each["val_loss"] for each in losses)
     assert first == again != other
+
+
+@pytest.mark.parametrize("trainer", ["constant", "linear", "gradient_boosting"])
+def test_numbers_have_weights_too(
+    trainer: str, monkeypatch: pytest.MonkeyPatch, diabetes: Dataset
+) -> None:
+    weights = np.linspace(0.1, 4, len(diabetes.train_inputs), dtype=np.float32)
+    weighted = dataclasses.replace(diabetes, train_weights=weights)
+    found, _ = trained(monkeypatch, trainer, "val_rmse", weighted)
+    plain, _ = trained(monkeypatch, trainer, "val_rmse", diabetes)
+    assert found.metrics["val_rmse"] != plain.metrics["val_rmse"]
+    if trainer == "linear":
+        train, validation = as_scikit_learn_wants_it(diabetes, trainer)
+        model = Ridge().fit(train, diabetes.train_targets, sample_weight=weights)
+        off = (
+            model.predict(validation) - diabetes.validation_targets
+        ) * diabetes.task.target.scale
+        agree(found.metrics, {"val_rmse": np.sqrt((off**2).mean())}, rel=1e-3)
