@@ -190,7 +190,7 @@ def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns
         batch_size=network.batch_size,
         epochs=1_000_000,
     )
-    model = build_model(hyperparameters, dataset.input_shape, N_CLASSES)
+    model = build_model(hyperparameters, dataset.task)
     epochs: Iterator[object] = loop.fit(
         model, dataset, batch_size=network.batch_size, epochs=hyperparameters.epochs, seed=0
     )

@@ -113,7 +113,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         importance=importance(study) if n_complete >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
         minutes=_minutes(stored),
-        n_validation_images=datasets.n_validation_images(spec.dataset),
+        n_validation_images=datasets.n_validation_examples(spec.data_spec),
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from pipeline.data.task import Task
 
+Trainer = Literal["keras", "sgd_classifier", "constant", "linear", "gradient_boosting"]
 CONSTANT, LINEAR, GRADIENT_BOOSTING = "constant", "linear", "gradient_boosting"
 # Scikit-learn's, trained on the study's own split; none takes hyperparameters.
 SIMPLE: Mapping[str, str] = MappingProxyType(

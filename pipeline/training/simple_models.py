@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets, scoring
-from pipeline.data.datasets import Dataset
+from pipeline.data.dataset import Dataset
 from pipeline.data.features import Features
 from pipeline.data.source import Inputs, Weights
 from pipeline.data.task import LOSS, Task

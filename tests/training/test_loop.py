@@ -86,9 +86,9 @@ def job(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
     )
 
 
-def new_model(hyperparameters: Hyperparameters, dataset: Dataset) -> keras.Sequential:
+def new_model(hyperparameters: Hyperparameters, dataset: Dataset) -> keras.Model:
     keras.utils.set_random_seed(SEED)
-    return build_model(hyperparameters, dataset.input_shape, len(dataset.class_names))
+    return build_model(hyperparameters, dataset.task)
 
 
 def our_fit(

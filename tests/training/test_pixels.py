@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import pixels
+from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.training import loop
 from pipeline.training.model import build_model
@@ -18,13 +19,18 @@ IMAGES[0] = 0  # black
 IMAGES[1] = np.arange(28 * 28).reshape(28, 28) % 2  # nearly so
 
 
+def task_of(n_classes: int) -> Task:
+    kind = Kind.BINARY if n_classes == 2 else Kind.MULTICLASS
+    return Task(kind, (28, 28), tuple(map(str, range(n_classes))))
+
+
 @pytest.fixture(
     params=[(DENSE, 10), (CONVOLUTIONAL, 10), (DENSE, 2)], ids=["dense", "conv", "two"]
 )
 def network(request: pytest.FixtureRequest) -> keras.Model:
     hyperparameters, n_classes = request.param
     keras.utils.set_random_seed(3)
-    return build_model(hyperparameters, (28, 28), n_classes)
+    return build_model(hyperparameters, task_of(n_classes))
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""Files of delimited text, read column by column."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline.errors import UsageError
+from pipeline.paths import display_path
+from pipeline.reading.column import ColumnKind, RawTable
+from pipeline.reading.encoding import is_compressed
+from pipeline.reading.text_file import TextFile, look_at
+from pipeline.reading.values import BadValueError, of_text
+from pipeline.wording import count_noun, join_names
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_AT_ONCE = 1 << 28  # characters of a file that are in memory at once; larger ones are read again
+_BLOCK = 1 << 23  # bytes; no row may be longer
+_SHOWN = 60  # characters of a bad value
+
+
+def read_csv(
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    kinds: Mapping[str, ColumnKind],
+) -> RawTable:
+    """Reads a file of delimited text with a line of names; see `tables.read_table`.
+
+    A column is text only until it is known what it is; of a large file only as many columns at
+    once as fit into some hundred megabytes, so that it is read several times.
+    """
+    file = look_at(path, delimiter, encoding, decimal)
+    refuse_unknown(kinds, file.names, display_path(path))
+    columns, remarks = {}, list(file.remarks)
+    n_parts = min(len(file.names), math.ceil(file.n_characters / _AT_ONCE))
+    size = math.ceil(len(file.names) / n_parts)
+    for start in range(0, len(file.names), size):
+        places = range(start, min(start + size, len(file.names)))
+        text = _read_text(file, places)
+        for place in places:
+            name = file.names[place]
+            values, text = text[str(place)], text.drop_columns([str(place)])
+            try:
+                column, said = of_text(
+                    name, values, kinds.get(name), file.decimal, decimal is not None
+                )
+            except BadValueError as error:
+                refuse_value(f"{display_path(path)} line {file.line_of(error.row)}", name, error)
+            columns[name] = column
+            remarks += [said] if said else []
+    return RawTable(path, columns, tuple(remarks), file.line_of(0))
+
+
+def refuse_value(where: str, name: str, error: BadValueError) -> NoReturn:
+    """Refuses a value.
+
+    Raises:
+        UsageError: always.
+    """
+    found = repr(str(error.found))
+    found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}...'"
+    raise UsageError(
+        f"{where}, column {name}: found {found}, allowed is {error.allowed}"
+    ) from None
+
+
+def refuse_unknown(kinds: Iterable[str], names: Iterable[str], shown: str) -> None:
+    """Refuses kinds of columns that a file has not.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if unknown := [name for name in kinds if name not in (known := list(names))]:
+        raise UsageError(
+            f"[data] types: found the column {unknown[0]!r}, allowed are the columns of {shown}: "
+            f"{join_names(known)}"
+        )
+
+
+def _read_text(file: TextFile, places: range) -> "pa.Table":
+    """Reads some columns as text; they are named by their places.
+
+    Raises:
+        UsageError: a row has too many or too few fields, or there is none.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = [str(i) for i in range(len(file.names))]
+    chosen = [str(i) for i in places]
+    compression = "gzip" if is_compressed(file.path) else None
+    try:
+        with pa.input_stream(str(file.path), compression=compression) as stream:
+            table = csv.read_csv(
+                stream,
+                read_options=csv.ReadOptions(
+                    column_names=names,
+                    skip_rows_after_names=file.n_preceding,
+                    encoding="utf8" if file.encoding == "utf-8-sig" else file.encoding,
+                    block_size=_BLOCK,
+                ),
+                parse_options=csv.ParseOptions(
+                    delimiter=file.delimiter, newlines_in_values=file.has_quotes
+                ),
+                convert_options=csv.ConvertOptions(
+                    include_columns=chosen,
+                    column_types={name: pa.string() for name in chosen},
+                    strings_can_be_null=False,
+                ),
+            )
+    except pa.ArrowInvalid as error:
+        _refuse_rows(file, str(error))
+    if not table.num_rows:
+        raise UsageError(
+            f"{display_path(file.path)}: has a line of names and no rows, allowed is at least one"
+        )
+    return table
+
+
+def _refuse_rows(file: TextFile, reason: str) -> NoReturn:
+    """Says which row cannot be read.
+
+    Raises:
+        UsageError: always.
+    """
+    shown, n_names = display_path(file.path), len(file.names)
+    if "straddl" in reason:
+        reason = f"a row of over {_BLOCK >> 20} MB; is a quotation mark never closed?"
+    else:
+        for line, record in file.records():
+            # Excel's `sep=;` is the only record that precedes the names.
+            if len(record) != n_names and not (line == 1 and record[0].startswith("sep=")):
+                raise UsageError(
+                    f"{shown} line {line}: found {count_noun(len(record), 'field')}, allowed "
+                    f"is {n_names:,}, as there are names of columns (delimiter "
+                    f"{file.delimiter!r}; another is set by [data] delimiter)"
+                )
+    raise UsageError(f"{shown}: cannot be read as a table ({reason})")

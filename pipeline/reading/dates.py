@@ -1,0 +1,74 @@
+"""Dates as people write them: which format a column has, and what its values are in seconds."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+_YEAR, _TWO = r"[0-9]{4}", r"[0-9]{1,2}"
+_PARTS = {"%Y": _YEAR, "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO, "%M": _TWO, "%S": _TWO}
+# The first of those that fit is taken: the day before the month where that is open.
+_DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
+_TIMES = ("", " %H:%M:%S", "T%H:%M:%S", " %H:%M", "T%H:%M")
+FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
+_SAMPLE = 200
+ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
+
+
+def parse(values: "pa.Array", date_format: str) -> "pa.Array":
+    """Reads dates of one format, of days that exist; numbers may lack their leading zeros.
+
+    Args:
+        values: text without missing values, (n,).
+        date_format: one of `FORMATS`.
+
+    Returns:
+        Seconds since 1970, UTC, int64 (n,), null where a value is no such date.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pattern = date_format.replace(".", r"\.")
+    for code, digits in _PARTS.items():
+        pattern = pattern.replace(code, digits)
+    found = pc.extract_regex(values, f"^{pattern}$")
+    if found.null_count == len(values):
+        return pa.nulls(len(values), pa.int64())
+    times = pc.strptime(values, format=date_format, unit="s", error_is_null=True)
+    day = pc.cast(pc.struct_field(found, "day"), pa.int64())
+    exists = pc.equal(
+        pc.day(times), day
+    )  # strptime makes the 2nd of March of the 30th of February
+    return pc.if_else(pc.fill_null(exists, False), pc.cast(times, pa.int64()), None)
+
+
+def find_format(values: "pa.Array", counts: "NDArray[np.intp]") -> tuple[str, "pa.Array", bool]:
+    """Finds the format in which most values are dates.
+
+    Args:
+        values: distinct text without missing values, (n,).
+        counts: rows of each value, (n,).
+
+    Returns:
+        The format, "" if there is none; the values as `parse` gives them; and whether day and
+        month could be the other way round.
+    """
+    import pyarrow as pa
+
+    sample = values.slice(0, _SAMPLE)
+    likely = [each for each in FORMATS if parse(sample, each).null_count < len(sample)]
+    found = {each: parse(values, each) for each in likely}
+    fits = {each: int(counts[is_valid(dates)].sum()) for each, dates in found.items()}
+    if not fits:
+        return "", pa.nulls(len(values), pa.int64()), False
+    best = max(fits, key=lambda each: fits[each])  # of several the first
+    is_open = sum(fits[each] == fits[best] for each in fits) > 1
+    return best, found[best], is_open
+
+
+def is_valid(array: "pa.Array") -> "NDArray[np.bool_]":
+    """Tells which values are not null."""
+    valid: NDArray[np.bool_] = array.is_valid().to_numpy(zero_copy_only=False)
+    return valid

@@ -1,0 +1,111 @@
+"""Numbers as people write them, and values that are missing."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What stands for a value that is not there, in any column, besides blanks.
+MISSING = (
+    "", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "null", "NULL",
+    "Null", "None", "?", "-", "--", ".", "#N/A", "#N/A N/A", "#NA", "<NA>",
+)  # fmt: skip
+_SPACES = " '\u2019\u00a0\u202f"  # between thousands, besides the sign that is not the decimal one
+_MINUS = "\u2212"  # as typesetters write it
+_CURRENCY = r"[$€£¥]|USD|EUR|GBP|CHF"
+_AFFIXED = (
+    rf"^(?P<minus>[+\-{_MINUS}]?)(?P<before>(?:{_CURRENCY})?)\s*(?P<minus_after>[+\-{_MINUS}]?)"
+    rf"(?P<digits>[0-9.,](?:[0-9.,{_SPACES}]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)"
+    rf"\s*(?P<after>(?:%|{_CURRENCY})?)$"
+)
+_AFFIXED_VALUE = re.compile(_AFFIXED)
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
+
+
+def _plain(decimal: str) -> str:
+    return rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+\-]?[0-9]+)?"
+
+
+def _grouped(decimal: str) -> str:
+    other = "." if decimal == "," else ","
+    return rf"[1-9][0-9]{{0,2}}(?:[{other}{_SPACES}][0-9]{{3}})+(?:[{decimal}][0-9]*)?"
+
+
+_WRITTEN = {sign: re.compile(f"{_plain(sign)}|{_grouped(sign)}") for sign in ".,"}
+
+
+def is_number(value: str) -> bool:
+    """Tells whether a value is a number, whichever its decimal sign is."""
+    return bool(_NUMBER.fullmatch(value.strip()))
+
+
+def decimal_of(values: Iterable[str], is_likely_comma: bool) -> tuple[str, str]:
+    """Finds the decimal sign of values, by those that could not be read with the other sign.
+
+    Args:
+        values: some of a file; those that are no numbers are passed over.
+        is_likely_comma: whether a comma that might part thousands rather is the decimal sign.
+
+    Returns:
+        The sign, and what is to be said where no value decides it.
+    """
+    votes: Counter[str] = Counter()
+    unsure: dict[str, str] = {}
+    for value in values:
+        match = _AFFIXED_VALUE.match(value.strip())
+        if not match or not ("," in (digits := match["digits"]) or "." in digits):
+            continue
+        point, comma = (_WRITTEN[sign].fullmatch(digits) is not None for sign in ".,")
+        if point != comma:
+            votes["." if point else ","] += 1
+        elif point:
+            unsure.setdefault("," if "," in digits else ".", digits)
+    if votes:
+        return ("," if votes[","] + is_likely_comma > votes["."] else "."), ""
+    sign = "," if is_likely_comma and "," in unsure else "."
+    if not unsure:
+        return sign, ""
+    example = next(iter(unsure.values()))
+    return sign, f" (a guess: {example} could be either; set [data] decimal if it is the other)"
+
+
+def parse(values: "pa.Array", decimal: str) -> "pa.Array":
+    """Reads numbers that are written with a decimal sign, thousands or one common unit.
+
+    Args:
+        values: text without missing values, (n,).
+        decimal: "." or ",".
+
+    Returns:
+        float64, (n,), null where a value is no number. A currency or per cent sign is passed over
+        where every number has the same one; where only some have it, none of those is a number.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nothing = pa.nulls(len(values), pa.float64())
+    parts = pc.extract_regex(values, _AFFIXED)
+    if parts.null_count == len(values):
+        return nothing
+    before, digits, after = (pc.struct_field(parts, x) for x in ("before", "digits", "after"))
+    units = pc.unique(pc.drop_null(pc.binary_join_element_wise(before, after, "|")))
+    if len(units) > 1:
+        bare = pc.and_(pc.equal(before, ""), pc.equal(after, ""))
+        digits = pc.if_else(bare, digits, None)
+    is_plain = pc.match_substring_regex(digits, f"^(?:{_plain(decimal)})$")
+    is_grouped = pc.match_substring_regex(digits, f"^(?:{_grouped(decimal)})$")
+    other = "." if decimal == "," else ","
+    ungrouped = pc.replace_substring_regex(digits, f"[{other}{_SPACES}]", "")
+    digits = pc.if_else(is_plain, digits, pc.if_else(is_grouped, ungrouped, None))
+    if decimal == ",":
+        digits = pc.replace_substring(digits, ",", ".")
+    minus = pc.binary_join_element_wise(
+        pc.struct_field(parts, "minus"), pc.struct_field(parts, "minus_after"), ""
+    )
+    numbers = pc.cast(digits, pa.float64())
+    is_negative = pc.match_substring_regex(minus, rf"^[\-{_MINUS}]$")
+    twice = pc.greater(pc.utf8_length(minus), 1)
+    return pc.if_else(twice, None, pc.if_else(is_negative, pc.negate(numbers), numbers))

@@ -1,0 +1,94 @@
+"""Tables as they stand in files: CSV and Parquet."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from pipeline.errors import UsageError
+from pipeline.paths import display_path
+from pipeline.reading.column import ColumnKind, RawTable
+from pipeline.reading.csv_file import read_csv
+from pipeline.reading.parquet_file import read_parquet
+from pipeline.reading.text_file import look_at
+
+PARQUET = (".parquet", ".pq")
+TEXT = (".csv", ".tsv", ".txt", ".dat")
+ALLOWED = "a file named .csv, .tsv, .txt or .dat (or those and .gz), or .parquet"
+
+
+def is_table(path: Path) -> bool:
+    """Tells by its name whether a file is a table."""
+    return _suffix(path) in (*TEXT, *PARQUET)
+
+
+def read_table(
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    types: Mapping[str, str] = MappingProxyType({}),
+) -> RawTable:
+    """Reads a table, and finds out what its columns are.
+
+    Blanks around values and names are taken off. `numerals.MISSING` lists what is a missing value.
+
+    Args:
+        path: of a file.
+        delimiter: of a CSV file; found out if not given, as are encoding and decimal.
+        encoding: of a CSV file.
+        decimal: sign in the numbers of a CSV file, "." or ",".
+        types: kinds (`ColumnKind`) of columns that are not to be found out, by name.
+
+    Raises:
+        UsageError: there is no such file, it is no table, or a value in it cannot be used; the
+            text says where.
+    """
+    shown = display_path(path)
+    kinds = {}
+    for name, kind in types.items():
+        if kind not in list(ColumnKind):
+            raise UsageError(
+                f"[data] types of {name}: found {kind!r}, allowed is {', '.join(ColumnKind)}"
+            )
+        kinds[name] = ColumnKind(kind)
+    if decimal not in (None, ".", ","):
+        raise UsageError(f"[data] decimal: found {decimal!r}, allowed is '.' or ','")
+    try:
+        if path.is_dir():
+            raise UsageError(f"{shown}: is a folder, allowed is {ALLOWED}")
+        if not path.exists():
+            raise UsageError(f"{shown}: no such file")
+        if not is_table(path):
+            raise UsageError(f"{shown}: found {path.suffix or 'no suffix'}, allowed is {ALLOWED}")
+        if not path.is_file():
+            raise UsageError(f"{shown}: is no file, allowed is {ALLOWED}")
+        if _suffix(path) in PARQUET:
+            return read_parquet(path, kinds=kinds)
+        return read_csv(path, delimiter=delimiter, encoding=encoding, decimal=decimal, kinds=kinds)
+    except OSError as error:
+        raise UsageError(f"{shown}: cannot be read ({error.strerror or error})") from None
+
+
+def place_of(table: RawTable, row: int) -> str:
+    """Says where a row stands, for a message: "houses.csv line 17", "houses.parquet row 16".
+
+    Reads the file again, slowly: for messages about bad rows alone.
+
+    Args:
+        table: as it was read.
+        row: counted from 0.
+    """
+    path = Path(table.source)
+    if not table.first_line:
+        return f"{display_path(path)} row {row + 1}"
+    line = 0
+    with contextlib.suppress(UsageError):  # of an encoding that has to be set
+        line = look_at(path).line_of(row)
+    return f"{display_path(path)} line {line or table.first_line + row}"
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix

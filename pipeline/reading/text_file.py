@@ -1,0 +1,213 @@
+"""How a file of delimited text is written: encoding, delimiter, names, decimal sign."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from pipeline.errors import UsageError
+from pipeline.paths import display_path
+from pipeline.reading.encoding import opened, scan
+from pipeline.reading.numerals import MISSING, decimal_of, is_number
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+DELIMITERS = ";\t|,"
+_SAMPLE = 1 << 18  # characters at the top of a file, of which delimiter and decimal sign are found
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file of delimited text, looked through once.
+
+    Attributes:
+        path: of the file; one that is compressed by gzip is read as what is in it.
+        encoding: as Python calls it; one of UTF-8 is "utf-8-sig", which takes a mark at the top.
+        delimiter: one character.
+        decimal: "." or ",".
+        names: of the columns, each once, none empty.
+        n_preceding: records before the first row: the names', and Excel's `sep=;`.
+        has_quotes: whether any value may be quoted, and so hold a line break.
+        n_characters: of the whole file.
+        remarks: what was found out, for people.
+    """
+
+    path: Path
+    encoding: str
+    delimiter: str
+    decimal: str
+    names: tuple[str, ...]
+    n_preceding: int
+    has_quotes: bool
+    n_characters: int
+    remarks: tuple[str, ...]
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Reads all records that are not empty, slowly, each with the line it begins in."""
+        with opened(self.path, self.encoding) as file:
+            line = 1
+            reader = _reader(file, self.delimiter)
+            for record in reader:
+                if record:
+                    yield line, record
+                line = reader.line_num + 1
+
+    def line_of(self, row: int) -> int:
+        """Finds the line in which a row begins, counted from 1; the first row is 0."""
+        for i, (line, _) in enumerate(self.records()):
+            if i == self.n_preceding + row:
+                return line
+        return 0
+
+
+def look_at(
+    path: Path,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+) -> TextFile:
+    """Finds out how a file of delimited text is written.
+
+    Args:
+        path: of a file that is there.
+        delimiter: one character, found among `DELIMITERS` if not given.
+        encoding: UTF-8 if not given, UTF-16 with its mark, else that of Western Windows.
+        decimal: sign in numbers, found out if not given.
+
+    Raises:
+        UsageError: it is empty, no text, not in that encoding, or has no usable names.
+    """
+    shown = display_path(path)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise UsageError(
+            f"[data] delimiter: found {delimiter!r}, allowed is one character, such as ; or \\t"
+        )
+    scanned = scan(path, encoding)
+    with opened(path, scanned.encoding) as file:
+        sample = file.read(_SAMPLE)
+    if not sample.strip():
+        raise UsageError(f"{shown}: is empty, allowed is a line of names and then rows")
+    n_preceding = 0
+    if said := re.match(r"sep=(.)\r?\n", sample):  # written by Excel, for Excel
+        delimiter, n_preceding = delimiter or said[1], 1
+    found = delimiter or _sniff(sample)
+    rows = _sampled(sample, found)[n_preceding:]
+    if not rows:
+        raise UsageError(f"{shown}: has no line of names, allowed is one and then rows")
+    names, remarks, has_names = _names(rows, shown)
+    sign, doubt = decimal_of((value for row in rows[has_names:] for value in row), found == ";")
+    sign = decimal or sign
+    shown_delimiter = {"\t": "tab", " ": "space"}.get(found, found)
+    return TextFile(
+        path=path,
+        encoding=scanned.encoding,
+        delimiter=found,
+        decimal=sign,
+        names=names,
+        n_preceding=n_preceding + has_names,
+        has_quotes=scanned.has_quotes,
+        n_characters=scanned.n_characters,
+        remarks=(
+            *([f"delimiter {shown_delimiter}"] if len(names) > 1 else []),
+            f"encoding {scanned.said}",
+            f"decimal sign {sign}{'' if decimal else doubt}",
+            *remarks,
+        ),
+    )
+
+
+def _reader(file: TextIO, delimiter: str) -> "Reader":
+    csv.field_size_limit(2**31 - 1)
+    return csv.reader(file, delimiter=delimiter)
+
+
+def _sampled(sample: str, delimiter: str) -> list[list[str]]:
+    """Splits the top of a file into records; one that may be cut off is left out."""
+    rows = [row for row in _reader(io.StringIO(sample, newline=""), delimiter) if row]
+    return rows[:-1] if len(sample) == _SAMPLE and len(rows) > 2 else rows
+
+
+def _sniff(sample: str) -> str:
+    """Finds the delimiter that splits most records into as many fields as there are names.
+
+    Where several do, it is not the comma, which also stands in names and numbers.
+    """
+    best, found = (0.0, 0.0), ""
+    for delimiter in DELIMITERS:
+        counts = list(map(len, _sampled(sample, delimiter)))
+        n_same = sum(each == counts[0] for each in counts) / len(counts)
+        n_split = sum(each > 1 for each in counts) / len(counts)
+        score = (round(n_same, 1), n_split)
+        if counts[0] > 1 and n_split > 0.5 and score > best:
+            best, found = score, delimiter
+    if not found and _is_parted_by_spaces(_sampled(sample, " ")):
+        found = " "
+    # One column: a delimiter that splits nothing.
+    return found or next((each for each in DELIMITERS if each not in sample), "\x1f")
+
+
+def _is_parted_by_spaces(rows: Sequence[Sequence[str]]) -> bool:
+    """Tells whether a space is a delimiter, between numbers most of all, and not in a text."""
+    n_numbers = sum(is_number(value) for row in rows for value in row)
+    n_values = sum(map(len, rows))
+    return len(rows[0]) > 1 and len({len(row) for row in rows}) == 1 and n_numbers > n_values / 2
+
+
+def _names(rows: Sequence[Sequence[str]], shown: str) -> tuple[tuple[str, ...], list[str], bool]:
+    """Returns the columns' names, what is to be said of them, and whether the file has any.
+
+    Raises:
+        UsageError: a name stands twice.
+    """
+    given = [name.strip() for name in rows[0]]
+    if _are_values(given, rows[1:]):
+        names = tuple(f"column {i + 1}" for i in range(len(given)))
+        return names, ["no line of names: the columns are called column 1, column 2 ..."], False
+    return *name_columns(given, shown), True
+
+
+def _are_values(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Tells whether a file's first record is one like the others, and no line of names.
+
+    It is if it has numbers where the others have, and one of its words stands below it again. One
+    of numbers alone is, unless they count: 0, 1, 2 or 2023, 2024.
+    """
+    if all(map(is_number, first)):
+        start = int(first[0]) if first[0].isdecimal() else 0
+        return list(first) != [str(start + i) for i in range(len(first))]
+    below = list(zip(*(row for row in rows if len(row) == len(first)), strict=True))
+    is_again = False
+    for name, values in zip(first, below, strict=False):
+        present = [value.strip() for value in values if value.strip() not in MISSING]
+        if present and all(map(is_number, present)) and not is_number(name):
+            return False
+        is_again = is_again or (not is_number(name) and name in present)
+    return is_again and any(map(is_number, first))
+
+
+def name_columns(given: Sequence[str], shown: str) -> tuple[tuple[str, ...], list[str]]:
+    """Names columns that have no name: the first "index", as pandas writes it, others by place.
+
+    Raises:
+        UsageError: a name stands twice.
+    """
+    names, remarks = [], []
+    for i, name in enumerate(given):
+        if not name:
+            first = not i and "index" not in given
+            name = "index" if first else f"column {i + 1}"
+            remarks.append(f"column {i + 1} has no name: it is called {name}")
+        names.append(name)
+    for name, count in Counter(names).items():
+        if count > 1:
+            places = [str(i + 1) for i, each in enumerate(names) if each == name]
+            raise UsageError(
+                f"{shown}: found {name!r} as the name of columns {' and '.join(places)}, allowed "
+                "is each name once"
+            )
+    return tuple(names), remarks

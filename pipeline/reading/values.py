@@ -1,0 +1,267 @@
+"""Text or typed values of a column: found out what they are, and made a `Column` of."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.reading import dates, numerals
+from pipeline.reading.column import Column, ColumnKind
+from pipeline.reading.kinds import remark_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+# From here on a column is one of numbers, or dates, in which something is wrong.
+_MOSTLY, _LEAST = 0.95, 10
+_MOST_TEXT = 2**31 - 1  # bytes that one array of text holds
+_NO_VALUE = "a missing value (empty, NA, ?)"
+_BOOLEANS = {"true": 1.0, "false": 0.0, "True": 1.0, "False": 0.0, "TRUE": 1.0, "FALSE": 0.0}
+
+
+class BadValueError(Exception):
+    """A value that cannot stand where it stands.
+
+    Attributes:
+        row: counted from 0.
+        found: the value.
+        allowed: what may stand there.
+    """
+
+    def __init__(self, row: int, found: object, allowed: str) -> None:
+        super().__init__(row, found, allowed)
+        self.row, self.found, self.allowed = row, found, allowed
+
+
+def of_text(
+    name: str,
+    text: "pa.ChunkedArray",
+    kind: ColumnKind | None = None,
+    decimal: str = ".",
+    is_decimal_set: bool = False,
+) -> tuple[Column, str]:
+    """Makes a column of text.
+
+    Args:
+        name: of the column.
+        text: of all rows, (n,).
+        kind: what the values have to be; found out if None.
+        decimal: sign in numbers.
+        is_decimal_set: whether the other sign is out of the question.
+
+    Returns:
+        The column, and what is to be said of how it was read.
+
+    Raises:
+        BadValueError: a value is not of the kind that was given, or that nearly all others are of.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = pc.utf8_trim_whitespace(text)
+    is_missing = pc.is_in(text, value_set=pa.array(numerals.MISSING, text.type))
+    if pc.any(is_missing).as_py():
+        text = pc.if_else(is_missing, None, text)
+    if text.null_count == len(text):
+        return _all_missing(name, len(text), kind), ""
+    if kind in (None, ColumnKind.NUMBER) and (numbers := _cast(text, decimal)) is not None:
+        _refuse_infinite(numbers, text)
+        return _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None), ""
+    codes, values = _encoded(text)
+    del text, is_missing
+    return _Encoded(name, codes, values, kind).column(decimal, is_decimal_set)
+
+
+def of_numbers(
+    name: str,
+    values: "pa.ChunkedArray",
+    kind: ColumnKind = ColumnKind.NUMBER,
+    date_format: str = "",
+    is_set: bool = False,
+) -> Column:
+    """Makes a column of numbers, or of dates as seconds; missing are nulls and NaN.
+
+    Raises:
+        BadValueError: a number is infinite.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False))
+    _refuse_infinite(numbers, values)
+    return _finished(name, kind, numbers, date_format, is_set)
+
+
+class _Encoded:
+    """A column as codes and distinct values, none of them missing; -1 is missing."""
+
+    def __init__(
+        self, name: str, codes: "NDArray[np.int32]", values: "pa.Array", kind: ColumnKind | None
+    ) -> None:
+        import numpy as np
+
+        self.name, self.codes, self.values, self.kind = name, codes, values, kind
+        self.counts = np.bincount(codes[codes >= 0], minlength=len(values))
+
+    def column(self, decimal: str, is_decimal_set: bool) -> tuple[Column, str]:
+        """Finds the kind and makes the column of it; see `of_text`."""
+        if self.kind in (None, ColumnKind.BOOLEAN) and (column := self._booleans()):
+            return column, ""
+        if self.kind in (None, ColumnKind.NUMBER):
+            other = "," if decimal == "." else "."
+            for sign in [decimal] if is_decimal_set else [decimal, other]:
+                numbers = numerals.parse(self.values, sign)
+                if not numbers.null_count:
+                    said = "" if sign == decimal else f"decimal sign {sign} in column {self.name}"
+                    return self._of(ColumnKind.NUMBER, numbers), said
+                if sign == decimal:
+                    self._refuse_if_mostly(numbers, "a number")
+        if self.kind in (None, ColumnKind.DATE):
+            date_format, found, is_open = dates.find_format(self.values, self.counts)
+            if not found.null_count:
+                said = f"dates of column {self.name} read as {date_format}, day before month"
+                return self._of(ColumnKind.DATE, found, date_format), said if is_open else ""
+            is_mostly = f"a date written {date_format}"
+            self._refuse_if_mostly(found, dates.ALLOWED if self.kind else is_mostly)
+        return self._words(), ""
+
+    def _booleans(self) -> Column | None:
+        import pyarrow as pa
+
+        known = dict(_BOOLEANS)
+        if self.kind:
+            known |= {"1": 1.0, "0": 0.0}
+        few = self.values.slice(0, len(known) + 1).to_pylist()
+        if not self.kind and not (len(few) <= len(known) and set(few) <= set(known)):
+            return None
+        found = pa.array([known.get(value) for value in self.values.to_pylist()], pa.float64())
+        if found.null_count:
+            self._refuse(found, f"true, false, 1, 0, or {_NO_VALUE}")
+        return self._of(ColumnKind.BOOLEAN, found)
+
+    def _of(self, kind: ColumnKind, values: "pa.Array", date_format: str = "") -> Column:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        numbers = _to_numpy(pc.cast(values, pa.float64()))
+        numbers = np.append(numbers, np.nan)[self.codes]  # -1 is the last
+        if not np.isfinite(numbers[self.codes >= 0]).all():
+            self._refuse(pc.if_else(pc.is_finite(values), values, None), "a finite number")
+        return _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
+
+    def _words(self) -> Column:
+        kind = self.kind or (ColumnKind.TEXT if self._is_free_text() else ColumnKind.CATEGORY)
+        vocabulary = tuple(self.values.to_pylist())
+        remark = remark_of(self.name, kind, self.codes, is_set=self.kind is not None)
+        return Column(self.name, kind, self.codes, vocabulary, remark=remark)
+
+    def _is_free_text(self) -> bool:
+        """Tells whether nearly all values differ and are of several words, or many are long."""
+        import pyarrow.compute as pc
+
+        share = len(self.values) / int(self.counts.sum())
+        n_words = 1 + pc.mean(pc.count_substring_regex(self.values, r"\s+")).as_py()
+        length = pc.mean(pc.utf8_length(self.values)).as_py()
+        return (share > 0.8 and n_words >= 2) or (share > 0.5 and (n_words >= 5 or length >= 50))
+
+    def _refuse_if_mostly(self, found: "pa.Array", what: str) -> None:
+        """Refuses the first value that was not found, if the kind is set or nearly all were.
+
+        Raises:
+            BadValueError: it is.
+        """
+        if self.kind:
+            self._refuse(found, f"{what}, or {_NO_VALUE}")
+        n, n_found = int(self.counts.sum()), int(self.counts[dates.is_valid(found)].sum())
+        if n_found >= max(_LEAST, _MOSTLY * n):
+            self._refuse(
+                found,
+                f"{what} as in {n_found:,} of {n:,} rows, or {_NO_VALUE}; or set types = "
+                f'{{ {quoted(self.name)} = "category" }} in [data]',
+            )
+
+    def _refuse(self, found: "pa.Array", allowed: str) -> None:
+        import numpy as np
+
+        is_bad = np.append(~dates.is_valid(found), False)[self.codes]
+        row = int(np.argmax(is_bad))
+        raise BadValueError(row, self.values[int(self.codes[row])].as_py(), allowed)
+
+
+def quoted(name: str) -> str:
+    """Quotes a name as TOML has a key or a string."""
+    import json
+
+    return json.dumps(name, ensure_ascii=False)
+
+
+def _all_missing(name: str, n_rows: int, kind: ColumnKind | None) -> Column:
+    import numpy as np
+
+    kind = kind or ColumnKind.NUMBER
+    values: Any = np.full(n_rows, np.nan)
+    if kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
+        values = np.full(n_rows, -1, np.int32)
+    date_format = dates.FORMATS[0] if kind == ColumnKind.DATE else ""
+    return Column(
+        name, kind, values, date_format=date_format, remark=remark_of(name, kind, values)
+    )
+
+
+def _finished(
+    name: str,
+    kind: ColumnKind,
+    values: "NDArray[np.float64]",
+    date_format: str = "",
+    is_set: bool = False,
+) -> Column:
+    remark = remark_of(name, kind, values, is_set)
+    return Column(name, kind, values, date_format=date_format, remark=remark)
+
+
+def _cast(text: "pa.ChunkedArray", decimal: str) -> "NDArray[np.float64] | None":
+    """Reads numbers that are written as programs write them; None if one is not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if decimal == ",":
+        if pc.any(pc.match_substring(text, ".")).as_py():
+            return None  # it may part thousands
+        text = pc.replace_substring(text, ",", ".")
+    try:
+        return _to_numpy(pc.cast(text, pa.float64()))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _encoded(text: "pa.ChunkedArray") -> tuple["NDArray[np.int32]", "pa.Array"]:
+    """Splits text into codes, -1 where it is missing, and its distinct values as they come."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if text.nbytes > _MOST_TEXT:
+        text = text.cast(pa.large_string())
+    encoded = (
+        text.combine_chunks().dictionary_encode()
+    )  # chunk by chunk it takes ten times as long
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+    return codes.astype(np.int32), encoded.dictionary
+
+
+def _to_numpy(numbers: "pa.ChunkedArray | pa.Array") -> "NDArray[np.float64]":
+    """Copies numbers to memory of NumPy's own, nulls as NaN."""
+    import numpy as np
+
+    if not hasattr(numbers, "chunks"):
+        return np.array(numbers.to_numpy(zero_copy_only=False), np.float64)
+    return np.array(numbers.to_numpy(), np.float64)
+
+
+def _refuse_infinite(numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:
+    import numpy as np
+
+    if (is_infinite := np.isinf(numbers)).any():
+        row = int(np.argmax(is_infinite))
+        found = str(values[row].as_py())
+        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}")
