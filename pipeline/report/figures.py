@@ -52,7 +52,7 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
             name=state.lower(),
             marker={"color": COLOURS[state], "size": 8},
             text=[for_figure(str(trial.hyperparameters or trial.reference)) for trial in shown],
-            hovertemplate="trial %{x}: %{y:.4f}<br>%{text}<extra></extra>",
+            hovertemplate="trial %{x}: %{y:.6~g}<br>%{text}<extra></extra>",
         )
     figure.add_scatter(
         x=[trial.number for trial in trials],
@@ -170,7 +170,7 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
             mode="markers",
             marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
             text=[f"trial {trial.number}" for trial in drawn],
-            hovertemplate="%{text}: %{x}, %{y:.4f}<extra></extra>",
+            hovertemplate="%{text}: %{x}, %{y:.6~g}<extra></extra>",
             showlegend=False,
             **place,
         )
