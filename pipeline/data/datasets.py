@@ -1,7 +1,7 @@
-"""A data set by name: fetched, verified and split; its test set sealed.
+"""A data set by name or path: fetched, verified and split; its test set sealed.
 
-To add one: a module beside this one with a `SOURCE`; its name is the name of the data set
-(`docs/extending.md` has an example).
+To add one by name: a module beside this one with a `SOURCE`; its name is the name of the data set
+(`docs/extending.md` has an example). Files and folders are read by `preparation.py`.
 """
 
 import functools
@@ -10,16 +10,17 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pipeline.data
-from pipeline.data.source import Images, Inputs, Labels, Source, Targets, Weights
+from pipeline.data import preparation
+from pipeline.data.dataset import Dataset
+from pipeline.data.source import DataSpec, Examples, Images, Labels, Source
 from pipeline.data.task import Task, n_validation
-from pipeline.errors import UsageError
 from pipeline.paths import data_dir
+from pipeline.reading.bundled import BUNDLED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,45 +28,132 @@ if TYPE_CHECKING:
 
 ALIGNMENT_BYTES = 64  # of memory that TensorFlow shares with NumPy
 SPLIT_SEED = 42  # the chapter's train_test_split
+_NO_SOURCES = ("datasets", "preparation", "settings", "show", "__main__")  # looked into by none
+
+Data: TypeAlias = DataSpec | str  # a data set by name needs no more
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Holds the training and validation parts; the test set is not in here: see `open_test_set`.
+def load(data: Data) -> Dataset:
+    """Loads a data set with one split, and fetches the data first if they are not in the cache.
 
-    Attributes:
-        name: as in a study file.
-        train_inputs: what is trained on, (n, *task.input_shape) of task.input_dtype: pictures of
-            raw pixels, uint8 0 to 255, of Fashion-MNIST (48000, 28, 28); or float32, encoded.
-        train_targets: of classes integers from 0, (n,); of a regression float32, (n,), as
-            `task.target` transforms them.
-        validation_inputs: of the same dtype.
-        validation_targets: of the same dtype.
-        task: what is learned.
-        fingerprint: SHA-256 over the checksums of all files, and of what decides how they are read.
-        train_weights: of each training example in the loss, float32 (n,); None if all are 1.
-        validation_weights: of each validation example in loss and metrics; None if all are 1.
+    Raises:
+        UsageError: there is no such data set, or it cannot be learned from; the text says why.
+        PipelineError: it could not be had; the text lists what was tried and what to do.
     """
+    (dataset,) = load_members(data)
+    return dataset
 
-    name: str
-    train_inputs: Inputs
-    train_targets: Targets
-    validation_inputs: Inputs
-    validation_targets: Targets
-    task: Task
-    fingerprint: str
-    train_weights: Weights | None = None
-    validation_weights: Weights | None = None
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one image."""
-        return self.task.input_shape
+def load_members(data: Data) -> tuple[Dataset, ...]:
+    """Loads a data set: once for one split, or with folds once for each of them.
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """What the labels mean."""
-        return self.task.class_names
+    Raises:
+        UsageError: as `load`.
+        PipelineError: as `load`.
+    """
+    return _load(_spec(data))
+
+
+@functools.cache
+def _load(data: DataSpec) -> tuple[Dataset, ...]:
+    if (source := _source(data)) is None:
+        return preparation.load(data)
+    images, labels = load_training_file(data)
+    train, validation = split_indices(len(images))
+    dataset = Dataset(
+        name=data.dataset,
+        train_inputs=_aligned(images, train),
+        train_targets=labels[train],
+        validation_inputs=_aligned(images, validation),
+        validation_targets=labels[validation],
+        task=source.task,
+        fingerprint=fingerprint(data),
+    )
+    return (dataset,)
+
+
+def task_of(data: Data) -> Task:
+    """Returns the task of a data set: what is learned.
+
+    Of a data set by name it is known without loading the data; a file is read, once.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    spec = _spec(data)
+    source = _source(spec)
+    return source.task if source else preparation.prepare(spec).task
+
+
+def load_training_file(data: Data) -> tuple[Images, Labels]:
+    """Loads all training images of a named data set as they come, before the split, and labels."""
+    source = _source(spec := _spec(data))
+    assert source is not None
+    return source.read_training(fetch(spec))
+
+
+def open_test_set(data: Data) -> Examples:
+    """Loads the sealed test set as a model that is handed over takes it.
+
+    Only `export.bundle` may ask for that. Whoever looks has to record it, since a test set that is
+    looked at twice is a validation set.
+    """
+    spec = _spec(data)
+    if source := _source(spec):
+        return Examples(*source.read_test(fetch(spec)))
+    return preparation.raw_test(spec)
+
+
+def validation_sets(data: Data) -> tuple[Examples, ...]:
+    """Loads the validation set, or that of each fold, as a model that is handed over takes it."""
+    spec = _spec(data)
+    if _source(spec):
+        dataset = load(spec)
+        return (Examples(dataset.validation_inputs, dataset.validation_targets),)
+    return preparation.raw_validation(spec)
+
+
+def fetch(data: Data) -> Path:
+    """Fetches a data set unless its verified files are there; returns their folder.
+
+    Raises:
+        UsageError: as `load`.
+        PipelineError: as `load`.
+    """
+    spec = _spec(data)
+    if (source := _source(spec)) is None:
+        return preparation.prepare(spec).folder
+    folder = data_dir() / spec.dataset
+    source.fetch(folder)
+    return folder
+
+
+def about(data: Data) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Says what was found out of data of one's own, and what a reader of results has to know.
+
+    Returns:
+        Remarks and warnings, a sentence each; none of a data set that has a module.
+    """
+    spec = _spec(data)
+    if _source(spec):
+        return (), ()
+    known = preparation.prepare(spec).about
+    return known.remarks, known.warnings
+
+
+def n_validation_examples(data: Data) -> int:
+    """Counts the validation examples; loads them only if the task does not know how many."""
+    known = task_of(data).n_validation
+    return len(load(data).validation_targets) if known is None else known
+
+
+def fingerprint(data: Data) -> str:
+    """Identifies the content of a data set."""
+    spec = _spec(data)
+    source = _source(spec)
+    if source is None:
+        return preparation.fingerprint(spec)
+    return hashlib.sha256("".join(source.checksums.values()).encode()).hexdigest()
 
 
 @functools.cache
@@ -76,62 +164,25 @@ def sources() -> Mapping[str, Source]:
     """
     found = {}
     for module in pkgutil.iter_modules(pipeline.data.__path__):
-        if module.name not in ("datasets", "show") and not module.name.startswith("_"):
+        if module.name not in _NO_SOURCES and not module.name.startswith("_"):
             inside = importlib.import_module(f"{pipeline.data.__name__}.{module.name}")
             if isinstance(source := getattr(inside, "SOURCE", None), Source):
                 found[module.name] = source
     return MappingProxyType(found)
 
 
-def source_of(name: str) -> Source:
-    """Finds the source of a data set.
-
-    Raises:
-        UsageError: there is no data set of that name; the text says which there are.
-    """
-    if name not in sources():
-        allowed = " or ".join(f'"{each}"' for each in sources())
-        raise UsageError(f'dataset: found "{name}", allowed is {allowed}')
-    return sources()[name]
+def names() -> tuple[str, ...]:
+    """Lists the data sets that are known by name."""
+    return (*sources(), *BUNDLED)
 
 
-def task_of(name: str) -> Task:
-    """Returns the task of a data set: what is learned, known without loading the data."""
-    return source_of(name).task
+def _source(data: DataSpec) -> Source | None:
+    """Finds the module of a data set by name; None if it is read from a file or folder."""
+    return sources().get(data.dataset)
 
 
-@functools.cache
-def load(name: str) -> Dataset:
-    """Loads a data set, and fetches the data first if they are not in the cache.
-
-    Raises:
-        UsageError: there is no data set of that name.
-        PipelineError: it could not be had; the text lists what was tried and what to do.
-    """
-    images, labels = load_training_file(name)
-    train, validation = split_indices(len(images))
-    return Dataset(
-        name=name,
-        train_inputs=_aligned(images, train),
-        train_targets=labels[train],
-        validation_inputs=_aligned(images, validation),
-        validation_targets=labels[validation],
-        task=task_of(name),
-        fingerprint=fingerprint(name),
-    )
-
-
-def load_training_file(name: str) -> tuple[Images, Labels]:
-    """Loads all training images as they come, before the split, and their labels."""
-    return source_of(name).read_training(fetch(name))
-
-
-def open_test_set(name: str) -> tuple[Images, Labels]:
-    """Loads the sealed test set, images and labels; only `export.bundle` may ask for that.
-
-    Whoever looks has to record it, since a test set that is looked at twice is a validation set.
-    """
-    return source_of(name).read_test(fetch(name))
+def _spec(data: Data) -> DataSpec:
+    return DataSpec(data) if isinstance(data, str) else data
 
 
 def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
@@ -145,29 +196,6 @@ def split_indices(n_images: int) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
     order = np.random.RandomState(SPLIT_SEED).permutation(n_images)
     n = n_validation(n_images)
     return order[n:], order[:n]
-
-
-def fetch(name: str) -> Path:
-    """Fetches a data set unless its verified files are there; returns their folder.
-
-    Raises:
-        UsageError: there is no data set of that name.
-        PipelineError: it could not be had; the text lists what was tried and what to do.
-    """
-    source, folder = source_of(name), data_dir() / name
-    source.fetch(folder)
-    return folder
-
-
-def n_validation_images(name: str) -> int:
-    """Counts the validation images; loads them only if the task does not know how many."""
-    known = task_of(name).n_validation
-    return len(load(name).validation_targets) if known is None else known
-
-
-def fingerprint(name: str) -> str:
-    """Identifies the content of a data set."""
-    return hashlib.sha256("".join(source_of(name).checksums.values()).encode()).hexdigest()
 
 
 def _aligned(images: Images, indices: "NDArray[np.intp]") -> Images:

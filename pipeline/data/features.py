@@ -38,10 +38,13 @@ class Category:
     Attributes:
         name: of the column.
         vocabulary: values with a code of their own, `FIRST_CODE` and up, as text.
+        may_miss: whether it is missing in the training part; if not, what is missing later is
+            encoded as an unseen value.
     """
 
     name: str
     vocabulary: tuple[str, ...]
+    may_miss: bool = True
 
     @property
     def n_codes(self) -> int:

@@ -1,9 +1,6 @@
-"""What a study file says of its data: the data set, the target and the table `[data]`."""
+"""The table `[data]` of a study file."""
 
-import functools
-import json
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +19,8 @@ class DataSettings(BaseModel):
         delimiter: of a CSV file; found out if not given, as are encoding and decimal.
         encoding: of a CSV file.
         decimal: sign in numbers of a CSV file.
-        image_size: height and width to which pictures are resized; of the smallest if not given.
+        image_size: height and width to which pictures are resized; if not given, their own if all
+            have the same, else the median, 64 at most.
         colour: whether pictures have three channels; found out if not given.
         validation: share of all rows.
         test: share of all rows, sealed; a data set that brings a test set keeps it.
@@ -56,36 +54,3 @@ class DataSettings(BaseModel):
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     target_transform: Literal["none", "log"] = "none"
     loss: Literal["squared", "absolute", "huber"] | None = None
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """Which data, and how: small, hashable, and the same in every process.
-
-    Attributes:
-        dataset: name of a data set, or the absolute path of a file or folder.
-        target: column that is to be answered; "" if the data set says it itself.
-        options: the `DataSettings` that are not at their defaults, as JSON with sorted keys.
-    """
-
-    dataset: str
-    target: str = ""
-    options: str = "{}"
-
-    @classmethod
-    def of(cls, dataset: str, target: str = "", settings: DataSettings | None = None) -> "DataSpec":
-        """Makes one of a study file's values."""
-        given: dict[str, Any] = {}
-        if settings:
-            given = settings.model_dump(mode="json", exclude_defaults=True)
-        return cls(dataset, target, json.dumps(given, sort_keys=True))
-
-    @property
-    def settings(self) -> DataSettings:
-        """The settings, defaults included."""
-        return _settings(self.options)
-
-
-@functools.cache
-def _settings(options: str) -> DataSettings:
-    return DataSettings.model_validate_json(options, strict=False)

@@ -196,9 +196,9 @@ def _workers(subject: Subject) -> "Iterator[Executor]":
     from pipeline.data import datasets
     from pipeline.execution.local import LocalExecutor
 
-    datasets.fetch(subject.spec.dataset)
+    datasets.fetch(subject.spec.data_spec)
     log = subject.project.workers_log(subject.spec.name)
-    executor = LocalExecutor(subject.spec.dataset, 1, log=log, scratch=subject.scratch)
+    executor = LocalExecutor(subject.spec.data_spec, 1, log=log, scratch=subject.scratch)
     try:
         yield executor
     finally:

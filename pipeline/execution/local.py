@@ -1,6 +1,8 @@
 """Runs jobs on this machine: one process for each, forked from a server with TensorFlow."""
 
 import contextlib
+import dataclasses
+import json
 import multiprocessing
 import os
 import shutil
@@ -13,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from pipeline.data.source import DataSpec
 from pipeline.errors import PipelineError, one_line
 from pipeline.execution import forkserver
 from pipeline.execution.worker import (
@@ -49,14 +52,14 @@ class LocalExecutor:
     submitted meanwhile wait for it.
 
     Args:
-        dataset: loaded once, shared by all workers.
+        data: loaded once, shared by all workers.
         n_workers: how many jobs run at a time, each on one thread.
         log: file to which workers write what they print.
         scratch: folder for files that workers and this process need for a moment; removed at
             start and end, so that what a killed process left is removed by the next.
     """
 
-    def __init__(self, dataset: str, n_workers: int, log: Path, scratch: Path) -> None:
+    def __init__(self, data: DataSpec, n_workers: int, log: Path, scratch: Path) -> None:
         self.n_workers = n_workers
         self._log, self._scratch = log, scratch
         self._workers: dict[int, _Worker] = {}
@@ -72,7 +75,7 @@ class LocalExecutor:
         self._context.set_forkserver_preload(["pipeline.execution.preload"])
         # left there, for a server that has to be started again after somebody killed it
         os.environ |= {
-            PRELOAD_DATASET: dataset,
+            PRELOAD_DATASET: json.dumps(dataclasses.astuple(data)),
             WORKER_LOG: str(log),
             WORKER_SCRATCH: str(scratch),
         }

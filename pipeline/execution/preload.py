@@ -6,6 +6,7 @@ sets the environment. Whatever goes wrong is kept in `worker.preload_failure`, f
 first child to tell: the forkserver itself drops an ImportError, and ends at others.
 """
 
+import json
 import os
 import signal
 import sys
@@ -41,12 +42,13 @@ def _import_all() -> None:
     sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
     import_keras()
     from pipeline.data import datasets
+    from pipeline.data.source import DataSpec
     from pipeline.training import loop  # noqa: F401
 
     for module in unused:
         del sys.modules[module]
-    if name := os.environ.get(PRELOAD_DATASET):
-        datasets.load(name)
+    if data := os.environ.get(PRELOAD_DATASET):
+        datasets.load_members(DataSpec(*json.loads(data)))
 
 
 try:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 
 from pipeline.environment import import_keras
 from pipeline.errors import first_line
+from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Cause
 from pipeline.training.job import Event, Failed, Job, Started
 
@@ -72,6 +73,8 @@ def _import_trainer(trainer: str) -> Callable[[Job], Iterator[Event]]:
     import_keras()  # nothing is left to do here in a worker
     if trainer == "sgd_classifier":
         from pipeline.training.logistic_regression import train
+    elif trainer in SIMPLE:
+        from pipeline.training.simple_models import train
     else:
         from pipeline.training.loop import train
     return train

@@ -6,6 +6,7 @@ study and shown in its report.
 
 import contextlib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from pipeline.wording import doctor_command
 if TYPE_CHECKING:
     import keras
 
-TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one image in 10,000
+TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one example in 10,000
 
 
 def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
@@ -89,12 +90,12 @@ def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
         raise PipelineError(
             f"the stored model of trial {champion.number} cannot be loaded: {one_line(str(error))}"
         ) from None
-    dataset, task = datasets.load(stored.spec.dataset), stored.spec.task
-    score = task.score
-    means = loop.evaluate(model, dataset.validation_inputs, dataset.validation_targets)
-    value = task.quantities_of(means)[score.quantity]
+    from pipeline.export import scores
+
+    score = stored.spec.task.score
+    value = scores.validate(model, stored.spec)
     recorded = champion.history[score.name][champion.best_epoch - 1]
-    if abs(value - recorded) > TOLERANCE:
+    if not math.isclose(value, recorded, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
         raise PipelineError(
             f"the stored model of trial {champion.number} has {score.words} {score.show(value)}, "
             f"not its recorded {score.show(recorded)}; if its run's model.keras was changed, what "
@@ -122,7 +123,7 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
     The look is recorded before the test set is opened, and its scores when they are known: what
     cannot be recorded is not looked at, and a kill in between leaves a look without scores.
     """
-    from pipeline.training import loop
+    from pipeline.export import scores
 
     task, study = stored.spec.task, stored.study
     if study_store.test_look(study, champion.number):
@@ -134,9 +135,9 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
         **dict.fromkeys([*quantities, "n_images"]),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])
-    images, labels = datasets.open_test_set(stored.spec.dataset)
-    scores = task.quantities_of(loop.evaluate(model, images, labels))
-    known = {**look, **{name: scores[name] for name in quantities}, "n_images": len(labels)}
+    examples = datasets.open_test_set(stored.spec.data_spec)
+    found = scores.score_test(model, task, examples)
+    known = {**look, **found, "n_images": len(examples.targets)}
     looks = study_store.test_looks(study)
     # the last such: one that broke off within the same second is equal
     looks[len(looks) - 1 - looks[::-1].index(look)] = known

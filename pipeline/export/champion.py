@@ -12,7 +12,7 @@ from pipeline.study.trial import Trial
 def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
     """Collects what is recorded of the champion, as plain values."""
     spec = stored.spec
-    n_images = datasets.n_validation_images(spec.dataset)
+    n_images = datasets.n_validation_examples(spec.data_spec)
     at_best = {name: values[champion.best_epoch - 1] for name, values in champion.history.items()}
     validation: dict[str, Any] = {}
     for metric in spec.task.objectives:

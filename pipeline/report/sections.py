@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
+from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, count_ends, is_better
@@ -20,6 +21,7 @@ def blocks(facts: StudySummary) -> list[Block]:
         Paragraph(for_markdown(facts.spec.goal)),
         *verdict(facts),
         *gain(facts),
+        *simple_models(facts),
         *_champion(facts),
         *_top(facts),
         *_history(facts),
@@ -210,7 +212,11 @@ def _how(facts: StudySummary) -> list[Block]:
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],
         ["time", f"{facts.minutes:.1f} minutes"],
-        ["data", f"{spec.dataset}, validation on {facts.n_validation_images:,} images"],
+        [
+            "data",
+            f"{for_markdown(spec.dataset)}, validation on "
+            f"{count_noun(facts.n_validation_examples, spec.task.example)}",
+        ],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
         ["sampler", for_code(str(spec.sampler))],
         ["pruner", for_code(str(spec.pruner))],

@@ -35,7 +35,8 @@ def preview(spec: StudySpec) -> str:
     lines = [
         f"study {spec.name}: {spec.goal}",
         "",
-        f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.dataset)[:12]}",
+        f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.data_spec)[:12]}",
+        *(f"          {said}" for part in datasets.about(spec.data_spec) for said in part),
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
         *ends,
@@ -145,7 +146,9 @@ def _sizes(spec: StudySpec) -> list[str]:
     task, lines = spec.task, ["", "networks"]
     for label, largest in (("smallest", False), ("largest", True)):
         hyperparameters = spec.searched.corner(largest)
-        n_parameters = sum(layer_parameters(hyperparameters, task.input_shape, task.n_outputs))
+        n_parameters = sum(
+            layer_parameters(hyperparameters, task.input_shape, task.n_outputs, task.features)
+        )
         units = "-".join(map(str, hyperparameters.units)) or "no hidden layer"
         lines.append(f"  {label:<9} {n_parameters:>11,} parameters: {units}")
     return lines

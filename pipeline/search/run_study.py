@@ -70,7 +70,7 @@ def run_study(
         tracker.open_study(
             spec.goal,
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
-            datasets.fingerprint(spec.dataset),
+            datasets.fingerprint(spec.data_spec),
         )
         stores = Presence.of(project)
         with _run_of_study(tracker, stores) as close:

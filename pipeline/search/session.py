@@ -1,5 +1,6 @@
 """One search from start to end: locks, stores and workers are opened, used and closed."""
 
+import sys
 from pathlib import Path
 
 from pipeline import snapshot
@@ -37,7 +38,9 @@ def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int
             snapshot.refuse_unless_writable(store, "a search writes it")
         executor = _open_executor(project, spec, n_workers)
         try:
-            datasets.fetch(spec.dataset)  # they need it when they have imported TensorFlow
+            datasets.fetch(spec.data_spec)  # they need it when they have imported TensorFlow
+            for said in datasets.about(spec.data_spec)[1]:
+                print(f"{spec.dataset}: {said}", file=sys.stderr)
             from pipeline.search.run_study import run_study  # imports Optuna and MLflow meanwhile
             from pipeline.storage import studies
 
@@ -49,7 +52,7 @@ def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int
 
 def _open_executor(project: Project, spec: StudySpec, n_workers: int) -> Executor:
     return local.LocalExecutor(
-        spec.dataset,
+        spec.data_spec,
         n_workers,
         log=project.workers_log(spec.name),
         scratch=project.scratch_dir(spec.name),

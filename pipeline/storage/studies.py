@@ -40,7 +40,7 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
         _take_over(project, study, spec)
         study.set_user_attr(study_store.SPEC, spec.model_dump_json())
         study.set_user_attr(study_store.FINGERPRINT, spec.fingerprint)
-        study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.dataset))
+        study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.data_spec))
     return study
 
 
@@ -54,7 +54,10 @@ def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
                 "that study"
             )
         return
-    data, known = datasets.fingerprint(spec.dataset), attributes.get(study_store.DATA_FINGERPRINT)
+    data, known = (
+        datasets.fingerprint(spec.data_spec),
+        attributes.get(study_store.DATA_FINGERPRINT),
+    )
     changed = changes_since(attributes[study_store.SPEC], spec)
     if refused := [change for change in changed if not change.is_allowed]:
         raise UsageError(

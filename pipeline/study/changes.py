@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.study.messages import place_of
-from pipeline.study.spec import StudySpec
+from pipeline.study.spec import StudySpec, is_known
 
 N_SHOWN = 5  # changes that a sentence names
 LONGEST = 40  # characters of a value in it
@@ -56,19 +56,24 @@ def _raised(change: Change) -> bool:
     return bool(change.new > change.old)
 
 
+def _moved(change: Change) -> bool:
+    return not is_known(change.old) and not is_known(change.new)
+
+
 def _added(change: Change) -> bool:
     return change.old is ABSENT
 
 
 # Keys that no trial sees; `*` stands for any one key.
 _OF_NO_TRIAL = (
-    "name", "goal", "budget", "budget/*", "baseline", "comparison", "comparison/*",
+    "name", "goal", "folder", "budget", "budget/*", "baseline", "comparison", "comparison/*",
     "training/retries", "training/stop_after_failures", "reference/*/claim",
 )  # fmt: skip
 # Keys that may change, and how.
 _ALLOWED: tuple[tuple[str, Callable[[Change], bool]], ...] = (
     *((keys, _anything) for keys in _OF_NO_TRIAL),
     ("training/trial_minutes", _raised),  # who ended within less ends as before
+    ("dataset", _moved),  # the data themselves are held against their fingerprint
     ("reference/*", _added),
     ("reference/*/repeats", _raised),
 )

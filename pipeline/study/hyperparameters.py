@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.data.features import Features
+from pipeline.study import network_input
 from pipeline.wording import count_noun
 
 Scalar = bool | int | float | str
@@ -72,6 +74,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             str, choices=("relu", "sigmoid", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu")
         ),
         "dropout": Rule(float, low=0, high=1, high_is_open=True),
+        "numeric_encoding": Rule(str, choices=("standard", "quantile", "piecewise_linear")),
+        "numeric_bins": Rule(int, low=2, high=64),
+        "embedding_size": Rule(int, low=0, high=64),
         "optimizer": Rule(str, choices=("sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw")),
         "learning_rate": Rule(float, low=0, low_is_open=True, high=100),
         "momentum": Rule(float, low=0, high=1, high_is_open=True),
@@ -96,6 +101,13 @@ class Hyperparameters:
         layer_kind: kind of the hidden layers: "dense", or "convolutional" (3 by 3, then pooled).
         activation: activation function of the hidden layers.
         dropout: share of each hidden layer's outputs that is dropped while training.
+        numeric_encoding: how a network sees each number of a table: "standard", standardised;
+            "quantile", its smoothed rank; "piecewise_linear", a vector that says how far each
+            bin is filled (Gorishniy et al. 2022, arXiv:2203.05556).
+        numeric_bins: between quantiles of the training part, for the latter two; a number with
+            few distinct values has fewer.
+        embedding_size: dimensions of the embedding of each category of a table that has more
+            values; 0 for one-hot codes.
         momentum: of "sgd" alone.
         nesterov: whether the momentum of "sgd" is Nesterov's.
     """
@@ -109,6 +121,9 @@ class Hyperparameters:
     layer_kind: str = "dense"
     activation: str = "relu"
     dropout: float = 0.0
+    numeric_encoding: str = "standard"
+    numeric_bins: int = 16
+    embedding_size: int = 0
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -165,10 +180,16 @@ class Hyperparameters:
         kind = "conv " if given.layer_kind == "convolutional" else ""
         network = f"{kind}{units} {given.activation}" if units else "no hidden layer"
         dropout = f", dropout {given.dropout:.3g}" if given.dropout else ""
+        encoding = ""
+        if given.numeric_encoding != "standard":
+            words = given.numeric_encoding.replace("_", " ")
+            encoding = f", {words} in {given.numeric_bins} bins"
+        if given.embedding_size:
+            encoding += f", embeddings of {given.embedding_size}"
         nesterov = "nesterov " if given.nesterov else ""
         momentum = f" {nesterov}momentum {given.momentum:.3g}" if given.momentum else ""
         return (
-            f"{network}{dropout}, {self.optimizer} {self.learning_rate:.3g}{momentum}, "
+            f"{network}{dropout}{encoding}, {self.optimizer} {self.learning_rate:.3g}{momentum}, "
             f"batch {self.batch_size}, at most {count_noun(self.epochs, 'epoch')}"
         )
 
@@ -192,20 +213,35 @@ def idle(values: Mapping[str, Any]) -> set[str]:
         found |= {"momentum", "nesterov"}
     if values.get("momentum") == 0:
         found |= {"nesterov"}
+    if values.get("numeric_encoding") == "standard":
+        found |= {"numeric_bins"}
     return found
 
 
 def layer_parameters(
-    hyperparameters: Hyperparameters, input_shape: tuple[int, ...], n_outputs: int
+    hyperparameters: Hyperparameters,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    features: Features | None = None,
 ) -> list[int]:
     """Counts the trainable weights of each layer, the output layer last.
+
+    Embeddings count with the first layer, whose input they are.
 
     Args:
         hyperparameters: of the network.
         input_shape: of one example, such as height and width of a grey image.
         n_outputs: of the output layer: one, or one for each of more than two classes.
+        features: of a table; None of pictures, and of examples of more dimensions than one.
     """
-    n_inputs, counts = math.prod(input_shape), []
+    n_inputs, n_embeddings, counts = math.prod(input_shape), 0, []
+    if features and len(input_shape) == 1:
+        n_inputs, n_embeddings = network_input.n_inputs(
+            features,
+            hyperparameters.numeric_encoding,
+            hyperparameters.numeric_bins,
+            hyperparameters.embedding_size,
+        )
     if hyperparameters.layer_kind == "convolutional":
         height, width, channels = (*input_shape, 1)[:3]
         for filters in hyperparameters.units:
@@ -216,7 +252,9 @@ def layer_parameters(
         for units in hyperparameters.units:
             counts.append((n_inputs + 1) * units)
             n_inputs = units
-    return [*counts, (n_inputs + 1) * n_outputs]
+    counts.append((n_inputs + 1) * n_outputs)
+    counts[0] += n_embeddings
+    return counts
 
 
 def layer_name(name: str, index: int) -> str:

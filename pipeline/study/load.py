@@ -1,12 +1,14 @@
 """Reads a study file: TOML in, a `StudySpec` out, or one clear sentence."""
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.data import datasets
 from pipeline.errors import UsageError
 from pipeline.names import file_of_study, normalize
 from pipeline.paths import Project, display_path, study_name
@@ -14,7 +16,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.measures import MEASURES
 from pipeline.study.messages import describe_error, place_of
 from pipeline.study.space import Space, SpaceError
-from pipeline.study.spec import StudySpec
+from pipeline.study.spec import StudySpec, is_known
 from pipeline.study.toml_file import read_toml
 
 DEPTH = 20  # of tables and lists in each other; a study has five
@@ -34,7 +36,10 @@ def load(project: Project, study: str) -> StudySpec:
     if isinstance(baseline := content.get("baseline"), str):
         content["baseline"] = normalize(baseline)
     try:
-        spec = parse(name, _with_borrowed_references(content, path.parent))
+        folder = os.path.relpath(path.parent, project.root)
+        if folder.startswith(os.pardir):  # no part of the project, which may be moved
+            folder = str(path.parent.absolute())
+        spec = parse(name, _with_borrowed_references(content, path.parent), folder)
         if spec.baseline == name or not (
             spec.baseline == "" or file_of_study(spec.baseline, path.parent)
         ):
@@ -111,21 +116,26 @@ def _own_references(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
+def parse(name: str, content: Mapping[str, Any], folder: str = "studies") -> StudySpec:
     """Validates what stands in a study file.
+
+    Args:
+        name: of the study.
+        content: of the file.
+        folder: in which the file lies, from the project's folder; paths of data begin there.
 
     Raises:
         UsageError: something is not allowed; the text does not name the file.
     """
     if "name" in content:
         raise UsageError("name: no such key, the study is named by its file")
+    if "folder" in content:
+        raise UsageError("folder: no such key, the study file lies in it")
     try:
-        spec = StudySpec.model_validate({**content, "name": name})
+        spec = StudySpec.model_validate({**content, "name": name, "folder": folder})
     except ValidationError as error:
         raise UsageError(describe_error(error)) from None
-    if spec.metric not in (names := [metric.name for metric in spec.task.objectives]):
-        allowed = " or ".join(map(repr, names))
-        raise UsageError(f"metric: found {spec.metric!r}, allowed is {allowed}")
+    spec = _with_metric(spec, is_given="metric" in content)
     try:
         space = Space.checked(spec.fixed, spec.space)
     except SpaceError as error:
@@ -140,6 +150,43 @@ def parse(name: str, content: Mapping[str, Any]) -> StudySpec:
     _check_arguments("sampler", [], spec.sampler.arguments)
     _check_arguments("pruner", [], spec.pruner.arguments)
     return spec
+
+
+def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
+    """Puts in the metric as everything else names it, or the task's own if none is given.
+
+    Raises:
+        UsageError: the data cannot be had, or have no such metric; the text says why.
+    """
+    _check_data(spec)
+    task = datasets.task_of(spec.data_spec)
+    allowed = {metric.name: metric for metric in task.allowed_objectives}
+    chosen = spec.metric if is_given else next(iter(allowed))
+    name = f"val_{chosen}" if f"val_{chosen}" in allowed else chosen
+    if name not in allowed:
+        names = " or ".join(map(repr, allowed))
+        raise UsageError(f"metric: found {chosen!r}, allowed is {names}")
+    return spec if name == spec.metric else spec.model_copy(update={"metric": name})
+
+
+def _check_data(spec: StudySpec) -> None:
+    """Refuses a data set that is neither known nor there, and settings that it cannot have.
+
+    Raises:
+        UsageError: the text says what was found and what is allowed.
+    """
+    given = [*(["target"] if spec.target else []), *spec.data.model_fields_set]
+    if spec.dataset in datasets.sources():
+        if given:
+            where = "" if given[0] == "target" else "[data] "
+            raise UsageError(
+                f"{where}{given[0]}: found with {spec.dataset}, allowed is none there"
+            )
+    elif not is_known(spec.dataset) and not Path(spec.data_spec.dataset).exists():
+        raise UsageError(
+            f"dataset: found {spec.dataset!r}, allowed is a file or folder, from the study file's "
+            f"folder, or {' or '.join(map(repr, datasets.names()))}"
+        )
 
 
 def _check_arguments(table: str, place: list[str], arguments: Mapping[str, Any]) -> None:

@@ -53,6 +53,7 @@ def _kept(metric: Metric) -> Measure:
     return Measure(
         f"{metric.words} at the kept epoch{learning}",
         lambda trial, _: trial.history[metric.name][trial.best_epoch - 1],
+        lambda trial: metric.name in trial.history,
     )
 
 
@@ -60,7 +61,11 @@ def _last(metric: Metric) -> Measure:
     when = "after the last epoch"
     if metric.part == "training":
         when = "in the last epoch, while learning"
-    return Measure(f"{metric.words} {when}", lambda trial, _: trial.history[metric.name][-1])
+    return Measure(
+        f"{metric.words} {when}",
+        lambda trial, _: trial.history[metric.name][-1],
+        lambda trial: metric.name in trial.history,
+    )
 
 
 def _lowest_epoch(trial: Trial, _: Task) -> float:
@@ -74,7 +79,7 @@ def _overfitting_gap(trial: Trial, _: Task) -> float:
 
 def _layers(trial: Trial, task: Task) -> list[int]:
     assert trial.hyperparameters is not None
-    return layer_parameters(trial.hyperparameters, task.input_shape, task.n_outputs)
+    return layer_parameters(trial.hyperparameters, task.input_shape, task.n_outputs, task.features)
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
@@ -90,6 +95,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "highest_val_accuracy": Measure(
             "highest validation accuracy of any epoch",
             lambda trial, _: max(trial.history["val_accuracy"]),
+            lambda trial: "val_accuracy" in trial.history,
         ),
         "val_loss_rise": Measure(
             "last validation loss less the lowest",

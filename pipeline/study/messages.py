@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.data.settings import DataSettings
 from pipeline.study.ranges import Choices, FloatRange, IntRange
 from pipeline.study.spec import Budget, Comparison, Reference, StudySpec, Training
 
@@ -12,6 +13,7 @@ _LISTS = ("reference", "comparison")
 _TABLES: Mapping[str, type[BaseModel]] = {
     "budget": Budget,
     "training": Training,
+    "data": DataSettings,
     "reference": Reference,
     "comparison": Comparison,
     "int": IntRange,
@@ -76,7 +78,7 @@ def _context_of(error: ErrorDetails, place: list[int | str], member: str) -> dic
     found, context = error["input"], dict(error.get("ctx", {}))
     if error["type"] == "extra_forbidden":
         table = member or str(place[0] if len(place) > 1 else "")
-        keys = _TABLES.get(table, StudySpec).model_fields.keys() - {"name"}
+        keys = _TABLES.get(table, StudySpec).model_fields.keys() - {"name", "folder"}
         if table == "reference":
             keys |= {"name", "study"}  # the latter is replaced before
         context["keys"] = ", ".join(sorted(keys))
@@ -89,7 +91,7 @@ def place_of(location: list[int | str]) -> str:
     """Names a place in a study file: `[table] key.key`, or just the key at the top level."""
     if len(location) == 1:
         name = str(location[0])
-        is_table = name in ("budget", "training", "sampler", "pruner", "fixed", "space")
+        is_table = name in ("budget", "training", "data", "sampler", "pruner", "fixed", "space")
         return f"[{name}]" if is_table else f"[[{name}]]" if name in _LISTS else name
     table, *keys = location
     if table in _LISTS and isinstance(keys[0], int):

@@ -2,23 +2,21 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.data import datasets
-from pipeline.data.task import OBJECTIVES, Direction, Metric, Task
+from pipeline.data.settings import DataSettings
+from pipeline.data.source import DataSpec
+from pipeline.data.task import Direction, Metric, Task
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import EntryTable
 from pipeline.study.space import Space
+from pipeline.study.trainers import Trainer
 
-if TYPE_CHECKING:  # mypy does not run what says which names there are
-    DatasetName = str
-    MetricName = str
-else:
-    DatasetName = Literal[tuple(datasets.sources())]
-    MetricName = Literal[tuple(metric.name for metric in OBJECTIVES)]
-Trainer = Literal["keras", "sgd_classifier"]
 MOST_REPEATS = 10_000  # of a reference
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -95,9 +93,8 @@ class Reference(BaseModel):
     In a file, `study = "other"` takes the reference of that name from another study's file.
 
     Attributes:
-        trainer: "keras", or "sgd_classifier" for scikit-learn's logistic regression.
-        hyperparameters: all of them; they may lie outside the search space. None for
-            "sgd_classifier".
+        trainer: "keras", or one of scikit-learn's (see `study.trainers`).
+        hyperparameters: all of them; they may lie outside the search space. None but for "keras".
         patience: instead of the study's.
         repeats: how often it is trained, each time with a fresh seed.
         claim: what somebody has published of it, by name of a measure (see `MEASURES`), and
@@ -152,7 +149,10 @@ class StudySpec(BaseModel):
     Attributes:
         name: of the file; everything else stands in the file.
         goal: what the study is to find out.
-        dataset: name of the data set.
+        dataset: name of a data set, or path of a file or folder, from the study file's folder.
+        target: column of a table that is to be answered.
+        data: how data of one's own are read, split and weighed.
+        folder: of the study file, from the project's folder.
         metric: what is optimized, on the validation set.
         budget: when the study is done.
         training: what holds for every trial.
@@ -168,8 +168,11 @@ class StudySpec(BaseModel):
     model_config = _FROZEN
     name: str
     goal: Annotated[str, Field(min_length=1)]
-    dataset: DatasetName
-    metric: MetricName = "val_accuracy"
+    dataset: Annotated[str, Field(min_length=1)]
+    target: str = ""
+    data: DataSettings = DataSettings()
+    folder: str = "studies"
+    metric: str = "val_accuracy"
     budget: Budget
     training: Training = Training()
     sampler: Component = Component(type="TPESampler")
@@ -181,9 +184,17 @@ class StudySpec(BaseModel):
     baseline: str = ""
 
     @property
+    def data_spec(self) -> DataSpec:
+        """Which data, and how they are read: the same in every process."""
+        if is_known(self.dataset):
+            return DataSpec.of(self.dataset, self.target, self.data)
+        path = Path.cwd() / self.folder / Path(self.dataset).expanduser()
+        return DataSpec.of(os.path.normpath(path), self.target, self.data)
+
+    @property
     def task(self) -> Task:
         """What is learned, and how it is scored."""
-        return datasets.task_of(self.dataset)
+        return datasets.task_of(self.data_spec).scored_by(self.metric)
 
     @property
     def objective(self) -> Metric:
@@ -219,6 +230,7 @@ class StudySpec(BaseModel):
             exclude={
                 "name": True,
                 "goal": True,
+                "folder": True,
                 "budget": True,
                 "comparison": True,
                 "baseline": True,
@@ -228,3 +240,8 @@ class StudySpec(BaseModel):
         )
         asked = {key: value for key, value in asked.items() if value != {}}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def is_known(dataset: str) -> bool:
+    """Tells whether a data set is known by name, and is not a path."""
+    return dataset in datasets.names()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.data.source import DataSpec
 from pipeline.study.assignment import Assignment
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause
@@ -11,7 +12,7 @@ from pipeline.study.trial import Cause
 if TYPE_CHECKING:  # a worker needs no pydantic
     from pipeline.study.spec import StudySpec
 
-N_FOLDS = 5  # of a job that is cross-validated
+N_FOLDS = 5  # of the chapter's cross-validation
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Job:
 
     Attributes:
         trial: number of the trial; every event bears it.
-        dataset: name of the data set.
-        trainer: "keras" or "sgd_classifier".
-        hyperparameters: of the network and its training; None for "sgd_classifier".
+        data: which data set, and how it is read and split.
+        trainer: "keras", or one of `study.trainers`.
+        hyperparameters: of the network and its training; None for all other trainers.
         seed: of the initial weights, the order of batches and dropout.
         metric: watched by early stopping: name of one of the task's objectives.
         direction: "maximize" or "minimize".
@@ -31,7 +32,7 @@ class Job:
     """
 
     trial: int
-    dataset: str
+    data: DataSpec
     hyperparameters: Hyperparameters | None
     seed: int
     metric: str
@@ -58,7 +59,7 @@ class Job:
         """
         return cls(
             trial=trial,
-            dataset=spec.dataset,
+            data=spec.data_spec,
             hyperparameters=assignment.hyperparameters,
             seed=assignment.seed,
             metric=spec.metric,
@@ -88,8 +89,8 @@ class EpochEnd:
         trial: number of the trial.
         epoch: counted from 1.
         metrics: loss, accuracy (of the training set, as the weights changed), val_loss,
-            val_accuracy, learning_rate and seconds (of the epoch; none in which the process was
-            stopped).
+            val_accuracy, what else is scored with its standard error, learning_rate and seconds
+            (of the epoch; none in which the process was stopped).
         n_parameters: number of trainable weights.
         model: a `.keras` file with the weights of this epoch if it is the job's best so far and
             beats its `incumbent`; they must not be lost, however the job ends. None if not.

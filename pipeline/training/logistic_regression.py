@@ -10,7 +10,6 @@ from sklearn.model_selection import StratifiedKFold
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.data.task import IN_GRAPH
 from pipeline.training.job import N_FOLDS, EpochEnd, Event, Finished, Job
 
 MAX_ITER = 5
@@ -24,11 +23,11 @@ def train(job: Job) -> Iterator[Event]:
     of the training file in its own order.
     """
     with WorkingClock() as clock:
-        images, labels = datasets.load_training_file(job.dataset)
+        images, labels = datasets.load_training_file(job.data)
         inputs = images.reshape(len(images), -1) / 255.0  # float64, as the chapter's: it matters
-        task = datasets.task_of(job.dataset)
+        task = datasets.task_of(job.data)
         scores: dict[str, list[float]] = {
-            f"{prefix}{name}": [] for prefix in ("", "val_") for name in IN_GRAPH
+            f"{prefix}{name}": [] for prefix in ("", "val_") for name in task.in_graph
         }
         classifier = SGDClassifier(loss="log_loss", max_iter=MAX_ITER, random_state=job.seed)
         for train_index, val_index in StratifiedKFold(N_FOLDS).split(inputs, labels):
@@ -44,8 +43,9 @@ def train(job: Job) -> Iterator[Event]:
                 scores[f"{prefix}accuracy"].append(float(accuracy_score(labels[part], answers)))
         seconds = clock()
     means = {name: float(np.mean(values)) for name, values in scores.items()}
-    training = {name: means[name] for name in IN_GRAPH}
-    metrics = task.epoch_metrics(training, {name: means[f"val_{name}"] for name in IN_GRAPH})
+    training = {name: means[name] for name in task.in_graph}
+    validation = {name: means[f"val_{name}"] for name in task.in_graph}
+    metrics = task.epoch_metrics(training, validation)
     folds = {f"fold_{i}": v for i, v in enumerate(scores[task.score.name], start=1)}
     n_parameters = classifier.coef_.size + classifier.intercept_.size
     yield EpochEnd(job.trial, 1, {**metrics, **folds, "seconds": seconds}, n_parameters)

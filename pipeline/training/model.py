@@ -5,7 +5,9 @@ from types import MappingProxyType
 
 import keras
 
+from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training.encoding import encoding_layers, is_table
 
 _OPTIMIZERS: Mapping[str, Callable[..., keras.Optimizer]] = MappingProxyType(
     {
@@ -17,27 +19,43 @@ _OPTIMIZERS: Mapping[str, Callable[..., keras.Optimizer]] = MappingProxyType(
         "adamw": keras.optimizers.AdamW,
     }
 )
+_OUTPUTS = {Kind.BINARY: "sigmoid", Kind.MULTICLASS: "softmax", Kind.REGRESSION: "linear"}
+_CROSS_ENTROPIES = {
+    Kind.BINARY: "binary_crossentropy",
+    Kind.MULTICLASS: "sparse_categorical_crossentropy",
+}
+_LOSSES = {
+    "squared": "mean_squared_error",
+    "absolute": "mean_absolute_error",
+    "huber": "huber",
+}
 
 
-def build_model(
-    hyperparameters: Hyperparameters, input_shape: tuple[int, ...], n_classes: int
-) -> keras.Sequential:
-    """Builds and compiles a network that takes raw pixels.
+def build_model(hyperparameters: Hyperparameters, task: Task) -> keras.Model:
+    """Builds and compiles a network that takes what a data set trains on.
 
     Args:
         hyperparameters: its layers and its optimizer.
-        input_shape: shape of one image, such as (28, 28).
-        n_classes: two classes give one sigmoid output, more a softmax over all.
+        task: what is learned, and from what: pictures, numbers in any shape, or a table.
 
     Returns:
-        A compiled model: uint8 (batch, *input_shape), 0 to 255, in; float32 probabilities
-        (batch, n_classes), or (batch, 1) for two classes, out. Labels are integers.
+        A compiled model: task.input_dtype (batch, *task.input_shape) in, such as raw pixels or an
+        encoded matrix; float32 (batch, task.n_outputs) out: probabilities, of two classes that of
+        the second, or a regression's number as `task.target` transforms it. Labels are integers.
+
+    Raises:
+        ValueError: the layers cannot take such an input.
     """
-    layers = keras.layers
-    network = [keras.Input(input_shape, dtype="uint8"), layers.Rescaling(1 / 255)]
-    if hyperparameters.layer_kind == "convolutional":
-        if len(input_shape) == 2:
-            network.append(layers.Reshape((*input_shape, 1)))
+    layers, shape = keras.layers, task.input_shape
+    network = [layers.Rescaling(1 / 255)] if task.input_dtype == "uint8" else []
+    if hyperparameters.layer_kind == "convolutional" and hyperparameters.hidden_layers:
+        if len(shape) not in (2, 3):
+            raise ValueError(
+                'layer_kind: found "convolutional" for examples that are no pictures, '
+                'allowed is "dense"'
+            )
+        if len(shape) == 2:
+            network.append(layers.Reshape((*shape, 1)))
         for units in hyperparameters.units:
             network.append(
                 layers.Conv2D(units, 3, padding="same", activation=hyperparameters.activation)
@@ -46,19 +64,23 @@ def build_model(
             network += _dropout(hyperparameters)
         network.append(layers.Flatten())
     else:
-        network.append(layers.Flatten())
+        network += [layers.Flatten()] if len(shape) > 1 else []
         for units in hyperparameters.units:
             network.append(layers.Dense(units, activation=hyperparameters.activation))
             network += _dropout(hyperparameters)
-    if n_classes == 2:
-        network.append(layers.Dense(1, activation="sigmoid"))
+    network.append(layers.Dense(task.n_outputs, activation=_OUTPUTS[task.kind]))
+    inputs = keras.Input(shape, dtype=task.input_dtype)
+    if task.features and is_table(task):
+        outputs = encoding_layers(hyperparameters, task.features, inputs)
+        for layer in network:
+            outputs = layer(outputs)
+        model = keras.Model(inputs, outputs)
     else:
-        network.append(layers.Dense(n_classes, activation="softmax"))
-    model = keras.Sequential(network)
+        model = keras.Sequential([inputs, *network])
     model.compile(
         optimizer=build_optimizer(hyperparameters),
-        loss="binary_crossentropy" if n_classes == 2 else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        loss=_LOSSES.get(task.loss) or _CROSS_ENTROPIES[task.kind],
+        metrics=[] if task.is_regression else ["accuracy"],
     )
     return model
 

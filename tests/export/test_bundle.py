@@ -354,7 +354,7 @@ def test_a_model_without_its_recorded_metric_is_not_exported_and_not_tested(
     from pipeline.training.model import build_model
 
     network = Hyperparameters(0, (), "adam", 0.001, 32, 1)
-    model = build_model(network, (28, 28), 10)
+    model = build_model(network, fashion_mnist.SOURCE.task)
     model.optimizer.build(model.trainable_variables)
     untrained = loop.to_bytes(model)
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: untrained)

@@ -194,8 +194,7 @@ def test_parameters_are_counted_as_keras_counts_them(layer_kind: str, units: lis
             "dropout": 0.2,
         }
     )
-    n_classes = len(fashion_mnist.CLASS_NAMES)
-    network = model.build_model(hyperparameters, fashion_mnist.INPUT_SHAPE, n_classes)
+    network = model.build_model(hyperparameters, fashion_mnist.SOURCE.task)
     counts = [layer.count_params() for layer in network.layers if layer.count_params()]
     n_outputs = fashion_mnist.SOURCE.task.n_outputs
     assert layer_parameters(hyperparameters, fashion_mnist.INPUT_SHAPE, n_outputs) == counts

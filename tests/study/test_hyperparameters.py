@@ -108,6 +108,9 @@ def test_the_given_mapping_is_left_as_it_was() -> None:
         ("learning_rate", float("inf"), "a number above 0 to 100"),
         ("learning_rate", "0.1", "a number above 0 to 100"),
         ("momentum", 1.0, "a number from 0 below 1"),
+        ("numeric_encoding", "plr", '"standard", "quantile", "piecewise_linear"'),
+        ("numeric_bins", 1, "an integer from 2 to 64"),
+        ("embedding_size", 65, "an integer from 0 to 64"),
         ("nesterov", 1, "true or false"),
         ("nesterov", "true", "true or false"),
         ("batch_size", 0, "an integer from 1 to 1000000"),
@@ -208,6 +211,11 @@ def test_flat_has_one_scalar_for_each_layer() -> None:
             "conv 100-100 tanh, adam 0.001, batch 32, at most 5 epochs",
         ),
         (
+            {"numeric_encoding": "piecewise_linear", "numeric_bins": 8, "embedding_size": 4},
+            "100-100 relu, piecewise linear in 8 bins, embeddings of 4, adam 0.001, batch 32, "
+            "at most 5 epochs",
+        ),
+        (
             {"dropout": 0.1 + 0.2},
             "100-100 relu, dropout 0.3, adam 0.001, batch 32, at most 5 epochs",
         ),
@@ -220,7 +228,7 @@ def test_in_a_line(changes: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "without_effect"),
     [
-        ({}, {"momentum": 0.5, "nesterov": True}),
+        ({}, {"momentum": 0.5, "nesterov": True, "numeric_bins": 8}),
         ({"hidden_layers": 0}, {"dropout": 0.3, "activation": "tanh",
                                 "layer_kind": "convolutional"}),
         ({"optimizer": "sgd"}, {"nesterov": True}),
@@ -240,7 +248,7 @@ def test_what_has_no_effect_makes_no_other_network(
 def test_what_has_an_effect_makes_another_network() -> None:
     given = hyperparameters(
         optimizer="sgd", momentum=0.5, nesterov=True, dropout=0.3, activation="tanh",
-        layer_kind="convolutional",
+        layer_kind="convolutional", numeric_encoding="quantile", numeric_bins=8, embedding_size=4,
     )  # fmt: skip
     assert given.effective == given
 

@@ -1,16 +1,20 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import RULES, Hyperparameters
 from pipeline.training.model import build_model, build_optimizer
 
-# Keras's own: Variable.__array__ does not know NumPy 2's `copy`.
 IMAGE, N_CLASSES = (28, 28), 10
+IMAGES = Task(Kind.MULTICLASS, IMAGE, tuple("0123456789"))
+TWO = Task(Kind.BINARY, IMAGE, ("no", "yes"))
+NUMBERS = Task(Kind.REGRESSION, (8, 8), input_dtype="float32", loss="huber")
 
 PLAIN = Hyperparameters(
     hidden_layers=0, units=(), optimizer="rmsprop", learning_rate=0.001, batch_size=32, epochs=1
@@ -29,16 +33,16 @@ def labels() -> NDArray[np.uint8]:
     return np.random.default_rng(1).integers(0, N_CLASSES, 32, np.uint8)
 
 
-def kinds(model: keras.Sequential) -> list[str]:
+def kinds(model: keras.Model) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]
 
 
 def test_one_dense_layer_has_7850_parameters() -> None:
-    assert build_model(PLAIN, IMAGE, N_CLASSES).count_params() == 7_850
+    assert build_model(PLAIN, IMAGES).count_params() == 7_850
 
 
 def test_a_hidden_layer_of_100_has_78500_parameters_and_the_output_1010() -> None:
-    model = build_model(HIDDEN, IMAGE, N_CLASSES)
+    model = build_model(HIDDEN, IMAGES)
     counts = [
         layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Dense)
     ]
@@ -49,7 +53,7 @@ def test_a_hidden_layer_of_100_has_78500_parameters_and_the_output_1010() -> Non
 def test_ten_classes_give_softmax_and_a_loss_for_integer_labels(
     images: NDArray[np.uint8],
 ) -> None:
-    model = build_model(HIDDEN, IMAGE, N_CLASSES)
+    model = build_model(HIDDEN, IMAGES)
     probabilities = model.predict(images, verbose=0)
     assert model.layers[-1].activation is keras.activations.softmax
     assert model.loss == "sparse_categorical_crossentropy"
@@ -59,7 +63,7 @@ def test_ten_classes_give_softmax_and_a_loss_for_integer_labels(
 
 
 def test_two_classes_give_sigmoid_and_binary_crossentropy(images: NDArray[np.uint8]) -> None:
-    model = build_model(HIDDEN, IMAGE, 2)
+    model = build_model(HIDDEN, TWO)
     probabilities = model.predict(images, verbose=0)
     assert model.layers[-1].activation is keras.activations.sigmoid
     assert model.loss == "binary_crossentropy"
@@ -67,10 +71,39 @@ def test_two_classes_give_sigmoid_and_binary_crossentropy(images: NDArray[np.uin
     assert ((probabilities > 0) & (probabilities < 1)).all()
 
 
+@pytest.mark.parametrize("loss", ["squared", "absolute", "huber"])
+def test_a_regression_has_one_linear_output_and_the_loss_that_is_asked(loss: Any) -> None:
+    model = build_model(HIDDEN, replace(NUMBERS, loss=loss))
+    inputs = np.random.default_rng(0).normal(size=(9, 8, 8)).astype(np.float32)
+    targets = np.random.default_rng(1).normal(0, 5, 9).astype(np.float32)
+    error = model.predict(inputs, verbose=0)[:, 0] - targets
+    expected = {
+        "squared": error**2,
+        "absolute": abs(error),
+        "huber": np.where(abs(error) < 1, error**2 / 2, abs(error) - 0.5),
+    }
+    assert model.layers[-1].activation is keras.activations.linear
+    found = model.evaluate(inputs, targets, verbose=0)
+    assert found == pytest.approx(expected[loss].mean(), rel=1e-5)
+
+
+def test_arrays_of_numbers_are_not_rescaled_and_may_be_convolved() -> None:
+    assert kinds(build_model(HIDDEN, NUMBERS)) == ["Flatten", "Dense", "Dense"]
+    convolutional = build_model(replace(HIDDEN, layer_kind="convolutional"), NUMBERS)
+    assert kinds(convolutional)[:3] == ["Reshape", "Conv2D", "MaxPooling2D"]
+    assert convolutional.inputs[0].dtype == "float32"
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 2, 2, 2)])
+def test_what_is_no_picture_cannot_be_convolved(shape: tuple[int, ...]) -> None:
+    task, given = replace(NUMBERS, input_shape=shape), replace(HIDDEN, layer_kind="convolutional")
+    with pytest.raises(ValueError, match=r"^layer_kind: found .* allowed is \"dense\"$"):
+        build_model(given, task)
+    assert build_model(HIDDEN, task).output_shape == (None, 1)
+
+
 def test_dropout_follows_each_hidden_layer() -> None:
-    model = build_model(
-        replace(HIDDEN, hidden_layers=2, units=(20, 10), dropout=0.3), IMAGE, N_CLASSES
-    )
+    model = build_model(replace(HIDDEN, hidden_layers=2, units=(20, 10), dropout=0.3), IMAGES)
     assert kinds(model) == [
         "Rescaling",
         "Flatten",
@@ -88,18 +121,18 @@ def test_dropout_follows_each_hidden_layer() -> None:
 
 def test_dropout_follows_each_convolutional_layer() -> None:
     hyperparameters = replace(HIDDEN, layer_kind="convolutional", units=(4,), dropout=0.5)
-    model = build_model(hyperparameters, IMAGE, N_CLASSES)
+    model = build_model(hyperparameters, IMAGES)
     assert kinds(model) == [
         "Rescaling", "Reshape", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense",
     ]  # fmt: skip
 
 
 def test_no_dropout_means_no_dropout_layer() -> None:
-    assert "Dropout" not in kinds(build_model(HIDDEN, IMAGE, N_CLASSES))
+    assert "Dropout" not in kinds(build_model(HIDDEN, IMAGES))
 
 
 def test_units_are_in_the_order_of_the_layers() -> None:
-    model = build_model(replace(HIDDEN, hidden_layers=3, units=(30, 20, 15)), IMAGE, N_CLASSES)
+    model = build_model(replace(HIDDEN, hidden_layers=3, units=(30, 20, 15)), IMAGES)
     units = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert units == [30, 20, 15, N_CLASSES]
 
@@ -107,7 +140,7 @@ def test_units_are_in_the_order_of_the_layers() -> None:
 def test_raw_pixels_give_what_a_network_without_rescaling_gives_for_pixels_over_255(
     images: NDArray[np.uint8],
 ) -> None:
-    model = build_model(HIDDEN, IMAGE, N_CLASSES)
+    model = build_model(HIDDEN, IMAGES)
     bare = chapter_network()
     bare.set_weights(model.get_weights())
     np.testing.assert_allclose(
@@ -136,7 +169,7 @@ def test_convolutional_layers_run_and_learn(shape: tuple[int, ...], n_layers: in
     hyperparameters = replace(
         HIDDEN, layer_kind="convolutional", hidden_layers=n_layers, units=(3,) * n_layers
     )
-    model = build_model(hyperparameters, shape, N_CLASSES)
+    model = build_model(hyperparameters, replace(IMAGES, input_shape=shape))
     images = np.random.default_rng(0).integers(0, 256, (8, *shape), np.uint8)
     before = model.get_weights()
     loss, _ = model.train_on_batch(images, np.arange(8, dtype=np.uint8))
@@ -149,12 +182,12 @@ def test_convolutional_layers_run_and_learn(shape: tuple[int, ...], n_layers: in
 def test_convolutional_network_has_the_parameters_of_its_filters() -> None:
     hyperparameters = replace(HIDDEN, layer_kind="convolutional", hidden_layers=2, units=(32, 64))
     first, second, output = 32 * (9 + 1), 64 * (32 * 9 + 1), 10 * (7 * 7 * 64 + 1)
-    assert build_model(hyperparameters, IMAGE, 10).count_params() == first + second + output
+    assert build_model(hyperparameters, IMAGES).count_params() == first + second + output
 
 
 @pytest.mark.parametrize("name", RULES["activation"].choices)
 def test_every_activation_is_that_of_the_hidden_layers(name: str) -> None:
-    model = build_model(replace(HIDDEN, activation=name), IMAGE, N_CLASSES)
+    model = build_model(replace(HIDDEN, activation=name), IMAGES)
     hidden, output = (layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
     assert hidden.activation is keras.activations.get(name)
     assert output.activation is keras.activations.softmax
@@ -164,7 +197,7 @@ def test_every_activation_is_that_of_the_hidden_layers(name: str) -> None:
 def test_every_optimizer_is_built_and_trains(
     name: str, images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> None:
-    model = build_model(replace(PLAIN, optimizer=name, learning_rate=0.01), IMAGE, N_CLASSES)
+    model = build_model(replace(PLAIN, optimizer=name, learning_rate=0.01), IMAGES)
     before = model.get_weights()
     model.train_on_batch(images, labels)
     assert type(model.optimizer) is type(keras.optimizers.get(name))
@@ -224,7 +257,7 @@ def test_three_ways_to_build_it_give_the_same_network(
     keras.utils.set_random_seed(42)
     built = build()
     keras.utils.set_random_seed(42)
-    model = build_model(HIDDEN, IMAGE, N_CLASSES)
+    model = build_model(HIDDEN, IMAGES)
     assert built.count_params() == model.count_params()
     assert [w.shape for w in built.get_weights()] == [w.shape for w in model.get_weights()]
     np.testing.assert_array_equal(
@@ -235,10 +268,10 @@ def test_three_ways_to_build_it_give_the_same_network(
 def test_weights_saved_and_loaded_into_a_fresh_model_predict_the_same(
     tmp_path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> None:
-    model = build_model(HIDDEN, IMAGE, N_CLASSES)
+    model = build_model(HIDDEN, IMAGES)
     model.train_on_batch(images, labels)
     model.save_weights(tmp_path / "model.weights.h5")
-    fresh = build_model(HIDDEN, IMAGE, N_CLASSES)
+    fresh = build_model(HIDDEN, IMAGES)
     assert (fresh.predict(images, verbose=0) != model.predict(images, verbose=0)).any()
     fresh.optimizer.build(fresh.trainable_variables)  # the file has the optimizer's state too
     fresh.load_weights(tmp_path / "model.weights.h5")
@@ -252,7 +285,7 @@ def test_model_saved_and_loaded_predicts_and_trains_the_same(
     tmp_path: Path, layer_kind: str, images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> None:
     hyperparameters = replace(HIDDEN, layer_kind=layer_kind, units=(8,))
-    model = build_model(hyperparameters, IMAGE, N_CLASSES)
+    model = build_model(hyperparameters, IMAGES)
     model.train_on_batch(images, labels)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -282,7 +315,7 @@ def test_what_is_said_to_have_no_effect_has_none(
     trained = []
     for given in (other, other.effective):
         keras.utils.set_random_seed(1)
-        model = build_model(given, IMAGE, N_CLASSES)
+        model = build_model(given, IMAGES)
         for _ in range(3):
             model.train_on_batch(images, labels)
         trained.append(np.asarray(model(images)))

@@ -49,11 +49,12 @@ def test_a_hyperparameter_takes_two_files(package: Path, project_folder: Path) -
     assert "input_noise    0.25 to 0.5" in said
     code = """
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.data.fashion_mnist import SOURCE
 from pipeline.training.model import build_model
 h = Hyperparameters(1, (4,), "adam", 0.001, 32, 1, input_noise=0.3)
 assert Hyperparameters.from_mapping(h.as_dict()) == h
 for known in (h, Hyperparameters(1, (4,), "adam", 0.001, 32, 1)):
-    print([type(layer).__name__ for layer in build_model(known, (28, 28), 10).layers])
+    print([type(layer).__name__ for layer in build_model(known, SOURCE.task).layers])
 """
     with_noise, without = run(package, project_folder, "-c", code).splitlines()
     assert "GaussianNoise" in with_noise

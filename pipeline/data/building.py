@@ -1,0 +1,201 @@
+"""Builds the arrays that networks are trained on, from what stands in a file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.materials import Material, material_of, test_material_of
+from pipeline.data.scoring import transform
+from pipeline.data.source import DataSpec, Examples
+from pipeline.data.split import fold_rows, say_split, split_rows
+from pipeline.data.targets import class_weights, fit_target
+from pipeline.data.task import Task
+from pipeline.data.twins import count_twins, say_twins
+from pipeline.reading.bundled import BUNDLED, read_bundled
+from pipeline.reading.column import RawArrays, RawTable
+from pipeline.reading.image_folder import read_image_folder
+from pipeline.reading.npz_file import read_npz
+from pipeline.reading.tables import read_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.intp]
+
+_ROWS = "rows"  # file with the numbers of the rows of a part
+
+
+def read(data: DataSpec) -> RawTable | RawArrays:
+    """Reads a data set by what it is: a bundled one by name, a folder of pictures, a file.
+
+    Raises:
+        UsageError: it cannot be read; the text says where and why.
+    """
+    settings = data.settings
+    if data.dataset in BUNDLED:
+        return read_bundled(data.dataset)
+    path = Path(data.dataset)
+    if path.is_dir():
+        return read_image_folder(path, size=settings.image_size, colour=settings.colour)
+    if path.suffix.lower() == ".npz":
+        return read_npz(path)
+    return read_table(
+        path,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        decimal=settings.decimal,
+        types=settings.types,
+    )
+
+
+def build(
+    raw: RawTable | RawArrays, data: DataSpec, folder: Path
+) -> tuple[tuple[Task, ...], int, tuple[str, ...], tuple[str, ...]]:
+    """Splits and encodes data, and writes the arrays.
+
+    Args:
+        raw: what was read.
+        data: says how it is split.
+        folder: gets a folder for each fold, or `0` for the one split, and the rows of the test.
+
+    Returns:
+        The tasks, one for each fold; the number of training rows; remarks; and warnings.
+
+    Raises:
+        UsageError: it cannot be split or learned from; the text says where and why.
+    """
+    import numpy as np
+
+    settings, material = data.settings, material_of(raw, data)
+    answers = material.answers
+    classes: Any = answers.values if answers.class_names else None
+    brings_test = isinstance(raw, RawArrays) and raw.test_inputs is not None
+    parts = split_rows(
+        len(answers.values),
+        settings,
+        classes=classes,
+        class_names=answers.class_names,
+        groups=material.groups,
+        times=material.times,
+        has_test_set=brings_test,
+    )
+    np.save(folder / f"{_ROWS}.npy", parts.test)
+    if brings_test:
+        assert isinstance(raw, RawArrays)
+        test = test_material_of(raw, answers)
+        n_test, test_hashes = len(test.answers.values), test.hashes()
+    else:
+        n_test, test_hashes = len(parts.test), None
+    splits = [(parts.training, parts.validation)]
+    if settings.folds:
+        splits = fold_rows(
+            parts.training,
+            settings,
+            classes=classes,
+            class_names=answers.class_names,
+            groups=material.groups,
+        )
+    known = Task(
+        kind=answers.kind,
+        input_shape=(),
+        class_names=answers.class_names,
+        n_examples=len(answers.values),
+        n_test=n_test,
+        n_validation_rows=sum(len(validation) for _, validation in splits),
+        n_folds=len(splits),
+        example=material.example,
+        loss=settings.loss or ("squared" if not answers.class_names else "cross-entropy"),
+    )
+    tasks = []
+    for i, (training, validation) in enumerate(splits):
+        (folder / str(i)).mkdir()
+        np.save(folder / str(i) / f"{_ROWS}.npy", validation)
+        tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
+    stratified_by = answers.name if answers.class_names else ""
+    remarks = [
+        *material.remarks,
+        say_split(
+            parts,
+            settings,
+            stratified_by=stratified_by,
+            n_test_set=n_test,
+            example=material.example,
+        ),
+    ]
+    twins = say_twins(count_twins(material.hashes(), parts, test_hashes), material.example)
+    warnings = tuple(filter(None, [*material.warnings, twins]))
+    return tuple(tasks), len(parts.training), tuple(filter(None, remarks)), warnings
+
+
+def _build_member(
+    material: Material,
+    known: Task,
+    data: DataSpec,
+    training: "Rows",
+    validation: "Rows",
+    folder: Path,
+) -> Task:
+    """Encodes the rows of one split, fitted on its training rows, and writes them."""
+    import numpy as np
+
+    answers, settings = material.answers, data.settings
+    features = material.fit(training)
+    shape = material.shape(features)
+    dtype = "uint8" if features is None else "float32"
+    task = replace(known, input_shape=shape, input_dtype=dtype, features=features)
+    values: NDArray[Any] = answers.values
+    if task.is_regression:
+        place = f"{material.where}, target {answers.name!r}"
+        target = fit_target(answers.name, values, training, settings.target_transform, place)
+        task, values = replace(task, target=target), transform(target, values)
+    of_classes = class_weights(settings, values[training], answers.class_names)
+    for part, rows in (("train", training), ("validation", validation)):
+        inputs = np.lib.format.open_memmap(
+            folder / f"{part}_inputs.npy", "w+", dtype, (len(rows), *shape)
+        )
+        material.encode(features, rows, inputs)
+        inputs.flush()
+        np.save(folder / f"{part}_targets.npy", values[rows])
+        weights = None if material.weights is None else material.weights[rows]
+        if part == "train" and of_classes is not None:
+            weights = of_classes if weights is None else weights * of_classes
+        if weights is not None:  # of mean 1, so that the learning rate means what it always does
+            np.save(folder / f"{part}_weights.npy", weights / weights.mean(dtype=np.float64))
+    return task
+
+
+def mapped(folder: Path, name: str) -> "NDArray[Any] | None":
+    """Maps an array of an entry into memory, if there is one; what is written is not kept."""
+    import numpy as np
+
+    file = folder / f"{name}.npy"
+    return np.load(file, mmap_mode="c") if file.exists() else None
+
+
+def raw_examples(
+    raw: RawTable | RawArrays,
+    data: DataSpec,
+    task: Task,
+    folder: Path,
+    *,
+    is_test: bool = False,
+) -> Examples:
+    """Selects rows as a model that is handed over takes them.
+
+    Args:
+        raw: what was read.
+        data: says how.
+        task: whose features the model has.
+        folder: of an entry, of which the rows are noted there.
+        is_test: whether the test set is wanted.
+    """
+    import numpy as np
+
+    material = material_of(raw, data)
+    rows = np.load(folder / f"{_ROWS}.npy")
+    if is_test and isinstance(raw, RawArrays) and raw.test_inputs is not None:
+        material = test_material_of(raw, material.answers)
+        rows = np.arange(len(material.answers.values))
+    weights = None if material.weights is None else material.weights[rows]
+    return Examples(material.raw(task.features, rows), material.answers.values[rows], weights)

@@ -1,0 +1,163 @@
+"""Data of one's own, made ready once: read, split, encoded, and kept as arrays in the cache.
+
+The arrays are mapped into memory, so that all processes share one copy; the supervisor reads
+`about.json` alone. An entry is named after the content of the data, how they are read and split,
+and `RECIPE`. The test rows are in no entry: they are read from the file at an export.
+"""
+
+import functools
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data import building
+from pipeline.data.dataset import Dataset
+from pipeline.data.source import DataSpec, Examples
+from pipeline.data.task import Task
+from pipeline.errors import PipelineError
+from pipeline.files import create_whole
+from pipeline.paths import data_dir, display_path
+from pipeline.reading.content import fingerprint_of
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+RECIPE = "1"  # of reading, splitting and encoding; changed when the arrays become others
+KEPT_DAYS = 60  # since an entry of the cache was last used
+_ABOUT, _PARTS = "about.json", ("train", "validation")
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of data that are ready.
+
+    Attributes:
+        tasks: what is learned, of each fold or of the one split: what is fitted differs.
+        n_training: number of training rows; with folds, of all rows but the test rows.
+        remarks: what was found out, and what was left out, for people.
+        warnings: what a reader of results has to know.
+    """
+
+    tasks: tuple[Task, ...]
+    n_training: int
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that are ready, and where.
+
+    Attributes:
+        folder: an entry of the cache.
+        about: what is known of them.
+    """
+
+    folder: Path
+    about: About
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return self.about.tasks[0]
+
+
+@functools.cache
+def prepare(data: DataSpec) -> Prepared:
+    """Makes data ready, unless that was done.
+
+    Raises:
+        UsageError: they cannot be read, split or learned from; the text says where and why.
+        PipelineError: the cache cannot be written.
+    """
+    entries = data_dir() / "own"
+    folder = entries / _key(data)
+    about = folder / _ABOUT
+    try:
+        if not about.exists():
+            _remove_unused(entries)
+            create_whole(folder, functools.partial(_make, data))
+        about.touch()  # it was used
+    except OSError as error:
+        raise PipelineError(
+            f"{display_path(entries)}: cannot be written ({error.strerror or error}); "
+            "choose another folder with PIPELINE_DATA_DIR"
+        ) from None
+    return Prepared(folder, _adapter().validate_json(about.read_bytes()))
+
+
+def load(data: DataSpec) -> tuple[Dataset, ...]:
+    """Maps data that are ready into memory: a `Dataset` for each fold, or one.
+
+    Raises:
+        UsageError: as `prepare`.
+        PipelineError: as `prepare`.
+    """
+    prepared = prepare(data)
+    return tuple(
+        Dataset(
+            name=Path(data.dataset).name,
+            task=task,
+            fingerprint=fingerprint(data),
+            **_arrays(prepared.folder / str(i)),
+        )
+        for i, task in enumerate(prepared.about.tasks)
+    )
+
+
+def _arrays(folder: Path) -> dict[str, Any]:
+    names = [f"{part}_{what}" for part in _PARTS for what in ("inputs", "targets", "weights")]
+    return {name: building.mapped(folder, name) for name in names}
+
+
+def raw_validation(data: DataSpec) -> tuple[Examples, ...]:
+    """Reads the validation rows as a model that is handed over takes them, for each fold."""
+    prepared = prepare(data)
+    raw = building.read(data)
+    return tuple(
+        building.raw_examples(raw, data, task, prepared.folder / str(i))
+        for i, task in enumerate(prepared.about.tasks)
+    )
+
+
+def raw_test(data: DataSpec) -> Examples:
+    """Reads the test rows as a model that is handed over takes them."""
+    prepared = prepare(data)
+    raw = building.read(data)
+    return building.raw_examples(raw, data, prepared.task, prepared.folder, is_test=True)
+
+
+@functools.cache
+def fingerprint(data: DataSpec) -> str:
+    """Identifies the content of the data, and the recipe by which they are made ready."""
+    return hashlib.sha256(f"{RECIPE} {fingerprint_of(data.dataset)}".encode()).hexdigest()
+
+
+def _key(data: DataSpec) -> str:
+    asked = f"{fingerprint(data)} {data.target} {data.options}"
+    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+
+
+def _make(data: DataSpec, folder: Path) -> None:
+    folder.mkdir()
+    tasks, n_training, remarks, warnings = building.build(building.read(data), data, folder)
+    about = About(tasks, n_training, remarks, warnings)
+    (folder / _ABOUT).write_bytes(_adapter().dump_json(about))
+
+
+@functools.cache
+def _adapter() -> "TypeAdapter[About]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(About)
+
+
+def _remove_unused(entries: Path) -> None:
+    """Removes entries that nobody has used for long; who has them mapped keeps what they had."""
+    oldest = time.time() - KEPT_DAYS * 24 * 3600
+    for about in entries.glob(f"*/{_ABOUT}"):
+        if about.stat().st_mtime < oldest:
+            shutil.rmtree(about.parent, ignore_errors=True)

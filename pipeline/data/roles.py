@@ -1,0 +1,193 @@
+"""Which column of a table is the target, which are inputs, and which only steer the split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pipeline.data.source import DataSpec, Weights
+from pipeline.errors import UsageError
+from pipeline.paths import display_path
+from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
+from pipeline.reading.kinds import fate
+from pipeline.wording import count_noun, inflect, join_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
+N_SHOWN = 12  # names of columns in a message
+LEAK_CORRELATION = 0.99999  # of a number with a target that is one
+
+
+@dataclass(frozen=True)
+class Roles:
+    """A table whose columns have their roles; rows without a target are left out.
+
+    Attributes:
+        target: what is to be answered, of the rows that have it.
+        inputs: what is known of each row, in the file's order.
+        weights: of the rows; None if all are 1.
+        groups: a code for each row, of which equal ones stay in one part; None without groups.
+        times: by which the parts follow each other, seconds or numbers; None without.
+        remarks: what was left out and why, for people.
+        warnings: columns that may give the target away.
+    """
+
+    target: Column
+    inputs: tuple[Column, ...]
+    weights: "Weights | None"
+    groups: "Codes | None"
+    times: "Numbers | None"
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def assign_roles(table: RawTable, data: DataSpec) -> Roles:
+    """Gives each column of a table its role.
+
+    Raises:
+        UsageError: a column that is named is not there or will not do, or none is left as input.
+    """
+    import numpy as np
+
+    settings, where = data.settings, _name(table)
+    name = data.target or (BUNDLED_TARGET if isinstance(table.source, str) else "")
+    target = _column(table, name, "target", where)
+    for key in ("group", "time", "weight"):
+        if name := getattr(settings, key):
+            _column(table, name, f"[data] {key}", where)
+        if name == target.name:
+            raise UsageError(f"[data] {key}: found the target {name!r}, allowed is another column")
+    for name in settings.drop:
+        _column(table, name, "[data] drop", where)
+    is_known = ~_is_missing(target)
+    rows = np.flatnonzero(is_known)
+    if not len(rows):
+        raise UsageError(f"{where}, target {target.name!r}: all values are missing")
+    remarks = []
+    if n_missing := len(is_known) - len(rows):
+        rows_left = count_noun(n_missing, "row")
+        remarks.append(f"{rows_left} without a target {inflect('is', n_missing, 'are')} left out")
+    columns = {name: _select(column, rows) for name, column in table.columns.items()}
+    target = columns[target.name]
+    inputs = []
+    not_inputs = {target.name, settings.weight, settings.group, *settings.drop}
+    for column in columns.values():
+        if column.name in not_inputs:
+            continue
+        is_used, words = fate(column)
+        if is_used:
+            inputs.append(column)
+        elif column.kind is ColumnKind.TEXT and settings.text == "refuse":
+            raise UsageError(
+                f"{where}, column {column.name!r}: found free text, allowed are numbers, "
+                "categories and dates: leave it out with [data] drop, or set its type"
+            )
+        else:
+            remarks.append(f"column {column.name!r} is {words}")
+    if not inputs:
+        raise UsageError(f"{where}: found no column to learn from beside the target")
+    return Roles(
+        target=target,
+        inputs=tuple(inputs),
+        weights=_weights(columns[settings.weight], where) if settings.weight else None,
+        groups=_as_codes(columns[settings.group]) if settings.group else None,
+        times=_times(columns[settings.time], where) if settings.time else None,
+        remarks=tuple(remarks),
+        warnings=tuple(_leaks(inputs, target)),
+    )
+
+
+def _name(table: RawTable) -> str:
+    return table.source if isinstance(table.source, str) else display_path(table.source)
+
+
+def _column(table: RawTable, name: str, key: str, where: str) -> Column:
+    if name in table.columns:
+        return table.columns[name]
+    known = [repr(each) for each in table.columns]
+    more = f" and {len(known) - N_SHOWN} more" if len(known) > N_SHOWN else ""
+    found = f"found {name!r}" if name else "missing"
+    raise UsageError(
+        f"{key}: {found}, allowed is a column of {where}: {', '.join(known[:N_SHOWN])}{more}"
+    )
+
+
+def _is_missing(column: Column) -> "NDArray[np.bool_]":
+    import numpy as np
+
+    return column.values < 0 if column.is_coded else np.isnan(column.values)
+
+
+def _select(column: Column, rows: "NDArray[np.intp]") -> Column:
+    if len(rows) == len(column.values):
+        return column
+    return replace(column, values=column.values[rows])
+
+
+def _weights(column: Column, where: str) -> Weights:
+    import numpy as np
+
+    values = column.values
+    if column.is_coded or not np.all(values >= 0) or not np.any(values > 0):
+        raise UsageError(
+            f"{where}, column {column.name!r}: found text, missing or negative values, or zeros "
+            "alone, allowed as [data] weight are numbers from 0"
+        )
+    return values.astype(np.float32)
+
+
+def _times(column: Column, where: str) -> Numbers:
+    if column.is_coded:
+        raise UsageError(
+            f"{where}, column {column.name!r}: found {column.kind}, allowed as [data] time is a "
+            "date or a number"
+        )
+    times: Numbers = column.values  # type: ignore[assignment]
+    return times
+
+
+def _as_codes(column: Column) -> Codes:
+    import numpy as np
+
+    if column.is_coded:
+        known: Codes = column.values  # type: ignore[assignment]
+        return known
+    _, codes = np.unique(column.values, return_inverse=True)
+    return np.where(np.isnan(column.values), -1, codes).astype(np.int32)
+
+
+def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
+    """Finds inputs that equal the target, or from which it follows row by row."""
+    leaking = [repr(each.name) for each in inputs if _gives_away(each, target)]
+    if not leaking:
+        return []
+    verb = inflect("gives", len(leaking), "give")
+    return [
+        f"{inflect('column', len(leaking))} {join_names(leaking)} {verb} the target away; what is "
+        "not known when an answer is wanted is left out with [data] drop"
+    ]
+
+
+def _gives_away(column: Column, target: Column) -> bool:
+    """Tells whether a target follows from a column: as a line in a number, or one to one."""
+    import numpy as np
+
+    if target.kind is ColumnKind.NUMBER:
+        if column.is_coded:
+            return False
+        both = ~np.isnan(column.values)
+        x, y = column.values[both], target.values[both]
+        if both.mean() < 0.5 or x.std() == 0 or y.std() == 0:
+            return False
+        return abs(float(np.corrcoef(x, y)[0, 1])) > LEAK_CORRELATION
+    values, classes = _as_codes(column), _as_codes(target)
+    known = values >= 0
+    if known.mean() < 0.5:
+        return False
+    n_values, n_classes = len(np.unique(values[known])), len(np.unique(classes[known]))
+    if n_classes < 2 or n_values > max(20, 2 * n_classes):  # else every id would be one
+        return False
+    pairs = np.unique(np.stack([values[known], classes[known]]), axis=1)
+    return bool(pairs.shape[1] == n_values)

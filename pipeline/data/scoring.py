@@ -1,0 +1,272 @@
+"""Metrics that are computed from predictions, by scikit-learn, and their standard errors.
+
+A standard error is that of the infinitesimal jackknife (Efron 1982, The Jackknife, the Bootstrap
+and Other Resampling Plans, chapter 6): each metric is a smooth function of weighted means over the
+rows, so that a row moves it by its weight times its influence, and the standard error is the root
+of the sum of squares of these. It is what a bootstrap of the rows would find, without the draws.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.task import Target, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+    Labels = NDArray[np.intp]
+    Predictions = NDArray[np.float32] | NDArray[np.float64]
+    # A metric, and how far each row moves it; without, if the targets leave the metric undefined
+    # or tell nothing of its error.
+    Scored = tuple[float, Numbers | None]
+
+_LARGEST_LOG = 80.0  # e**80 is what float32 holds, and its square what float64 does
+
+
+def score(
+    task: Task,
+    targets: "NDArray[np.generic]",
+    predictions: "Predictions",
+    weights: "NDArray[np.floating] | None" = None,
+) -> dict[str, float]:
+    """Scores predictions by every metric in `task.scored`.
+
+    Args:
+        task: what is learned.
+        targets: of classes integers from 0, (n,); of a regression numbers in units of its own.
+        predictions: probabilities of class 1, (n, 1), of two classes; of each class, (n, k), of
+            more; of a regression (n,) or (n, 1) in units of its own.
+        weights: of each row, (n,); None if all are 1.
+
+    Returns:
+        The value of each by its quantity, such as "rmse", and its standard error by "rmse_se".
+        A metric that the targets leave undefined says that nothing was learned, and has no
+        standard error: a ROC AUC is 0.5 if all are of one class, an R² 0 if all are equal.
+        Which errors there are is decided by the targets alone, and so the same in every epoch.
+        Predictions that are not finite make all of them NaN.
+    """
+    return _scores(
+        task, [metric.quantity for metric in task.scored], targets, predictions, weights
+    )
+
+
+def all_scores(
+    task: Task,
+    targets: "NDArray[np.generic]",
+    predictions: "Predictions",
+    weights: "NDArray[np.floating] | None" = None,
+) -> dict[str, float]:
+    """Scores predictions as `score` does, by every metric that a task of this kind may have.
+
+    Of classes that is accuracy too; with a standard error only if rows have weights, since
+    otherwise their number alone gives a better interval.
+    """
+    quantities = [metric.quantity for metric in task.allowed_objectives if metric.is_scored]
+    if task.is_regression:
+        return _scores(task, quantities, targets, predictions, weights)
+    found = _scores(task, ["accuracy", *quantities], targets, predictions, weights)
+    if weights is None:
+        del found["accuracy_se"]
+    return found
+
+
+def transform(target: Target, values: "NDArray[np.floating]") -> "NDArray[np.float32]":
+    """Turns a regression's numbers in their own units into what a network is trained on."""
+    import numpy as np
+
+    known = np.asarray(values, np.float64)
+    if target.transform == "log":
+        known = np.log(known)
+    return ((known - target.mean) / target.scale).astype(np.float32)
+
+
+def restore(target: Target, values: "NDArray[Any]") -> "Numbers":
+    """Turns what a network answers into a regression's own units: undoes `transform`."""
+    import numpy as np
+
+    known = np.asarray(values, np.float64) * target.scale + target.mean
+    return np.exp(np.minimum(known, _LARGEST_LOG)) if target.transform == "log" else known
+
+
+def _scores(
+    task: Task,
+    quantities: list[str],
+    targets: "NDArray[np.generic]",
+    predictions: "Predictions",
+    weights: "NDArray[np.floating] | None",
+) -> dict[str, float]:
+    import numpy as np
+    from sklearn import config_context
+
+    formulas: Mapping[str, Callable[..., Scored]] = _OF_NUMBERS
+    known: Any = np.asarray(targets, np.float64 if task.is_regression else np.intp).ravel()
+    answers: Any = np.asarray(predictions)
+    if task.is_regression:
+        answers = answers.astype(np.float64).ravel()
+    else:
+        formulas = _OF_CLASSES
+        if answers.shape[1] == 1:
+            answers = np.hstack([1 - answers, answers])
+    shares = np.ones(len(known)) if weights is None else np.asarray(weights, np.float64)
+    if not shares.all():  # what weighs nothing does not count, as a row of its class neither
+        known, answers, shares = (each[shares > 0] for each in (known, answers, shares))
+    shares = shares / shares.sum()
+    is_finite, found = bool(np.isfinite(answers).all()), {}
+    with config_context(assume_finite=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, of classes that nothing is or answers
+        for quantity in quantities:
+            if not is_finite:
+                found[quantity] = found[f"{quantity}_se"] = math.nan
+                continue
+            found[quantity], influence = formulas[quantity](known, answers, shares)
+            if influence is not None:
+                n = len(known)
+                error = np.linalg.norm(shares * influence) * math.sqrt(n / max(1, n - 1))
+                found[f"{quantity}_se"] = float(error)
+    return found
+
+
+# Each takes targets (n,), predictions and the weights of rows, which sum to 1.
+
+
+def _accuracy(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+    from sklearn.metrics import accuracy_score
+
+    answers = predictions.argmax(axis=1)
+    value = float(accuracy_score(targets, answers, sample_weight=shares))
+    return value, (targets == answers) - value
+
+
+def _balanced_accuracy(
+    targets: "Labels", predictions: "Predictions", shares: "Numbers"
+) -> "Scored":
+    """The mean over classes of the share of their rows that is right: independent binomials."""
+    import numpy as np
+    from sklearn.metrics import balanced_accuracy_score
+
+    answers = predictions.argmax(axis=1)
+    is_right = targets == answers
+    of_class = np.bincount(targets, shares)
+    recalls = np.bincount(targets, shares * is_right) / np.where(of_class > 0, of_class, 1)
+    influence = (is_right - recalls[targets]) / of_class[targets] / (of_class > 0).sum()
+    return float(balanced_accuracy_score(targets, answers, sample_weight=shares)), influence
+
+
+def _macro_f1(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+    """The mean over classes of F1; delta method on the confusion matrix.
+
+    F1 of a class is 2 TP / (T + P), of targets T and answers P (Takahashi et al. 2022,
+    doi:10.1007/s10489-021-02635-5, without weights).
+    """
+    import numpy as np
+    from sklearn.metrics import f1_score
+
+    answers = predictions.argmax(axis=1)
+    is_right, k = targets == answers, predictions.shape[1]
+    both = np.bincount(targets, shares, k) + np.bincount(answers, shares, k)
+    n_classes = (both > 0).sum()
+    both[both == 0] = 1
+    f1 = 2 * np.bincount(targets, shares * is_right, k) / both
+    per_row = 2 * is_right / both[targets] - (f1 / both)[targets] - (f1 / both)[answers]
+    value = f1_score(targets, answers, average="macro", sample_weight=shares)
+    return float(value), per_row / n_classes
+
+
+def _roc_auc(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+    """The area under the ROC curve; of many classes, the mean of each one against the rest.
+
+    Classes of which there is no row, or nothing but, are left out.
+    """
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    counts = np.bincount(targets)
+    there = np.flatnonzero((counts > 0) & (counts < len(targets)))
+    if not len(there):
+        return 0.5, None
+    compared = there[-1:] if predictions.shape[1] == 2 else there
+    value, influence = 0.0, np.zeros(len(targets))
+    for code in compared:
+        is_it, scores = targets == code, predictions[:, code]
+        value += float(roc_auc_score(is_it, scores, sample_weight=shares))
+        influence += _influence_on_auc(is_it, scores, shares)
+    is_known = counts[there].min() > 1 and counts[there].max() < len(targets) - 1
+    return value / len(compared), influence / len(compared) if is_known else None
+
+
+def _influence_on_auc(
+    is_positive: "NDArray[np.bool_]", scores: "Predictions", shares: "Numbers"
+) -> "Numbers":
+    """Computes how each row moves an AUC: by how many of the other class it outranks.
+
+    DeLong et al. 1988, doi:10.2307/2531595, from sorted scores as Sun and Xu 2014,
+    doi:10.1109/LSP.2014.2337313; here with weights.
+    """
+    import numpy as np
+
+    distinct, place = np.unique(scores, return_inverse=True)
+    influence = np.empty(len(scores))
+    for is_own, sign in ((is_positive, 1), (~is_positive, -1)):
+        others, of_others = ~is_own, shares[~is_own].sum()
+        at = np.bincount(place[others], shares[others], len(distinct))
+        below = np.cumsum(at) - at / 2  # of equal scores, a half
+        outranked = below[place[is_own]] / of_others
+        outranked = outranked if sign > 0 else 1 - outranked
+        own = shares[is_own]
+        mean = float(own @ outranked / own.sum())
+        small = math.sqrt(len(own) / max(1, len(own) - 1))  # few positives among many rows
+        influence[is_own] = (outranked - mean) / own.sum() * small
+    return influence
+
+
+def _log_loss(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+    """The mean of minus the logarithm of the probability of what is right."""
+    import numpy as np
+    from sklearn.metrics import log_loss
+
+    labels = np.arange(predictions.shape[1])
+    value = float(log_loss(targets, predictions, sample_weight=shares, labels=labels))
+    least = np.finfo(predictions.dtype).eps  # as scikit-learn clips
+    right = predictions[np.arange(len(targets)), targets].clip(least, 1 - least)
+    return value, -np.log(right.astype(np.float64)) - value
+
+
+def _rmse(targets: "Numbers", predictions: "Numbers", shares: "Numbers") -> "Scored":
+    """The root of the mean square; delta method on the mean square."""
+    from sklearn.metrics import root_mean_squared_error
+
+    value = float(root_mean_squared_error(targets, predictions, sample_weight=shares))
+    return value, ((targets - predictions) ** 2 - value**2) / (2 * value or 1)
+
+
+def _mae(targets: "Numbers", predictions: "Numbers", shares: "Numbers") -> "Scored":
+    from sklearn.metrics import mean_absolute_error
+
+    value = float(mean_absolute_error(targets, predictions, sample_weight=shares))
+    return value, abs(targets - predictions) - value
+
+
+def _r2(targets: "Numbers", predictions: "Numbers", shares: "Numbers") -> "Scored":
+    """One less the mean square of errors over the variance; delta method on their ratio."""
+    from sklearn.metrics import r2_score
+
+    if targets.min() == targets.max():
+        return float((targets == predictions).all()), None
+    value = float(r2_score(targets, predictions, sample_weight=shares))
+    from_mean = (targets - shares @ targets) ** 2
+    unexplained = (targets - predictions) ** 2 - (1 - value) * from_mean
+    return value, -unexplained / (shares @ from_mean)
+
+
+_OF_CLASSES = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "macro_f1": _macro_f1,
+    "roc_auc": _roc_auc,
+    "log_loss": _log_loss,
+}
+_OF_NUMBERS = {"rmse": _rmse, "mae": _mae, "r2": _r2}

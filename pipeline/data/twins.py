@@ -1,0 +1,94 @@
+"""Rows that stand in two parts of a data set: found by a hash of their inputs, and said."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pipeline.data.split import Parts
+from pipeline.wording import count_noun, inflect, join_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Hashes = NDArray[np.uint64]
+
+
+def hash_rows(columns: "Iterable[NDArray[np.generic]]") -> "Hashes":
+    """Hashes each row of a table, so that equal rows, and practically only these, have one hash.
+
+    Args:
+        columns: of the inputs, each (n,) of numbers or codes. Missing values are equal, as are 0
+            and -0; numbers of one value are equal whatever their dtype.
+
+    Returns:
+        uint64 (n,), the same in every process.
+    """
+    import numpy as np
+
+    total: Hashes | None = None
+    for column in columns:
+        numbers = np.asarray(column, np.float64) + 0.0  # -0 becomes 0
+        numbers[np.isnan(numbers)] = np.nan  # there are many, and they differ in bits
+        bits = numbers.view(np.uint64)
+        total = _mix(bits if total is None else bits ^ total)
+    if total is None:
+        raise ValueError("no columns to hash")
+    return total
+
+
+def hash_examples(examples: "NDArray[np.generic]") -> "Hashes":
+    """Hashes each picture or array, (n, ...), by its bytes; returns uint64 (n,)."""
+    import hashlib
+
+    import numpy as np
+
+    hashes = (
+        int.from_bytes(hashlib.blake2b(np.ascontiguousarray(each).data, digest_size=8).digest())
+        for each in examples
+    )
+    return np.fromiter(hashes, np.uint64, len(examples))
+
+
+def count_twins(
+    hashes: "Hashes", parts: Parts, test_set: "Hashes | None" = None
+) -> dict[str, int]:
+    """Counts rows of validation and test with the inputs of a row of training.
+
+    Args:
+        hashes: of all input values of each row, by `hash_rows` or `hash_examples`.
+        parts: as split.
+        test_set: hashes of the test set that the data bring.
+
+    Returns:
+        How many, for "validation" and "test".
+    """
+    import numpy as np
+
+    known = np.unique(hashes[parts.training])
+    test = hashes[parts.test] if test_set is None else test_set
+    return {
+        "validation": int(np.isin(hashes[parts.validation], known).sum()),
+        "test": int(np.isin(test, known).sum()),
+    }
+
+
+def say_twins(twins: dict[str, int], example: str = "row") -> str:
+    """Says how many rows stand in two parts, and what that means; "" if none does."""
+    found = [f"{count_noun(n, f'{part} {example}')}" for part, n in twins.items() if n]
+    if not found:
+        return ""
+    n = sum(twins.values())
+    return (
+        f"{join_names(found)} {inflect('has', n, 'have')} the same inputs as a training "
+        f"{example}: where that is no chance, the scores flatter"
+    )
+
+
+def _mix(bits: "Hashes") -> "Hashes":
+    """Scatters 64 bits: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    import numpy as np
+
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,80 @@
+"""How good a model that is handed over is: on the validation set again, and on the test set."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.data import datasets
+from pipeline.data.scoring import all_scores, transform
+from pipeline.data.source import Examples
+from pipeline.data.task import LOSS, Task
+from pipeline.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+BATCH = 1000  # examples, for which a model is asked at a time
+LEAST_PROBABILITY = 1e-7  # of which Keras takes a logarithm
+
+
+def validate(model: "keras.Model", spec: StudySpec) -> float:
+    """Scores a model on the validation set as the search did; returns the task's `score`.
+
+    With folds each row is answered by that network of the model that has not seen it.
+    """
+    task, examples = spec.task, datasets.validation_sets(spec.data_spec)
+    networks = [model]
+    if len(examples) > 1:
+        networks = [model.get_layer(f"fold_{i}") for i in range(1, len(examples) + 1)]
+    answers = [answer(network, each) for network, each in zip(networks, examples, strict=True)]
+    weights = [each.weights for each in examples if each.weights is not None]
+    found = measure(
+        task,
+        np.concatenate([each.targets for each in examples]),
+        np.concatenate(answers),
+        np.concatenate(weights) if weights else None,
+    )
+    return found[task.score.quantity]
+
+
+def score_test(model: "keras.Model", task: Task, examples: Examples) -> dict[str, float]:
+    """Scores a model on test examples by all that can be said of it."""
+    return measure(task, examples.targets, answer(model, examples), examples.weights)
+
+
+def answer(model: "keras.Model", examples: Examples) -> "NDArray[np.float32]":
+    """Asks a model: probabilities, (n, classes) or (n, 1), or numbers, (n, 1)."""
+    inputs: Any = examples.inputs
+    found: NDArray[np.float32] = model.predict(inputs, batch_size=BATCH, verbose=0)
+    return found
+
+
+def measure(
+    task: Task,
+    targets: "NDArray[Any]",
+    answers: "NDArray[np.float32]",
+    weights: "NDArray[np.float32] | None",
+) -> dict[str, float]:
+    """Computes loss and every metric of a task from answers; derived metrics too.
+
+    Args:
+        task: what was asked.
+        targets: integers of classes, or numbers in units of their own, (n,).
+        answers: as `answer` returns them.
+        weights: of the examples; None if all are 1.
+    """
+    if task.is_regression:
+        off = transform(task.target, answers[:, 0]) - transform(task.target, targets)
+        losses = {
+            "squared": off**2,
+            "absolute": np.abs(off),
+            "huber": np.where(np.abs(off) <= 1, off**2 / 2, np.abs(off) - 0.5),
+        }[task.loss]
+    else:
+        chances = np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
+        chance = chances[np.arange(len(targets)), targets]
+        losses = -np.log(np.clip(chance, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    scored = all_scores(task, targets, answers, weights)
+    loss = float(np.average(losses.astype(np.float64), weights=weights))
+    return task.quantities_of({LOSS: loss, **scored})

@@ -1,0 +1,189 @@
+"""An epoch as one TensorFlow graph, validation included: Python is entered once an epoch.
+
+The examples stay in memory as they are, of pictures as uint8; a batch is gathered in the graph.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.data import datasets
+from pipeline.data.dataset import Dataset
+from pipeline.data.source import Inputs, Targets, Weights
+from pipeline.training.fused_optimizers import fused_update
+
+EVALUATION_BATCH = 1000  # examples; large enough for matrix products, small enough for the cache
+
+Part = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # inputs (n, ...), targets (n,), weights (n,) or ()
+Epoch = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Evaluation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def compile_epoch(
+    model: keras.Model, dataset: Dataset, batch_size: int, evaluation: Evaluation
+) -> Epoch:
+    """Builds a function that trains for one epoch and evaluates, in one graph.
+
+    It takes the order of the training examples, int32 (n,), and returns the task's quantities
+    `in_graph` (loss, and of classes accuracy) on the training set and then on the validation set,
+    float32 (2,) or (4,), and what `evaluation` returns of the validation set's outputs.
+
+    Args:
+        model: compiled.
+        dataset: whose training and validation parts are used.
+        batch_size: examples in a batch.
+        evaluation: of this model, by `compile_evaluation`.
+    """
+    inputs, targets, weights = tensors(
+        dataset.train_inputs, dataset.train_targets, dataset.train_weights
+    )
+    validation_set = tensors(
+        dataset.validation_inputs, dataset.validation_targets, dataset.validation_weights
+    )
+    n_examples, is_weighted = len(dataset.train_inputs), dataset.train_weights is not None
+    has_classes = not dataset.task.is_regression
+    variables = model.trainable_variables
+    update = fused_update(model.optimizer, variables)
+    loss_of = keras.losses.get(model.loss)
+
+    def train_step(start: tf.Tensor, order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
+        if n_examples % batch_size == 0:
+            batch = tf.ensure_shape(batch, (batch_size,))
+        wanted = tf.gather(targets, batch)
+        weight = tf.gather(weights, batch) if is_weighted else None
+        with tf.GradientTape() as tape:
+            outputs = model(tf.gather(inputs, batch), training=True)
+            losses = loss_of(wanted[:, tf.newaxis], outputs)  # binary or not
+            if is_weighted:
+                losses *= weight
+            loss = tf.reduce_mean(losses)
+        update(tape.gradient(loss, [variable.value for variable in variables]))
+        sums = _sums(losses, wanted, outputs, weight, has_classes)
+        return start + batch_size, order, total + sums
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def run_epoch(order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        *_, total = tf.while_loop(
+            lambda start, *_: start < n_examples,
+            train_step,
+            (tf.constant(0), order, tf.zeros(1 + has_classes)),
+            parallel_iterations=1,
+        )
+        means, outputs = evaluation(*validation_set)
+        return tf.concat([total / n_examples, means], axis=0), outputs
+
+    return run_epoch  # type: ignore[no-any-return]
+
+
+def compile_evaluation(
+    model: keras.Model,
+    *,
+    dtype: str = "uint8",
+    has_classes: bool = True,
+    keeps_outputs: bool = False,
+) -> Evaluation:
+    """Builds a function that evaluates in one graph, as `model.evaluate` does in many.
+
+    It takes inputs (n, ...), targets (n,) and weights, (n,) or one that is 1 for all, and returns
+    two tensors: the mean loss and, of classes, the accuracy, float32 (1,) or (2,); and the
+    outputs (n, n_outputs) if they are kept, else none (0, n_outputs).
+
+    Args:
+        model: compiled.
+        dtype: of the inputs.
+        has_classes: whether the targets are integers of classes, int32, and not numbers, float32.
+        keeps_outputs: whether the outputs are wanted.
+    """
+    loss_of, n_outputs = keras.losses.get(model.loss), model.output_shape[-1]
+
+    @tf.function(  # type: ignore[untyped-decorator]
+        autograph=False,
+        input_signature=(
+            tf.TensorSpec((None, *model.input_shape[1:]), dtype),
+            tf.TensorSpec((None,), tf.int32 if has_classes else tf.float32),
+            tf.TensorSpec(None, tf.float32),
+        ),
+    )
+    def evaluation(
+        inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        n_examples = tf.shape(targets)[0]
+        n_batches = -(-n_examples // EVALUATION_BATCH)
+        weights = tf.broadcast_to(weights, (n_examples,))
+
+        def step(
+            i: tf.Tensor, total: tf.Tensor, kept: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+            part = slice(i * EVALUATION_BATCH, (i + 1) * EVALUATION_BATCH)
+            wanted, outputs = targets[part], model(inputs[part], training=False)
+            losses = loss_of(wanted[:, tf.newaxis], outputs) * weights[part]
+            sums = _sums(losses, wanted, outputs, weights[part], has_classes)
+            return i + 1, total + sums, kept.write(i, outputs) if keeps_outputs else kept
+
+        _, total, kept = tf.while_loop(
+            lambda i, *_: i < n_batches,
+            step,
+            (
+                tf.constant(0),
+                tf.zeros(1 + has_classes),
+                tf.TensorArray(
+                    tf.float32,
+                    n_batches if keeps_outputs else 0,
+                    infer_shape=False,
+                    element_shape=(None, n_outputs),
+                ),
+            ),
+            parallel_iterations=1,
+        )
+        outputs = kept.concat() if keeps_outputs else tf.zeros((0, n_outputs))
+        return total / tf.cast(n_examples, tf.float32), outputs
+
+    return evaluation  # type: ignore[no-any-return]
+
+
+def tensors(inputs: Inputs, targets: Targets, weights: "Weights | None") -> Part:
+    """Makes tensors of inputs, targets (int32 or float32) and weights (1 if there are none).
+
+    Inputs that lie as TensorFlow wants them are not copied: they stay where the forkserver has
+    loaded them, and all workers share them.
+    """
+    kind = np.int32 if targets.dtype.kind in "iu" else np.float32
+    is_shared = inputs.ctypes.data % datasets.ALIGNMENT_BYTES == 0 and inputs.flags.c_contiguous
+    if is_shared and inputs.flags.writeable:  # NumPy exports nothing that is read-only
+        tensor = tf.experimental.dlpack.from_dlpack(np.asarray(inputs).__dlpack__())  # type: ignore[misc]
+    else:
+        tensor = tf.constant(inputs)
+    weight = tf.constant(1.0 if weights is None else weights, tf.float32)
+    return tensor, tf.constant(targets.astype(kind)), weight
+
+
+def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Tells of each answer whether it is the label: the largest probability, or one above a half.
+
+    Args:
+        targets: integers, (batch,).
+        outputs: probabilities, (batch, n_classes) or (batch, 1).
+    """
+    if outputs.shape[-1] == 1:
+        answers = tf.cast(outputs[:, 0] > 0.5, targets.dtype)
+    else:
+        answers = tf.argmax(outputs, axis=-1, output_type=tf.int32)
+    return tf.equal(tf.cast(targets, answers.dtype), answers)
+
+
+def _sums(
+    losses: tf.Tensor,
+    targets: tf.Tensor,
+    outputs: tf.Tensor,
+    weights: tf.Tensor | None,
+    has_classes: bool,
+) -> tf.Tensor:
+    """Sums weighted losses over a batch and, of classes, weights of correct answers."""
+    if not has_classes:
+        return tf.reduce_sum(losses)[tf.newaxis]
+    correct = tf.cast(_is_correct(targets, outputs), tf.float32)
+    n_correct = tf.reduce_sum(correct if weights is None else correct * weights)
+    return tf.stack([tf.reduce_sum(losses), n_correct])

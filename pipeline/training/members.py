@@ -1,0 +1,154 @@
+"""The networks of one job: one, or with folds one for each, measured together as one model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.scoring import restore, score
+from pipeline.data.source import Outputs
+from pipeline.data.task import Task
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training.epoch import tensors
+from pipeline.training.fitting import evaluation_of, fit
+from pipeline.training.job import Job
+from pipeline.training.model import build_model
+from pipeline.training.raw_model import accept_raw, average
+
+
+class Member:
+    """A network and the data that it is trained and validated on.
+
+    Args:
+        dataset: one of those that `datasets.load_members` returns.
+        job: says the metric and the seed.
+        hyperparameters: of the network and its training.
+    """
+
+    def __init__(self, dataset: Dataset, job: Job, hyperparameters: Hyperparameters):
+        self.dataset, self.task = dataset, dataset.task.scored_by(job.metric)
+        self.model = build_model(hyperparameters, self.task)
+        self.outputs: Outputs | None = None
+        self._evaluation = evaluation_of(
+            self.model, self.task, keeps_outputs=bool(self.task.scored)
+        )
+        self._epochs = fit(
+            self.model,
+            dataset,
+            batch_size=hyperparameters.batch_size,
+            epochs=hyperparameters.epochs,
+            seed=job.seed,
+            evaluation=self._evaluation,
+            keep=self._keep,
+        )
+        self._weights = self.model.get_weights()
+
+    def _keep(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+
+    def train_epoch(self) -> dict[str, float]:
+        """Trains for one epoch more, and returns what the graph has measured."""
+        return next(self._epochs)
+
+    def keep_weights(self) -> None:
+        """Keeps the weights as they are now."""
+        self._weights = self.model.get_weights()
+
+    def restore_weights(self) -> None:
+        """Takes back the weights that were kept."""
+        self.model.set_weights(self._weights)
+
+    def evaluate_training(self) -> tuple[dict[str, float], Outputs]:
+        """Evaluates the training set in inference mode: quantities in the graph, and outputs."""
+        data = self.dataset
+        part = tensors(data.train_inputs, data.train_targets, data.train_weights)
+        means, outputs = self._evaluation(*part)
+        return dict(zip(self.task.in_graph, means.numpy().tolist(), strict=True)), outputs.numpy()
+
+
+def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) -> dict[str, float]:
+    """Measures an epoch of all members together.
+
+    What is scored is scored once, on the validation rows of all members: each was predicted by
+    the network that has not seen it. What the graph measures is a mean over these rows.
+
+    Args:
+        epochs: what `Member.train_epoch` has returned of each.
+        members: in the same order.
+    """
+    if len(members) == 1:
+        metrics = dict(epochs[0])
+    else:
+        sizes = [len(member.dataset.validation_targets) for member in members]
+        metrics = {
+            name: float(np.average([each[name] for each in epochs], weights=sizes))
+            for name in epochs[0]
+        }
+        metrics["seconds"] = float(sum(each["seconds"] for each in epochs))
+    task, outputs = members[0].task, [member.outputs for member in members]
+    if not task.scored:
+        return metrics
+    data = [member.dataset for member in members]
+    seconds = metrics.pop("seconds")
+    scored = score(
+        task,
+        np.concatenate([in_own_units(each.task, each.validation_targets) for each in data]),
+        np.concatenate(
+            [
+                in_own_units(each.task, output)
+                for each, output in zip(data, outputs, strict=True)
+                if output is not None
+            ]
+        ),
+        _joined([each.validation_weights for each in data]),
+    )
+    return {
+        **metrics,
+        **{f"val_{name}": each for name, each in scored.items()},
+        "seconds": seconds,
+    }
+
+
+def measure_training(members: Sequence[Member]) -> dict[str, float]:
+    """Measures the training set in inference mode: means over the members."""
+    found = []
+    for member in members:
+        quantities, outputs = member.evaluate_training()
+        if member.task.scored:
+            data = member.dataset
+            scored = score(
+                member.task,
+                in_own_units(member.task, data.train_targets),
+                in_own_units(member.task, outputs),
+                data.train_weights,
+            )
+            quantities |= {m.quantity: scored[m.quantity] for m in member.task.scored}
+        found.append(quantities)
+    return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+
+def as_one_model(members: Sequence[Member]) -> keras.Model:
+    """Makes of the members the model that is kept.
+
+    Of pictures that is the network itself, which `pixels.accept_any_scale` wraps when it is handed
+    over. Else it takes raw columns, and of several members it gives the mean answer.
+    """
+    task = members[0].task
+    if len(members) == 1:
+        is_plain = task.features is None and task.input_dtype == "uint8"
+        model = members[0].model
+        return model if is_plain else accept_raw(model, task)
+    return average([accept_raw(member.model, member.task) for member in members])
+
+
+def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:
+    """Gives numbers in the units of a target; classes and probabilities as they are."""
+    return restore(task.target, values) if task.is_regression else values
+
+
+def _joined(weights: "Sequence[Outputs | None]") -> "Outputs | None":
+    known = [each for each in weights if each is not None]
+    return np.concatenate(known) if known else None
