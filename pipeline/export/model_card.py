@@ -8,7 +8,7 @@ from pipeline.evaluation import intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import select_counted
-from pipeline.wording import count_noun
+from pipeline.wording import count_noun, inflect
 
 
 def text(stored: StoredStudy, found: dict[str, Any]) -> str:
@@ -22,11 +22,15 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     test, validation = found["test"], found["validation"]
     task = spec.task
     trust = ""
-    if interval := intervals.interval_of(task.score, test[task.score.quantity], test["n_images"]):
-        error = intervals.standard_error(test[task.score.quantity], test["n_images"])
+    score, value = task.score, test[task.score.quantity]
+    noted = test.get(f"{score.quantity}_se")
+    interval = intervals.interval_of(score, value, test["n_images"], noted)
+    error = intervals.error_of(score, test)
+    if interval and error is not None:
         trust = (
-            f"- The test score has a standard error of {error:.4f}. With 95 % confidence the "
-            f"{task.score.quantity} on such\n  images is {interval}.\n"
+            f"- The test score has a standard error of {intervals.show(score, error, value)}. "
+            f"With 95 % confidence the {score.noun} on such\n  {inflect(task.example, 2)} is "
+            f"{interval.show(score, value)}.\n"
         )
     n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
     n_parameters = count_noun(found["n_parameters"], "parameter")
@@ -44,7 +48,7 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
         f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
     )
     ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
-    metrics = [metric for metric in task.objectives if metric.quantity in test]
+    metrics = [each for each in task.objectives if each.quantity in {*test} & {*validation}]
     scores = "\n".join(
         f"| {name} | {' | '.join(m.show(part[m.quantity]) for m in metrics)} "
         f"| {part['n_images']:,} |"
@@ -72,7 +76,7 @@ It takes {takes}, scales them itself, and gives one probability for each class:
 
 {care}## How good it is
 
-| images | {" | ".join(metric.quantity for metric in metrics)} | number |
+| {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |
 |---|{"---|" * len(metrics)}---|
 {scores}
 
