@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.data import pixels
+from pipeline.data.task import Kind, Task
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
@@ -43,7 +44,9 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"
     care = f"{pixels.CARE}\n\n" if is_image else ""
     shape = ", ".join(map(str, task.input_shape))
-    classes = "\n".join(f"{i}. {name}" for i, name in enumerate(task.class_names))
+    answers, examples = "numbers" if task.is_regression else "probabilities", f"{task.example}s"
+    classes = "".join(f"{i}. {name}\n" for i, name in enumerate(task.class_names))
+    classes += "\n" if classes else ""
     hyperparameters = "\n".join(
         f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
     )
@@ -67,14 +70,12 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 
 model = keras.saving.load_model("model.keras")
-probabilities = model.predict(images)  # images: (n, {shape}){", 0 to 255" if is_image else ""}
+{answers} = model.predict({examples})  # {examples}: (n, {shape}){", 0 to 255" if is_image else ""}
 ```
 
-It takes {takes}, scales them itself, and gives one probability for each class:
+It takes {takes}, scales them itself, and gives {_gives(task)}
 
-{classes}
-
-{care}## How good it is
+{classes}{care}## How good it is
 
 | {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |
 |---|{"---|" * len(metrics)}---|
@@ -105,3 +106,12 @@ those of epoch {found["best_epoch"]}.{ended}
 | versions | {versions} |
 | commit | {facts.get("git_commit", "unknown")} |
 """
+
+
+def _gives(task: Task) -> str:
+    """Says what a model answers."""
+    if task.is_regression:
+        return f"{for_markdown(task.target.name) or 'its target'} in units of its own."
+    if task.kind is Kind.BINARY:
+        return "the probability of the second class:"
+    return "one probability for each class:"

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pipeline.data.task import N_DIGITS, Metric
+from pipeline.data.task import Metric
 from pipeline.escaping import for_figure
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.trial import State, Trial
@@ -52,7 +52,7 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
             name=state.lower(),
             marker={"color": COLOURS[state], "size": 8},
             text=[for_figure(str(trial.hyperparameters or trial.reference)) for trial in shown],
-            hovertemplate=f"trial %{{x}}: {_hover(metric)}<br>%{{text}}<extra></extra>",
+            hovertemplate="trial %{x}: %{y:.6~g}<br>%{text}<extra></extra>",
         )
     figure.add_scatter(
         x=[trial.number for trial in trials],
@@ -177,7 +177,7 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
             mode="markers",
             marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
             text=[f"trial {trial.number}" for trial in drawn],
-            hovertemplate=f"%{{text}}: %{{x}}, {_hover(metric)}<extra></extra>",
+            hovertemplate="%{text}: %{x}, %{y:.6~g}<extra></extra>",
             showlegend=False,
             **place,
         )
@@ -257,12 +257,6 @@ def log_ticks(low: float, high: float) -> list[float]:
         if len(ticks) <= MOST_TICKS:
             break
     return ticks if len(ticks) > 1 else [low, high]
-
-
-def _hover(metric: Metric) -> str:
-    """Formats a metric's value for d3, as `Metric.show` does."""
-    digits = f",.{N_DIGITS}~r" if metric.digits is None else f".{metric.digits}f"
-    return f"%{{y:{digits}}}"
 
 
 def _focus(values: Sequence[float | None], metric: Metric) -> tuple[float, float]:
