@@ -5,7 +5,7 @@ training part that networks are trained on, and scored as they are.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipeline.data import datasets, scoring
 from pipeline.data.dataset import Dataset
 from pipeline.data.features import Features
 from pipeline.data.source import Inputs, Weights
-from pipeline.data.task import LOSS, Task
+from pipeline.data.task import LOSS, Target, Task
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
@@ -61,13 +61,20 @@ def train(job: Job) -> Iterator[Event]:
         members = datasets.load_members(job.data)
         task = members[0].task.scored_by(job.metric)
         fits = [_fit(job.trainer, member, job.seed) for member in members]
-        trained = [_in_graph(task, training) for _, training, _ in fits]
-        training = {name: float(np.mean([each[name] for each in trained])) for name in trained[0]}
+        targets = [member.task.target for member in members]
         validation = [part for _, _, part in fits]
-        metrics = {
-            **task.epoch_metrics(training, _in_graph(task, _pool(validation))),
-            **_scored(task, members, validation),
-        }
+        scored = _scored(task, targets, validation)
+        training = _mean_of(
+            [
+                {**_in_graph(task, part), **_scored(task, [target], [part])}
+                for target, (_, part, _) in zip(targets, fits, strict=True)
+            ],
+            names=(*task.in_graph, *(metric.quantity for metric in task.scored)),
+        )
+        metrics = task.epoch_metrics(
+            {name: training[name] for name in task.in_graph}, _in_graph(task, _pool(validation))
+        )
+        metrics |= {f"val_{name}": value for name, value in scored.items()}
         seconds = clock()
     n_parameters = _n_parameters(fits[0][0], task)
     yield EpochEnd(job.trial, 1, {**metrics, "seconds": seconds}, n_parameters)
@@ -185,19 +192,28 @@ def _mean(values: NDArray[Any], weights: "Weights | None") -> float:
     return float(np.average(values, weights=weights))
 
 
-def _scored(task: Task, members: Sequence[Dataset], parts: Sequence[_Part]) -> dict[str, float]:
-    """Scores all validation rows at once, a regression's in its own units."""
+def _mean_of(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
+    """Averages the values of several models, by name."""
+    return {name: float(np.mean([each[name] for each in found])) for name in names}
+
+
+def _scored(task: Task, kinds: Sequence[Target], parts: Sequence[_Part]) -> dict[str, float]:
+    """Scores the rows of all parts at once, a regression's in its own units, with the errors.
+
+    Args:
+        task: says what is scored.
+        kinds: of target, of each part: as the model's own training part has it.
+        parts: one of each model.
+    """
     pooled = _pool(parts)
     targets, answers = pooled.targets, pooled.answers.astype(np.float32)  # clipped as a network's
     if task.is_regression:
-        kinds = [member.task.target for member in members]  # each as its training part has it
         both = list(zip(kinds, parts, strict=True))
         targets = np.concatenate([scoring.restore(kind, part.targets) for kind, part in both])
         answers = np.concatenate([scoring.restore(kind, part.answers) for kind, part in both])
     elif task.n_outputs == 1:
         answers = answers[:, 1:]
-    scores = scoring.score(task, targets, answers, pooled.weights)
-    return {f"val_{name}": value for name, value in scores.items()}
+    return scoring.score(task, targets, answers, pooled.weights)
 
 
 def _pool(parts: Sequence[_Part]) -> _Part:

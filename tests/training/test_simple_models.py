@@ -223,8 +223,12 @@ def test_a_regression_scores_in_its_own_units(
     }
     agree(epoch.metrics, expected, rel=1e-3)  # a sparse matrix has another solver
     assert 40 < expected["val_mae"] < 60
-    assert set(finished.scores) == {"train_loss"}
-    assert "accuracy" not in epoch.metrics
+    assert set(finished.scores) == {f"train_{name}" for name in ("loss", "mae", "rmse", "r2")}
+    known = (data.train_targets, model.predict(train))
+    in_units = (values * target.scale + target.mean for values in known)
+    agree(finished.scores, {"train_mae": metrics.mean_absolute_error(*in_units)}, rel=1e-3)
+    measured = {*(f"{each}{end}" for each in expected for end in ("", "_se"))} - {"val_loss_se"}
+    assert set(epoch.metrics) == {"loss", "seconds", *measured}
 
 
 @pytest.mark.parametrize(("loss", "of"), [("squared", np.mean), ("absolute", np.median)])
