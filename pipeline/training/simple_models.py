@@ -91,8 +91,14 @@ def _fit(trainer: str, data: Dataset, seed: int) -> tuple[Any, _Part, _Part]:
     training = _Part(data.train_targets, _answers(model, inputs, data.task), data.train_weights)
     del inputs  # before there are those of validation
     inputs = _as_seen(trainer, data.validation_inputs, data.task)
-    answers = _answers(model, inputs, data.task)
-    return model, training, _Part(data.validation_targets, answers, data.validation_weights)
+    validation = _Part(
+        data.validation_targets, _answers(model, inputs, data.task), data.validation_weights
+    )
+    if data.task.target.transform == "log":  # e to the power of a line soon is astronomical
+        seen = float(data.train_targets.min()), float(data.train_targets.max())
+        for part in (training, validation):
+            np.clip(part.answers, *seen, out=part.answers)
+    return model, training, validation
 
 
 def _model(trainer: str, task: Task, inputs: Any, seed: int) -> Any:
@@ -128,7 +134,7 @@ def _as_seen(trainer: str, inputs: Inputs, task: Task) -> Any:
         return flat
     if trainer == LINEAR and task.features and task.features.categories:
         return _with_a_column_for_each_code(inputs, task.features)
-    if trainer == GRADIENT_BOOSTING and task.features:
+    if trainer == GRADIENT_BOOSTING and task.features and inputs.ndim == 2:
         return _with_gaps(inputs, task.features)
     return inputs.reshape(len(inputs), -1)
 

@@ -313,6 +313,32 @@ def test_pictures_are_flattened_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trees.metrics["val_accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("trainer", ["linear", "gradient_boosting"])
+def test_arrays_of_more_dimensions_are_flattened(
+    trainer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are standardised as if they were one number, and have no columns of a table."""
+    pictures, labels = real.load_digits(return_X_y=True)
+    inputs = ((pictures.reshape(-1, 8, 8) - 5) / 6).astype(np.float32)
+    task = Task(Kind.MULTICLASS, (8, 8), tuple("0123456789"), "float32",
+                features=Features((), numbers(1)))  # fmt: skip
+    epoch, _ = trained(monkeypatch, trainer, "val_accuracy", table(inputs, labels, task))
+    assert epoch.metrics["val_accuracy"] > 0.95
+
+
+def test_a_line_through_logarithms_answers_within_what_was_seen(
+    monkeypatch: pytest.MonkeyPatch, diabetes: Dataset
+) -> None:
+    """Else one row far out decides the score: e to the power of what it is answered."""
+    inputs = diabetes.validation_inputs.copy()
+    inputs[0, 1] = 1_000
+    target = dataclasses.replace(diabetes.task.target, mean=0.0, scale=1.0, transform="log")
+    task = dataclasses.replace(diabetes.task, target=target)
+    data = dataclasses.replace(diabetes, validation_inputs=inputs, task=task)
+    epoch, _ = trained(monkeypatch, "linear", "val_rmse", data)
+    assert epoch.metrics["val_rmse"] < np.exp(diabetes.train_targets.max())
+
+
 @pytest.mark.parametrize("trainer", ["constant", "linear", "gradient_boosting"])
 def test_a_class_that_training_lacks_and_codes_never_seen(
     trainer: str, monkeypatch: pytest.MonkeyPatch, wine: Dataset
