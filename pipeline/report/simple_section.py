@@ -1,5 +1,6 @@
 """The part of a report on simple models: whether a network was worth it, whoever won."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -22,7 +23,7 @@ class _Model:
         name: as a sentence says it: "the linear model".
         verb: that goes with the name: "is" or "are".
         values: of the task's score, one for each run that has it.
-        error: standard error of one of them; None if it is not known.
+        error: standard error of their mean over the examples; None if it is not known.
         seconds: that a run took, on average.
         failure: why there is no value; "" if there is one, or the model has not been run.
     """
@@ -50,12 +51,12 @@ def simple_models(facts: StudySummary) -> list[Block]:
     rows = [(own, [f"**the champion**, trial {champion.number}", score.show(own), "", "", "1",
                    f"{champion.seconds:.1f}"])]  # fmt: skip
     for model in _ranked(known, facts):
-        off = intervals.show(score, own - model.value, model.value, is_signed=True)
         gap = _gap(model, facts)
-        between = gap.show(score, model.value, is_signed=True) if gap else ""
         rows.append((model.value, [
-            model.name, score.show(model.value), off, between, str(len(model.values)),
-            f"{model.seconds:.1f}",
+            model.name, score.show(model.value),
+            intervals.show(score, own - model.value, model.value, is_signed=True),
+            gap.show(score, model.value, is_signed=True) if gap else "",
+            str(len(model.values)), f"{model.seconds:.1f}",
         ]))  # fmt: skip
     rows.sort(key=lambda row: row[0], reverse=score.direction == "maximize")
     lost = [[model.name, "", "", "", "0", ""] for model in known if not model.values]
@@ -121,11 +122,8 @@ def _models(facts: StudySummary) -> list[_Model]:
                 name, verb = f"{SIMPLE[GRADIENT_BOOSTING]} at their defaults", "are"
             failure = trials[-1].reason or trials[-1].how if trials else ""
             values = tuple(_score(trial, facts) for trial in runs)
-            errors = [trial.kept(facts.spec.task.score.error_name) for trial in runs]
-            known = [error for error in errors if error is not None]
-            error = mean(known) if known else None  # on the same examples: as of one run
             seconds = mean(trial.seconds for trial in runs) if runs else 0.0
-            found.append(_Model(name, verb, values, error, seconds, failure))
+            found.append(_Model(name, verb, values, _error(runs, facts), seconds, failure))
     return found
 
 
@@ -141,11 +139,19 @@ def _score(trial: Trial, facts: StudySummary) -> float:
     return measure(facts.spec.task.score.name, trial, facts.spec.task)
 
 
+def _error(runs: Sequence[Trial], facts: StudySummary) -> float | None:
+    """Returns the standard error of the score of runs: they err on the same examples."""
+    errors = [run.kept(facts.spec.task.score.error_name) for run in runs]
+    known = [error for error in errors if error is not None]
+    return mean(known) if known and len(known) == len(runs) else None
+
+
 def _gap(model: _Model, facts: StudySummary) -> Interval | None:
     """Computes the interval of the champion's score less a model's, if one is known."""
-    score, champion = facts.spec.task.score, facts.champion
-    own, errors = _score(champion, facts), (champion.kept(score.error_name), model.error)
-    return intervals.difference_of(score, own, model.value, facts.n_validation_examples, errors)
+    own = _score(facts.champion, facts)
+    score, n = facts.spec.task.score, facts.n_validation_examples
+    errors = _error([facts.champion], facts), model.error
+    return intervals.difference_of(score, own, model.value, n, errors)
 
 
 def _chance(model: _Model, facts: StudySummary) -> str:
