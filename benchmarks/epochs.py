@@ -171,7 +171,7 @@ def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turn
 def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer) -> None:
     from pipeline.data import datasets
     from pipeline.study.hyperparameters import Hyperparameters
-    from pipeline.training import loop
+    from pipeline.training import fitting, loop
     from pipeline.training.model import build_model
 
     loop.use_threads(1)
@@ -191,7 +191,7 @@ def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns
         epochs=1_000_000,
     )
     model = build_model(hyperparameters, dataset.task)
-    epochs: Iterator[object] = loop.fit(
+    epochs: Iterator[object] = fitting.fit(
         model, dataset, batch_size=network.batch_size, epochs=hyperparameters.epochs, seed=0
     )
     while True:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pipeline.data.task import Task
-from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.intervals import Interval, students_t
 from pipeline.study.measures import has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import Trial
@@ -47,7 +47,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n == 1:
         return Estimate(mean, None, 0.0, 1)
     deviation = stats.stdev(values)
-    half = _t(n) * deviation / math.sqrt(n)
+    half = students_t(n) * deviation / math.sqrt(n)
     return Estimate(mean, Interval(mean - half, mean + half), deviation, n)
 
 
@@ -83,7 +83,7 @@ def judge_published(values: Sequence[float], published: float) -> Verdict:
     known = estimate(values)
     if known.deviation == 0:
         return Verdict.HOLDS if known.mean == published else Verdict.DOES_NOT_HOLD
-    half = _t(known.n) * known.deviation * math.sqrt(1 + 1 / known.n)
+    half = students_t(known.n) * known.deviation * math.sqrt(1 + 1 / known.n)
     return Verdict.HOLDS if abs(published - known.mean) <= half else Verdict.DOES_NOT_HOLD
 
 
@@ -108,10 +108,3 @@ def judge_difference(values: Sequence[float], comparison: Comparison) -> Verdict
     if holds:
         return Verdict.HOLDS
     return Verdict.DOES_NOT_HOLD if fails else Verdict.CANNOT_TELL
-
-
-def _t(n: int) -> float:
-    """Returns the two-sided 95 % quantile of Student's t for n values."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, n - 1))

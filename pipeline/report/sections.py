@@ -212,7 +212,11 @@ def _how(facts: StudySummary) -> list[Block]:
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],
         ["time", f"{facts.minutes:.1f} minutes"],
-        ["data", f"{spec.dataset}, validation on {facts.n_validation_images:,} images"],
+        [
+            "data",
+            f"{for_markdown(spec.dataset)}, validation on "
+            f"{count_noun(facts.n_validation_examples, spec.task.example)}",
+        ],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
         ["sampler", for_code(str(spec.sampler))],
         ["pruner", for_code(str(spec.pruner))],

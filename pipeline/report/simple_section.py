@@ -1,5 +1,6 @@
 """The part of a report on simple models: whether a network was worth it, whoever won."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -22,6 +23,7 @@ class _Model:
         name: as a sentence says it: "the linear model".
         verb: that goes with the name: "is" or "are".
         values: of the task's score, one for each run that has it.
+        error: standard error of their mean over the examples; None if it is not known.
         seconds: that a run took, on average.
         failure: why there is no value; "" if there is one, or the model has not been run.
     """
@@ -29,6 +31,7 @@ class _Model:
     name: str
     verb: str
     values: tuple[float, ...]
+    error: float | None
     seconds: float
     failure: str
 
@@ -50,8 +53,9 @@ def simple_models(facts: StudySummary) -> list[Block]:
     for model in _ranked(known, facts):
         gap = _gap(model, facts)
         rows.append((model.value, [
-            model.name, score.show(model.value), _signed(own - model.value, facts),
-            f"{_signed(gap.low, facts)} to {_signed(gap.high, facts)}" if gap else "",
+            model.name, score.show(model.value),
+            intervals.show(score, own - model.value, model.value, is_signed=True),
+            gap.show(score, model.value, is_signed=True) if gap else "",
             str(len(model.values)), f"{model.seconds:.1f}",
         ]))  # fmt: skip
     rows.sort(key=lambda row: row[0], reverse=score.direction == "maximize")
@@ -119,7 +123,7 @@ def _models(facts: StudySummary) -> list[_Model]:
             failure = trials[-1].reason or trials[-1].how if trials else ""
             values = tuple(_score(trial, facts) for trial in runs)
             seconds = mean(trial.seconds for trial in runs) if runs else 0.0
-            found.append(_Model(name, verb, values, seconds, failure))
+            found.append(_Model(name, verb, values, _error(runs, facts), seconds, failure))
     return found
 
 
@@ -135,11 +139,19 @@ def _score(trial: Trial, facts: StudySummary) -> float:
     return measure(facts.spec.task.score.name, trial, facts.spec.task)
 
 
+def _error(runs: Sequence[Trial], facts: StudySummary) -> float | None:
+    """Returns the standard error of the score of runs: they err on the same examples."""
+    errors = [run.kept(facts.spec.task.score.error_name) for run in runs]
+    known = [error for error in errors if error is not None]
+    return mean(known) if known and len(known) == len(runs) else None
+
+
 def _gap(model: _Model, facts: StudySummary) -> Interval | None:
     """Computes the interval of the champion's score less a model's, if one is known."""
     own = _score(facts.champion, facts)
-    score, n = facts.spec.task.score, facts.n_validation_images
-    return intervals.difference_of(score, own, model.value, n)
+    score, n = facts.spec.task.score, facts.n_validation_examples
+    errors = _error([facts.champion], facts), model.error
+    return intervals.difference_of(score, own, model.value, n, errors)
 
 
 def _chance(model: _Model, facts: StudySummary) -> str:
@@ -147,7 +159,7 @@ def _chance(model: _Model, facts: StudySummary) -> str:
     gap = _gap(model, facts)
     if gap is None:
         return ""
-    n = count_noun(facts.n_validation_images, facts.spec.task.example)
+    n = count_noun(facts.n_validation_examples, facts.spec.task.example)
     if gap.low <= 0 <= gap.high:
         return f" By these {n} alone that may be chance: the 95 % interval includes zero."
     return f" That is more than chance in these {n} would give."
@@ -158,13 +170,8 @@ def _against(better: float, worse: float, facts: StudySummary) -> str:
     score = facts.spec.task.score
     way = "higher" if score.direction == "maximize" else "lower"
     off = abs(better - worse)
-    by = score.show(off)
+    by = intervals.show(score, off, worse)
     if score.direction == "minimize" and worse > 0:  # an error; shares are told as they are
         percent = 100 * off / worse
         by = f"{percent:.1f} %" if percent >= 0.05 else "less than 0.1 %"
     return f"{score.noun} {score.show(better)} against {score.show(worse)} ({by} {way})"
-
-
-def _signed(value: float, facts: StudySummary) -> str:
-    shown = facts.spec.task.score.show(value)
-    return f"+{shown}" if value > 0 else shown

@@ -47,7 +47,7 @@ class StudySummary:
             or none decides anything.
         constant: hyperparameters that had one value in all complete trials that have them.
         minutes: how long supervisors ran.
-        n_validation_images: on which the metric was measured.
+        n_validation_examples: on which the metric was measured.
         test_looks: every look at the test set.
         about: machine and versions.
         baseline: what the study that is named as `baseline` found, if it has been run.
@@ -62,7 +62,7 @@ class StudySummary:
     importance: Mapping[str, float]
     constant: Sequence[str]
     minutes: float
-    n_validation_images: int
+    n_validation_examples: int
     test_looks: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
     baseline: Baseline | None = None
@@ -113,7 +113,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         importance=importance(study) if n_complete >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
         minutes=_minutes(stored),
-        n_validation_images=datasets.n_validation_examples(spec.data_spec),
+        n_validation_examples=datasets.n_validation_examples(spec.data_spec),
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),

@@ -1,5 +1,8 @@
 """The answer of a report: the verdict on the champion, and what searching bought."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pipeline.data.task import Metric
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
@@ -9,35 +12,34 @@ from pipeline.report.simple_section import said_of_simple_models
 from pipeline.report.summary import StudySummary
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
-from pipeline.wording import count_noun, join_names
+from pipeline.wording import count_noun, inflect, join_names
 
 
 def verdict(facts: StudySummary) -> list[Block]:
     """Tells the champion, how it compares with what was known, and the looks at the test set."""
-    champion, n_images, score = facts.champion, facts.n_validation_images, facts.spec.task.score
-    value = kept(score, champion)
-    interval = intervals.interval_of(score, value, n_images)
+    champion, score, example = facts.champion, facts.spec.task.score, facts.spec.task.example
+    value, interval = kept(score, champion), _interval(champion, facts)
     n_trials = count_noun(len(facts.ended), "trial")
     biased = f" It is optimistically biased: selected as the best of {n_trials}."
-    trusted = f"95 % interval {interval} from " if interval else ""
+    trusted = f"95 % interval {interval.show(score, value)} from " if interval else ""
+    n_examples = count_noun(facts.n_validation_examples, example)
     items = [
         _best(facts),
         f"Its {score.words} is **{score.show(value)}** ({trusted}"
-        f"{n_images:,} images).{biased if len(facts.ended) > 1 else ''}",
+        f"{n_examples}).{biased if len(facts.ended) > 1 else ''}",
         _compared(facts),
         said_of_simple_models(facts),
     ]
-    if second := facts.second:
-        gap = intervals.difference_of(score, value, kept(score, second), n_images)
-        if gap:
-            said = {
-                1: "is better than",
-                0: "cannot be told from",
-                -1: "is less accurate than",  # better by its loss
-            }[_compare(score, gap)]
-            items.append(
-                f"By these images alone the champion {said} the second, trial {second.number}."
-            )
+    if (second := facts.second) and (gap := _difference(champion, second, facts)):
+        said = {
+            1: "is better than",
+            0: "cannot be told from",
+            -1: f"is {_worse(score)} than",  # better by its loss
+        }[_compare(score, gap)]
+        items.append(
+            f"By these {inflect(example, 2)} alone the champion {said} the second, trial "
+            f"{second.number}."
+        )
     items.append(_test_line(facts))
     return [Heading("Verdict"), Items([item for item in items if item])]
 
@@ -78,20 +80,23 @@ def _compared(facts: StudySummary) -> str:
     if reference is champion:
         return f"It is the reference {name} itself: searching found nothing better."
     score = facts.spec.task.score
-    values = kept(score, champion), kept(score, reference)
-    interval = intervals.difference_of(score, *values, facts.n_validation_images)
-    said = ""
-    if interval:
+    value, known = kept(score, champion), kept(score, reference)
+    gained = intervals.show(score, value - known, known, is_signed=True)
+    said = [] if score.direction == "maximize" else ["lower is better"]
+    judged = ""
+    if interval := _difference(champion, reference, facts):
+        said.append(f"95 % interval {interval.show(score, known, is_signed=True)}")
         judged = {
-            1: "more than chance in these images would give",
-            0: "which may be chance: the interval includes zero",
-            -1: f"less accurate: it is the best by its {facts.spec.metric}",
+            1: f", more than chance in these {inflect(facts.spec.task.example, 2)} would give",
+            0: ", which may be chance: the interval includes zero",
+            -1: f", {_worse(score)}: it is the best by its {facts.spec.metric}",
         }[_compare(score, interval)]
-        said = f" (95 % interval {interval.low:+.4f} to {interval.high:+.4f}), {judged}"
+    other = "moves either by some thousandths" if score.quantity == "accuracy" else "moves either"
+    more = f" ({', '.join(said)})" if said else ""
     return (
-        f"Against the best reference, {name} with "
-        f"{score.show(values[1])}, that is {values[0] - values[1]:+.{score.digits}f}"
-        f"{said}. Each was trained with one seed; another seed moves either by some thousandths."
+        f"Against the best reference, {name} with {score.show(known)}, that is {gained}"
+        f"{more}{judged}. Each was trained with one seed; "
+        f"another seed {other}."
     )
 
 
@@ -99,20 +104,28 @@ def _test_line(facts: StudySummary) -> str:
     looks = facts.test_looks
     if not looks:
         return "The test set is sealed: nobody has looked at it for this study."
-    score = facts.spec.task.score
     scores = "; ".join(
         f"trial {look['trial']} "
         + (
             "was to be scored, and the export broke off"
             if look["n_images"] is None
-            else f"scored {score.show(look[score.quantity])} "
-            f"on {count_noun(look['n_images'], 'image')}"
+            else f"scored {_scored(look, facts)}"
         )
         + f" ({look['when']})"
         for look in looks
     )
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
     return f"The test set was looked at {times}: {scores}."
+
+
+def _scored(look: Mapping[str, Any], facts: StudySummary) -> str:
+    """Tells what a look at the test set found, with an interval if an error was noted."""
+    score, n, example = facts.spec.task.score, look["n_images"], facts.spec.task.example
+    value, error = look[score.quantity], look.get(f"{score.quantity}_se")
+    interval = intervals.interval_of(score, value, n, error) if error is not None else None
+    trusted = f" (95 % interval {interval.show(score, value)})" if interval else ""
+    name = "" if score.quantity == "accuracy" else f"{score.noun} "
+    return f"{name}{score.show(value)}{trusted} on {count_noun(n, example)}"
 
 
 def gain(facts: StudySummary) -> list[Block]:
@@ -131,18 +144,20 @@ def gain(facts: StudySummary) -> list[Block]:
     n_trials = count_noun(len(facts.ended), "trial")
     name = f"this study: best of {n_trials} in {facts.minutes:.1f} minutes"
     rows.append(_bought_row(name, facts.champion, facts))
+    columns = ["", facts.spec.task.score.name, "95 % interval", "parameters", "hyperparameters"]
+    has_interval, told = any(row[2] for row in rows), ": a value tells nothing"
+    if has_interval:
+        told = f": intervals tell of the {inflect(facts.spec.task.example, 2)}, not"
+    if not has_interval:
+        columns, *rows = ([*row[:2], *row[3:]] for row in (columns, *rows))
     blocks: list[Block] = [
         Heading("What searching bought"),
         Paragraph(
             "This is the gain over the known baselines; the last row is this study's champion."
         ),
-        Table(
-            ["", facts.spec.task.score.name, "95 % interval", "parameters", "hyperparameters"],
-            rows,
-        ),
+        Table(columns, rows),
         Paragraph(
-            "Each is one run, and the best of several: intervals tell of the images, not of "
-            "seeds, nor of having been picked."
+            f"Each is one run, and the best of several{told} of seeds, nor of having been picked."
         ),
     ]
     if facts.spec.baseline and not baseline:
@@ -157,10 +172,9 @@ def gain(facts: StudySummary) -> list[Block]:
 
 def _bought_row(name: str, trial: Trial, facts: StudySummary) -> list[str]:
     score = facts.spec.task.score
-    value = kept(score, trial)
-    interval = intervals.interval_of(score, value, facts.n_validation_images)
-    size = f"{trial.n_parameters:,}"
-    return [name, score.show(value), str(interval or ""), size, str(trial.hyperparameters)]
+    value, interval = kept(score, trial), _interval(trial, facts)
+    shown = interval.show(score, value) if interval else ""
+    return [name, score.show(value), shown, f"{trial.n_parameters:,}", str(trial.hyperparameters)]
 
 
 def kept(metric: Metric, trial: Trial) -> float:
@@ -168,7 +182,26 @@ def kept(metric: Metric, trial: Trial) -> float:
     return trial.history[metric.name][trial.best_epoch - 1]
 
 
+def _interval(trial: Trial, facts: StudySummary) -> Interval | None:
+    """Computes the interval of a trial's score; None if none is known."""
+    score = facts.spec.task.score
+    error = trial.kept(score.error_name)
+    return intervals.interval_of(score, kept(score, trial), facts.n_validation_examples, error)
+
+
+def _difference(first: Trial, second: Trial, facts: StudySummary) -> Interval | None:
+    """Computes the interval of what a trial's score has more than another's, if it is known."""
+    score = facts.spec.task.score
+    values = kept(score, first), kept(score, second)
+    errors = first.kept(score.error_name), second.kept(score.error_name)
+    return intervals.difference_of(score, *values, facts.n_validation_examples, errors)
+
+
 def _compare(metric: Metric, difference: Interval) -> int:
     """Compares a difference's interval with zero: 1 is better, -1 worse, 0 includes zero."""
     sign = (difference.low > 0) - (difference.high < 0)
     return sign if metric.direction == "maximize" else -sign
+
+
+def _worse(metric: Metric) -> str:
+    return "less accurate" if metric.quantity == "accuracy" else f"worse in {metric.noun}"

@@ -107,6 +107,15 @@ class Trial:
         """How it ended, in a word or two: "complete", "pruned", "stopped", "diverged", ..."""
         return name_end(self.state, self.reason, self.cause)
 
+    def kept(self, name: str) -> float | None:
+        """Returns what was measured at the epoch whose weights were kept; None if it was not.
+
+        Args:
+            name: of a metric or of its standard error, as in the history.
+        """
+        values = self.history.get(name, ())
+        return values[self.best_epoch - 1] if 0 < self.best_epoch <= len(values) else None
+
     def end(self, metric: str) -> tuple[str, dict[str, float], dict[str, str]]:
         """Returns the state, metrics and tags with which the trial's run in MLflow ends."""
         values = self.history.get(metric, ())[: self.best_epoch]

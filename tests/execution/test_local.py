@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline.data.source import DataSpec
 from pipeline.errors import PipelineError
 from pipeline.execution.local import LocalExecutor
 from pipeline.study.hyperparameters import Hyperparameters
@@ -30,7 +31,7 @@ NETWORK = Hyperparameters(
 )
 JOB = Job(
     trial=1,
-    dataset="fashion_mnist",
+    data=DataSpec("fashion_mnist"),
     hyperparameters=NETWORK,
     seed=0,
     metric="val_accuracy",
@@ -48,7 +49,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def executor(log: Path) -> Iterator[LocalExecutor]:
     """Shared, since TensorFlow is imported for each anew."""
-    executor = LocalExecutor("fashion_mnist", 2, log, log.parent / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, log, log.parent / "scratch")
     yield executor
     executor.close()
 
@@ -174,7 +175,7 @@ def test_a_killed_worker_is_a_failed_job_that_may_be_tried_again(
 
 
 def test_an_exception_in_a_worker_is_a_failed_job(executor: LocalExecutor) -> None:
-    executor.submit(replace(JOB, trial=8, dataset="no_such_dataset"))
+    executor.submit(replace(JOB, trial=8, data=DataSpec("no_such_dataset")))
     last = failed(executor, 8)
     assert 'found "no_such_dataset"' in last.reason
     assert not last.is_transient
@@ -286,20 +287,20 @@ def others() -> list[psutil.Process]:
 
 
 def close_at_once(folder: Path) -> None:
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     executor.submit(ENDLESS)
     executor.close()
 
 
 def close_during_import(folder: Path) -> None:
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     executor.submit(ENDLESS)
     assert executor.events(0.5) == []  # long enough for the import to begin, not for its end
     executor.close()
 
 
 def close_during_jobs(folder: Path) -> None:
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     for trial in (1, 2):
         executor.submit(replace(ENDLESS, trial=trial))
     events_until(executor, lambda events: {event.trial for event in events} == {1, 2})
@@ -328,7 +329,7 @@ BROKEN = {
 def fail_to_import(folder: Path) -> None:
     """Runs a job where a library that only workers import is broken."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     executor.submit(JOB)
     try:
         events_until(executor, has_ended(JOB.trial))
@@ -341,7 +342,7 @@ def fail_to_import(folder: Path) -> None:
 def fail_in_worker(folder: Path) -> None:
     """Runs a job that imports a broken library of its own."""
     sys.path.insert(0, str(folder))  # which workers get, but not their server
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     executor.submit(replace(JOB, trainer="sgd_classifier", hyperparameters=None))
     try:
         print(events_until(executor, has_ended(JOB.trial)))
@@ -353,9 +354,9 @@ def fail_in_worker(folder: Path) -> None:
 
 def die_before_the_job(folder: Path) -> None:
     """Has the first process of a job die before the job has started, then all of them."""
-    executor = LocalExecutor("fashion_mnist", 1, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 1, folder / "log", folder / "scratch")
     for mortal in (Mortal(folder / "once", 1), Mortal(folder / "ever", 1_000)):
-        executor.submit(replace(JOB, dataset=mortal))
+        executor.submit(replace(JOB, trainer=mortal))
         try:
             print(type(events_until(executor, has_ended(JOB.trial))[-1]).__name__)
         except PipelineError as error:
@@ -364,13 +365,13 @@ def die_before_the_job(folder: Path) -> None:
 
 
 class Mortal(str):
-    """Is `fashion_mnist`; the first few processes that unpickle it are killed."""
+    """Is `keras`; the first few processes that unpickle it are killed."""
 
     file: Path
     n_times: int
 
     def __new__(cls, file: Path, n_times: int) -> "Mortal":
-        made = super().__new__(cls, "fashion_mnist")
+        made = super().__new__(cls, "keras")
         made.file, made.n_times = file, n_times
         return made
 
@@ -383,12 +384,12 @@ def kill_some(file: Path, n_times: int) -> str:
     if n_dead < n_times:
         file.write_text("x" * (n_dead + 1))
         os.kill(os.getpid(), signal.SIGKILL)
-    return "fashion_mnist"
+    return "keras"
 
 
 def hang(folder: Path) -> None:
     """Stops a job, and closes all, while the server does not answer."""
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     for trial in (1, 2):
         executor.submit(replace(ENDLESS, trial=trial))
     events_until(executor, lambda events: {event.trial for event in events} == {1, 2})
@@ -414,7 +415,7 @@ def kill_server() -> None:
 
 
 def outlive_the_server(folder: Path) -> None:
-    executor = LocalExecutor("fashion_mnist", 2, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     kill_server()  # at its imports
     executor.submit(replace(JOB, trial=1))
     print(type(events_until(executor, has_ended(1))[-1]).__name__)
@@ -431,7 +432,7 @@ def outlive_the_server(folder: Path) -> None:
 
 
 def run_until_killed(folder: Path) -> None:
-    executor = LocalExecutor("fashion_mnist", 1, folder / "log", folder / "scratch")
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 1, folder / "log", folder / "scratch")
     executor.submit(ENDLESS)
     events_until(executor, has_begun(ENDLESS.trial))
     print(*(process.pid for process in others()), flush=True)

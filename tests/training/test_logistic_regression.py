@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.data.source import Images, Labels
+from pipeline.data.source import DataSpec, Images, Labels
 from pipeline.training import logistic_regression
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
@@ -19,7 +19,7 @@ N_IMAGES = 1_000
 def job(seed: int) -> Job:
     return Job(
         trial=3,
-        dataset="fashion_mnist",
+        data=DataSpec("fashion_mnist"),
         hyperparameters=None,
         seed=seed,
         metric="val_loss",

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.data.datasets import Dataset
+from pipeline.data.dataset import Dataset
+from pipeline.data.source import DataSpec
 from pipeline.data.task import Kind
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause
-from pipeline.training import loop
+from pipeline.training import epoch as one_epoch
+from pipeline.training import fitting, loop
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.model import build_model
 
@@ -70,14 +72,15 @@ def two_classes() -> Dataset:
 def job(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job on the small data set; training has to do without the test set."""
 
-    def sealed(name: str) -> None:
-        raise AssertionError(f"the test set of {name} was opened")
+    def sealed(data: DataSpec) -> None:
+        raise AssertionError(f"the test set of {data} was opened")
 
-    monkeypatch.setattr(datasets, "load", {dataset.name: dataset}.__getitem__)
+    members = {DataSpec(dataset.name): (dataset,)}
+    monkeypatch.setattr(datasets, "load_members", members.__getitem__)
     monkeypatch.setattr(datasets, "open_test_set", sealed)
     return Job(
         trial=3,
-        dataset=dataset.name,
+        data=DataSpec(dataset.name),
         hyperparameters=HYPERPARAMETERS,
         seed=SEED,
         metric="val_accuracy",
@@ -97,7 +100,7 @@ def our_fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Sequential, list[Metrics]]:
     model = new_model(hyperparameters, dataset)
-    epochs = loop.fit(
+    epochs = fitting.fit(
         model,
         dataset,
         batch_size=hyperparameters.batch_size,
@@ -194,7 +197,7 @@ def test_fit_is_that_of_keras_with_two_classes(batch_size: int, two_classes: Dat
 def test_validation_is_the_same_in_parts_of_any_size(
     size: int, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", size)
+    monkeypatch.setattr(one_epoch, "EVALUATION_BATCH", size)
     model, epochs = our_fit(replace(HYPERPARAMETERS, epochs=1), dataset)
     loss, accuracy = evaluate(model, dataset)
     assert epochs[0]["val_loss"] == pytest.approx(loss, rel=1e-5)
@@ -211,7 +214,9 @@ def evaluate(model: keras.Model, dataset: Dataset) -> tuple[float, float]:
 
 def test_evaluate_is_that_of_keras(dataset: Dataset) -> None:
     model, _ = our_fit(replace(DROPOUT, epochs=1), dataset)
-    found = loop.evaluate(model, dataset.validation_inputs, dataset.validation_targets)
+    found = fitting.evaluate(
+        model, dataset.task, dataset.validation_inputs, dataset.validation_targets
+    )
     assert tuple(found.values()) == pytest.approx(evaluate(model, dataset), rel=1e-5)
     assert list(found) == ["loss", "accuracy"]
 
@@ -219,7 +224,7 @@ def test_evaluate_is_that_of_keras(dataset: Dataset) -> None:
 def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
     whole = datasets.load("fashion_mnist")
     for images in (whole.train_inputs, whole.validation_inputs):
-        tensor, _ = loop._tensors(images, whole.train_targets)
+        tensor, *_ = one_epoch.tensors(images, whole.train_targets, None)
         assert np.shares_memory(np.asarray(memoryview(tensor)), images)
 
 
@@ -228,8 +233,8 @@ def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: P
     assert isinstance(last, Finished)
     *_, kept = (event.model for event in epochs_of(epochs) if event.model)
     images, labels = (
-        datasets.load(job.dataset).train_inputs,
-        datasets.load(job.dataset).train_targets,
+        datasets.load_members(job.data)[0].train_inputs,
+        datasets.load_members(job.data)[0].train_targets,
     )
     loss, accuracy = load(kept, tmp_path).evaluate(images, labels, verbose=0)
     assert last.scores["train_loss"] == pytest.approx(loss, rel=1e-5)
@@ -349,7 +354,7 @@ def test_train_stops_after_patience_and_sends_each_epoch_that_is_the_best_so_far
     best_epoch = values.index(best_of(values)) + 1
     assert len(values) == best_epoch + job.patience < hyperparameters.epochs
     assert isinstance(last, Finished)
-    dataset = datasets.load(job.dataset)
+    dataset = datasets.load_members(job.data)[0]
     for i, event in enumerate(epochs_of(epochs)):
         is_record = values[i] == best_of(values[: i + 1]) and values[i] not in values[:i]
         assert (event.model is not None) is is_record
@@ -403,7 +408,7 @@ def test_an_epoch_does_not_count_the_time_in_which_it_was_stopped(
 ) -> None:
     paused = [0.0]
     monkeypatch.setattr(
-        loop, "WorkingClock", lambda: WorkingClock(lambda: time.monotonic() + paused[0])
+        fitting, "WorkingClock", lambda: WorkingClock(lambda: time.monotonic() + paused[0])
     )
 
     class Stopped(keras.callbacks.Callback):  # type: ignore[misc]

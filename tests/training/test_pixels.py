@@ -9,7 +9,7 @@ import pytest
 from pipeline.data import pixels
 from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.training import loop
+from pipeline.training import fitting
 from pipeline.training.model import build_model
 
 DENSE = Hyperparameters(1, (16,), "adam", 0.01, 32, 1)
@@ -86,8 +86,9 @@ def test_one_pixel_that_is_none_gives_nan_for_its_image_alone(
 
 def test_it_is_compiled_as_the_network_is(network: keras.Model, model: keras.Model) -> None:
     labels = (np.arange(len(IMAGES)) % 2).astype("uint8")
-    expected = loop.evaluate(network, IMAGES, labels)
-    assert loop.evaluate(model, IMAGES, labels) == pytest.approx(expected, rel=1e-5)
+    task = task_of(network.output_shape[1])
+    expected = fitting.evaluate(network, task, IMAGES, labels)
+    assert fitting.evaluate(model, task, IMAGES, labels) == pytest.approx(expected, rel=1e-5)
     loss, accuracy = model.evaluate(IMAGES / 255, labels, verbose=0)
     assert loss == pytest.approx(expected["loss"], rel=1e-4)
     assert accuracy == pytest.approx(expected["accuracy"])
