@@ -20,6 +20,20 @@ override define quietly
 || { code=$$?; [ $$code -ne 130 ] || { kill -INT $$PPID; sleep 0.5; exit 0; }; exit $$code; }
 endef
 override run = trap : INT; $(VENV_PYTHON) -m $(1) $(quietly)
+# Of the command line alone, for others may have such names in their environment; and as they were
+# typed: the shell that gets them in its environment, reads nothing into them.
+override NEW := $(filter command,$(origin DATA) $(origin TARGET))
+ifdef NEW
+override NEW_DATA := $(if $(filter command,$(origin DATA)),$(value DATA))
+override NEW_TARGET := $(if $(filter command,$(origin TARGET)),$(value TARGET))
+override NEW_STUDY := $(if $(filter command,$(origin STUDY)),$(value STUDY))
+export NEW_DATA NEW_TARGET NEW_STUDY
+unexport DATA TARGET
+endif
+override define new
+trap : INT; study=$$($(VENV_PYTHON) -m pipeline.new --if-missing --data="$$NEW_DATA" \
+  --target="$$NEW_TARGET" -- $${NEW_STUDY:+"$$NEW_STUDY"}) $(quietly)
+endef
 .DEFAULT_GOAL := help
 
 .PHONY: help search report chapter best doctor ui dashboard test test-fast browser \
@@ -29,8 +43,12 @@ help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
 	  | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
-search: $(SETUP)  ## run a study, or go on with it: make search [STUDY=quick]
+search: $(SETUP)  ## run a study, or go on: STUDY=quick, or of your own DATA=x.csv TARGET=y
+ifdef NEW
+	@$(new); $(call run,pipeline.search "$$study")
+else
 	@$(call run,pipeline.search $(STUDY))
+endif
 
 report: $(SETUP)  ## write the study's report: studies/<name>/report.html
 	@$(call run,pipeline.report $(STUDY))

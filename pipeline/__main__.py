@@ -7,6 +7,7 @@ from pipeline import __version__
 from pipeline.errors import DONE, run_command
 
 COMMANDS = {
+    "new": "write a study file for data of one's own",
     "search": "run a study; a rerun goes on",
     "report": "write a study's report",
     "best": "show or export a study's champion",

@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"study"}),
     frozenset({"training", "evaluation", "storage", "tracking"}),
     frozenset({"execution", "report", "export"}),
-    frozenset({"search", "doctor", "best", "ui"}),
+    frozenset({"search", "doctor", "best", "ui", "new"}),
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
@@ -186,7 +186,7 @@ def test_every_way_to_the_inside_of_optuna_is_seen(tmp_path: Path) -> None:
 def test_a_door_imports_nothing_of_the_package_but_the_ground() -> None:
     """So that `--help` and a bad argument are answered at once."""
     doors = [file for file in MODULES if file.name == "__main__.py"]
-    assert len(doors) == 5
+    assert len(doors) == 6
     for file in doors:
         at_once = [name for name, is_at_once in imports(file) if is_at_once]
         inner = {room_of(name) for name in at_once if name.startswith("pipeline")}
@@ -235,7 +235,7 @@ def imported_by(folder: Path, *arguments: str) -> tuple[int, set[str]]:
     return ended.returncode, {line.split("|")[-1].strip().split(".")[0] for line in lines}
 
 
-@pytest.mark.parametrize("command", ["search", "report", "best", "doctor", "data", "ui"])
+@pytest.mark.parametrize("command", ["new", "search", "report", "best", "doctor", "data", "ui"])
 def test_help_imports_nothing_that_takes_time(command: str, tmp_path: Path) -> None:
     exit_code, packages = imported_by(tmp_path, f"pipeline.{command}", "--help")
     assert exit_code == 0

@@ -1,0 +1,178 @@
+"""The text of a study file, with comments that say why: TOML that a person goes on with."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from pipeline.cores import n_cores
+from pipeline.data.task import Kind
+from pipeline.errors import printable
+from pipeline.new.plan import MANY_VALUES, SMALL, Plan
+from pipeline.new.survey import Survey
+from pipeline.study.trainers import CONSTANT, SIMPLE
+from pipeline.wording import count_noun
+
+N_LEFT_OUT = 20  # columns that are left out, each in a line of its own
+_LONGEST = 96  # characters of a comment
+_WORDS_OF_METRIC = {
+    "val_rmse": "typical error, in units of the target; or val_mae, val_r2",
+    "val_accuracy": "or val_balanced_accuracy, val_macro_f1, val_roc_auc, val_log_loss",
+    "val_roc_auc": "one class is rare, so accuracy would say little; or val_balanced_accuracy",
+    "val_balanced_accuracy": "some classes are rare: each counts the same; or val_macro_f1",
+}
+
+
+def quote(text: str) -> str:
+    """Writes a string of TOML: https://toml.io/en/v1.0.0#string, where JSON's fits but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def text_of(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> str:
+    """Writes a study file.
+
+    Args:
+        data: what they are like.
+        plan: what suits them.
+        dataset: as the file says it: a name, or a path from the study file's folder.
+        name: of the file, folder or data set.
+        found: a sentence on the data.
+    """
+    blocks = (
+        _head(data, plan, dataset, name, found),
+        _data(data, plan) if data.has_settings else (),
+        _budget(plan),
+        _training(plan),
+        _sampler(plan),
+        _space(data, plan),
+    )
+    return "\n".join("".join(f"{line}\n" for line in block) for block in blocks if block)
+
+
+def _head(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> list[str]:
+    what = f" that answers {data.target}" if data.target else ""
+    lines = [
+        *_comment(found),
+        f"goal = {quote(f'Find the best small network{what}, from {name}.')}",
+        f"dataset = {quote(dataset)}",
+        *([f"target = {quote(data.target)}"] if data.target else []),
+        f'metric = "{plan.metric}"  # {_WORDS_OF_METRIC[plan.metric]}',
+        "reference = [  # simple models, trained first: what a network has to beat",
+    ]
+    for trainer, words in SIMPLE.items():
+        if trainer == CONSTANT:
+            words = "mean" if data.kind is Kind.REGRESSION else "majority class"
+        lines.append(f'  {{ name = "{words}", trainer = "{trainer}" }},')
+    return [*lines, "]"]
+
+
+def _data(data: Survey, plan: Plan) -> Iterator[str]:
+    yield "[data]  # how the data are read and split"
+    if data.read_as:
+        yield from _comment(f"found: {'; '.join(data.read_as)}")
+    for said in data.left_out[:N_LEFT_OUT]:
+        yield from _comment(said)
+    if len(data.left_out) > N_LEFT_OUT:
+        yield f"# and {len(data.left_out) - N_LEFT_OUT} more, see python -m pipeline.data FILE"
+    if data.is_guess:
+        other = "classification" if data.kind is Kind.REGRESSION else "regression"
+        task = "regression" if data.kind is Kind.REGRESSION else "classification"
+        yield f'task = "{task}"  # or "{other}"'
+    if data.is_skewed:
+        yield (
+            'target_transform = "log"  # it is positive and skewed, even on a logarithmic scale; '
+            'else "none"'
+        )
+    if plan.folds:
+        yield (
+            f"folds = {plan.folds}  # fewer than {SMALL:,} {data.example}s: each trial is "
+            "cross-validated, outside the test set"
+        )
+    else:
+        yield f"validation = 0.2  # share of all {data.example}s that chooses among networks"
+    if not data.has_test:
+        yield f"test = 0.2  # share of all {data.example}s that stays sealed until an export"
+    if plan.is_balanced:
+        yield 'class_weights = "balanced"  # in training each class weighs the same'
+    elif plan.metric == "val_roc_auc":
+        yield '# class_weights = "balanced"  # in training each class would weigh the same'
+    for column in data.groups:
+        yield f"# group = {quote(column)}  # would keep all rows of one value in one part"
+    for column in data.dates:
+        others = " (without folds)" if plan.folds else ""
+        yield f"# time = {quote(column)}  # would validate and test on the latest rows{others}"
+    if data.kinds:
+        yield "# drop = []  # columns that are not known when an answer is wanted"
+
+
+def _budget(plan: Plan) -> list[str]:
+    return [
+        "[budget]  # over all reruns; trials = N would end it after so many",
+        f"minutes = {plan.minutes}  # estimated for {count_noun(n_cores(), 'core')}",
+    ]
+
+
+def _training(plan: Plan) -> list[str]:
+    return [
+        "[training]",
+        f"patience = {plan.patience}  # epochs without improvement before a trial stops itself",
+        f"trial_minutes = {plan.trial_minutes}  # wall limit of one trial",
+    ]
+
+
+def _sampler(plan: Plan) -> list[str]:
+    return [
+        "[sampler]",
+        'type = "TPESampler"  # a class of optuna.samplers; the other keys are its arguments',
+        "n_startup_trials = 12",
+        "group = true",
+        "seed = 42",
+        "",
+        "[pruner]",
+        'type = "SuccessiveHalvingPruner"  # ends trials that fall behind',
+        f"min_resource = {plan.first_rung}  # epochs",
+        "reduction_factor = 3",
+    ]
+
+
+def _space(data: Survey, plan: Plan) -> Iterator[str]:
+    yield "[fixed]  # hyperparameters that are not searched"
+    yield f"epochs = {plan.epochs}  # at most"
+    if not plan.has_convolutions:
+        yield 'layer_kind = "dense"'
+    yield ""
+    yield "[space]  # ranges and choices of those that are"
+    if plan.has_convolutions:
+        yield f"layer_kind = {_choices(['dense', 'convolutional'])}"
+    yield f"hidden_layers = {_range('int', *plan.hidden_layers)}"
+    per_layer = 'log = true, per = "hidden_layers"'
+    yield f"units = {_range('int', *plan.units, per_layer)}"
+    yield f"activation = {_choices(['relu', 'silu', 'tanh'])}"
+    yield f"dropout = {_range('float', 0.0, 0.5)}"
+    if plan.encodings:
+        yield f"numeric_encoding = {_choices(plan.encodings)}"
+        when = f"when = {{ numeric_encoding = {_list(plan.encodings[1:])} }}"
+        yield f"numeric_bins = {_range('int', 4, 32, when)}"
+    if plan.embedding_sizes:
+        sizes = _choices(plan.embedding_sizes)
+        yield f"embedding_size = {sizes}  # a category has over {MANY_VALUES} values"
+    yield f"optimizer = {_choices(['adam', 'adamw'])}"
+    yield f"learning_rate = {_range('float', *plan.learning_rates, 'log = true')}"
+    yield f"batch_size = {_choices(plan.batch_sizes)}"
+
+
+def _range(kind: str, low: float, high: float, more: str = "") -> str:
+    more = f", {more}" if more else ""
+    return f'{{ type = "{kind}", low = {low}, high = {high}{more} }}'
+
+
+def _choices(values: Sequence[str | int]) -> str:
+    return f'{{ type = "categorical", choices = {_list(values)} }}'
+
+
+def _list(values: Iterable[str | int]) -> str:
+    return f"[{', '.join(json.dumps(value) for value in values)}]"
+
+
+def _comment(text: str) -> list[str]:
+    """Makes a comment of one line of a text in which anything may stand."""
+    line = printable(" ".join(text.split()))
+    return [f"# {line if len(line) <= _LONGEST else line[: _LONGEST - 4] + ' ...'}"]
