@@ -54,8 +54,8 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
     validation, test, score = found["validation"], found["test"], spec.task.score
     value = score.show(validation[score.quantity])
     if f"{score.quantity}_95" in validation:
-        low, high = validation[f"{score.quantity}_95"]
-        value += f" (95 % interval {low:.4f} to {high:.4f})"
+        interval = intervals.Interval(*validation[f"{score.quantity}_95"])
+        value += f" (95 % interval {interval.show(score, validation[score.quantity])})"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     lines = [
         f"study {spec.name}: champion is trial {champion.number}",
@@ -69,11 +69,10 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
     said = "sealed; --export opens the test set, once"
     if test:
         said = score.show(test[score.quantity])
-        if score.interval == "binomial":
-            error = intervals.standard_error(test[score.quantity], test["n_images"])
-            said += f" (standard error {error:.4f})"
+        if (error := intervals.error_of(score, test)) is not None:
+            said += f" (standard error {intervals.show(score, error, test[score.quantity])})"
         said += _others(spec, test)
-    lines.append(f"  {f'test {score.quantity}':<{len(score.words)}}  {said}")
+    lines.append(f"  {f'test {score.noun}':<{len(score.words)}}  {said}")
     lines += ["", "hyperparameters"]
     lines += [f"  {key:<14} {value}" for key, value in found["hyperparameters"].items()]
     lines += [
@@ -103,7 +102,7 @@ def _from_mlflow(study: str) -> list[str]:
 def _others(spec: "StudySpec", found: dict[str, Any]) -> str:
     """Lists what else was measured, behind the score."""
     others = [each for each in spec.task.objectives[1:] if each.quantity in found]
-    return "".join(f", {each.quantity} {each.show(found[each.quantity])}" for each in others)
+    return "".join(f", {each.noun} {each.show(found[each.quantity])}" for each in others)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -22,6 +22,11 @@ def inflect(word: str, count: float, several: str = "") -> str:
     return word if count == 1 else several or f"{word}s"
 
 
+def capitalize(text: str) -> str:
+    """Makes the first letter a capital one, and leaves the others as they are: `ROC AUC`."""
+    return text[:1].upper() + text[1:]
+
+
 def join_names(names: Sequence[str]) -> str:
     """Joins names, and counts those beyond a few: `a`, `a and b`, `a, b and 98 more`."""
     if len(names) > N_NAMED:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 N_PARTS = 3
 _ROWS_OF_DRAWS = 20_000_000  # whole groups are drawn until so many rows were dealt out, and then
+_ROWS_OF_STRATUM = 100  # that take as long as a stratum does
 _FEWEST_DRAWS, _MOST_DRAWS = 10, 500  # the draw is taken that meets the shares best
 
 
@@ -91,7 +92,8 @@ def by_group(
     strata = _merge_small(strata, sum(share > 0 for share in shares))
     bounds = np.cumsum(np.bincount(strata))[:-1]
     rng = np.random.RandomState(seed)
-    n_draws = np.clip(_ROWS_OF_DRAWS // len(classes), _FEWEST_DRAWS, _MOST_DRAWS)
+    cost = len(classes) + _ROWS_OF_STRATUM * (len(bounds) + 1)
+    n_draws = np.clip(_ROWS_OF_DRAWS // cost, _FEWEST_DRAWS, _MOST_DRAWS)
     best, least = np.zeros(len(sizes), np.intp), np.inf
     for _ in range(n_draws):
         order = rng.permutation(len(sizes))

@@ -56,7 +56,8 @@ def count_twins(
 
     Args:
         hashes: of all input values of each row, by `hash_rows` or `hash_examples`.
-        parts: as split.
+        parts: as split. If the study cross-validates, those that are validated on are all of
+            training: then those are counted that are equal to another.
         test_set: hashes of the test set that the data bring.
 
     Returns:
@@ -64,10 +65,11 @@ def count_twins(
     """
     import numpy as np
 
-    known = np.unique(hashes[parts.training])
+    known, counts = np.unique(hashes[parts.training], return_counts=True)
+    n_in_folds = 0 if len(parts.validation) else int(counts[counts > 1].sum())
     test = hashes[parts.test] if test_set is None else test_set
     return {
-        "validation": int(np.isin(hashes[parts.validation], known).sum()),
+        "validation": n_in_folds + int(np.isin(hashes[parts.validation], known).sum()),
         "test": int(np.isin(test, known).sum()),
     }
 

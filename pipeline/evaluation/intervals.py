@@ -1,6 +1,7 @@
 """How far a measured metric can be trusted."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.data.task import Metric
@@ -127,6 +128,19 @@ def students_t(n: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(0.975, n - 1))
+
+
+def error_of(metric: Metric, measured: Mapping[str, float]) -> float | None:
+    """Finds the standard error of a metric that was measured once; None if it is not known.
+
+    Args:
+        metric: whose.
+        measured: values by quantity, errors such as "rmse_se", and "n_images".
+    """
+    noted = measured.get(f"{metric.quantity}_se")
+    if noted is None and metric.interval == "binomial":
+        return standard_error(measured[metric.quantity], measured["n_images"])
+    return noted
 
 
 def standard_error(accuracy: float, n_images: float) -> float:

@@ -8,6 +8,8 @@ from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
 
+_ABOUT_LOOK = ("when", "trial")  # what a look at the test set notes, but what it found
+
 
 def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
     """Collects what is recorded of the champion, as plain values."""
@@ -17,12 +19,14 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
     validation: dict[str, Any] = {}
     for metric in spec.task.objectives:
         if metric.name in at_best:  # a metric may be younger than the trial
-            value = at_best[metric.name]
+            value, error = at_best[metric.name], champion.kept(metric.error_name)
             validation[metric.quantity] = value
-            if interval := intervals.interval_of(metric, value, n_images):
-                both = [round(interval.low, 4), round(interval.high, 4)]
+            if error is not None:
+                validation[f"{metric.quantity}_se"] = error
+            if interval := intervals.interval_of(metric, value, n_images, error):
+                digits = intervals.decimals(metric, value)
+                both = [round(interval.low, digits), round(interval.high, digits)]
                 validation[f"{metric.quantity}_95"] = both
-    quantities = [name for name in validation if name in at_best]
     look = study_store.test_look(stored.study, champion.number)
     assert champion.hyperparameters is not None
     return {
@@ -36,6 +40,6 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "epochs_trained": champion.n_epochs,
         "ended": champion.ending,
         "validation": {**validation, "n_images": n_images},
-        "training": {name: at_best[name] for name in quantities},
-        "test": {k: look[k] for k in (*quantities, "n_images")} if look else None,
+        "training": {name: at_best[name] for name in validation if name in at_best},
+        "test": {k: v for k, v in look.items() if k not in _ABOUT_LOOK} if look else None,
     }

@@ -3,12 +3,13 @@
 from typing import Any
 
 from pipeline.data import pixels
+from pipeline.data.task import Kind, Task
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import select_counted
-from pipeline.wording import count_noun
+from pipeline.wording import count_noun, inflect
 
 
 def text(stored: StoredStudy, found: dict[str, Any]) -> str:
@@ -22,11 +23,15 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     test, validation = found["test"], found["validation"]
     task = spec.task
     trust = ""
-    if interval := intervals.interval_of(task.score, test[task.score.quantity], test["n_images"]):
-        error = intervals.standard_error(test[task.score.quantity], test["n_images"])
+    score, value = task.score, test[task.score.quantity]
+    noted = test.get(f"{score.quantity}_se")
+    interval = intervals.interval_of(score, value, test["n_images"], noted)
+    error = intervals.error_of(score, test)
+    if interval and error is not None:
         trust = (
-            f"- The test score has a standard error of {error:.4f}. With 95 % confidence the "
-            f"{task.score.quantity} on such\n  images is {interval}.\n"
+            f"- The test score has a standard error of {intervals.show(score, error, value)}. "
+            f"With 95 % confidence the {score.noun} on such\n  {inflect(task.example, 2)} is "
+            f"{interval.show(score, value)}.\n"
         )
     n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
     n_parameters = count_noun(found["n_parameters"], "parameter")
@@ -39,12 +44,14 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"
     care = f"{pixels.CARE}\n\n" if is_image else ""
     shape = ", ".join(map(str, task.input_shape))
-    classes = "\n".join(f"{i}. {name}" for i, name in enumerate(task.class_names))
+    answers, examples = "numbers" if task.is_regression else "probabilities", f"{task.example}s"
+    classes = "".join(f"{i}. {name}\n" for i, name in enumerate(task.class_names))
+    classes += "\n" if classes else ""
     hyperparameters = "\n".join(
         f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
     )
     ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
-    metrics = [metric for metric in task.objectives if metric.quantity in test]
+    metrics = [each for each in task.objectives if each.quantity in {*test} & {*validation}]
     scores = "\n".join(
         f"| {name} | {' | '.join(m.show(part[m.quantity]) for m in metrics)} "
         f"| {part['n_images']:,} |"
@@ -63,16 +70,14 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 
 model = keras.saving.load_model("model.keras")
-probabilities = model.predict(images)  # images: (n, {shape}){", 0 to 255" if is_image else ""}
+{answers} = model.predict({examples})  # {examples}: (n, {shape}){", 0 to 255" if is_image else ""}
 ```
 
-It takes {takes}, scales them itself, and gives one probability for each class:
+It takes {takes}, scales them itself, and gives {_gives(task)}
 
-{classes}
+{classes}{care}## How good it is
 
-{care}## How good it is
-
-| images | {" | ".join(metric.quantity for metric in metrics)} | number |
+| {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |
 |---|{"---|" * len(metrics)}---|
 {scores}
 
@@ -101,3 +106,12 @@ those of epoch {found["best_epoch"]}.{ended}
 | versions | {versions} |
 | commit | {facts.get("git_commit", "unknown")} |
 """
+
+
+def _gives(task: Task) -> str:
+    """Says what a model answers."""
+    if task.is_regression:
+        return f"{for_markdown(task.target.name) or 'its target'} in units of its own."
+    if task.kind is Kind.BINARY:
+        return "the probability of the second class:"
+    return "one probability for each class:"

@@ -44,10 +44,9 @@ def read_csv(
         text = _read_text(file, places)
         for place in places:
             name = file.names[place]
-            values, text = text[str(place)], text.drop_columns([str(place)])
             try:
                 column, said = of_text(
-                    name, values, kinds.get(name), file.decimal, decimal is not None
+                    name, text.pop(place), kinds.get(name), file.decimal, decimal is not None
                 )
             except BadValueError as error:
                 refuse_value(f"{display_path(path)} line {file.line_of(error.row)}", name, error)
@@ -82,8 +81,8 @@ def refuse_unknown(kinds: Iterable[str], names: Iterable[str], shown: str) -> No
         )
 
 
-def _read_text(file: TextFile, places: range) -> "pa.Table":
-    """Reads some columns as text; they are named by their places.
+def _read_text(file: TextFile, places: range) -> dict[int, "pa.ChunkedArray"]:
+    """Reads some columns as text, by their places.
 
     Raises:
         UsageError: a row has too many or too few fields, or there is none.
@@ -119,7 +118,7 @@ def _read_text(file: TextFile, places: range) -> "pa.Table":
         raise UsageError(
             f"{display_path(file.path)}: has a line of names and no rows, allowed is at least one"
         )
-    return table
+    return dict(zip(places, table.columns, strict=True))
 
 
 def _refuse_rows(file: TextFile, reason: str) -> NoReturn:

@@ -11,7 +11,7 @@ _YEAR, _TWO = r"[0-9]{4}", r"[0-9]{1,2}"
 _PARTS = {"%Y": _YEAR, "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO, "%M": _TWO, "%S": _TWO}
 # The first of those that fit is taken: the day before the month where that is open.
 _DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
-_TIMES = ("", " %H:%M:%S", "T%H:%M:%S", " %H:%M", "T%H:%M")
+_TIMES = ("", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M", "T%H:%M")
 FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
 _SAMPLE = 200
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"

@@ -11,8 +11,9 @@ from pipeline.wording import count_noun
 if TYPE_CHECKING:
     from pipeline.reading.column import Codes, Numbers
 
-CONSTANT, ALL_MISSING, ID = "constant", "all missing", "an id: all values differ"
 RARE = 5  # rows; a category in fewer of them is put together with the other rare ones
+CONSTANT, ALL_MISSING, ID = "constant", "all missing", "an id: all values differ"
+ALL_RARE = f"no value in {RARE} rows or more"
 _NAMED_ID = re.compile(r"(.*[a-z0-9]I[dD])|((?i:(.*[\W_])?(id|uuid|guid|index)))")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,7 +42,11 @@ def remark_of(name: str, kind: ColumnKind, values: "Numbers | Codes", is_set: bo
         return ""
     present = values[~is_missing]
     if kind == ColumnKind.CATEGORY:
-        return ID if len(present) > 1 and int(present.max()) + 1 == len(present) else ""
+        counts = np.bincount(present)
+        if len(present) > 1 and counts.max() == 1:
+            return ID
+        # What is missing now and then may say something by that.
+        return ALL_RARE if max(counts.max(), len(values) - len(present)) < RARE else ""
     if (present[:1000] != np.floor(present[:1000])).any():
         return ""  # what most numbers are, found at once
     low, high = present.min(), present.max()

@@ -26,7 +26,8 @@ def read_parquet(path: Path, *, kinds: Mapping[str, ColumnKind]) -> RawTable:
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
-            given = ["" if name == _PANDAS_INDEX else name.strip() for name in schema.names]
+            index = "index" if "index" not in schema.names else ""
+            given = [index if name == _PANDAS_INDEX else name.strip() for name in schema.names]
             names, remarks = name_columns(given, shown)
             refuse_unknown(kinds, names, shown)
             for name, field in zip(names, schema, strict=True):

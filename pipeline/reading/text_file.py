@@ -129,7 +129,7 @@ def _reader(file: TextIO, delimiter: str) -> "Reader":
 def _sampled(sample: str, delimiter: str) -> list[list[str]]:
     """Splits the top of a file into records; one that may be cut off is left out."""
     rows = [row for row in _reader(io.StringIO(sample, newline=""), delimiter) if row]
-    return rows[:-1] if len(sample) == _SAMPLE and len(rows) > 2 else rows
+    return rows[:-1] if len(sample) == _SAMPLE and len(rows) > 1 else rows
 
 
 def _sniff(sample: str) -> str:

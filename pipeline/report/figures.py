@@ -52,7 +52,7 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
             name=state.lower(),
             marker={"color": COLOURS[state], "size": 8},
             text=[for_figure(str(trial.hyperparameters or trial.reference)) for trial in shown],
-            hovertemplate="trial %{x}: %{y:.4f}<br>%{text}<extra></extra>",
+            hovertemplate="trial %{x}: %{y:.6~g}<br>%{text}<extra></extra>",
         )
     figure.add_scatter(
         x=[trial.number for trial in trials],
@@ -67,10 +67,15 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
 
 
 def curves(trial: Trial, quantity: str) -> go.Figure:
-    """Draws a quantity such as "loss" over a trial's epochs, in training and validation."""
+    """Draws a quantity such as "loss" over a trial's epochs, in training and validation.
+
+    What is scored from predictions is not known of training.
+    """
     figure = go.Figure()
     epochs = list(range(1, trial.n_epochs + 1))
     for prefix, part in PARTS.items():
+        if f"{prefix}{quantity}" not in trial.history:
+            continue
         figure.add_scatter(
             x=epochs,
             y=list(trial.history[f"{prefix}{quantity}"]),
@@ -91,6 +96,8 @@ def bands(runs: Sequence[Trial], quantities: Sequence[str]) -> go.Figure:
     for column, quantity in enumerate(quantities, start=1):
         for prefix, part in PARTS.items():
             name = f"{prefix}{quantity}"
+            if not all(name in run.history for run in runs):
+                continue
             # at each epoch, those runs that came so far
             reached = [
                 [r.history[name][i] for r in runs if r.n_epochs > i] for i in range(n_epochs)
@@ -170,7 +177,7 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
             mode="markers",
             marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
             text=[f"trial {trial.number}" for trial in drawn],
-            hovertemplate="%{text}: %{x}, %{y:.4f}<extra></extra>",
+            hovertemplate="%{text}: %{x}, %{y:.6~g}<extra></extra>",
             showlegend=False,
             **place,
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from pipeline.data.task import METRICS
 from pipeline.escaping import for_markdown
-from pipeline.evaluation import claims
+from pipeline.evaluation import claims, intervals
 from pipeline.report import figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
@@ -11,6 +12,9 @@ from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import Trial
 from pipeline.training.job import N_FOLDS
+from pipeline.wording import capitalize, join_names
+
+_METRICS = {metric.name: metric for metric in METRICS}
 
 
 def blocks(facts: StudySummary) -> list[Block]:
@@ -18,28 +22,33 @@ def blocks(facts: StudySummary) -> list[Block]:
     if not facts.spec.reference:
         return []
     score = facts.spec.task.score
-    measures = (f"last_{score.quantity}", f"last_{score.name}", "lowest_val_loss",
-                "lowest_val_loss_epoch")  # fmt: skip
+    columns = {
+        **({} if score.is_scored else {f"last_{score.quantity}": f"training {score.noun}"}),
+        f"last_{score.name}": score.words,
+        "lowest_val_loss": "lowest validation loss",
+        "lowest_val_loss_epoch": "at epoch",
+    }
     rows = []
     for reference in facts.spec.reference:
         network, name = reference.network, for_markdown(reference.name)
         about = f"{name}: {network}" if network else name
         runs = _runs(facts, reference.name)
         if not runs:
-            rows.append([about, "0", *[""] * (len(measures) + 1)])
+            rows.append([about, "0", *[""] * (len(columns) + 1)])
             continue
         size = f"{runs[0].n_parameters:,}" if runs[0].n_parameters else ""
-        cells = [_measured(name, _values(name, runs, facts)) for name in measures]
+        cells = [_measured(name, _values(name, runs, facts)) for name in columns]
         rows.append([about, str(len(runs)), size, *cells])
-    columns = ["reference", "runs", "parameters", f"training {score.quantity}", score.words,
-               "lowest validation loss", "at epoch"]  # fmt: skip
+    shown = "Accuracies are those"
+    if score.quantity != "accuracy":
+        shown = f"The {score.words} is that"
     return [
         Heading("References"),
         Paragraph(
-            "Known models, trained first, and never pruned. Accuracies are those of "
-            "the last epoch; with more than one run, means with their 95 % interval over seeds."
+            f"Known models, trained first, and never pruned. {shown} of the last epoch; with more "
+            "than one run, means with their 95 % interval over seeds."
         ),
-        Table(columns, rows),
+        Table(["reference", "runs", "parameters", *columns.values()], rows),
         *_stopped(facts),
         *_folds(facts),
         *_claims(facts),
@@ -78,7 +87,7 @@ def _folds(facts: StudySummary) -> list[Block]:
         return []
     folds = [f"fold {i}" for i in range(1, N_FOLDS + 1)]
     return [
-        Paragraph(f"{score.words.capitalize()} of each fold, of what is cross-validated:"),
+        Paragraph(f"{capitalize(score.words)} of each fold, of what is cross-validated:"),
         Table(["reference", "trial", *folds, "mean"], rows),
     ]
 
@@ -155,7 +164,7 @@ def _bands(facts: StudySummary) -> list[Block]:
         runs = _runs(facts, reference.name)
         if len(runs) > 1 and max(run.n_epochs for run in runs) > 1:
             known = set.intersection(*(set(run.history) for run in runs))
-            quantities = [name for name in task.quantities if name in known]
+            quantities = [name for name in task.quantities if f"val_{name}" in known]
             stopped = len({run.n_epochs for run in runs}) > 1
             caption = (
                 f"**{for_markdown(reference.name)}**: mean of {len(runs)} seeds; the band is from "
@@ -165,8 +174,11 @@ def _bands(facts: StudySummary) -> list[Block]:
             blocks.append(Figure(figures.bands(runs, quantities), caption))
     if not blocks:
         return []
-    drawn = " and ".join(task.quantities).capitalize()
-    said = f"{drawn} of every reference, training and validation: in `report.html`."
+    drawn = join_names([task.metric(f"val_{name}").noun for name in task.quantities])
+    where = "training and validation"
+    if task.scored:
+        where = "validation, and training where it is measured"
+    said = f"{capitalize(drawn)} of every reference, {where}: in `report.html`."
     return [Heading("Curves of the references"), Paragraph(said), *blocks]
 
 
@@ -186,11 +198,18 @@ def _measured(name: str, values: Sequence[float], *, signed: bool = False) -> st
     text = _number(name, known.mean, signed=signed)
     if known.interval is None or known.deviation == 0:
         return text
-    low = _number(name, known.interval.low, signed=signed)
-    return f"{text} ({low} to {_number(name, known.interval.high, signed=signed)})"
+    low, high = (
+        _number(name, end, signed=signed, like=known.mean)
+        for end in (known.interval.low, known.interval.high)
+    )
+    return f"{text} ({low} to {high})"
 
 
-def _number(name: str, value: float, *, signed: bool = False) -> str:
+def _number(name: str, value: float, *, signed: bool = False, like: float | None = None) -> str:
+    """Shows what was measured; in units of its own with the decimals that `like` has."""
+    metric = _METRICS.get(name.removeprefix("last_"))
+    if metric and metric.digits is None:
+        return intervals.show(metric, value, value if like is None else like, is_signed=signed)
     is_count = name.endswith("parameters") or ("epoch" in name and value == int(value))
     digits = 0 if is_count else 1 if "epoch" in name else 4
     return f"{value:{'+' if signed else ''},.{digits}f}"

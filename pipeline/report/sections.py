@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.data.task import LOSS, Metric
 from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
@@ -9,7 +10,7 @@ from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, count_ends, is_better
-from pipeline.wording import count_noun, inflect, join_names
+from pipeline.wording import capitalize, count_noun, inflect, join_names
 
 N_TOP = 10
 N_FAILED = 30
@@ -45,7 +46,8 @@ def _champion(facts: StudySummary) -> list[Block]:
         *([["ended", champion.ending]] if champion.ending else []),
         *(
             [
-                metric.words if metric.part == "validation" else metric.quantity,
+                (metric.words if metric.part == "validation" else metric.quantity)
+                + _unit(metric, facts),
                 metric.show(champion.history[metric.name][best]),
             ]
             for metric in facts.spec.task.metrics
@@ -60,12 +62,19 @@ def _champion(facts: StudySummary) -> list[Block]:
         *(
             Figure(
                 figures.curves(champion, quantity),
-                f"{quantity.capitalize()} of the champion. {best_line}",
+                f"{capitalize(facts.spec.task.metric(f'val_{quantity}').noun)} of the champion. "
+                f"{best_line}",
             )
             for quantity in facts.spec.task.quantities
-            if quantity in champion.history
+            if f"val_{quantity}" in champion.history
         ),
     ]
+
+
+def _unit(metric: Metric, facts: StudySummary) -> str:
+    """Says in what the loss of a regression is, which is not in the target's own units."""
+    is_other = facts.spec.task.is_regression and metric.quantity == LOSS
+    return f" ({facts.spec.task.loss}, of the standardised target)" if is_other else ""
 
 
 def _top(facts: StudySummary) -> list[Block]:
@@ -206,6 +215,7 @@ def _how(facts: StudySummary) -> list[Block]:
     n_epochs = sum(trial.n_epochs for trial in facts.ended)
     versions = ", ".join(f"{k[8:]} {v}" for k, v in about.items() if k.startswith("version."))
     all_tried = "; all that the space has was tried" * facts.is_exhausted
+    target = f", target {for_markdown(spec.target)}" if spec.target else ""
     rows = [
         ["command", f"`make search STUDY={spec.name}`"],
         ["trials", count_ends(facts.ended) + all_tried],
@@ -214,7 +224,7 @@ def _how(facts: StudySummary) -> list[Block]:
         ["time", f"{facts.minutes:.1f} minutes"],
         [
             "data",
-            f"{for_markdown(spec.dataset)}, validation on "
+            f"{for_markdown(spec.dataset)}{target}, validation on "
             f"{count_noun(facts.n_validation_examples, spec.task.example)}",
         ],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],

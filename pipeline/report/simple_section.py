@@ -12,7 +12,7 @@ from pipeline.report.summary import StudySummary
 from pipeline.study.measures import has_measure, measure
 from pipeline.study.trainers import GRADIENT_BOOSTING, SIMPLE, words_of
 from pipeline.study.trial import Trial, is_better
-from pipeline.wording import count_noun, join_names
+from pipeline.wording import capitalize, count_noun, join_names
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def said_of_simple_models(facts: StudySummary) -> str:
     if is_better(own, best.value, score.direction):
         said = f"The champion is better than {best.name}{of_several}"
         return f"{said}: {_against(own, best.value, facts)}.{_chance(best, facts)}{lost}"
-    said = f"{best.name[0].upper()}{best.name[1:]} {best.verb} better than the champion"
+    said = f"{capitalize(best.name)} {best.verb} better than the champion"
     others = [
         f"{model.name} with {score.show(model.value)}"
         for model in ranked[1:]

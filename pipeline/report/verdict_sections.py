@@ -22,11 +22,12 @@ def verdict(facts: StudySummary) -> list[Block]:
     n_trials = count_noun(len(facts.ended), "trial")
     biased = f" It is optimistically biased: selected as the best of {n_trials}."
     trusted = f"95 % interval {interval.show(score, value)} from " if interval else ""
+    of_target = f" of {for_markdown(name)}" if (name := facts.spec.task.target.name) else ""
     n_examples = count_noun(facts.n_validation_examples, example)
     items = [
         _best(facts),
-        f"Its {score.words} is **{score.show(value)}** ({trusted}"
-        f"{n_examples}).{biased if len(facts.ended) > 1 else ''}",
+        f"Its {score.words}{of_target} is **{score.show(value)}** ({trusted}"
+        f"{n_examples}).{_folds(facts)}{biased if len(facts.ended) > 1 else ''}",
         _compared(facts),
         said_of_simple_models(facts),
     ]
@@ -42,6 +43,17 @@ def verdict(facts: StudySummary) -> list[Block]:
         )
     items.append(_test_line(facts))
     return [Heading("Verdict"), Items([item for item in items if item])]
+
+
+def _folds(facts: StudySummary) -> str:
+    """Says what a value is of a study that cross-validates each trial; "" of others."""
+    n, example = facts.spec.task.n_folds, facts.spec.task.example
+    if n == 1:
+        return ""
+    return (
+        f" It is cross-validated: of {n} networks, each trained without one fold, every {example} "
+        "is answered by the one that has not seen it."
+    )
 
 
 def _best(facts: StudySummary) -> str:
@@ -91,7 +103,9 @@ def _compared(facts: StudySummary) -> str:
             0: ", which may be chance: the interval includes zero",
             -1: f", {_worse(score)}: it is the best by its {facts.spec.metric}",
         }[_compare(score, interval)]
-    other = "moves either by some thousandths" if score.quantity == "accuracy" else "moves either"
+    other = "moves either by some thousandths"
+    if score.quantity != "accuracy":
+        other = "gives other values"
     more = f" ({', '.join(said)})" if said else ""
     return (
         f"Against the best reference, {name} with {score.show(known)}, that is {gained}"

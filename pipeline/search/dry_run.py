@@ -122,10 +122,11 @@ def _powers(epoch: float, factor: float, last: float) -> list[str]:
 
 def _space(spec: StudySpec) -> list[str]:
     lines = ["", "space"]
+    width = max(14, *map(len, (*spec.space, *spec.fixed)))
     for name, entry in spec.space.items():
-        lines.append(f"  {name:<14} {_values(entry)}")
+        lines.append(f"  {name:<{width}} {_values(entry)}")
     for name, value in spec.fixed.items():
-        lines.append(f"  {name:<14} {value} (fixed)")
+        lines.append(f"  {name:<{width}} {value} (fixed)")
     return lines
 
 

@@ -32,7 +32,7 @@ def say_what_next(
     notes = "".join(f"\n{_wrapped(note)}" for note in notes_on(spec, ended, n_waiting))
     print(f"""
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
-champion: trial {champion.number}, {spec.metric} {champion.value:.4f} \
+champion: trial {champion.number}, {spec.metric} {spec.objective.show(champion.value or 0.0)} \
 at epoch {champion.best_epoch}{how}
   {champion.hyperparameters}{notes}
 

@@ -25,14 +25,14 @@ class RunningTrial:
         trial: its number.
         epoch: epochs done.
         epochs: epochs at most.
-        value: the metric after the last epoch, None before the first.
+        value: the metric after the last epoch, as people see it; "" before the first.
         about: its hyperparameters in a line.
     """
 
     trial: int
     epoch: int
     epochs: int
-    value: float | None
+    value: str
     about: str
 
 
@@ -203,10 +203,8 @@ def render(snapshot: Snapshot) -> "RenderableType":
     table.add_column(snapshot.metric, justify="right", no_wrap=True)
     table.add_column("hyperparameters", ratio=1, no_wrap=True, overflow="ellipsis")
     for each in snapshot.running:
-        value = "" if each.value is None else f"{each.value:.4f}"
-        table.add_row(
-            str(each.trial), f"{each.epoch}/{each.epochs}", value, for_screen(each.about)
-        )
+        epochs = f"{each.epoch}/{each.epochs}"
+        table.add_row(str(each.trial), epochs, each.value, for_screen(each.about))
     lines: list[RenderableType] = [
         Text(snapshot.budget),
         Padding(ProgressBar(total=1.0, completed=snapshot.share), 0),  # else without a line's end

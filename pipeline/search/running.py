@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from pipeline.data.task import Metric
 from pipeline.errors import UsageError, one_line
 from pipeline.search import samplers
 from pipeline.search.distinct import Untried
@@ -19,9 +20,9 @@ from pipeline.study.hyperparameters import Hyperparameters, Scalar
 from pipeline.study.ranges import Entry
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, name_end, run_end
+from pipeline.study.trial import Cause, State, is_better, name_end, run_end
 from pipeline.tracking.tracker import End
-from pipeline.training.job import Failed
+from pipeline.training.job import EpochEnd, Failed
 
 
 @dataclass
@@ -61,6 +62,25 @@ class Running:
         """Number of epochs for which the trial has been trained so far."""
         return len(self.history.get("loss", ()))
 
+    def hear(self, event: EpochEnd, metric: Metric) -> None:
+        """Notes what an epoch has brought, and tells Optuna of it.
+
+        A pruner is to hold networks against networks: what is none stands at epoch 0, where no
+        pruner looks.
+
+        Args:
+            event: what the worker tells.
+            metric: the study's.
+        """
+        for name, each in event.metrics.items():
+            self.history.setdefault(name, []).append(each)
+        value = event.metrics[metric.name]
+        if is_better(value, self.best, metric.direction):
+            self.best, self.best_epoch = value, event.epoch
+            self.model = event.model
+        self.n_parameters = event.n_parameters
+        self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
+
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end."""
         with samplers.quiet():
@@ -88,10 +108,9 @@ class Running:
         """How it ends, in a word or two."""
         return name_end(self.state, self.reason, self.cause)
 
-    @property
-    def about(self) -> str:
-        """Describes in a line what came of it."""
-        value = "no value" if self.best is None else f"{self.best:.4f}"
+    def about(self, metric: Metric) -> str:
+        """Describes in a line what came of it, by the study's metric."""
+        value = "no value" if self.best is None else metric.show(self.best)
         why = f" ({self.reason})" if self.reason else ""
         return f"trial {self.trial.number}: {value}, {self.assignment}{why}"
 
@@ -121,14 +140,14 @@ class Running:
         scores = self.scores or {}
         return run_end(self.state, metric, self.best, self.best_epoch, scores, self.reason)
 
-    def shown(self, metric: str) -> RunningTrial:
-        """Returns what people see of it while it runs."""
+    def shown(self, metric: Metric) -> RunningTrial:
+        """Returns what people see of it while it runs, by the study's metric."""
         given = self.assignment.hyperparameters
         return RunningTrial(
             self.trial.number,
             self.epoch,
             given.epochs if given else 1,
-            self.history[metric][-1] if self.history else None,
+            metric.show(self.history[metric.name][-1]) if self.history else "",
             str(self.assignment),
         )
 

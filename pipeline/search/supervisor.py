@@ -130,7 +130,7 @@ class Supervisor:
             n_trials=spec.budget.trials,
             seconds=self.seconds,
             minutes=spec.budget.minutes,
-            running=tuple(each.shown(spec.metric) for each in self._running.values()),
+            running=tuple(each.shown(spec.objective) for each in self._running.values()),
             best=self._best_line,
             is_ready=self._is_ready,
         )
@@ -153,7 +153,8 @@ class Supervisor:
             self._n_drawn += not ended.reference
         if best := champion_of(ranking(known, self._spec.direction)):
             self._incumbent = best.value
-            self._best_line = f"trial {best.number}: {best.value:.4f}, {best.hyperparameters}"
+            value = self._spec.objective.show(best.value or 0.0)
+            self._best_line = f"trial {best.number}: {value}, {best.hyperparameters}"
 
     # Starting and ending trials
 
@@ -206,15 +207,8 @@ class Supervisor:
                     self._end(running)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
-        for name, value in event.metrics.items():
-            running.history.setdefault(name, []).append(value)
-        value = event.metrics[self._spec.metric]
-        if is_better(value, running.best, self._spec.direction):
-            running.best, running.best_epoch = value, event.epoch
-            running.model = event.model
-        running.n_parameters = event.n_parameters
+        running.hear(event, self._spec.objective)
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
-        running.trial.report(value, event.epoch)
         # A reference is trained to its end, to be compared with what was claimed of it.
         if running.should_prune() and not running.assignment.reference:
             self._executor.stop(event.trial)
@@ -234,6 +228,7 @@ class Supervisor:
     def _end(self, running: Running) -> None:
         """Tells MLflow and Optuna of a trial that came to an end that counts."""
         number, best, spec = running.trial.number, running.best, self._spec
+        about = running.about(spec.objective)
         is_record = self._beats_incumbent(running)
         if is_record and running.model:
             self._tracker.store_model(number, running.model)
@@ -245,9 +240,9 @@ class Supervisor:
         del self._running[number]
         self._states[running.state] += 1
         self._tracker.finish_trial(number, *running.run_end(spec.metric))
-        self._progress.say(f"{running.how:<8} {running.about}")
+        self._progress.say(f"{running.how:<8} {about}")
         if is_record and best is not None:
-            self._incumbent, self._best_line = best, running.about
+            self._incumbent, self._best_line = best, about
             self._tracker.log_incumbent(number, spec.metric, best)
         if running.cause is None:  # else its hyperparameters are to blame, and nothing is broken
             self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if running.reason else 0

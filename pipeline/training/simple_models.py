@@ -5,7 +5,7 @@ training part that networks are trained on, and scored as they are.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipeline.data import datasets, scoring
 from pipeline.data.dataset import Dataset
 from pipeline.data.features import Features
 from pipeline.data.source import Inputs, Weights
-from pipeline.data.task import LOSS, Task
+from pipeline.data.task import LOSS, Target, Task
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
@@ -61,13 +61,20 @@ def train(job: Job) -> Iterator[Event]:
         members = datasets.load_members(job.data)
         task = members[0].task.scored_by(job.metric)
         fits = [_fit(job.trainer, member, job.seed) for member in members]
-        trained = [_in_graph(task, training) for _, training, _ in fits]
-        training = {name: float(np.mean([each[name] for each in trained])) for name in trained[0]}
+        targets = [member.task.target for member in members]
         validation = [part for _, _, part in fits]
-        metrics = {
-            **task.epoch_metrics(training, _in_graph(task, _pool(validation))),
-            **_scored(task, members, validation),
-        }
+        scored = _scored(task, targets, validation)
+        training = _mean_of(
+            [
+                {**_in_graph(task, part), **_scored(task, [target], [part])}
+                for target, (_, part, _) in zip(targets, fits, strict=True)
+            ],
+            names=(*task.in_graph, *(metric.quantity for metric in task.scored)),
+        )
+        metrics = task.epoch_metrics(
+            {name: training[name] for name in task.in_graph}, _in_graph(task, _pool(validation))
+        )
+        metrics |= {f"val_{name}": value for name, value in scored.items()}
         seconds = clock()
     n_parameters = _n_parameters(fits[0][0], task)
     yield EpochEnd(job.trial, 1, {**metrics, "seconds": seconds}, n_parameters)
@@ -84,8 +91,14 @@ def _fit(trainer: str, data: Dataset, seed: int) -> tuple[Any, _Part, _Part]:
     training = _Part(data.train_targets, _answers(model, inputs, data.task), data.train_weights)
     del inputs  # before there are those of validation
     inputs = _as_seen(trainer, data.validation_inputs, data.task)
-    answers = _answers(model, inputs, data.task)
-    return model, training, _Part(data.validation_targets, answers, data.validation_weights)
+    validation = _Part(
+        data.validation_targets, _answers(model, inputs, data.task), data.validation_weights
+    )
+    if data.task.target.transform == "log":  # e to the power of a line soon is astronomical
+        seen = float(data.train_targets.min()), float(data.train_targets.max())
+        for part in (training, validation):
+            np.clip(part.answers, *seen, out=part.answers)
+    return model, training, validation
 
 
 def _model(trainer: str, task: Task, inputs: Any, seed: int) -> Any:
@@ -121,7 +134,7 @@ def _as_seen(trainer: str, inputs: Inputs, task: Task) -> Any:
         return flat
     if trainer == LINEAR and task.features and task.features.categories:
         return _with_a_column_for_each_code(inputs, task.features)
-    if trainer == GRADIENT_BOOSTING and task.features:
+    if trainer == GRADIENT_BOOSTING and task.features and inputs.ndim == 2:
         return _with_gaps(inputs, task.features)
     return inputs.reshape(len(inputs), -1)
 
@@ -185,19 +198,28 @@ def _mean(values: NDArray[Any], weights: "Weights | None") -> float:
     return float(np.average(values, weights=weights))
 
 
-def _scored(task: Task, members: Sequence[Dataset], parts: Sequence[_Part]) -> dict[str, float]:
-    """Scores all validation rows at once, a regression's in its own units."""
+def _mean_of(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
+    """Averages the values of several models, by name."""
+    return {name: float(np.mean([each[name] for each in found])) for name in names}
+
+
+def _scored(task: Task, kinds: Sequence[Target], parts: Sequence[_Part]) -> dict[str, float]:
+    """Scores the rows of all parts at once, a regression's in its own units, with the errors.
+
+    Args:
+        task: says what is scored.
+        kinds: of target, of each part: as the model's own training part has it.
+        parts: one of each model.
+    """
     pooled = _pool(parts)
     targets, answers = pooled.targets, pooled.answers.astype(np.float32)  # clipped as a network's
     if task.is_regression:
-        kinds = [member.task.target for member in members]  # each as its training part has it
         both = list(zip(kinds, parts, strict=True))
         targets = np.concatenate([scoring.restore(kind, part.targets) for kind, part in both])
         answers = np.concatenate([scoring.restore(kind, part.answers) for kind, part in both])
     elif task.n_outputs == 1:
         answers = answers[:, 1:]
-    scores = scoring.score(task, targets, answers, pooled.weights)
-    return {f"val_{name}": value for name, value in scores.items()}
+    return scoring.score(task, targets, answers, pooled.weights)
 
 
 def _pool(parts: Sequence[_Part]) -> _Part:

@@ -249,6 +249,8 @@ def test_rows_that_stand_in_two_parts_are_counted_and_said() -> None:
         "no chance, the scores flatter"
     )
     assert twins.say_twins({"validation": 0, "test": 0}) == ""
+    folded = Parts(np.array([0, 1, 2, 3, 6, 7]), np.array([], np.intp), np.array([4, 5]))
+    assert twins.count_twins(hashes, folded) == {"validation": 4, "test": 0}
     assert twins.count_twins(hashes, parts, test_set=hashes[[0, 0, 7]])["test"] == 2
 
 

@@ -8,10 +8,11 @@ import pytest
 from scipy import stats
 
 from pipeline.data import fashion_mnist
+from pipeline.data.task import METRICS, Metric
 from pipeline.evaluation import claims
 from pipeline.evaluation.claims import Verdict
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.study.measures import MEASURES, measure
+from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import Trial
 
@@ -31,6 +32,7 @@ NETWORK = Hyperparameters(
     epochs=4,
 )
 TASK = fashion_mnist.SOURCE.task
+SCORED = [metric for metric in METRICS if metric.is_scored]
 Difference = Literal["positive", "negative", "not positive", "not negative", "none"]
 RUNS = [0.8721, 0.8745, 0.8702, 0.8733, 0.8760, 0.8718, 0.8699, 0.8741, 0.8727, 0.8735]
 
@@ -118,9 +120,22 @@ def test_measures(name: str, expected: float) -> None:
     assert measure(name, trial(value=0.55), TASK) == expected
 
 
+@pytest.mark.parametrize("metric", SCORED, ids=lambda metric: metric.name)
+def test_a_scored_metric_is_measured_where_it_was_scored(metric: Metric) -> None:
+    without = trial()
+    scored = trial(history={**without.history, metric.name: [0.1, 0.2, 0.3, 0.4]})
+    for name, expected in ((metric.name, 0.3), (f"last_{metric.name}", 0.4)):
+        assert not has_measure(name, without)
+        assert has_measure(name, scored)
+        assert measure(name, scored, TASK) == expected
+        assert metric.noun in MEASURES[name].words
+
+
 def test_every_measure_is_tested_and_explained() -> None:
     (marks,) = test_measures.pytestmark  # type: ignore[attr-defined]
-    assert [name for name, _ in marks.args[1]] == list(MEASURES)
+    scored = [prefix + metric.name for prefix in ("", "last_") for metric in SCORED]
+    tested = [*(name for name, _ in marks.args[1]), *scored]
+    assert sorted(tested) == sorted(MEASURES)
     assert all(MEASURES.values())
 
 

@@ -35,7 +35,8 @@ def with_models(
         for each in value if isinstance(value, tuple) else (value,):
             run = Trial(100 + len(runs), State.FAIL, None, 0, None, 0, reason="MemoryError")
             if each is not None:
-                curves = {**recorded.history(each, 1, 1), "seconds": [2.5], metric: [each]}
+                curves = {**recorded.history(each, 1, 1), "seconds": [2.5], metric: [each],
+                          f"{metric}_se": [4.0 if metric == "val_rmse" else 0.001]}  # fmt: skip
                 run = Trial(run.number, State.COMPLETE, each, 1, None, 0, curves)
             runs.append(dataclasses.replace(run, reference=name))
     spec = facts.spec.model_copy(update={"reference": (*facts.spec.reference, *references)})
@@ -48,9 +49,9 @@ def of_regression(
     """The study as if it were of numbers, with a champion of that error."""
     patch.setattr(StudySpec, "task", property(lambda self: REGRESSION))
     champion = facts.champion
-    champion = dataclasses.replace(
-        champion, history={**champion.history, "val_rmse": [rmse] * champion.n_epochs}
-    )
+    curves = {"val_rmse": rmse, "val_rmse_se": 3.0}
+    history = {name: [value] * champion.n_epochs for name, value in curves.items()}
+    champion = dataclasses.replace(champion, history={**champion.history, **history})
     ranked = [champion, *(trial for trial in facts.ranked if trial is not facts.champion)]
     return with_models(dataclasses.replace(facts, ranked=ranked), "val_rmse", **values)
 
@@ -100,12 +101,13 @@ def test_a_champion_that_won_is_held_against_the_best_simple_model(plain: StudyS
     ("own", "trees", "said"),
     [
         (548.9, 529.1, "Gradient-boosted trees at their defaults are better than the champion: "
-                       "RMSE 529.10 against 548.90 (3.6 % lower)."),
+                       "RMSE 529.10 against 548.90 (3.6 % lower). That is more than chance in "
+                       "these 12,000 rows would give."),
         (529.1, 548.9, "The champion is better than gradient-boosted trees at their defaults, "
                        "the best of the simple models: RMSE 529.10 against 548.90 (3.6 % lower)."),
         (529.1, 529.2, "The champion is better than gradient-boosted trees at their defaults, "
                        "the best of the simple models: RMSE 529.10 against 529.20 (less than "
-                       "0.1 % lower)."),
+                       "0.1 % lower). By these 12,000 rows alone that may be chance"),
     ],
 )  # fmt: skip
 def test_of_an_error_the_lower_is_the_better(
@@ -114,6 +116,9 @@ def test_of_an_error_the_lower_is_the_better(
     facts = of_regression(plain, monkeypatch, own, constant=2_000.0, gradient_boosting=trees)
     assert said_of_simple_models(facts).startswith(said)
     table = document.as_markdown("", simple_section.simple_models(facts))
+    # the errors are 3 and 4, so that of the difference is 5
+    ends = [f"{own - trees + sign * 1.959964 * 5:+.2f}" for sign in (-1, 1)]
+    assert f"| {own - trees:+.2f} | {' to '.join(ends)} |" in table
     assert table.index("| the mean |") > table.index("trees at their defaults |")
     assert (table.index("| **the champion**") < table.index("| gradient-boosted")) == (own < trees)
 

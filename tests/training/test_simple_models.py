@@ -223,8 +223,12 @@ def test_a_regression_scores_in_its_own_units(
     }
     agree(epoch.metrics, expected, rel=1e-3)  # a sparse matrix has another solver
     assert 40 < expected["val_mae"] < 60
-    assert set(finished.scores) == {"train_loss"}
-    assert "accuracy" not in epoch.metrics
+    assert set(finished.scores) == {f"train_{name}" for name in ("loss", "mae", "rmse", "r2")}
+    known = (data.train_targets, model.predict(train))
+    in_units = (values * target.scale + target.mean for values in known)
+    agree(finished.scores, {"train_mae": metrics.mean_absolute_error(*in_units)}, rel=1e-3)
+    measured = {*(f"{each}{end}" for each in expected for end in ("", "_se"))} - {"val_loss_se"}
+    assert set(epoch.metrics) == {"loss", "seconds", *measured}
 
 
 @pytest.mark.parametrize(("loss", "of"), [("squared", np.mean), ("absolute", np.median)])
@@ -307,6 +311,32 @@ def test_pictures_are_flattened_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert epoch.n_parameters == 64 * 10 + 10
     trees, _ = trained(monkeypatch, "gradient_boosting", "val_accuracy", data)
     assert trees.metrics["val_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("trainer", ["linear", "gradient_boosting"])
+def test_arrays_of_more_dimensions_are_flattened(
+    trainer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are standardised as if they were one number, and have no columns of a table."""
+    pictures, labels = real.load_digits(return_X_y=True)
+    inputs = ((pictures.reshape(-1, 8, 8) - 5) / 6).astype(np.float32)
+    task = Task(Kind.MULTICLASS, (8, 8), tuple("0123456789"), "float32",
+                features=Features((), numbers(1)))  # fmt: skip
+    epoch, _ = trained(monkeypatch, trainer, "val_accuracy", table(inputs, labels, task))
+    assert epoch.metrics["val_accuracy"] > 0.95
+
+
+def test_a_line_through_logarithms_answers_within_what_was_seen(
+    monkeypatch: pytest.MonkeyPatch, diabetes: Dataset
+) -> None:
+    """Else one row far out decides the score: e to the power of what it is answered."""
+    inputs = diabetes.validation_inputs.copy()
+    inputs[0, 1] = 1_000
+    target = dataclasses.replace(diabetes.task.target, mean=0.0, scale=1.0, transform="log")
+    task = dataclasses.replace(diabetes.task, target=target)
+    data = dataclasses.replace(diabetes, validation_inputs=inputs, task=task)
+    epoch, _ = trained(monkeypatch, "linear", "val_rmse", data)
+    assert epoch.metrics["val_rmse"] < np.exp(diabetes.train_targets.max())
 
 
 @pytest.mark.parametrize("trainer", ["constant", "linear", "gradient_boosting"])

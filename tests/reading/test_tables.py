@@ -1,0 +1,267 @@
+"""Files as people have them: read as what they mean, or refused in a sentence that says where."""
+
+import gzip
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.datasets
+
+from pipeline.errors import UsageError
+from pipeline.reading.column import ColumnKind, RawTable
+from pipeline.reading.tables import place_of, read_table
+
+SCIKIT_LEARN = Path(sklearn.datasets.__file__).parent / "data"
+
+
+def written(tmp_path: Path, text: str | bytes, name: str = "t.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def numbers(table: RawTable, name: str) -> list[float]:
+    assert table.columns[name].kind == ColumnKind.NUMBER
+    return [float(value) for value in table.columns[name].values]
+
+
+def words(table: RawTable, name: str) -> list[str | None]:
+    column = table.columns[name]
+    assert column.is_coded
+    return [None if code < 0 else column.vocabulary[code] for code in column.values]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "decimal", "encoding", "line_end"),
+    [
+        each
+        for each in itertools.product(
+            ";,\t|", ".,", ["utf-8", "utf-8-sig", "utf-16", "cp1252"], ["\n", "\r\n"]
+        )
+        if each[0] != each[1]
+    ],
+)
+def test_one_table_in_every_dialect(
+    tmp_path: Path, delimiter: str, decimal: str, encoding: str, line_end: str
+) -> None:
+    thousands = "." if decimal == "," else ","
+    rows = [["Größe, m2", "preis", "ort", "gültig", "seit"]]
+    for i in range(40):
+        price = f"{1000 + i * 987.25:,.2f}".translate(str.maketrans(".,", decimal + thousands))
+        size = "NA" if i % 10 == 3 else f"{i / 8:.3f}".replace(".", decimal)
+        rows.append(
+            [
+                size,
+                price,
+                f"Köln; {i % 3}",
+                str(i % 2 == 0),
+                f"{1 + i % 28:02}.{1 + i % 12:02}.2023",
+            ]
+        )
+    text = line_end.join(
+        delimiter.join(f'"{x}"' if set(x) & set(",;") else x for x in row) for row in rows
+    )
+    table = read_table(written(tmp_path, text.encode(encoding)))
+    sizes = [math.nan if i % 10 == 3 else i / 8 for i in range(40)]
+    np.testing.assert_equal(numbers(table, "Größe, m2"), sizes)
+    assert numbers(table, "preis") == [1000 + i * 987.25 for i in range(40)]
+    assert words(table, "ort") == [f"Köln; {i % 3}" for i in range(40)]
+    assert table.columns["gültig"].kind == ColumnKind.BOOLEAN
+    assert table.columns["gültig"].values.tolist() == [1 - i % 2 for i in range(40)]
+    since = table.columns["seit"]
+    assert (since.kind, since.date_format) == (ColumnKind.DATE, "%d.%m.%Y")
+    first = np.datetime64("2023-01-01", "s").astype(np.int64)
+    assert since.values[0] == first
+    assert table.remarks[0] == f"delimiter {'tab' if delimiter == chr(9) else delimiter}"
+    assert table.remarks[2] == f"decimal sign {decimal}"
+    if encoding == "cp1252":
+        assert table.remarks[1] == "encoding cp1252 (line 1 is no UTF-8)"
+
+
+def test_scikit_learns_digits_have_no_line_of_names() -> None:
+    table = read_table(SCIKIT_LEARN / "digits.csv.gz")
+    expected = sklearn.datasets.load_digits()
+    assert (table.n_rows, len(table.columns), table.first_line) == (1797, 65, 1)
+    np.testing.assert_array_equal(numbers(table, "column 65"), expected.target)
+    np.testing.assert_array_equal(numbers(table, "column 12"), expected.data[:, 11])
+    assert table.columns["column 1"].remark == "constant"
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    text = (
+        "plain;swiss;euro;share;sign;thousands;spaces\n"
+        "1e3;1'234.5;€5;5 %;+1;1,234;1\u00a0234,5\n"
+        ".5;1'000'000;€6.5;6.25 %;-2;12;7,25\n"
+        "?;-7;€1,000;0%;\u22123;1,234,567.5;\n"
+    )
+    table = read_table(written(tmp_path, text))
+    np.testing.assert_equal(numbers(table, "plain"), [1000, 0.5, math.nan])
+    assert numbers(table, "swiss") == [1234.5, 1e6, -7]
+    assert numbers(table, "euro") == [5, 6.5, 1000]
+    assert numbers(table, "share") == [5, 6.25, 0]
+    assert numbers(table, "sign") == [1, -2, -3]
+    assert numbers(table, "thousands") == [1234, 12, 1234567.5]
+    np.testing.assert_equal(numbers(table, "spaces"), [1234.5, 7.25, math.nan])
+    assert "decimal sign , in column spaces" in table.remarks
+
+
+def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
+    path = written(tmp_path, "a;b\n1.234;x\n2.500;y\n")
+    guessed = read_table(path)
+    assert numbers(guessed, "a") == [1.234, 2.5]
+    assert any("1.234 could be either" in remark for remark in guessed.remarks)
+    assert numbers(read_table(path, decimal=","), "a") == [1234, 2500]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "date_format", "seconds"),
+    [
+        ("2024-01-02", "2024-12-31", "%Y-%m-%d", 1704153600),
+        ("2.1.2024", "31.12.2024", "%d.%m.%Y", 1704153600),
+        ("02/01/2024", "31/12/2024", "%d/%m/%Y", 1704153600),
+        ("01/02/2024", "12/31/2024", "%m/%d/%Y", 1704153600),
+        ("2024/01/02", "2024/12/31", "%Y/%m/%d", 1704153600),
+        ("2024-01-02 03:04", "2024-12-31 23:59", "%Y-%m-%d %H:%M", 1704164640),
+        ("2024-01-02T03:04:05", "2024-12-31T00:00:00", "%Y-%m-%dT%H:%M:%S", 1704164645),
+        ("2024-01-02T03:04:05Z", "2024-12-31T00:00:00Z", "%Y-%m-%dT%H:%M:%SZ", 1704164645),
+        ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
+    ],
+)
+def test_dates(tmp_path: Path, first: str, last: str, date_format: str, seconds: int) -> None:
+    table = read_table(written(tmp_path, f"d,x\n{first},1\nNA,2\n{last},3\n"))
+    column = table.columns["d"]
+    assert (column.kind, column.date_format) == (ColumnKind.DATE, date_format)
+    assert column.values[0] == seconds
+    assert math.isnan(column.values[1])
+    assert not any("day before month" in remark for remark in table.remarks)
+
+
+def test_day_and_month_that_could_be_swapped_are_said(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "d\n01/02/2024\n03/04/2024\n"))
+    assert table.columns["d"].date_format == "%d/%m/%Y"
+    assert "dates of column d read as %d/%m/%Y, day before month" in table.remarks
+
+
+def test_what_speaks_against_a_column(tmp_path: Path) -> None:
+    header = "number,user_id,key,note,same,gone,city,paid,level,gappy\n"
+    rows = "".join(
+        f"{59 - i},{i * i + 7},k{i:04x},they said {i} times no {i},5,NA,c{i % 4},{i * i},{i / 2},"
+        f"{'' if i % 2 else 3}\n"
+        for i in range(60)
+    )
+    table = read_table(written(tmp_path, header + rows))
+    found = {name: (str(each.kind), each.remark) for name, each in table.columns.items()}
+    assert found == {
+        "number": ("number", "an id: all values differ"),
+        "user_id": ("number", "an id: all values differ"),
+        "key": ("category", "an id: all values differ"),
+        "note": ("text", ""),
+        "same": ("number", "constant"),
+        "gone": ("number", "all missing"),
+        "city": ("category", ""),
+        "paid": ("number", ""),
+        "level": ("number", ""),
+        "gappy": ("number", ""),
+    }
+    kinds = {"number": "number", "key": "category", "city": "text", "paid": "category"}
+    table = read_table(written(tmp_path, header + rows), types=kinds)
+    assert {name: str(table.columns[name].kind) for name in kinds} == kinds
+    assert {table.columns[name].remark for name in kinds} == {""}
+    assert words(table, "paid")[:3] == ["0", "1", "4"]
+
+
+NUMBERS = "".join(f'"two\nlines",{i}.5\n' for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "sentence"),
+    [
+        ("", {}, "is empty"),
+        ("\n \n", {}, "is empty"),
+        ("a,b\n", {}, "has a line of names and no rows"),
+        ("a,b,a\n1,2,3\n", {}, "found 'a' as the name of columns 1 and 3"),
+        ("a,b\n1,2\n\n3,4,5\n6,7\n", {}, "t.csv line 4: found 3 fields, allowed is 2"),
+        ('a,b\n"x\ny",2\n3\n', {}, "t.csv line 4: found 1 field, allowed is 2"),
+        ("a,b\n1,\n\n2,-inf\n", {}, "line 4, column b: found '-inf', allowed is a finite number"),
+        ("a\n1\n1e999\n", {}, "line 3, column a: found '1e999', allowed is a finite number"),
+        (f"a,p\n{NUMBERS}x,abc\n", {}, "line 62, column p: found 'abc', allowed is a number as"),
+        (f"a,p\n{NUMBERS}x,abc\n", {}, 'set types = { "p" = "category" } in [data]'),
+        (
+            "d\n" + "".join(f"2024-02-{i:02}\n" for i in range(1, 31)),
+            {},
+            "line 31, column d: found '2024-02-30', allowed is a date written %Y-%m-%d as in 29",
+        ),
+        ("a\nx\n1\n", {"a": "number"}, "line 2, column a: found 'x', allowed is a number"),
+        ("a\n1\nmaybe\n", {"a": "boolean"}, "line 3, column a: found 'maybe', allowed is true"),
+        ("a\n1\n", {"a": "date"}, "line 2, column a: found '1', allowed is a date such as"),
+        ("a\n1\n", {"b": "number"}, "[data] types: found the column 'b', allowed are the columns"),
+        (b"PK\x03\x04rest", {}, "is a workbook or zip archive, allowed is text"),
+        (bytes(range(256)), {}, "line 1: found a zero byte, allowed is text"),
+        (gzip.compress(b"a,b\n1,2\n" * 99)[:-20], {}, "cannot be decompressed"),
+        ('a,b\n"x,1\n' + "1,2\n" * 3_000_000, {}, "line 2: found 1 field, allowed is 2"),
+    ],
+)
+def test_refused_in_one_sentence(
+    tmp_path: Path, text: str | bytes, types: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_table(written(tmp_path, text), types=types)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("none.csv", "no such file"),
+        ("folder.csv", "is a folder"),
+        ("t.xlsx", "found .xlsx, allowed is a file named .csv"),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path: Path, name: str, sentence: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    written(tmp_path, "a\n1\n", "t.xlsx")
+    with pytest.raises(UsageError, match=sentence):
+        read_table(tmp_path / name)
+
+
+def test_what_is_set_is_obeyed_or_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "a~b;c\n1~ü\n2~x\n".encode("cp1252"))
+    assert words(read_table(path, delimiter="~", encoding="cp1252"), "b;c") == ["ü", "x"]
+    with pytest.raises(UsageError, match="line 2: found bytes that are no utf-8"):
+        read_table(path, encoding="utf-8")
+    with pytest.raises(UsageError, match="encoding: found 'klingon'"):
+        read_table(path, encoding="klingon")
+    with pytest.raises(UsageError, match="delimiter: found '~~'"):
+        read_table(path, delimiter="~~")
+
+
+def test_names_that_are_missing(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, ",a,\n0,1.5,\n1,2.5,\n"))
+    assert list(table.columns) == ["index", "a", "column 3"]
+    assert "column 1 has no name: it is called index" in table.remarks
+
+
+def test_words_above_words_are_names_and_numbers_above_numbers_are_not(tmp_path: Path) -> None:
+    people = "39, State-gov, <=50K\n50, Private, <=50K\n38, State-gov, >50K\n"
+    assert "column 1" in read_table(written(tmp_path, people)).columns
+    years = "country,2019,2020\nA,1.5,2\nB,2.5,3\n"
+    assert list(read_table(written(tmp_path, years)).columns) == ["country", "2019", "2020"]
+
+
+def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"{i}.5,w{i % 3},{i * i}\n" for i in range(100))
+    path = written(tmp_path, f"a,b,c\n{rows}")
+    whole = read_table(path)
+    monkeypatch.setattr("pipeline.reading.csv_file._AT_ONCE", path.stat().st_size // 2)
+    parts = read_table(path)
+    assert list(parts.columns) == ["a", "b", "c"]
+    for name, column in whole.columns.items():
+        np.testing.assert_array_equal(parts.columns[name].values, column.values)
+
+
+def test_place_of_a_row(tmp_path: Path) -> None:
+    path = written(tmp_path, 'a,b\n"x\ny",1\n\nz,2\n')
+    table = read_table(path)
+    assert [place_of(table, row) for row in (0, 1)] == [f"{path} line 2", f"{path} line 5"]
