@@ -19,7 +19,8 @@ from pipeline.data import preparation
 from pipeline.data.dataset import Dataset
 from pipeline.data.source import DataSpec, Examples, Images, Labels, Source
 from pipeline.data.task import Task, n_validation
-from pipeline.paths import data_dir
+from pipeline.errors import UsageError
+from pipeline.paths import data_dir, display_path
 from pipeline.reading.bundled import BUNDLED
 
 if TYPE_CHECKING:
@@ -177,7 +178,18 @@ def names() -> tuple[str, ...]:
 
 
 def _source(data: DataSpec) -> Source | None:
-    """Finds the module of a data set by name; None if it is read from a file or folder."""
+    """Finds the module of a data set by name; None if it is read from a file or folder.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if data.dataset not in names() and not Path(data.dataset).exists():
+        found = display_path(Path(data.dataset))
+        known = ", ".join(f'"{name}"' for name in names())
+        raise UsageError(
+            f'dataset: found "{found}", allowed is {known}, or the path of a file or folder that '
+            "is there, from the study file's folder"
+        )
     return sources().get(data.dataset)
 
 

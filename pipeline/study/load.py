@@ -16,7 +16,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.measures import MEASURES
 from pipeline.study.messages import describe_error, place_of
 from pipeline.study.space import Space, SpaceError
-from pipeline.study.spec import StudySpec, is_known
+from pipeline.study.spec import StudySpec
 from pipeline.study.toml_file import read_toml
 
 DEPTH = 20  # of tables and lists in each other; a study has five
@@ -158,7 +158,9 @@ def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
     Raises:
         UsageError: the data cannot be had, or have no such metric; the text says why.
     """
-    _check_data(spec)
+    given = [*(["target"] if spec.target else []), *(f"[data] {key}" for key in spec.data.model_fields_set)]
+    if given and spec.dataset in datasets.sources():
+        raise UsageError(f"{given[0]}: found with {spec.dataset}, allowed is none with that")
     task = datasets.task_of(spec.data_spec)
     allowed = {metric.name: metric for metric in task.allowed_objectives}
     chosen = spec.metric if is_given else next(iter(allowed))
@@ -167,26 +169,6 @@ def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
         names = " or ".join(map(repr, allowed))
         raise UsageError(f"metric: found {chosen!r}, allowed is {names}")
     return spec if name == spec.metric else spec.model_copy(update={"metric": name})
-
-
-def _check_data(spec: StudySpec) -> None:
-    """Refuses a data set that is neither known nor there, and settings that it cannot have.
-
-    Raises:
-        UsageError: the text says what was found and what is allowed.
-    """
-    given = [*(["target"] if spec.target else []), *spec.data.model_fields_set]
-    if spec.dataset in datasets.sources():
-        if given:
-            where = "" if given[0] == "target" else "[data] "
-            raise UsageError(
-                f"{where}{given[0]}: found with {spec.dataset}, allowed is none there"
-            )
-    elif not is_known(spec.dataset) and not Path(spec.data_spec.dataset).exists():
-        raise UsageError(
-            f"dataset: found {spec.dataset!r}, allowed is a file or folder, from the study file's "
-            f"folder, or {' or '.join(map(repr, datasets.names()))}"
-        )
 
 
 def _check_arguments(table: str, place: list[str], arguments: Mapping[str, Any]) -> None:

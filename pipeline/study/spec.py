@@ -186,10 +186,12 @@ class StudySpec(BaseModel):
     @property
     def data_spec(self) -> DataSpec:
         """Which data, and how they are read: the same in every process."""
-        if is_known(self.dataset):
-            return DataSpec.of(self.dataset, self.target, self.data)
-        path = Path.cwd() / self.folder / Path(self.dataset).expanduser()
-        return DataSpec.of(os.path.normpath(path), self.target, self.data)
+        dataset = self.dataset
+        if not is_known(dataset):
+            path = Path.cwd() / self.folder / Path(dataset).expanduser()
+            is_name = path.name == dataset and not path.suffix and not path.exists()
+            dataset = dataset if is_name else os.path.normpath(path)
+        return DataSpec.of(dataset, self.target, self.data)
 
     @property
     def task(self) -> Task:

@@ -23,8 +23,8 @@ def snapshot(**changes: Any) -> Snapshot:
         "seconds": 204.0,
         "minutes": 15.0,
         "running": (
-            RunningTrial(12, 3, 20, 0.87654, LONG),
-            RunningTrial(13, 0, 40, None, "no hidden layer, adam 0.001, batch 32"),
+            RunningTrial(12, 3, 20, "0.8765", LONG),
+            RunningTrial(13, 0, 40, "", "no hidden layer, adam 0.001, batch 32"),
         ),
         "best": f"trial 9: val_accuracy 0.8912, {LONG}",
     }
@@ -65,7 +65,7 @@ def test_the_bar_has_a_line_of_its_own(color: Color) -> None:
         snapshot(running=(), best="", states={}),
         snapshot(is_ready=False),
         snapshot(states={"COMPLETE": 10**5, "PRUNED": 10**5, "FAIL": 10**5}, n_trials=10**7),
-        snapshot(running=(RunningTrial(10**6, 99_999, 100_000, 123456.7, LONG * 3),)),
+        snapshot(running=(RunningTrial(10**6, 99_999, 100_000, "123,457", LONG * 3),)),
         snapshot(best=f"trial 9: {LONG * 3}"),
     ],
 )

@@ -507,8 +507,8 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
     ("path", "value", "sentence"),
     [
         # keys and tables
-        (["speed"], 1, "speed: no such key, allowed are baseline, budget, comparison, dataset"),
-        (["speed"], {}, "speed: no such key, allowed are baseline, budget, comparison, dataset"),
+        (["speed"], 1, "speed: no such key, allowed are baseline, budget, comparison, data, dataset"),
+        (["speed"], {}, "speed: no such key, allowed are baseline, budget, comparison, data, dataset"),
         (["a\nb"], 1, "a b: no such key, allowed are baseline, budget"),
         (["name"], "x", "name: no such key, the study is named by its file"),
         (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),
@@ -555,9 +555,10 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
         (["reference", 0, "name"], "", "[[reference]] number 1 name: found nothing, allowed is"),
         # another type than wanted
         (["goal"], 3, "goal: found 3, allowed is a string"),
-        (["dataset"], "mnist", "dataset: found 'mnist', allowed is 'fashion_mnist'"),
-        (["metric"], "loss", "metric: found 'loss', allowed is 'val_accuracy' or 'val_loss'"),
-        (["metric"], ["val_loss"], "metric: found ['val_loss'], allowed is 'val_accuracy' or"),
+        (["dataset"], "mnist", 'dataset: found "mnist", allowed is "fashion_mnist"'),
+        (["metric"], "error", "metric: found 'error', allowed is 'val_accuracy' or 'val_loss'"),
+        (["metric"], "rmse", "metric: found 'rmse', allowed is 'val_accuracy' or 'val_loss'"),
+        (["metric"], ["val_loss"], "metric: found ['val_loss'], allowed is a string"),
         (["budget"], 60, "[budget]: found 60, allowed is a table"),
         (["training"], [], "[training]: found [], allowed is a table"),
         (["sampler"], "TPESampler", "[sampler]: found 'TPESampler', allowed is a table"),
@@ -812,7 +813,8 @@ def test_logistic_regression_with_hyperparameters_is_refused() -> None:
 def test_an_unknown_trainer_is_refused() -> None:
     text = refusal(lambda: parsed(changed("reference", 0, "trainer", to="torch")))
     assert text == (
-        "[[reference]] number 1 trainer: found 'torch', allowed is 'keras' or 'sgd_classifier'"
+        "[[reference]] number 1 trainer: found 'torch', allowed is 'keras', "
+        "'sgd_classifier', 'constant', 'linear' or 'gradient_boosting'"
     )
 
 

@@ -43,7 +43,7 @@ print(json.dumps({
     "n_parameters": epoch.n_parameters,
     "shapes": [datasets.load(spec.dataset).train_inputs.shape,
                datasets.load(spec.dataset).validation_inputs.shape,
-               datasets.open_test_set(spec.dataset)[0].shape],
+               datasets.open_test_set(spec.dataset).inputs.shape],
     "report": document.as_markdown("", sections.blocks(summary)),
     "captions": [block.caption for block in sections.blocks(summary)
                  if isinstance(block, document.Figure)],
@@ -122,7 +122,7 @@ def test_a_study_file_is_held_against_both(folder: Path) -> None:
         (
             '"stripes"',
             '"mnist"',
-            "dataset: found 'mnist', allowed is 'fashion_mnist' or 'stripes'",
+            'dataset: found "mnist", allowed is "fashion_mnist", "stripes", ',
         ),
         ('"val_error"', '"error"', "allowed is 'val_accuracy', 'val_loss' or 'val_error'"),
     ):
