@@ -1,5 +1,6 @@
 """Makes the study file of data of one's own, and says what to do next."""
 
+import contextlib
 import os
 import re
 import sys
@@ -169,19 +170,20 @@ def _path_of(data: str) -> Path:
     """
     try:
         data.encode()
-        path = Path(data).expanduser()
     except UnicodeEncodeError:
         raise UsageError(
             f"data: found {data!r}, allowed is a path in UTF-8: rename the file"
         ) from None
-    except RuntimeError:  # ~somebody, who has no home
-        raise UsageError(f"data: found {data!r}, there is no such user") from None
+    path = Path(data)
+    if data.startswith("~"):
+        with contextlib.suppress(RuntimeError):  # no such user: it is a file's name
+            path = path.expanduser()
     return Path(os.path.normpath(path.absolute()))
 
 
 def _from_studies(path: Path, folder: Path, data: str) -> str:
     """Spells a path from the folder of study files; outside the project as it was given."""
-    if not path.is_relative_to(folder.parent) and Path(data).expanduser().is_absolute():
+    if not path.is_relative_to(folder.parent) and data.startswith(("/", "~")):
         return str(path)
     relative = os.path.relpath(path, folder)
     # beside the study files: what is no path to the reader of a study file

@@ -1,0 +1,376 @@
+"""A first study file for data of any kind and name: written once, accepted as it stands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.data import datasets
+from pipeline.errors import BAD_USAGE, UsageError
+from pipeline.new.__main__ import main
+from pipeline.new.command import Asked, create, ensure
+from pipeline.new.study_file import quote
+from pipeline.paths import Project
+from pipeline.search.dry_run import preview
+from pipeline.study.load import load
+from pipeline.study.spec import StudySpec
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("PIPELINE_DATA_DIR", str(project_folder.parent / "cache"))
+    return Project(project_folder)
+
+
+def new(project: Project, data: str, target: str = "", name: str | None = None) -> StudySpec:
+    """Writes a study file and reads it as a search does, which shows what it would do."""
+    asked = Asked.of(project, name, data, target)
+    said = create(project, asked)
+    assert max(map(len, said.splitlines())) <= 80 + len(asked.name)
+    spec = load(project, asked.name)
+    assert asked.name in preview(spec)
+    return spec
+
+
+def table(path: str, n: int, **columns: Any) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "kind": rng.choice(["a", "b"], n), **columns})
+    frame.to_csv(path, index=False)
+
+
+def numbers(n: int, seed: int = 1) -> "np.ndarray[Any, Any]":
+    return np.random.default_rng(seed).normal(size=n)
+
+
+def test_a_messy_table_of_a_skewed_target(project: Project) -> None:
+    n, rng = 2_400, np.random.default_rng(0)
+    days = pd.to_datetime("2021-03-01") + pd.to_timedelta(rng.integers(0, 700, n), "D")
+    frame = pd.DataFrame(
+        {
+            "Nr": np.arange(n),
+            "Wohnfläche": rng.normal(90, 20, n).round(1),
+            "Ort": rng.choice([f"Ort {i}" for i in range(30)], n),
+            "Kunde": "K" + pd.Series(rng.integers(0, 300, n)).astype(str),
+            "patient_id": rng.integers(1000, 1200, n),
+            "Datum": days.strftime("%d.%m.%Y"),
+            "leer": np.nan,
+            "Notiz": [f"ganz anderes Wort {i} und {i * 7919}" for i in range(n)],
+        }
+    )
+    frame.loc[rng.random(n) < 0.1, "Wohnfläche"] = np.nan
+    frame["Preis in €"] = np.exp(rng.normal(12, 0.8, n)).round(2)
+    Path("data").mkdir()
+    frame.to_csv("data/häuser.csv", sep=";", decimal=",", index=False)
+
+    spec = new(project, "data/häuser.csv", "Preis in €")
+    assert (spec.name, spec.dataset, spec.target) == (
+        "häuser", "../data/häuser.csv", "Preis in €",
+    )  # fmt: skip
+    assert spec.metric == "val_rmse"
+    assert spec.data.target_transform == "log"
+    assert spec.data.folds is None
+    assert {"numeric_encoding", "numeric_bins", "embedding_size"} <= spec.space.keys()
+    assert [each.trainer for each in spec.reference] == ["constant", "linear", "gradient_boosting"]
+    text = (project.root / "studies" / "häuser.toml").read_text(encoding="utf-8")
+    for suggested in ('# group = "patient_id"', '# time = "Datum"', "delimiter ;", "'Notiz' is"):
+        assert suggested in text, text
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: table("d.csv", 3_000, y=numbers(3_000)), ("val_rmse", None, "none", None)),
+        (lambda: table("d.csv", 30, y=numbers(30)), ("val_rmse", 5, "none", None)),
+        (lambda: table("d.csv", 400, y=numbers(400) > 0), ("val_accuracy", 5, "none", None)),
+        (lambda: table("d.csv", 400, y=numbers(400) > 1.3), ("val_roc_auc", 5, "none", None)),
+        (
+            lambda: table("d.csv", 3_000, y=np.digitize(numbers(3_000), [-1, 0, 1])),
+            ("val_accuracy", None, "none", None),
+        ),
+        (
+            lambda: table("d.csv", 3_000, y=np.digitize(numbers(3_000), [0, 1.9])),
+            ("val_balanced_accuracy", None, "none", "balanced"),
+        ),
+        # of the rarest class there are three rows: one in the test set, two to cross-validate
+        (
+            lambda: table("d.csv", 60, y=["rare"] * 3 + ["one", "two", "three"] * 19),
+            ("val_balanced_accuracy", 2, "none", "balanced"),
+        ),
+    ],
+    ids=["regression", "tiny", "two classes", "a rare class", "many", "imbalanced", "three rows"],
+)
+def test_what_is_chosen_for_a_table(
+    project: Project, make: Callable[[], None], expected: tuple[str, int | None, str, str | None]
+) -> None:
+    make()
+    spec = new(project, "d.csv")
+    data = spec.data
+    assert (spec.metric, data.folds, data.target_transform, data.class_weights) == expected
+
+
+def test_batches_leave_an_epoch_some_steps_and_grow_with_the_rows(project: Project) -> None:
+    largest = []
+    for n in (200, 3_000, 40_000):
+        table(f"of{n}.csv", n, y=numbers(n))
+        spec = new(project, f"of{n}.csv")
+        sizes = spec.space["batch_size"].values
+        assert sizes is not None
+        largest.append(max(map(int, sizes)))
+        n_training = 0.6 * n if spec.data.folds is None else 0.64 * n
+        assert largest[-1] * 10 <= n_training
+        assert spec.budget.minutes is not None
+        assert 5 <= spec.budget.minutes <= 60
+    assert largest == sorted(set(largest))
+
+
+def save_pictures(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (Path("pets") / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(0, 256, shape, np.uint8)
+            Image.fromarray(pixels).save(Path("pets") / name / f"{i}.png")
+
+
+def save_arrays(shape: tuple[int, ...], dtype: str, is_regression: bool, n_test: int = 0) -> None:
+    rng = np.random.default_rng(0)
+    parts = {"": 90, "_test": n_test}
+    arrays: dict[str, Any] = {}
+    for part, n in parts.items():
+        if n:
+            arrays[f"x{part}"] = rng.integers(0, 256, (n, *shape)).astype(dtype)
+            arrays[f"y{part}"] = rng.normal(size=n) if is_regression else np.arange(n) % 3
+    np.savez("d.npz", **arrays)
+
+
+@pytest.mark.parametrize(
+    ("data", "make", "metric", "has_convolutions"),
+    [
+        ("pets", lambda: save_pictures((9, 12, 3)), "val_accuracy", True),
+        ("d.npz", lambda: save_arrays((8, 8), "uint8", False, 12), "val_accuracy", True),
+        ("d.npz", lambda: save_arrays((8, 8, 3), "uint8", True), "val_rmse", True),
+        ("d.npz", lambda: save_arrays((7,), "float64", False), "val_accuracy", False),
+        ("d.npz", lambda: save_arrays((7,), "float64", True, 12), "val_rmse", False),
+        ("d.npz", lambda: save_arrays((4, 3, 6), "float64", True), "val_rmse", False),
+        ("digits", lambda: None, "val_accuracy", True),
+        ("wine", lambda: None, "val_accuracy", False),
+        ("diabetes", lambda: None, "val_rmse", False),
+        ("fashion_mnist", lambda: None, "val_accuracy", True),
+    ],
+)
+def test_pictures_arrays_and_data_by_name(
+    project: Project, data: str, make: Callable[[], None], metric: str, has_convolutions: bool
+) -> None:
+    make()
+    spec = new(project, data)
+    assert spec.metric == metric
+    assert ("layer_kind" in spec.space) == has_convolutions
+    has_encodings = "numeric_encoding" in spec.space
+    assert has_encodings == (len(spec.task.input_shape) == 1)
+    assert (spec.dataset == data) == (data in datasets.names())
+
+
+ODD = [
+    "it's", 'a "quoted" one', "back\\slash", "hash # mark", "a = b", "$HOME", "{x}", "[y]",
+    "내 파일", "\u00e9", "e\u0301", "tab\there", "new\nline", "del\x7f", "'''", '"""', " blank",
+    "~home", "100%", "-rf",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_any_name_of_a_file_and_a_column_stands_in_a_study_file(
+    project: Project, odd: str
+) -> None:
+    assert tomllib.loads(f"a = {quote(odd)}") == {"a": odd}
+    path = Path(f"{odd}.csv")
+    column = " ".join(odd.split())  # as the reader of tables has names, without line breaks
+    columns: dict[str, Any] = {column: numbers(50)}
+    table(str(path), 50, **columns)
+    spec = new(project, f"./{path}", column, name="odd")
+    assert spec.target == column
+    assert Path(spec.data_spec.dataset) == project.root / path
+    assert ensure(project, Asked.of(project, "odd", f"./{path}", column)) == "odd"
+
+
+def test_a_path_beside_the_study_files_is_no_name(project: Project) -> None:
+    save_pictures((4, 4))
+    (project.root / "studies").mkdir()
+    Path("pets").rename("studies/digits")
+    spec = new(project, "studies/digits", name="own")
+    assert spec.data_spec.dataset == str(project.root / "studies" / "digits")
+
+
+def test_paths_outside_the_project_stay_as_they_were_given(project: Project) -> None:
+    table("../near.csv", 50, y=numbers(50))
+    assert new(project, "../near.csv").dataset == "../../near.csv"
+    far = str(project.root.parent / "near.csv")
+    assert new(project, far, name="far").dataset == far
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("houses.CSV", "houses"), ("my data (1).csv", "my_data_1"), (".hidden.csv", "hidden"),
+        ("집값 2024.csv", "집값_2024"), ("v1.2.csv.gz", "v1.2"), ("x" * 150 + ".csv", "x" * 100),
+    ],
+)  # fmt: skip
+def test_a_study_is_named_after_its_file(project: Project, file: str, name: str) -> None:
+    Path(file).touch()
+    assert Asked.of(project, None, file, "").name == name
+
+
+def refused(project: Project, data: str, target: str = "", name: str | None = None) -> str:
+    with pytest.raises(UsageError) as caught:
+        create(project, Asked.of(project, name, data, target))
+    assert not list(project.root.glob("studies/*"))
+    return str(caught.value)
+
+
+def test_what_cannot_be_learned_from_is_refused_and_nothing_is_written(project: Project) -> None:
+    table("houses.csv", 40, price=numbers(40), one="same", few=["rare"] + ["a", "b", "c"] * 13)
+    assert refused(project, "nowhere.csv").startswith("data: found 'nowhere.csv', allowed is a")
+    assert refused(project, "").startswith("data: found ''")
+    assert refused(project, "houses.csv", "rent") == (
+        "target: found 'rent', allowed is a column of houses.csv: 'x', 'kind', 'price', 'one', "
+        "'few'"
+    )
+    assert refused(project, "houses.csv") == (
+        "target: missing, allowed is a column of houses.csv: 'x', 'kind', 'price', 'one', 'few'"
+    )
+    assert "houses.csv, target 'one': " in refused(project, "houses.csv", "one")
+    assert "houses.csv: target: class 'rare' has 1 row" in refused(project, "houses.csv", "few")
+    assert "allowed is none" in refused(project, "digits", "y")
+    assert "allowed is none" in refused(project, "fashion_mnist", "y")
+    assert "found 'a/b'" in refused(project, "houses.csv", "price", "a/b")
+    Path("empty.csv").touch()
+    assert "empty.csv" in refused(project, "empty.csv", "y")
+    Path("(.csv").touch()
+    assert "name: missing" in refused(project, "(.csv", "y")
+    table(os.fsdecode(b"\xff.csv"), 40)
+    assert "allowed is a path in UTF-8" in refused(project, os.fsdecode(b"\xff.csv"), "x")
+
+
+@pytest.mark.parametrize("name", ["y", "Target", "LABEL", "Class"])
+def test_a_target_is_known_by_its_name(project: Project, name: str) -> None:
+    columns: dict[str, Any] = {name: numbers(50)}
+    table("d.csv", 50, **columns)
+    assert new(project, "d.csv").target == name
+
+
+def test_a_study_file_is_never_written_over(project: Project) -> None:
+    table("d.csv", 50, y=numbers(50))
+    file = project.root / "studies" / "d.toml"
+    file.parent.mkdir()
+    file.write_text("mine")
+    with pytest.raises(UsageError, match=r"^studies/d.toml: is there already"):
+        create(project, Asked.of(project, None, "d.csv", "y"))
+    assert file.read_text() == "mine"
+
+
+def test_one_that_is_there_is_taken_if_it_asks_the_same(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table("d.csv", 50, y=numbers(50))
+    table("other.csv", 50, y=numbers(50))
+    file = project.root / "studies" / "d.toml"
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["new", "--if-missing", *arguments])
+        assert main() == 0
+        said = capsys.readouterr()
+        assert ("written: studies/d.toml" in said.err) == is_new
+        return said.out
+
+    is_new = True
+    assert run("--data=d.csv", "--target=y") == "d\n"
+    changed = file.read_text().replace("patience = ", "patience = 1")
+    file.write_text(changed)
+    is_new = False
+    assert run("--data=d.csv", "--target=y") == "d\n"
+    assert run("--data", str(project.root / "d.csv"), "--", "d") == "d\n"
+    assert file.read_text() == changed
+    with pytest.raises(UsageError, match=r"^studies/d.toml: found the target 'y', asked .* 'x'"):
+        run("--data=d.csv", "--target=x")
+    with pytest.raises(UsageError, match=r"^studies/d.toml: found the data '../d.csv', asked "):
+        run("--data=other.csv", "--target=y", "--", "d")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A folder of which `make` calls a Python that only tells its arguments, one a line."""
+    for name in ("Makefile", "requirements.lock"):
+        (tmp_path / name).write_bytes((REPOSITORY / name).read_bytes())
+    os.utime(tmp_path / "requirements.lock", (0, 0))
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f"#!{sys.executable}\nimport os, sys, time\nprint(sys.argv[1:], file=sys.stderr)\n"
+        "if sys.argv[2] == 'pipeline.new':\n"
+        "    if code := int(os.environ.get('CODE', 0)):\n"
+        "        sys.exit(code)\n"
+        "    try:\n"
+        "        time.sleep(float(os.environ.get('SECONDS_LONG', 0)))\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+        "    print('found')\n"
+    )
+    python.chmod(0o755)
+    (python.parents[1] / ".installed").touch()
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    base = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.Popen(
+        ["make", *arguments], cwd=folder, env=base | variables, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", [*ODD, "$(x", "a;b & c|d", "`id`", "a$$b", "*"], ids=ascii)
+def test_make_takes_any_path_and_column(made: Path, odd: str) -> None:
+    called = make(made, "search", f"DATA=./{odd}", f"TARGET={odd.lstrip()}", "STUDY=a b")
+    assert called.communicate()[1].splitlines() == [
+        repr([
+            "-m", "pipeline.new", "--if-missing", f"--data=./{odd}", f"--target={odd.lstrip()}",
+            "--", "a b",
+        ]),
+        repr(["-m", "pipeline.search", "found"]),
+    ]  # fmt: skip
+
+
+def test_make_takes_data_from_the_command_line_alone(made: Path) -> None:
+    elsewhere = {"DATA": "/data", "TARGET": "x86", "NEW_TARGET": "z"}
+    assert make(made, "search", **elsewhere).communicate()[1].splitlines() == [
+        repr(["-m", "pipeline.search", "fashion_mnist"])
+    ]
+    first, _ = make(made, "search", "DATA=d.csv", **elsewhere).communicate()[1].splitlines()
+    assert first == repr(["-m", "pipeline.new", "--if-missing", "--data=d.csv", "--target=", "--"])
+
+
+def test_make_searches_nothing_if_no_study_file_could_be_made(made: Path) -> None:
+    called = make(made, "search", "DATA=d.csv", CODE=str(BAD_USAGE))
+    assert "pipeline.search" not in called.communicate()[1]
+    assert called.returncode == 2
+
+
+def test_ctrl_c_ends_make_while_a_study_file_is_made(made: Path) -> None:
+    with make(made, "search", "DATA=d.csv", SECONDS_LONG="60") as called:
+        assert called.stderr
+        assert "pipeline.new" in called.stderr.readline()
+        time.sleep(0.3)  # until it sleeps
+        os.killpg(called.pid, signal.SIGINT)
+        assert called.stderr.read() == ""
+    assert called.returncode == -signal.SIGINT
