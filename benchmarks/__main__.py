@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 # The longest last: what is written by then stays written.
-MODULES = ("start", "epochs", "trials", "overhead", "growth", "time_to_quality")
+MODULES = ("start", "epochs", "scale", "trials", "overhead", "growth", "time_to_quality")
 
 
 def main() -> int:
