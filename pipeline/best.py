@@ -74,7 +74,10 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
         said += _others(spec, test)
     lines.append(f"  {f'test {score.noun}':<{len(score.words)}}  {said}")
     lines += ["", "hyperparameters"]
-    lines += [f"  {key:<14} {value}" for key, value in found["hyperparameters"].items()]
+    assert champion.hyperparameters is not None
+    shown = champion.hyperparameters.shown(spec.named)
+    width = max(map(len, shown))
+    lines += [f"  {key:<{width}} {value}" for key, value in shown.items()]
     lines += [
         "",
         f"the model: .venv/bin/python -m pipeline.best{name} --export",
