@@ -11,7 +11,10 @@ _YEAR, _TWO = r"[0-9]{4}", r"[0-9]{1,2}"
 _PARTS = {"%Y": _YEAR, "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO, "%M": _TWO, "%S": _TWO}
 # The first of those that fit is taken: the day before the month where that is open.
 _DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
-_TIMES = ("", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M", "T%H:%M")
+_TIMES = (
+    "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S+00:00", "T%H:%M:%S+00:00", " %H:%M",
+    "T%H:%M",
+)  # fmt: skip
 FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
 _SAMPLE = 200
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
@@ -30,7 +33,7 @@ def parse(values: "pa.Array", date_format: str) -> "pa.Array":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    pattern = date_format.replace(".", r"\.")
+    pattern = date_format.replace(".", r"\.").replace("+", r"\+")
     for code, digits in _PARTS.items():
         pattern = pattern.replace(code, digits)
     found = pc.extract_regex(values, f"^{pattern}$")
