@@ -1,7 +1,7 @@
-"""Shows a data set: fetches and verifies one that has a name, reads a file of one's own.
+"""Shows a data set: fetches and verifies one that has a name, reads a file or folder.
 
 python -m pipeline.data [NAME] [--picture FILE]
-python -m pipeline.data FILE [--target COLUMN]
+python -m pipeline.data PATH [--target COLUMN]
 """
 
 import argparse
@@ -15,24 +15,29 @@ def main() -> int:
     """Shows what a data set holds."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.data",
-        description="Fetches, verifies and shows a data set, or shows what stands in a table.",
+        description="Fetches, verifies and shows a data set, or what stands in a file or folder.",
     )
     parser.add_argument(
-        "name", nargs="?", default="fashion_mnist", help="of a data set, or a CSV or Parquet file"
+        "name",
+        nargs="?",
+        default="fashion_mnist",
+        help="of a data set, or a CSV, Parquet or .npz file, or a folder of pictures",
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="where to save samples (PNG)")
     parser.add_argument("--target", metavar="COLUMN", help="what is to be answered, of a table")
     arguments = parser.parse_args()
-    path = Path(arguments.name)
-    if path.suffix or len(path.parts) > 1 or path.is_file():
-        if arguments.picture is not None:
-            raise UsageError("--picture: found with a table, allowed with pictures")
-        from pipeline.data.show_table import show_table
+    from pipeline.reading.bundled import BUNDLED
 
-        show_table(path, arguments.target or "")
+    path = Path(arguments.name)
+    if arguments.name in BUNDLED or path.suffix or len(path.parts) > 1 or path.exists():
+        if arguments.picture is not None:
+            raise UsageError("--picture: found with data of one's own, allowed with a name")
+        from pipeline.data.show_table import show_own
+
+        show_own(arguments.name, arguments.target or "")
         return DONE
     if arguments.target is not None:
-        raise UsageError("--target: found with a data set's name, allowed with a table's file")
+        raise UsageError("--target: found with a data set's name, allowed with a table")
     from pipeline.data.show import show
 
     show(arguments.name, arguments.picture)

@@ -15,6 +15,7 @@ from pipeline.data.features import (
     RawInput,
 )
 from pipeline.reading.column import Column, ColumnKind
+from pipeline.reading.kinds import FEW_ROWS, RARE
 from pipeline.reading.missing import MISSING_TEXTS
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "NDArray[np.intp]"
 
 N_KNOTS = 65  # of a number at most: 64 bins
-FEW_ROWS = 1_000  # of the training part; below, every value of a category has a code
-N_RARE = 5  # rows that a value of a category needs for a code of its own, if there are more
 N_VOCABULARY = 1_000  # values of one category with a code of their own, the most frequent
 _BLOCK = 1_000  # examples that are encoded at once
 _MOST_FITTED = 10_000_000  # numbers of an array of pictures or the like that are looked at
@@ -181,7 +180,7 @@ def _fit_category(column: Column, rows: Rows) -> Category:
 
     codes = column.values[rows] + 1
     n_missing, *counts = np.bincount(codes, minlength=len(column.vocabulary) + 1).tolist()
-    fewest = 1 if len(rows) < FEW_ROWS else N_RARE
+    fewest = 1 if len(rows) < FEW_ROWS else RARE
     known = [i for i, count in enumerate(counts) if count >= fewest]
     known = sorted(known, key=lambda i: -counts[i])[:N_VOCABULARY]
     vocabulary = tuple(column.vocabulary[i] for i in known)

@@ -1,12 +1,15 @@
-"""What stands in a table, column by column, and what becomes of it."""
+"""What stands in data of one's own: in a table column by column, and what becomes of each."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.data.building import read
+from pipeline.data.settings import DataSettings
+from pipeline.data.source import DataSpec
 from pipeline.errors import UsageError, printable
 from pipeline.paths import display_path
+from pipeline.reading.column import RawTable
 from pipeline.reading.kinds import ColumnRow, describe
-from pipeline.reading.tables import read_table
 from pipeline.wording import count_noun, join_names
 
 if TYPE_CHECKING:
@@ -15,33 +18,48 @@ if TYPE_CHECKING:
 _LONGEST_NAME, _LONGEST_EXAMPLE = 18, 12  # characters; longer names are folded, examples cut
 
 
-def show_table(path: Path, target: str = "") -> None:
-    """Reads a table and prints its columns: kind, missing, distinct, example, what becomes of it.
+def show_own(dataset: str, target: str = "") -> None:
+    """Reads data of one's own, or of scikit-learn's, and prints what was found in them.
 
     Args:
-        path: of a file.
-        target: name of the column that is to be answered, "" if that is not known yet.
+        dataset: path of a file or folder, or a name of `BUNDLED`.
+        target: column of a table that is to be answered, "" if that is not known yet.
 
     Raises:
-        UsageError: it cannot be read, or has no such column.
+        UsageError: they cannot be read, or have no such column.
     """
+    raw = read(DataSpec.of(dataset, target, DataSettings()))
+    name = raw.source if isinstance(raw.source, str) else display_path(raw.source)
+    if isinstance(raw, RawTable):
+        return _show_table(raw, name, target)
+    if target:
+        raise UsageError(f"--target: found with {name}, allowed with a table")
+    shape = " x ".join(map(str, raw.inputs.shape[1:]))
+    print(f"{name}: {count_noun(len(raw.inputs), 'example')} of {shape}, {raw.inputs.dtype}")
+    _show_remarks(raw.remarks)
+    classes = count_noun(len(raw.targets.vocabulary), "value")
+    print(f"  target {raw.targets.name}: {classes if raw.targets.is_coded else 'numbers'}")
+    if raw.test_inputs is not None:
+        print(f"  test set of its own: {count_noun(len(raw.test_inputs), 'example')}")
+
+
+def _show_table(table: RawTable, name: str, target: str) -> None:
+    """Prints of each column: kind, missing, distinct, example, what becomes of it."""
     from rich.console import Console
 
-    table = read_table(path)
     if target and target not in table.columns:
-        raise UsageError(
-            f"--target: found {target!r}, allowed are the columns of {display_path(path)}: "
-            f"{join_names(list(table.columns))}"
-        )
-    n_columns = len(table.columns)
-    print(
-        f"{display_path(path)}: {count_noun(table.n_rows, 'row')}, "
-        f"{count_noun(n_columns, 'column')}"
-    )
-    for remark in table.remarks:
-        print(f"  {printable(remark)}")
+        known = join_names(list(table.columns))
+        raise UsageError(f"--target: found {target!r}, allowed are the columns of {name}: {known}")
+    n_columns = count_noun(len(table.columns), "column")
+    print(f"{name}: {count_noun(table.n_rows, 'row')}, {n_columns}")
+    _show_remarks(table.remarks)
     print()
     Console(highlight=False).print(_as_table(describe(table), target))
+
+
+def _show_remarks(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        print(f"  {printable(remark)}")
 
 
 def _as_table(rows: list[ColumnRow], target: str) -> "Table":

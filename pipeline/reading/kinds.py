@@ -11,7 +11,8 @@ from pipeline.wording import count_noun
 if TYPE_CHECKING:
     from pipeline.reading.column import Codes, Numbers
 
-RARE = 5  # rows; a category in fewer of them is put together with the other rare ones
+RARE = 5  # rows that a value of a category needs for a code of its own ...
+FEW_ROWS = 1_000  # ... unless the training part has fewer rows than this
 CONSTANT, ALL_MISSING, ID = "constant", "all missing", "an id: all values differ"
 ALL_RARE = f"no value in {RARE} rows or more"
 _NAMED_ID = re.compile(r"(.*[a-z0-9]I[dD])|((?i:(.*[\W_])?(id|uuid|guid|index)))")
@@ -22,7 +23,8 @@ def remark_of(name: str, kind: ColumnKind, values: "Numbers | Codes", is_set: bo
     """Says what speaks against a column, "" if nothing does.
 
     A number is an id if its values count the rows from 0 or 1, in any order, or if it is called
-    id and has integers that all differ. A category is one if all its values differ.
+    id and has integers that all differ. A category is one if all its values differ; as little is
+    learned from one of which most values stand in a row or two, and none in `RARE`.
 
     Args:
         name: of the column.
@@ -46,7 +48,8 @@ def remark_of(name: str, kind: ColumnKind, values: "Numbers | Codes", is_set: bo
         if len(present) > 1 and counts.max() == 1:
             return ID
         # What is missing now and then may say something by that.
-        return ALL_RARE if max(counts.max(), len(values) - len(present)) < RARE else ""
+        is_rare = max(counts.max(), len(values) - len(present)) < RARE
+        return ALL_RARE if is_rare and 2 * len(counts) > len(present) else ""
     if (present[:1000] != np.floor(present[:1000])).any():
         return ""  # what most numbers are, found at once
     low, high = present.min(), present.max()
@@ -79,7 +82,7 @@ def fate(column: Column, text: Literal["drop", "refuse"] = "drop") -> tuple[bool
         counts = np.bincount(column.values[column.values >= 0].astype(np.intp))
         n_rare = int(((counts > 0) & (counts < RARE)).sum())
         words = count_noun(int((counts > 0).sum()), "value")
-        if n_rare:
+        if n_rare and len(column.values) >= FEW_ROWS:
             words += f"; {n_rare:,} of fewer than {RARE} rows together"
         return True, words + (f"; {n_missing:,} missing: a value of its own" if n_missing else "")
     words = {
@@ -87,6 +90,8 @@ def fate(column: Column, text: Literal["drop", "refuse"] = "drop") -> tuple[bool
         ColumnKind.BOOLEAN: "0 or 1",
         ColumnKind.DATE: "days, day of week and of year",
     }[column.kind]
+    if "%H" in column.date_format:
+        words = f"{words}, time of day"
     return True, words + filled
 
 

@@ -3,5 +3,6 @@
 # Compared as they stand, case and all. A model that is handed over knows them too.
 MISSING_TEXTS = (
     "", "nan", "NaN", "NAN", "-nan", "-NaN", "None", "none", "null", "NULL", "Null",
-    "NA", "<NA>", "N/A", "n/a", "#N/A", "#NA", "N.A.", "n.a.", "NaT", "?", "-", "--",
+    "NA", "na", "<NA>", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "N.A.", "n.a.", "NaT",
+    "?", "-", "--", ".",
 )  # fmt: skip

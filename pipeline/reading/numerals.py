@@ -1,4 +1,4 @@
-"""Numbers as people write them, and values that are missing."""
+"""Numbers as people write them: decimal commas, thousands, currencies, per cent."""
 
 import re
 from collections import Counter
@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What stands for a value that is not there, in any column, besides blanks.
-MISSING = (
-    "", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "null", "NULL",
-    "Null", "None", "?", "-", "--", ".", "#N/A", "#N/A N/A", "#NA", "<NA>",
-)  # fmt: skip
 _SPACES = " '\u2019\u00a0\u202f"  # between thousands, besides the sign that is not the decimal one
 _MINUS = "\u2212"  # as typesetters write it
 _CURRENCY = r"[$€£¥]|USD|EUR|GBP|CHF"

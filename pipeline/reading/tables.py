@@ -32,7 +32,7 @@ def read_table(
 ) -> RawTable:
     """Reads a table, and finds out what its columns are.
 
-    Blanks around values and names are taken off. `numerals.MISSING` lists what is a missing value.
+    Blanks around values and names are taken off. What is a missing value is listed in `missing`.
 
     Args:
         path: of a file.

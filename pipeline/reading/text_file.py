@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
 from pipeline.reading.encoding import opened, scan
-from pipeline.reading.numerals import MISSING, decimal_of, is_number
+from pipeline.reading.missing import MISSING_TEXTS
+from pipeline.reading.numerals import decimal_of, is_number
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -183,7 +184,7 @@ def _are_values(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     below = list(zip(*(row for row in rows if len(row) == len(first)), strict=True))
     is_again = False
     for name, values in zip(first, below, strict=False):
-        present = [value.strip() for value in values if value.strip() not in MISSING]
+        present = [value.strip() for value in values if value.strip() not in MISSING_TEXTS]
         if present and all(map(is_number, present)) and not is_number(name):
             return False
         is_again = is_again or (not is_number(name) and name in present)

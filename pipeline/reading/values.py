@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.reading import dates, numerals
 from pipeline.reading.column import Column, ColumnKind
 from pipeline.reading.kinds import remark_of
+from pipeline.reading.missing import MISSING_TEXTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ def of_text(
     import pyarrow.compute as pc
 
     text = pc.utf8_trim_whitespace(text)
-    is_missing = pc.is_in(text, value_set=pa.array(numerals.MISSING, text.type))
+    is_missing = pc.is_in(text, value_set=pa.array(MISSING_TEXTS, text.type))
     if pc.any(is_missing).as_py():
         text = pc.if_else(is_missing, None, text)
     if text.null_count == len(text):

@@ -154,7 +154,7 @@ def _arrays(content: bytes) -> "dict[str, np.ndarray]":
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            found[name] = item[()]
+            found[name.rpartition("layers/")[2]] = item[()]  # of a network inside a model too
 
     with h5py.File(io.BytesIO(content)) as file:
         if "layers" in file:

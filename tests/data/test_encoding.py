@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.data import dates
-from pipeline.data.encoding import FEW_ROWS, encode, encode_array, fit_array, fit_features
+from pipeline.data.encoding import encode, encode_array, fit_array, fit_features
 from pipeline.data.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Features
 from pipeline.reading.column import Column, ColumnKind
+from pipeline.reading.kinds import FEW_ROWS
 
 NAN = math.nan
 

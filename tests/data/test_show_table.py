@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.show_table import show_table
+from pipeline.data.show_table import show_own
 from pipeline.errors import UsageError
 
 ROWS = "".join(
@@ -21,7 +21,7 @@ def test_a_table_is_shown_in_80_columns(
     monkeypatch.chdir(tmp_path)
     path = Path("houses.csv")
     path.write_text("no;note;gaps;rooms;a_very_long_name_of_a_column;price;\x1b[31mred\n" + ROWS)
-    show_table(path, "price")
+    show_own("houses.csv", "price")
     output = capsys.readouterr().out
     lines = output.splitlines()
     assert max(map(len, lines)) <= 80
@@ -38,4 +38,4 @@ def test_a_table_is_shown_in_80_columns(
         assert all(word in row for word in words)
     assert "\x1b" not in output
     with pytest.raises(UsageError, match=r"--target: found 'prize', allowed are the columns of"):
-        show_table(path, "prize")
+        show_own("houses.csv", "prize")

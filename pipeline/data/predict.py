@@ -1,0 +1,95 @@
+"""Prints the answers of the model.keras beside this file: `python predict.py rows.csv`."""
+
+import io
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+ROWS_AT_ONCE = 8192
+MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
+           "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
+NO_DIGITS = r"[\s'\u2019\u00a0\u202f$€£¥%]|USD|EUR|GBP|CHF"  # in a number, besides its signs
+IS_DECIMAL = r"\d,(?:\d{1,2}|\d{4,})$|\.\d{3},|^0,"  # a comma that parts no thousands
+
+
+def answer(model: Any, rows: Any) -> Any:
+    """Answers rows: probabilities (n, classes), of two classes those of the second; or numbers.
+
+    Raises:
+        ValueError: a column is missing, or is to be of numbers and has other text.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    if isinstance(model.input, dict):  # by column
+        rows = rows.rename(columns=lambda name: str(name).strip())
+        if missing := [name for name in model.input if name.strip() not in rows.columns]:
+            raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
+        inputs: Any = {
+            name: (_texts if each.dtype == "string" else _numbers)(rows[name.strip()])[:, None]
+            for name, each in model.input.items()
+        }
+    else:  # an array of numbers, its columns in order
+        inputs = np.column_stack([_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])])
+        if inputs.shape[1:] != model.input_shape[1:]:
+            raise ValueError(f"found {rows.shape[1]} columns, allowed: {model.input_shape[1:]}")
+    answers = []
+    for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
+        block = slice(start, start + ROWS_AT_ONCE)
+        tensors = tf.nest.map_structure(lambda values, at=block: tf.constant(values[at]), inputs)
+        answers.append(np.asarray(model(tensors, training=False)))
+    return np.concatenate(answers)
+
+
+def _texts(column: Any) -> Any:
+    """Spells values as a file has them: a whole number without ".0", a date as ISO 8601."""
+    import numpy as np
+
+    if getattr(column.dtype, "tz", None):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    values = column.astype(object).where(column.notna(), "")
+    whole = (int(x) if isinstance(x, float) and x.is_integer() else x for x in values.tolist())
+    return np.array([str(value).strip() for value in whole], object)
+
+
+def _numbers(column: Any) -> Any:
+    """Reads numbers, with decimal commas or signs of currency too, and true and false."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+        return column.astype("Float64").to_numpy("float64", na_value=float("nan"))
+    written = pd.Series(_texts(column), dtype=object).astype(str)
+    texts = written.str.replace(NO_DIGITS, "", regex=True).str.replace("\u2212", "-").str.lower()
+    if texts.str.contains(IS_DECIMAL).any():
+        texts = texts.str.replace(".", "").str.replace(",", ".")
+    texts = texts.str.replace(r",(?=\d{3}(?:\D|$))", "", regex=True)
+    numbers = pd.to_numeric(texts.replace({"true": "1", "false": "0"}), errors="coerce")
+    if (is_bad := numbers.isna() & ~written.str.lower().isin(MISSING)).any():
+        raise ValueError(f"column {column.name}: found {written[is_bad].iloc[0]!r}, no number")
+    return numbers.to_numpy("float64")
+
+
+def main() -> None:
+    """Prints the answers for the rows of a CSV file, as CSV."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import pandas as pd
+
+    warnings.filterwarnings("ignore", "When providing `inputs`")  # of names with a slash
+    model = keras.saving.load_model(Path(__file__).with_name("model.keras"), safe_mode=True)
+    content = Path(sys.argv[1]).read_bytes()
+    text = content.decode("utf-8-sig", "replace")
+    if "\ufffd" in text:
+        text = content.decode("cp1252")
+    delimiter = max(",;\t|", key=text.partition("\n")[0].count)
+    rows = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+    try:
+        pd.DataFrame(answer(model, rows)).to_csv(sys.stdout, index=False)
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
