@@ -24,18 +24,19 @@ def answer(model: Any, rows: Any) -> Any:
     import numpy as np
     import tensorflow as tf
 
-    if isinstance(model.input, dict):  # by column
-        rows = rows.rename(columns=lambda name: str(name).strip())
-        if missing := [name for name in model.input if name.strip() not in rows.columns]:
-            raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
-        inputs: Any = {
-            name: (_texts if each.dtype == "string" else _numbers)(rows[name.strip()])[:, None]
-            for name, each in model.input.items()
-        }
-    else:  # an array of numbers, its columns in order
-        inputs = np.column_stack([_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])])
+    rows = rows.rename(columns=lambda name: str(name).strip())
+    named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
+    if [*named] == ["numbers"] and "numbers" not in rows:  # an array, its columns in order
+        inputs: Any = np.column_stack([_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])])
         if inputs.shape[1:] != model.input_shape[1:]:
             raise ValueError(f"found {rows.shape[1]} columns, allowed: {model.input_shape[1:]}")
+    else:
+        if missing := [name for name in named if name.strip() not in rows.columns]:
+            raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
+        inputs = {
+            name: (_texts if each.dtype == "string" else _numbers)(rows[name.strip()])[:, None]
+            for name, each in named.items()
+        }
     answers = []
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
