@@ -97,7 +97,7 @@ def _from_mlflow(spec: "StudySpec") -> list[str]:
     is_secret = mask(store, store) != store
     features, model = spec.task.features, f"'models:/{spec.name}@champion'"
     needed, use = "mlflow", f"mlflow.keras.load_model({model}).summary()"
-    if features is not None and features.inputs:
+    if features and features.inputs:
         needed, use = (
             "mlflow, pandas",
             f"print(mlflow.pyfunc.load_model({model})"

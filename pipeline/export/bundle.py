@@ -126,8 +126,9 @@ def _write(
 
     found = summary(stored, champion)
     folder.mkdir()
-    if isinstance(model.input, dict):
-        names = registry.answer_names(stored.spec.task)
+    task = stored.spec.task
+    if task.features and task.features.inputs:
+        names = registry.answer_names(task)
         write_atomically(folder / SCRIPT_FILE, rows_flavor.predict_script(names))
     write_atomically(folder / MODEL_FILE, loop.to_bytes(model))
     write_atomically(

@@ -68,7 +68,8 @@ def answer(model: "keras.Model", examples: Examples) -> "NDArray[Any]":
 
     inputs: Any = examples.inputs
     if isinstance(inputs, Mapping):
-        inputs = {name: inputs[name][:, None] for name in model.input}
+        named = model.input if isinstance(model.input, dict) else [x.name for x in model.inputs]
+        inputs = {name: inputs[name][:, None] for name in named}
     answers = []
     for start in range(0, len(examples.targets), BATCH):
         block = slice(start, start + BATCH)

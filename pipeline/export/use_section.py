@@ -30,7 +30,7 @@ def use(task: Task, row: Mapping[str, Any] | None = None) -> str:
         task: what the model has learned.
         row: of a table, an example of each column's values; None if there is none.
     """
-    if task.features is not None and task.features.inputs:
+    if task.features and task.features.inputs:
         return _of_table(task, task.features, row or {})
     is_image = task.input_dtype == "uint8"
     takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"

@@ -159,7 +159,7 @@ def _to_register(
 
     with tempfile.TemporaryDirectory() as folder:
         network = keras.saving.load_model(client.download_artifacts(run, MODEL_ARTIFACT, folder))
-    is_by_column = isinstance(network.input, dict)
+    is_by_column = task.features is not None and bool(task.features.inputs)
     needed = ["mlflow", "keras", "tensorflow", "numpy", *["pandas"] * is_by_column]
     given = {
         "model": network,
