@@ -10,7 +10,7 @@ import numpy.typing as npt
 N_CLASSES = 10
 
 
-def scaled(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def scaled(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Images as float32 between 0 and 1, of the same shape."""
     return images.astype(np.float32) / np.float32(255)
 

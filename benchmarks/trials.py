@@ -16,6 +16,7 @@ from benchmarks import results, turns
 from benchmarks.epochs import DATASET, N_CLASSES
 from benchmarks.results import Section, spread
 from pipeline.cores import n_cores
+from pipeline.data.source import DataSpec
 from pipeline.execution.local import LocalExecutor
 from pipeline.report.document import Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
@@ -31,7 +32,8 @@ def measure(full: bool) -> Section:
     ours, theirs = [], []
     alone, together = [], []
     with tempfile.TemporaryDirectory() as folder, turns.start("trials", "plain_keras") as plain:
-        executor = LocalExecutor(DATASET, 2, Path(folder) / "log", Path(folder) / "scratch")
+        files = Path(folder) / "log", Path(folder) / "scratch"
+        executor = LocalExecutor(DataSpec(DATASET), 2, *files)
         try:
             _fixed_seconds(executor)  # waits for imports
             turns.go(plain)  # nor is a process's very first network counted
@@ -77,7 +79,7 @@ def measure(full: bool) -> Section:
 def _job(trial: int, epochs: int) -> Job:
     return Job(
         trial=trial,
-        dataset=DATASET,
+        data=DataSpec(DATASET),
         hyperparameters=Hyperparameters(
             hidden_layers=len(UNITS),
             units=UNITS,

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+ANSWERS: tuple[str, ...] = ()  # names of the classes, or of what is answered; set in a copy
 ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
@@ -45,6 +46,43 @@ def answer(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
         tensors = tf.nest.map_structure(lambda values, at=block: tf.constant(values[at]), inputs)
         answers.append(np.asarray(model(tensors, training=False)))
     return np.concatenate(answers)
+
+
+def answer_table(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
+    """Answers rows as a DataFrame: a probability for each class, by its name; or the number."""
+    import numpy as np
+    import pandas as pd
+
+    answers = answer(model, rows, is_comma_likely)
+    if len(ANSWERS) == 2:
+        answers = np.hstack([1 - answers, answers])
+    index = getattr(rows, "index", None)
+    return pd.DataFrame(answers, index, [*ANSWERS] or None)
+
+
+class _Answering:
+    """What MLflow calls a model: with `predict`."""
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    def predict(self, rows: Any, params: Any = None) -> Any:
+        return answer_table(self._model, rows)
+
+
+def _load_pyfunc(folder: str) -> _Answering:
+    """Loads the model for MLflow's flavour python_function."""
+    return _Answering(load(Path(folder)))
+
+
+def load(folder: Path = Path(__file__).parent) -> Any:
+    """Loads the model.keras in a folder; Keras's safe mode refuses code in it."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import keras
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "When providing `inputs`")  # of names with a slash
+        return keras.saving.load_model(folder / "model.keras", safe_mode=True)
 
 
 def _texts(column: Any) -> Any:
@@ -96,11 +134,10 @@ def _parsed(written: Any, bare: Any, is_comma: bool) -> Any:
 def main() -> None:
     """Prints the answers for the rows of a CSV file, as CSV."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
     import pandas as pd
 
-    warnings.filterwarnings("ignore", "When providing `inputs`")  # of names with a slash
-    model = keras.saving.load_model(Path(__file__).with_name("model.keras"), safe_mode=True)
+    if len(sys.argv) != 2:
+        sys.exit("usage: python predict.py rows.csv")
     content = Path(sys.argv[1]).read_bytes()
     text = content.decode("utf-8-sig", "replace")
     if "\ufffd" in text:
@@ -108,9 +145,8 @@ def main() -> None:
     delimiter = max(",;\t|", key=text.partition("\n")[0].count)
     rows = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     try:
-        pd.DataFrame(answer(model, rows, is_comma_likely=delimiter == ";")).to_csv(
-            sys.stdout, index=False
-        )
+        answers = answer_table(load(), rows, is_comma_likely=delimiter == ";")
+        answers.to_csv(sys.stdout, index=False)
     except ValueError as error:
         sys.exit(str(error))
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data import show
-from pipeline.data.datasets import Dataset
+from pipeline.data.dataset import Dataset
 from pipeline.data.task import Kind, Target, Task
 
 LABEL_WIDTH, SIZE = 130, 56

@@ -2,6 +2,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -132,9 +133,7 @@ def keras_fit(
     return model, [dict(zip(history, epoch, strict=True)) for epoch in epochs]
 
 
-def batches(
-    dataset: Dataset, batch_size: int
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def batches(dataset: Dataset, batch_size: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     rng = np.random.default_rng(SEED)
     while True:
         order = rng.permutation(len(dataset.train_inputs))

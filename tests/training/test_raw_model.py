@@ -23,7 +23,6 @@ from pipeline.data.task import Kind, Target, Task
 from pipeline.reading.column import Column, ColumnKind
 from pipeline.reading.missing import MISSING_TEXTS
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import versions
 from pipeline.training.model import build_model
 from pipeline.training.raw_dates import DateReader
 from pipeline.training.raw_model import accept_raw
@@ -224,16 +223,6 @@ def test_pictures_get_the_look_at_their_scale() -> None:
     assert model.inputs[0].dtype == "float32"
     images = np.random.default_rng(0).integers(0, 256, (9, 6, 6)).astype("uint8")
     np.testing.assert_allclose(model(images / 255), model(images), atol=1e-5)
-
-
-def test_its_weights_are_those_of_the_network(tmp_path: Path) -> None:
-    network = network_of(CLASSES, LEARNED)
-    network.save(tmp_path / "network.keras")
-    accept_raw(network, CLASSES).save(tmp_path / "model.keras")
-    assert versions.has_same_weights(tmp_path / "model.keras", tmp_path / "network.keras")
-    keras.utils.set_random_seed(8)
-    build_model(LEARNED, CLASSES).save(tmp_path / "other.keras")
-    assert not versions.has_same_weights(tmp_path / "model.keras", tmp_path / "other.keras")
 
 
 # Dates
