@@ -32,9 +32,8 @@ def measure(full: bool) -> Section:
     ours, theirs = [], []
     alone, together = [], []
     with tempfile.TemporaryDirectory() as folder, turns.start("trials", "plain_keras") as plain:
-        executor = LocalExecutor(
-            DataSpec(DATASET), 2, Path(folder) / "log", Path(folder) / "scratch"
-        )
+        files = Path(folder) / "log", Path(folder) / "scratch"
+        executor = LocalExecutor(DataSpec(DATASET), 2, *files)
         try:
             _fixed_seconds(executor)  # waits for imports
             turns.go(plain)  # nor is a process's very first network counted

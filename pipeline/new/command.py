@@ -16,7 +16,7 @@ from pipeline.files import create_whole
 from pipeline.names import MAX_BYTES, MAX_CHARACTERS, file_of_study, is_name, normalize
 from pipeline.new.plan import plan
 from pipeline.new.study_file import text_of
-from pipeline.new.survey import describe, survey
+from pipeline.new.survey import Survey, describe, survey
 from pipeline.paths import Project, display_path, parse_study_name
 from pipeline.reading.bundled import BUNDLED
 from pipeline.study.load import load, parse
@@ -94,7 +94,7 @@ def create(project: Project, asked: Asked) -> str:
     create_whole(file, make)
     if not was_made:  # somebody else was faster
         raise _is_there(file)
-    return _report(spec, describe(found, asked.data), file)
+    return _report(spec, found, asked.data, file)
 
 
 def ensure(project: Project, asked: Asked) -> str:
@@ -124,12 +124,17 @@ def ensure(project: Project, asked: Asked) -> str:
     return asked.name
 
 
-def _report(spec: StudySpec, found: str, file: Path) -> str:
+def _report(spec: StudySpec, found: Survey, data: str, file: Path) -> str:
     remarks, warnings = datasets.about(spec.data_spec)
     lines = [
-        found,
+        describe(found, data),
         *(f"  {each}" for each in remarks),
         *(f"  warning: {each}" for each in warnings),
+        *(f"  if rows of one {each!r} belong together, set [data] group" for each in found.groups),
+        *(
+            f"  if it is the future that counts, set [data] time = {each!r}"
+            for each in found.dates
+        ),
     ]
     folds = f", {spec.data.folds} folds" if spec.data.folds else ""
     lines = [

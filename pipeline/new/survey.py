@@ -50,7 +50,7 @@ class Survey:
         dates: names of columns of dates.
         groups: names of columns whose values each have several rows.
         read_as: what was found out of the file, such as "delimiter ;".
-        left_out: what is left out and why, a sentence each.
+        left_out: what is left out and why, and what should be, a sentence each.
         has_settings: whether they may be read and split in other ways.
     """
 
@@ -163,7 +163,9 @@ def _survey(raw: RawTable | RawArrays, material: Material, target: str) -> Surve
         dates=tuple(each.name for each in inputs if each.kind is ColumnKind.DATE),
         groups=tuple(each.name for each in inputs if _is_group(each)),
         read_as=raw.remarks,
-        left_out=tuple(said for said in material.remarks if said not in known),
+        left_out=tuple(
+            said for said in (*material.remarks, *material.warnings) if said not in known
+        ),
     )
 
 

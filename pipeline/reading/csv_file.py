@@ -99,7 +99,8 @@ def _read_text(file: TextFile, places: range) -> dict[int, "pa.ChunkedArray"]:
                 stream,
                 read_options=csv.ReadOptions(
                     column_names=names,
-                    skip_rows_after_names=file.n_preceding,
+                    skip_rows=file.n_skipped,
+                    skip_rows_after_names=int(file.has_names),
                     encoding="utf8" if file.encoding == "utf-8-sig" else file.encoding,
                     block_size=_BLOCK,
                 ),
@@ -132,8 +133,7 @@ def _refuse_rows(file: TextFile, reason: str) -> NoReturn:
         reason = f"a row of over {_BLOCK >> 20} MB; is a quotation mark never closed?"
     else:
         for line, record in file.records():
-            # Excel's `sep=;` is the only record that precedes the names.
-            if len(record) != n_names and not (line == 1 and record[0].startswith("sep=")):
+            if len(record) != n_names:
                 raise UsageError(
                     f"{shown} line {line}: found {count_noun(len(record), 'field')}, allowed "
                     f"is {n_names:,}, as there are names of columns (delimiter "

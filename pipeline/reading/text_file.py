@@ -22,6 +22,12 @@ DELIMITERS = ";\t|,"
 _SAMPLE = 1 << 18  # characters at the top of a file, of which delimiter and decimal sign are found
 
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_BLANK = re.compile(r"(?:[ \t]*(?:\r\n|\r|\n))+")
+_SEP = re.compile(r"sep=(.)\r?\n")  # written by Excel, for Excel
+_TOP = re.compile(r"(?:#[^\r\n]*\r?\n)+|(?:[^\r\n]+\r?\n){1,5}(?=[ \t]*\r?\n)")
+
+
 @dataclass(frozen=True)
 class TextFile:
     """A file of delimited text, looked through once.
@@ -32,7 +38,8 @@ class TextFile:
         delimiter: one character.
         decimal: "." or ",".
         names: of the columns, each once, none empty.
-        n_preceding: records before the first row: the names', and Excel's `sep=;`.
+        n_skipped: lines before the names, or before the first row if there are none.
+        has_names: whether there is a line of names.
         has_quotes: whether any value may be quoted, and so hold a line break.
         n_characters: of the whole file.
         remarks: what was found out, for people.
@@ -43,25 +50,30 @@ class TextFile:
     delimiter: str
     decimal: str
     names: tuple[str, ...]
-    n_preceding: int
+    n_skipped: int
+    has_names: bool
     has_quotes: bool
     n_characters: int
     remarks: tuple[str, ...]
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Reads all records that are not empty, slowly, each with the line it begins in."""
+        """Reads all records that are not empty, slowly, each with the line it begins in.
+
+        The first are the names, if there are any.
+        """
         with opened(self.path, self.encoding) as file:
-            line = 1
-            reader = _reader(file, self.delimiter)
+            for _ in range(self.n_skipped):
+                file.readline()
+            reader, before = _reader(file, self.delimiter), 0
             for record in reader:
                 if record:
-                    yield line, record
-                line = reader.line_num + 1
+                    yield self.n_skipped + before + 1, record
+                before = reader.line_num
 
     def line_of(self, row: int) -> int:
         """Finds the line in which a row begins, counted from 1; the first row is 0."""
         for i, (line, _) in enumerate(self.records()):
-            if i == self.n_preceding + row:
+            if i == self.has_names + row:
                 return line
         return 0
 
@@ -93,11 +105,10 @@ def look_at(
         sample = file.read(_SAMPLE)
     if not sample.strip():
         raise UsageError(f"{shown}: is empty, allowed is a line of names and then rows")
-    n_preceding = 0
-    if said := re.match(r"sep=(.)\r?\n", sample):  # written by Excel, for Excel
-        delimiter, n_preceding = delimiter or said[1], 1
-    found = delimiter or _sniff(sample)
-    rows = _sampled(sample, found)[n_preceding:]
+    if len(sample) == _SAMPLE:
+        sample = sample[: sample.rfind("\n") + 1] or sample
+    start, found = _find_table(sample, delimiter)
+    rows = _sampled(sample[start:], found)
     if not rows:
         raise UsageError(f"{shown}: has no line of names, allowed is one and then rows")
     names, remarks, has_names = _names(rows, shown)
@@ -110,13 +121,15 @@ def look_at(
         delimiter=found,
         decimal=sign,
         names=names,
-        n_preceding=n_preceding + has_names,
+        n_skipped=len(_LINE_END.findall(sample[:start])),
+        has_names=has_names,
         has_quotes=scanned.has_quotes,
         n_characters=scanned.n_characters,
         remarks=(
             *([f"delimiter {shown_delimiter}"] if len(names) > 1 else []),
             f"encoding {scanned.said}",
             f"decimal sign {sign}{'' if decimal else doubt}",
+            *(["lines before the names are left out"] if sample[:start].strip() else []),
             *remarks,
         ),
     )
@@ -127,10 +140,33 @@ def _reader(file: TextIO, delimiter: str) -> "Reader":
     return csv.reader(file, delimiter=delimiter)
 
 
+def _find_table(sample: str, delimiter: str | None) -> tuple[int, str]:
+    """Finds where a table begins, and its delimiter.
+
+    Before it may stand Excel's `sep=;`, comments, or a title and an empty line, none of which has
+    the delimiter in it.
+    """
+    start = _end_of(_BLANK, sample, 0)
+    if said := _SEP.match(sample, start):
+        return _end_of(_BLANK, sample, said.end()), delimiter or said[1]
+    found = delimiter or _sniff(sample[start:])
+    if top := _TOP.match(sample, start):
+        below = _end_of(_BLANK, sample, top.end())
+        inner = delimiter or _sniff(sample[below:])
+        rows = _sampled(sample[below:], inner)
+        if rows and len(rows[0]) > 1 and all(len(row) == 1 for row in _sampled(top[0], inner)):
+            return below, inner
+    return start, found
+
+
+def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return match.end() if match else start
+
+
 def _sampled(sample: str, delimiter: str) -> list[list[str]]:
-    """Splits the top of a file into records; one that may be cut off is left out."""
-    rows = [row for row in _reader(io.StringIO(sample, newline=""), delimiter) if row]
-    return rows[:-1] if len(sample) == _SAMPLE and len(rows) > 1 else rows
+    """Splits the top of a file into the records that are not empty."""
+    return [row for row in _reader(io.StringIO(sample, newline=""), delimiter) if row]
 
 
 def _sniff(sample: str) -> str:
@@ -140,11 +176,11 @@ def _sniff(sample: str) -> str:
     """
     best, found = (0.0, 0.0), ""
     for delimiter in DELIMITERS:
-        counts = list(map(len, _sampled(sample, delimiter)))
+        counts = list(map(len, _sampled(sample, delimiter))) or [0]
         n_same = sum(each == counts[0] for each in counts) / len(counts)
         n_split = sum(each > 1 for each in counts) / len(counts)
         score = (round(n_same, 1), n_split)
-        if counts[0] > 1 and n_split > 0.5 and score > best:
+        if counts[0] > 1 and n_split >= 0.5 and score > best:
             best, found = score, delimiter
     if not found and _is_parted_by_spaces(_sampled(sample, " ")):
         found = " "
@@ -156,7 +192,12 @@ def _is_parted_by_spaces(rows: Sequence[Sequence[str]]) -> bool:
     """Tells whether a space is a delimiter, between numbers most of all, and not in a text."""
     n_numbers = sum(is_number(value) for row in rows for value in row)
     n_values = sum(map(len, rows))
-    return len(rows[0]) > 1 and len({len(row) for row in rows}) == 1 and n_numbers > n_values / 2
+    return (
+        bool(rows)
+        and len(rows[0]) > 1
+        and len({len(row) for row in rows}) == 1
+        and n_numbers > n_values / 2
+    )
 
 
 def _names(rows: Sequence[Sequence[str]], shown: str) -> tuple[tuple[str, ...], list[str], bool]:

@@ -53,7 +53,7 @@ def _champion(facts: StudySummary) -> list[Block]:
             for metric in facts.spec.task.metrics
             if metric.name in champion.history  # a metric may be younger than the trial
         ),
-        *([f"`{k}`", str(v)] for k, v in champion.hyperparameters.as_dict().items()),
+        *([f"`{k}`", str(v)] for k, v in champion.hyperparameters.shown(facts.spec.named).items()),
     ]
     best_line = "The dotted line is the epoch whose weights were kept."
     return [

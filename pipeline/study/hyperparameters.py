@@ -7,7 +7,7 @@ has no effect, if there are any.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -168,6 +168,19 @@ class Hyperparameters:
                 values[name] = value
         return values
 
+    def shown(self, named: Container[str]) -> dict[str, Any]:
+        """Returns the values that people are shown: not those that a study knows nothing of.
+
+        Args:
+            named: what the study fixes or searches; an optional one beside it is shown only if it
+                is not at its default.
+        """
+        return {
+            name: value
+            for name, value in self.as_dict().items()
+            if name in named or name not in OPTIONAL or value != DEFAULTS[name]
+        }
+
     @property
     def effective(self) -> "Hyperparameters":
         """The same network and training, with a default for each value that has no effect here."""
@@ -202,6 +215,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 REQUIRED = RULES.keys() - DEFAULTS.keys()
+OPTIONAL = ("numeric_encoding", "numeric_bins", "embedding_size")  # for tables alone
 
 
 def idle(values: Mapping[str, Any]) -> set[str]:

@@ -158,10 +158,8 @@ def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
     Raises:
         UsageError: the data cannot be had, or have no such metric; the text says why.
     """
-    given = [
-        *(["target"] if spec.target else []),
-        *(f"[data] {key}" for key in spec.data.model_fields_set),
-    ]
+    given = [f"[data] {key}" for key in spec.data.model_fields_set]
+    given = ["target", *given] if spec.target else given
     if given and spec.dataset in datasets.sources():
         raise UsageError(f"{given[0]}: found with {spec.dataset}, allowed is none with that")
     task = datasets.task_of(spec.data_spec)

@@ -214,6 +214,11 @@ class StudySpec(BaseModel):
         return int(self.sampler.arguments.get("seed", 0))
 
     @property
+    def named(self) -> frozenset[str]:
+        """Names of the hyperparameters that the study fixes or searches."""
+        return frozenset([*self.fixed, *self.space])
+
+    @property
     def searched(self) -> Space:
         """The search space; checked when the file was loaded."""
         return Space(self.fixed, self.space)

@@ -126,6 +126,9 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("2024-01-02 03:04", "2024-12-31 23:59", "%Y-%m-%d %H:%M", 1704164640),
         ("2024-01-02T03:04:05", "2024-12-31T00:00:00", "%Y-%m-%dT%H:%M:%S", 1704164645),
         ("2024-01-02T03:04:05Z", "2024-12-31T00:00:00Z", "%Y-%m-%dT%H:%M:%SZ", 1704164645),
+        ("2024-01-02 03:04:05.25", "2024-12-31 00:00:00.5", "%Y-%m-%d %H:%M:%S.%f", 1704164645),
+        ("2.1.24", "31.12.68", "%d.%m.%y", 1704153600),
+        ("1/2/69", "12/31/24", "%m/%d/%y", -31449600),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
 )
@@ -235,6 +238,38 @@ def test_what_is_set_is_obeyed_or_refused(tmp_path: Path) -> None:
         read_table(path, encoding="klingon")
     with pytest.raises(UsageError, match="delimiter: found '~~'"):
         read_table(path, delimiter="~~")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "above",
+    [
+        "",
+        "\n\n",
+        "sep=;\n",
+        "Sales, of 2024\r\n\r\n",
+        "# by Ann\n# not final, yet\n",
+        "A\nB\n \n\n",
+    ],
+)
+def test_what_stands_above_the_names(tmp_path: Path, above: str, encoding: str) -> None:
+    text = f'{above}no;"pri\nce";x\n7;1,5;\n3;2,5;\n'
+    path = written(tmp_path, text.encode(encoding))
+    table = read_table(path)
+    assert list(table.columns) == ["no", "pri\nce", "x"]
+    assert numbers(table, "pri\nce") == [1.5, 2.5]
+    n_above = above.count("\n")
+    assert table.first_line == n_above + 3
+    assert ("lines before the names are left out" in table.remarks) == bool(above.strip())
+    path.write_bytes(f"{text}4;;;;\n".encode(encoding))
+    with pytest.raises(UsageError, match=f"line {n_above + 5}: found 5 fields, allowed is 3"):
+        read_table(path)
+
+
+def test_a_first_line_with_a_hash_or_a_gap_below_may_be_the_names(tmp_path: Path) -> None:
+    assert list(read_table(written(tmp_path, "#id;b\n1;2\n5;6\n")).columns) == ["#id", "b"]
+    assert list(read_table(written(tmp_path, "price\n3,5\n\n4,25\n1,5\n")).columns) == ["price"]
+    assert list(read_table(written(tmp_path, "a,b\n1,2\n\n5,6\n")).columns) == ["a", "b"]
 
 
 def test_names_that_are_missing(tmp_path: Path) -> None:

@@ -507,8 +507,8 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
     ("path", "value", "sentence"),
     [
         # keys and tables
-        (["speed"], 1, "speed: no such key, allowed are baseline, budget, comparison, data, dataset"),
-        (["speed"], {}, "speed: no such key, allowed are baseline, budget, comparison, data, dataset"),
+        (["speed"], 1, "speed: no such key, allowed are baseline, budget, comparison, data, "),
+        (["speed"], {}, "speed: no such key, allowed are baseline, budget, comparison, data, "),
         (["a\nb"], 1, "a b: no such key, allowed are baseline, budget"),
         (["name"], "x", "name: no such key, the study is named by its file"),
         (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),

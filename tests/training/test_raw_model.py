@@ -23,7 +23,6 @@ from pipeline.data.task import Kind, Target, Task
 from pipeline.reading.column import Column, ColumnKind
 from pipeline.reading.missing import MISSING_TEXTS
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import versions
 from pipeline.training.model import build_model
 from pipeline.training.raw_dates import DateReader
 from pipeline.training.raw_model import accept_raw
@@ -162,6 +161,29 @@ def test_raw_rows_get_the_networks_answers(
     assert model.loss == network.loss
 
 
+@pytest.mark.parametrize(
+    "name", ["price", "where", "model", "functional_1", "cast", "numbers", "a b:c"]
+)
+def test_a_column_may_be_called_as_a_layer_is_and_others_may_be_given(
+    name: str, tmp_path: Path
+) -> None:
+    columns = [replace(COLUMNS[3], name=name), replace(COLUMNS[0], name="city")]
+    for n in (1, 2):
+        features = encoding.fit_features(columns[:n], np.arange(N_TRAIN))
+        task = replace(TWO, features=features, input_shape=(features.width,))
+        network = network_of(task)
+        expected = np.asarray(network(encoding.encode(features, columns, np.arange(N))))
+        model = saved_and_loaded(accept_raw(network, task), tmp_path)
+        rows = pd.DataFrame({"0": 1.0, name: ROWS[HOLES], "city": ROWS[CITY], "more": "x"})
+        np.testing.assert_allclose(predict.answer(model, rows), expected, rtol=1e-5)
+        texts = {each: rows[each].fillna("").to_numpy(object) for each in ("city", "more")}
+        given = {"0": rows["0"].to_numpy(), name: rows[name].to_numpy(), **texts}
+        np.testing.assert_allclose(model.predict(given, verbose=0), expected, rtol=1e-4)
+        given.pop(name)
+        with pytest.raises(ValueError, match=r"Missing data for input|structure of `inputs`"):
+            model.predict(given, verbose=0)
+
+
 @pytest.mark.parametrize("missing", MISSING_TEXTS)
 def test_every_spelling_of_a_missing_value_is_one(missing: str) -> None:
     model = accept_raw(network_of(CLASSES), CLASSES)
@@ -201,16 +223,6 @@ def test_pictures_get_the_look_at_their_scale() -> None:
     assert model.inputs[0].dtype == "float32"
     images = np.random.default_rng(0).integers(0, 256, (9, 6, 6)).astype("uint8")
     np.testing.assert_allclose(model(images / 255), model(images), atol=1e-5)
-
-
-def test_its_weights_are_those_of_the_network(tmp_path: Path) -> None:
-    network = network_of(CLASSES, LEARNED)
-    network.save(tmp_path / "network.keras")
-    accept_raw(network, CLASSES).save(tmp_path / "model.keras")
-    assert versions.has_same_weights(tmp_path / "model.keras", tmp_path / "network.keras")
-    keras.utils.set_random_seed(8)
-    build_model(LEARNED, CLASSES).save(tmp_path / "other.keras")
-    assert not versions.has_same_weights(tmp_path / "model.keras", tmp_path / "other.keras")
 
 
 # Dates
@@ -325,9 +337,39 @@ def test_what_a_table_lacks_is_said_in_a_sentence(exported: Path) -> None:
     model = keras.saving.load_model(exported / "model.keras", safe_mode=True)
     with pytest.raises(ValueError, match=rf"^missing columns: \['{CITY}', '{DAY}'\], found: "):
         predict.answer(model, frame().drop(columns=[DAY, CITY]))
+    with pytest.raises(ValueError, match=r"^found 3 columns, allowed: "):
+        predict.answer(array_model(), pd.DataFrame(np.ones((2, 3))))
     wrong = frame().assign(**{LATE: "much"})
     with pytest.raises(ValueError, match=f"^column {LATE}: found 'much', no number$"):
         predict.answer(model, wrong)
+
+
+def array_model() -> keras.Model:
+    inputs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    features = encoding.fit_array(inputs, np.arange(50))
+    task = replace(TWO, features=features, input_shape=(4,))
+    return accept_raw(network_of(task), task)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_comma_likely", "numbers"),
+    [
+        (["1,5", "1.234,125", "-2,125", "NA"], False, [1.5, 1234.125, -2.125, math.nan]),
+        (["1.5", "1,234.125", "\u22122,125", "?"], True, [1.5, 1234.125, -2125, math.nan]),
+        (["2,125", "3,250", "", "7"], False, [2125, 3250, math.nan, 7]),
+        (["2,125", "3,250", "", "7"], True, [2.125, 3.25, math.nan, 7]),
+        (["€ 1 234,50", "99,9 %", "1'000", "5e3"], False, [1234.5, 99.9, 1000, 5000]),
+        (["", "NA", "", ""], False, [math.nan] * 4),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(
+    written: list[str], is_comma_likely: bool, numbers: list[float]
+) -> None:
+    model = array_model()
+    rows = pd.DataFrame({"a": written, "b": 1, "c": [1.5, None, 2, 3], "d": [True, False] * 2})
+    expected = model(np.column_stack([numbers, np.ones(4), rows["c"], rows["d"]]).astype(float))
+    found = predict.answer(model, rows, is_comma_likely)
+    np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-6)
 
 
 def test_it_knows_the_readers_missing_values() -> None:
