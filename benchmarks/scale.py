@@ -66,6 +66,10 @@ NETWORKS: Mapping[str, dict[str, Any]] = {
     "numbers and one-hot codes; 256-128 at 1024": {
         "units": (256, 128), "batch_size": 1024, "embedding_size": 0,
     },
+    "numbers in 16 bins and embeddings of 8; 256-128 at 1024": {
+        "units": (256, 128), "batch_size": 1024, "embedding_size": 8,
+        "numeric_encoding": "piecewise_linear", "numeric_bins": 16,
+    },
 }  # fmt: skip
 
 
@@ -134,7 +138,8 @@ def _search(project: Path, cache: Path) -> _Found:
             command,
             cwd=project,
             env=projects.environment() | {"PIPELINE_DATA_DIR": str(cache)},
-            stderr=output,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         for n in _ticks(search):
             family = _family(search.pid)
