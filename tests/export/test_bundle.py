@@ -62,7 +62,7 @@ def test_the_champion_as_text(recorded_study: Project, run: Any) -> None:
         "  test accuracy        sealed; --export opens the test set, once",
         "",
     ]
-    assert "  learning_rate  0.00083\n" in said
+    assert "  learning_rate 0.00083\n" in said
     assert "the model: .venv/bin/python -m pipeline.best recorded --export\n" in said
     assert "mlflow.keras.load_model('models:/recorded@champion')" in said.splitlines()[-1]
     assert said.splitlines()[-1].startswith(
@@ -136,6 +136,9 @@ def test_the_champion_as_json(recorded_study: Project, run: Any) -> None:
             "layer_kind": "dense",
             "activation": "relu",
             "dropout": 0.24,
+            "numeric_encoding": "standard",
+            "numeric_bins": 16,
+            "embedding_size": 0,
             "momentum": 0.0,
             "nesterov": False,
         },
