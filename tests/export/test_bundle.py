@@ -110,6 +110,13 @@ def test_the_test_score_is_shown_once_it_is_known(recorded_study: Project, run: 
     assert "sealed" not in said
 
 
+def test_a_look_of_an_older_store_is_read(recorded_study: Project, run: Any) -> None:
+    older = {**recorded.TEST_LOOK}
+    older["n_images"] = older.pop("n_examples")
+    look(recorded_study, older)
+    assert json.loads(run(recorded.NAME, "--json")[1])["test"]["n_examples"] == 10_000
+
+
 def test_a_look_at_another_trial_is_not_the_champions(recorded_study: Project, run: Any) -> None:
     look(recorded_study, {**recorded.TEST_LOOK, "trial": recorded.SECOND})
     assert "sealed" in run(recorded.NAME)[1]
