@@ -52,6 +52,7 @@ STUDIES = {
         {SIMPLE}
         [data]
         target_transform = "log"
+        drop = ["verkauft?"]
         types = {{ Lage = "category" }}
         {SPACE}""",
     "sold": f"""
