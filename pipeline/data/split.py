@@ -93,6 +93,20 @@ def split_rows(
     parts = Parts(*(np.flatnonzero(part == i) for i in range(dealing.N_PARTS)))
     by = f"time {settings.time!r}" if times is not None else f"group {settings.group!r}"
     _check_trained(kinds, parts.training, class_names, by)
+    is_dealt_by_class = classes is None or (times is None and groups is None)
+    for name, rows in (
+        ()
+        if is_dealt_by_class
+        else (
+            ("validation", parts.validation),
+            ("test", parts.test),
+        )
+    ):
+        if len(rows) and len(found := np.unique(kinds[rows])) < 2:
+            raise UsageError(
+                f"target: split by {by}, all {name} rows are of class {class_names[found[0]]!r}; "
+                "allowed is two classes or more in each part"
+            )
     return parts
 
 
