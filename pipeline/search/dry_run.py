@@ -122,7 +122,7 @@ def _powers(epoch: float, factor: float, last: float) -> list[str]:
 
 def _space(spec: StudySpec) -> list[str]:
     lines = ["", "space"]
-    width = max(14, *map(len, (*spec.space, *spec.fixed)))
+    width = max(14, *map(len, (*spec.space, *spec.fixed)), 0)
     for name, entry in spec.space.items():
         lines.append(f"  {name:<{width}} {_values(entry)}")
     for name, value in spec.fixed.items():

@@ -43,15 +43,24 @@ def encoding_layers(
     if hyperparameters.numeric_encoding == "standard" or not n:
         parts.append(rows[:, :n_plain] if features.categories else rows)
     else:
-        bins = _bins(features.numbers, hyperparameters.numeric_bins, rows[:, :n])
-        is_quantile = hyperparameters.numeric_encoding == "quantile"
-        parts.append(_rank(bins) if is_quantile else _flat(bins))
+        numbers = _within(features.numbers, rows[:, :n])
+        bins = _bins(features.numbers, hyperparameters.numeric_bins, numbers)
+        if hyperparameters.numeric_encoding == "quantile":
+            parts.append(_rank(bins))
+        else:
+            parts += [numbers, _flat(bins)]
         if features.n_indicators:
             parts.append(rows[:, n:n_plain])
     if features.categories:
         parts += _categories(hyperparameters, features.categories, rows[:, n_plain:])
     parts = [part for part in parts if part.shape[1]]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
+
+
+def _within(numbers: Sequence[Number], values: keras.KerasTensor) -> keras.KerasTensor:
+    """Limits each number to what the training part has, so that none is greater than any known."""
+    low, high = np.array([(each.knots[0], each.knots[-1]) for each in numbers], np.float32).T
+    return ops.clip(values, low, high)
 
 
 def _bins(

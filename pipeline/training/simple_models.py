@@ -82,6 +82,14 @@ def train(job: Job) -> Iterator[Event]:
     yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})
 
 
+def answers(trainer: str, data: Dataset, seed: int) -> NDArray[np.float64]:
+    """Fits a model to the training part; returns its answers to the validation part.
+
+    These are probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
+    """
+    return _fit(trainer, data, seed)[2].answers
+
+
 def _fit(trainer: str, data: Dataset, seed: int) -> tuple[Any, _Part, _Part]:
     """Fits a model to the training part, and returns it with its answers to both parts."""
     inputs = _as_seen(trainer, data.train_inputs, data.task)
