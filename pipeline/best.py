@@ -81,24 +81,33 @@ def _as_text(spec: "StudySpec", champion: "Trial", found: dict[str, Any]) -> str
     lines += [
         "",
         f"the model: .venv/bin/python -m pipeline.best{name} --export",
-        *_from_mlflow(spec.name),
+        *_from_mlflow(spec),
     ]
     return "\n".join(lines)
 
 
-def _from_mlflow(study: str) -> list[str]:
+def _from_mlflow(spec: "StudySpec") -> list[str]:
     """Spells the command that loads the model from MLflow, as pasted into any shell here.
+
+    Of a table that is one which answers the rows of a file.
 
     A store with a secret in its URL is not named: whoever has its variable has it again.
     """
     store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
     is_secret = mask(store, store) != store
+    features, model = spec.task.features, f"'models:/{spec.name}@champion'"
+    needed, use = "mlflow", f"mlflow.keras.load_model({model}).summary()"
+    if features and features.inputs:
+        needed, use = (
+            "mlflow, pandas",
+            f"print(mlflow.pyfunc.load_model({model})"
+            ".predict(pandas.read_csv('rows.csv', sep=None, engine='python')))",
+        )
     given = "" if is_secret else f"MLFLOW_TRACKING_URI={shlex.quote(store)} "
     return [
         "or from MLflow, where it is registered when a search ends"
         f"{', with MLFLOW_TRACKING_URI as now' if is_secret else ''}:",
-        f"KERAS_BACKEND=tensorflow {given}.venv/bin/python -c "
-        f"\"import mlflow; mlflow.keras.load_model('models:/{study}@champion').summary()\"",
+        f'KERAS_BACKEND=tensorflow {given}.venv/bin/python -c "import {needed}; {use}"',
     ]
 
 

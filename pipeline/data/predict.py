@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+ANSWERS: tuple[str, ...] = ()  # names of the classes, or of what is answered; set in a copy
 ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
@@ -23,24 +24,62 @@ def answer(model: Any, rows: Any) -> Any:
     import numpy as np
     import tensorflow as tf
 
-    if isinstance(model.input, dict):  # by column
-        rows = rows.rename(columns=lambda name: str(name).strip())
-        if missing := [name for name in model.input if name.strip() not in rows.columns]:
-            raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
-        inputs: Any = {
-            name: (_texts if each.dtype == "string" else _numbers)(rows[name.strip()])[:, None]
-            for name, each in model.input.items()
-        }
-    else:  # an array of numbers, its columns in order
-        inputs = np.column_stack([_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])])
+    rows = rows.rename(columns=lambda name: str(name).strip())
+    named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
+    if [*named] == ["numbers"] and "numbers" not in rows:  # an array, its columns in order
+        inputs: Any = np.column_stack([_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])])
         if inputs.shape[1:] != model.input_shape[1:]:
             raise ValueError(f"found {rows.shape[1]} columns, allowed: {model.input_shape[1:]}")
+    else:
+        if missing := [name for name in named if name.strip() not in rows.columns]:
+            raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
+        inputs = {
+            name: (_texts if each.dtype == "string" else _numbers)(rows[name.strip()])[:, None]
+            for name, each in named.items()
+        }
     answers = []
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
         tensors = tf.nest.map_structure(lambda values, at=block: tf.constant(values[at]), inputs)
         answers.append(np.asarray(model(tensors, training=False)))
     return np.concatenate(answers)
+
+
+def answer_table(model: Any, rows: Any) -> Any:
+    """Answers rows as a DataFrame: a probability for each class, by its name; or the number."""
+    import numpy as np
+    import pandas as pd
+
+    answers = answer(model, rows)
+    if len(ANSWERS) == 2:
+        answers = np.hstack([1 - answers, answers])
+    index = getattr(rows, "index", None)
+    return pd.DataFrame(answers, index, [*ANSWERS] or None)
+
+
+class _Answering:
+    """What MLflow calls a model: with `predict`."""
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    def predict(self, rows: Any, params: Any = None) -> Any:
+        return answer_table(self._model, rows)
+
+
+def _load_pyfunc(folder: str) -> _Answering:
+    """Loads the model for MLflow's flavour python_function."""
+    return _Answering(load(Path(folder)))
+
+
+def load(folder: Path = Path(__file__).parent) -> Any:
+    """Loads the model.keras in a folder; Keras's safe mode refuses code in it."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import keras
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "When providing `inputs`")  # of names with a slash
+        return keras.saving.load_model(folder / "model.keras", safe_mode=True)
 
 
 def _texts(column: Any) -> Any:
@@ -74,11 +113,10 @@ def _numbers(column: Any) -> Any:
 def main() -> None:
     """Prints the answers for the rows of a CSV file, as CSV."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
     import pandas as pd
 
-    warnings.filterwarnings("ignore", "When providing `inputs`")  # of names with a slash
-    model = keras.saving.load_model(Path(__file__).with_name("model.keras"), safe_mode=True)
+    if len(sys.argv) != 2:
+        sys.exit("usage: python predict.py rows.csv")
     content = Path(sys.argv[1]).read_bytes()
     text = content.decode("utf-8-sig", "replace")
     if "\ufffd" in text:
@@ -86,7 +124,7 @@ def main() -> None:
     delimiter = max(",;\t|", key=text.partition("\n")[0].count)
     rows = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     try:
-        pd.DataFrame(answer(model, rows)).to_csv(sys.stdout, index=False)
+        answer_table(load(), rows).to_csv(sys.stdout, index=False)
     except ValueError as error:
         sys.exit(str(error))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
 N_SHOWN = 12  # names of columns in a message
+N_FIRST = 10_000  # rows that are looked at before all are
 LEAK_CORRELATION = 0.99999  # of a number with a target that is one
 
 
@@ -160,7 +161,12 @@ def _as_codes(column: Column) -> Codes:
 
 def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
     """Finds inputs that equal the target, or from which it follows row by row."""
-    leaking = [repr(each.name) for each in inputs if _gives_away(each, target)]
+    classes = None if target.kind is ColumnKind.NUMBER else _as_codes(target)
+    leaking = [
+        repr(each.name)
+        for each in inputs
+        if (_is_line(each, target) if classes is None else _is_one_to_one(each, classes))
+    ]
     if not leaking:
         return []
     verb = inflect("gives", len(leaking), "give")
@@ -170,24 +176,35 @@ def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
     ]
 
 
-def _gives_away(column: Column, target: Column) -> bool:
-    """Tells whether a target follows from a column: as a line in a number, or one to one."""
+def _is_line(column: Column, target: Column) -> bool:
+    """Tells whether a number is a line in a column."""
     import numpy as np
 
-    if target.kind is ColumnKind.NUMBER:
-        if column.is_coded:
-            return False
-        both = ~np.isnan(column.values)
-        x, y = column.values[both], target.values[both]
-        if both.mean() < 0.5 or x.std() == 0 or y.std() == 0:
-            return False
-        return abs(float(np.corrcoef(x, y)[0, 1])) > LEAK_CORRELATION
-    values, classes = _as_codes(column), _as_codes(target)
-    known = values >= 0
-    if known.mean() < 0.5:
+    if column.is_coded:
         return False
-    n_values, n_classes = len(np.unique(values[known])), len(np.unique(classes[known]))
-    if n_classes < 2 or n_values > max(20, 2 * n_classes):  # else every id would be one
+    both = ~np.isnan(column.values)
+    x, y = column.values[both], target.values[both]
+    if both.mean() < 0.5 or x.std() == 0 or y.std() == 0:
         return False
-    pairs = np.unique(np.stack([values[known], classes[known]]), axis=1)
-    return bool(pairs.shape[1] == n_values)
+    return abs(float(np.corrcoef(x, y)[0, 1])) > LEAK_CORRELATION
+
+
+def _is_one_to_one(column: Column, classes: Codes) -> bool:
+    """Tells whether each of a few values of a column stands with one class alone."""
+    import numpy as np
+
+    known = ~_is_missing(column)
+    values, classes = column.values[known], classes[known]
+    n_classes = len(np.unique(classes))
+    if known.mean() < 0.5 or n_classes < 2:
+        return False
+    most = max(20, 2 * n_classes)  # values; else every id would be one
+    for n in (N_FIRST, len(values)):  # the first rows nearly always tell, and soon
+        _, codes = np.unique(values[:n], return_inverse=True)
+        n_values = int(codes.max()) + 1
+        if n_values > most:
+            return False
+        pairs = codes.astype(np.int64) * (int(classes.max()) + 1) + classes[:n]
+        if len(np.unique(pairs)) > n_values:
+            return False
+    return True

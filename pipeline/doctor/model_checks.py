@@ -93,7 +93,7 @@ def train_again(
     Raises:
         PipelineError: one of them did not come out as it did before.
     """
-    from pipeline.export.bundle import TOLERANCE  # which only this repair needs
+    from pipeline.export.scores import is_as_recorded  # and so NumPy, which only this needs
 
     score = subject.spec.task.score
     with _workers(subject) as executor:
@@ -102,7 +102,7 @@ def train_again(
             say(f"training trial {number} again ...")
             value, model = _played(subject, executor, trial)
             recorded = trial.history[score.name][trial.best_epoch - 1]
-            if model is None or not abs(value - recorded) <= TOLERANCE:
+            if model is None or not is_as_recorded(subject.spec.task, value, recorded):
                 raise PipelineError(
                     f"trial {number} trained again has {score.words} {score.show(value)}, not its "
                     f"recorded {score.show(recorded)}, and is not stored: only the machine and "
@@ -170,9 +170,10 @@ def register(subject: Subject, trial: Trial, run: Run) -> None:
         trial: whose model it is.
         run: in MLflow, where the model is stored.
     """
-    uri, name = subject.project.mlflow_uri, subject.spec.name
+    uri, spec = subject.project.mlflow_uri, subject.spec
+    arguments = (uri, spec.name, run.id, trial.best_epoch, spec.task)
     with _workers(subject) as executor:
-        executor.call(registry.publish_champion, uri, name, run.id, trial.best_epoch)
+        executor.call(registry.publish_champion, *arguments)
 
 
 def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
@@ -187,7 +188,7 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
         for version in versions_of(project, subject.spec.name, by_id):
             if version.model_id and _is_wrong(version):
                 arguments = (project.mlflow_uri, version.run, version.model_id)
-                executor.call(registry.write_model_again, *arguments)
+                executor.call(registry.write_model_again, *arguments, subject.spec.task)
 
 
 @contextlib.contextmanager

@@ -135,11 +135,11 @@ def error_of(metric: Metric, measured: Mapping[str, float]) -> float | None:
 
     Args:
         metric: whose.
-        measured: values by quantity, errors such as "rmse_se", and "n_images".
+        measured: values by quantity, errors such as "rmse_se", and "n_examples".
     """
     noted = measured.get(f"{metric.quantity}_se")
     if noted is None and metric.interval == "binomial":
-        return standard_error(measured[metric.quantity], measured["n_images"])
+        return standard_error(measured[metric.quantity], measured["n_examples"])
     return noted
 
 

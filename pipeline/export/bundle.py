@@ -6,32 +6,30 @@ study and shown in its report.
 
 import contextlib
 import json
-import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import snapshot
 from pipeline.clock import now
 from pipeline.data import datasets, pixels
+from pipeline.data.source import Examples
 from pipeline.environment import hide_gpus, import_keras
 from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.export import model_card
 from pipeline.export.champion import summary
-from pipeline.export.folder import MODEL_FILE
+from pipeline.export.folder import MODEL_FILE, SCRIPT_FILE
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
-from pipeline.tracking import registry
+from pipeline.tracking import registry, rows_flavor
 from pipeline.wording import doctor_command
 
 if TYPE_CHECKING:
     import keras
-
-TOLERANCE = 1e-4  # between a recorded metric and the exported model's: one example in 10,000
 
 
 def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
@@ -53,9 +51,10 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
             stored.project.optuna_url, "an export records there that it looks at the test set"
         )
     with scratch_folder(folder) as scratch, _temporary_files_in(scratch):
-        model = _verified_model(stored, champion)
+        examples = datasets.validation_sets(stored.spec.data_spec)
+        model = _verified_model(stored, champion, examples)
         _look_at_test_set(stored, champion, model)
-        _write(stored, champion, model, scratch / "new")
+        _write(stored, champion, model, _row_of(examples[0]), scratch / "new")
         if folder.exists():
             folder.rename(scratch / "old")  # whose end is not to be seen, if it is killed
         (scratch / "new").rename(folder)
@@ -68,7 +67,9 @@ def _temporary_files_in(scratch: Path) -> contextlib.AbstractContextManager[None
     return temporary_files_in(scratch)
 
 
-def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
+def _verified_model(
+    stored: StoredStudy, champion: Trial, examples: Sequence[Examples]
+) -> "keras.Model":
     """Loads the champion's model, and looks whether it is as good as was recorded.
 
     Raises:
@@ -93,9 +94,9 @@ def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
     from pipeline.export import scores
 
     score = stored.spec.task.score
-    value = scores.validate(model, stored.spec)
+    value = scores.validate(model, stored.spec.task, examples)
     recorded = champion.history[score.name][champion.best_epoch - 1]
-    if not math.isclose(value, recorded, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+    if not scores.is_as_recorded(stored.spec.task, value, recorded):
         raise PipelineError(
             f"the stored model of trial {champion.number} has {score.words} {score.show(value)}, "
             f"not its recorded {score.show(recorded)}; if its run's model.keras was changed, what "
@@ -104,17 +105,37 @@ def _verified_model(stored: StoredStudy, champion: Trial) -> "keras.Model":
     return model
 
 
-def _write(stored: StoredStudy, champion: Trial, model: "keras.Model", folder: Path) -> None:
+def _row_of(examples: Examples) -> dict[str, Any]:
+    """Finds of a table a value of each column that is not missing, if there is one."""
+    if not isinstance(examples.inputs, Mapping):
+        return {}
+    return {
+        name: next((value for value in values if value == value and value != ""), None)
+        for name, values in examples.inputs.items()
+    }
+
+
+def _write(
+    stored: StoredStudy,
+    champion: Trial,
+    model: "keras.Model",
+    row: Mapping[str, Any],
+    folder: Path,
+) -> None:
     from pipeline.training import loop
 
     found = summary(stored, champion)
     folder.mkdir()
+    task = stored.spec.task
+    if task.features and task.features.inputs:
+        names = registry.answer_names(task)
+        write_atomically(folder / SCRIPT_FILE, rows_flavor.predict_script(names))
     write_atomically(folder / MODEL_FILE, loop.to_bytes(model))
     write_atomically(
         folder / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"
     )
     write_atomically(folder / "metrics.json", json.dumps(found, indent=2) + "\n")
-    write_atomically(folder / "README.md", model_card.text(stored, found))
+    write_atomically(folder / "README.md", model_card.text(stored, found, row))
 
 
 def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model") -> None:
@@ -132,12 +153,12 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
     look = {
         "when": now(),
         "trial": champion.number,
-        **dict.fromkeys([*quantities, "n_images"]),
+        **dict.fromkeys([*quantities, "n_examples"]),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])
     examples = datasets.open_test_set(stored.spec.data_spec)
     found = scores.score_test(model, task, examples)
-    known = {**look, **found, "n_images": len(examples.targets)}
+    known = {**look, **found, "n_examples": len(examples.targets)}
     looks = study_store.test_looks(study)
     # the last such: one that broke off within the same second is equal
     looks[len(looks) - 1 - looks[::-1].index(look)] = known

@@ -9,7 +9,8 @@ from pipeline.files import remove_leftovers
 from pipeline.paths import display_path
 
 MODEL_FILE = "model.keras"
-FILES = (MODEL_FILE, "hyperparameters.json", "metrics.json", "README.md")  # of an export
+SCRIPT_FILE = "predict.py"  # of a table alone
+FILES = (MODEL_FILE, SCRIPT_FILE, "hyperparameters.json", "metrics.json", "README.md")
 
 
 def check_folder(folder: Path, force: bool) -> Path:

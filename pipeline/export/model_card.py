@@ -1,23 +1,27 @@
 """The model card of an export: what the model is and how far to trust it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from pipeline.data import pixels
-from pipeline.data.task import Kind, Task
+from pipeline.data import datasets
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
+from pipeline.export.use_section import use
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import select_counted
 from pipeline.wording import count_noun, inflect
 
 
-def text(stored: StoredStudy, found: dict[str, Any]) -> str:
+def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | None = None) -> str:
     """Writes the card in Markdown, from recorded facts alone.
 
     Args:
         stored: the study.
         found: the champion's `champion.summary`, test score included.
+        row: of a table, an example of each column's values.
     """
     study, spec = stored.study, stored.spec
     test, validation = found["test"], found["validation"]
@@ -25,7 +29,7 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     trust = ""
     score, value = task.score, test[task.score.quantity]
     noted = test.get(f"{score.quantity}_se")
-    interval = intervals.interval_of(score, value, test["n_images"], noted)
+    interval = intervals.interval_of(score, value, test["n_examples"], noted)
     error = intervals.error_of(score, test)
     if interval and error is not None:
         trust = (
@@ -40,21 +44,23 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
     looks = "once" if n_looks == 1 else f"{n_looks} times"
     facts = study.user_attrs[study_store.VERSIONS]
     versions = ", ".join(f"{k[8:]} {v}" for k, v in facts.items() if k.startswith("version."))
-    is_image = task.input_dtype == "uint8"
-    takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"
-    care = f"{pixels.CARE}\n\n" if is_image else ""
-    shape = ", ".join(map(str, task.input_shape))
-    answers, examples = "numbers" if task.is_regression else "probabilities", f"{task.example}s"
-    classes = "".join(f"{i}. {name}\n" for i, name in enumerate(task.class_names))
-    classes += "\n" if classes else ""
     hyperparameters = "\n".join(
-        f"| {name} | {value} |" for name, value in found["hyperparameters"].items()
+        f"| {name} | {value} |"
+        for name, value in Hyperparameters(**found["hyperparameters"]).shown(spec.named).items()
     )
+    seed = f"seed {found['seed']}. Another seed gives another score."
+    trained = f"- The network was trained once, with {seed}"
+    if task.n_folds > 1:
+        trained = (
+            f"- The model is the mean of {task.n_folds} networks, each trained once on all rows "
+            f"but one fold and the test\n  rows, with {seed} Each validation row was answered by "
+            "the network\n  that had not seen it."
+        )
     ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
     metrics = [each for each in task.objectives if each.quantity in {*test} & {*validation}]
     scores = "\n".join(
         f"| {name} | {' | '.join(m.show(part[m.quantity]) for m in metrics)} "
-        f"| {part['n_images']:,} |"
+        f"| {part['n_examples']:,} |"
         for name, part in (("test", test), ("validation", validation))
     )
     return f"""# {spec.name}: the champion, trial {found["trial"]}
@@ -63,19 +69,8 @@ def text(stored: StoredStudy, found: dict[str, Any]) -> str:
 
 ## Use
 
-```python
-import os
-
-os.environ["KERAS_BACKEND"] = "tensorflow"
-import keras
-
-model = keras.saving.load_model("model.keras")
-{answers} = model.predict({examples})  # {examples}: (n, {shape}){", 0 to 255" if is_image else ""}
-```
-
-It takes {takes}, scales them itself, and gives {_gives(task)}
-
-{classes}{care}## How good it is
+{use(task, row)}
+## How good it is
 
 | {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |
 |---|{"---|" * len(metrics)}---|
@@ -84,9 +79,9 @@ It takes {takes}, scales them itself, and gives {_gives(task)}
 {trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
 - The validation score is optimistically biased: selected as the best of {n_trials}, at its
   best epoch. The test score is not.
-- The network was trained once, with seed {found["seed"]}. Another seed gives another score.
+{trained}
 
-## What it is
+{_data(spec)}## What it is
 
 {n_parameters}. Trained for {n_epochs}; the weights are
 those of epoch {found["best_epoch"]}.{ended}
@@ -108,10 +103,10 @@ those of epoch {found["best_epoch"]}.{ended}
 """
 
 
-def _gives(task: Task) -> str:
-    """Says what a model answers."""
-    if task.is_regression:
-        return f"{for_markdown(task.target.name) or 'its target'} in units of its own."
-    if task.kind is Kind.BINARY:
-        return "the probability of the second class:"
-    return "one probability for each class:"
+def _data(spec: StudySpec) -> str:
+    """Lists what was found out of the data; "" of a data set that is known by name."""
+    remarks, warnings = datasets.about(spec.data_spec)
+    lines = [f"- {for_markdown(remark)}" for remark in remarks]
+    lines += [f"- **Note:** {for_markdown(warning)}" for warning in warnings]
+    listed = "\n".join(lines)
+    return f"## Data\n\n{listed}\n\n" if lines else ""

@@ -1,14 +1,14 @@
 """How good a model that is handed over is: on the validation set again, and on the test set."""
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data import datasets
 from pipeline.data.scoring import all_scores, transform
 from pipeline.data.source import Examples
 from pipeline.data.task import LOSS, Task
-from pipeline.study.spec import StudySpec
 
 if TYPE_CHECKING:
     import keras
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 BATCH = 1000  # examples, for which a model is asked at a time
 LEAST_PROBABILITY = 1e-7  # of which Keras takes a logarithm
+TOLERANCE = 1e-4  # between a recorded metric and one measured again: one example in 10,000
 
 
-def validate(model: "keras.Model", spec: StudySpec) -> float:
+def validate(model: "keras.Model", task: Task, examples: Sequence[Examples]) -> float:
     """Scores a model on the validation set as the search did; returns the task's `score`.
 
     With folds each row is answered by that network of the model that has not seen it.
+
+    Args:
+        model: takes raw inputs.
+        task: what was asked.
+        examples: by `datasets.validation_sets`.
     """
-    task, examples = spec.task, datasets.validation_sets(spec.data_spec)
     networks = [model]
     if len(examples) > 1:
         networks = [model.get_layer(f"fold_{i}") for i in range(1, len(examples) + 1)]
@@ -38,22 +43,45 @@ def validate(model: "keras.Model", spec: StudySpec) -> float:
     return found[task.score.quantity]
 
 
+def is_as_recorded(task: Task, value: float, recorded: float) -> bool:
+    """Tells whether the task's `score`, measured again, is what was recorded.
+
+    Of a metric in units of its own both may be far from 1: what counts is the target's spread.
+    """
+    unit, target = 1.0, task.target
+    if task.score.digits is None:
+        unit = target.scale * (math.exp(target.mean) if target.transform == "log" else 1.0)
+    return math.isclose(value, recorded, rel_tol=TOLERANCE, abs_tol=TOLERANCE * unit)
+
+
 def score_test(model: "keras.Model", task: Task, examples: Examples) -> dict[str, float]:
     """Scores a model on test examples by all that can be said of it."""
     return measure(task, examples.targets, answer(model, examples), examples.weights)
 
 
-def answer(model: "keras.Model", examples: Examples) -> "NDArray[np.float32]":
-    """Asks a model: probabilities, (n, classes) or (n, 1), or numbers, (n, 1)."""
+def answer(model: "keras.Model", examples: Examples) -> "NDArray[Any]":
+    """Asks a model: probabilities, (n, classes) or (n, 1), or numbers, (n, 1).
+
+    By itself, not by Keras's `predict`, which makes float32 of what is float64.
+    """
+    import tensorflow as tf
+
     inputs: Any = examples.inputs
-    found: NDArray[np.float32] = model.predict(inputs, batch_size=BATCH, verbose=0)
-    return found
+    if isinstance(inputs, Mapping):
+        named = model.input if isinstance(model.input, dict) else [x.name for x in model.inputs]
+        inputs = {name: inputs[name][:, None] for name in named}
+    answers = []
+    for start in range(0, len(examples.targets), BATCH):
+        block = slice(start, start + BATCH)
+        tensors = tf.nest.map_structure(lambda values, at=block: tf.constant(values[at]), inputs)
+        answers.append(np.asarray(model(tensors, training=False)))
+    return np.concatenate(answers)
 
 
 def measure(
     task: Task,
     targets: "NDArray[Any]",
-    answers: "NDArray[np.float32]",
+    answers: "NDArray[Any]",
     weights: "NDArray[np.float32] | None",
 ) -> dict[str, float]:
     """Computes loss and every metric of a task from answers; derived metrics too.

@@ -7,15 +7,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-_YEAR, _TWO = r"[0-9]{4}", r"[0-9]{1,2}"
-_PARTS = {"%Y": _YEAR, "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO, "%M": _TWO, "%S": _TWO}
-# The first of those that fit is taken: the day before the month where that is open.
-_DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
+_TWO = "[0-9]{1,2}"
+_PARTS = {
+    "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO,
+    "%M": _TWO, "%S": _TWO, "%f": "[0-9]{1,9}",
+}  # fmt: skip
+# The first of those that fit is taken: the day before the month where that is open. A model that
+# is handed over reads them all.
+_DAYS = (
+    "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
+)  # fmt: skip
 _TIMES = (
-    "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S+00:00", "T%H:%M:%S+00:00", " %H:%M",
-    "T%H:%M",
+    "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S.%f", "T%H:%M:%S.%f", " %H:%M", "T%H:%M",
 )  # fmt: skip
 FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
+_LIKE_A_DATE = "^[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}"
 _SAMPLE = 200
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
 
@@ -28,18 +34,21 @@ def parse(values: "pa.Array", date_format: str) -> "pa.Array":
         date_format: one of `FORMATS`.
 
     Returns:
-        Seconds since 1970, UTC, int64 (n,), null where a value is no such date.
+        Whole seconds since 1970, UTC, int64 (n,), null where a value is no such date.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    pattern = date_format.replace(".", r"\.").replace("+", r"\+")
+    pattern = date_format.replace(".", r"\.")
     for code, digits in _PARTS.items():
         pattern = pattern.replace(code, digits)
     found = pc.extract_regex(values, f"^{pattern}$")
     if found.null_count == len(values):
         return pa.nulls(len(values), pa.int64())
-    times = pc.strptime(values, format=date_format, unit="s", error_is_null=True)
+    if date_format.endswith(".%f"):  # which strptime of Arrow does not know
+        values = pc.replace_substring_regex(values, r"\.[0-9]+$", "")
+    whole = date_format.removesuffix(".%f")
+    times = pc.strptime(values, format=whole, unit="s", error_is_null=True)
     day = pc.cast(pc.struct_field(found, "day"), pa.int64())
     exists = pc.equal(
         pc.day(times), day
@@ -59,8 +68,11 @@ def find_format(values: "pa.Array", counts: "NDArray[np.intp]") -> tuple[str, "p
         month could be the other way round.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     sample = values.slice(0, _SAMPLE)
+    if not pc.any(pc.match_substring_regex(sample, _LIKE_A_DATE)).as_py():
+        return "", pa.nulls(len(values), pa.int64()), False
     likely = [each for each in FORMATS if parse(sample, each).null_count < len(sample)]
     found = {each: parse(values, each) for each in likely}
     fits = {each: int(counts[is_valid(dates)].sum()) for each, dates in found.items()}

@@ -122,7 +122,7 @@ def _test_line(facts: StudySummary) -> str:
         f"trial {look['trial']} "
         + (
             "was to be scored, and the export broke off"
-            if look["n_images"] is None
+            if look["n_examples"] is None
             else f"scored {_scored(look, facts)}"
         )
         + f" ({look['when']})"
@@ -134,7 +134,7 @@ def _test_line(facts: StudySummary) -> str:
 
 def _scored(look: Mapping[str, Any], facts: StudySummary) -> str:
     """Tells what a look at the test set found, with an interval if an error was noted."""
-    score, n, example = facts.spec.task.score, look["n_images"], facts.spec.task.example
+    score, n, example = facts.spec.task.score, look["n_examples"], facts.spec.task.example
     value, error = look[score.quantity], look.get(f"{score.quantity}_se")
     interval = intervals.interval_of(score, value, n, error) if error is not None else None
     trusted = f" (95 % interval {interval.show(score, value)})" if interval else ""

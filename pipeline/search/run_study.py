@@ -174,7 +174,7 @@ def _publish(
         print("registering the champion's model ...", file=sys.stderr)
         arguments = (project.mlflow_uri, spec.name, champion.run_id, champion.best_epoch)
         try:
-            executor.call(publish_champion, *arguments)
+            executor.call(publish_champion, *arguments, spec.task)
         except PipelineError as error:
             raise PipelineError(
                 f"the search is complete, but its champion is not registered ({error}); what is "

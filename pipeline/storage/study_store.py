@@ -24,6 +24,7 @@ SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
 CHANGES = "changes"  # of the study file, since the study was begun
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
+_N_EXAMPLES = {"n_images": "n_examples"}  # as a look called it before schema version 3
 PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
 
 
@@ -92,16 +93,19 @@ def note_run(study: optuna.Study, trial: int, run: str) -> None:
 
 
 def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
-    """Lists every look at the test set, oldest first: when, trial, accuracy, loss, n_images.
+    """Lists every look at the test set, oldest first: when, trial, metrics, n_examples.
 
-    Of a look that was broken off, accuracy, loss and n_images are None.
+    Of a look that was broken off, metrics and n_examples are None.
     """
-    return list(study.user_attrs.get(TEST_LOOKS, []))
+    return [
+        {_N_EXAMPLES.get(key, key): value for key, value in look.items()}
+        for look in study.user_attrs.get(TEST_LOOKS, [])
+    ]
 
 
 def test_look(study: optuna.Study, trial: int) -> dict[str, Any] | None:
     """Finds the last look that scored a trial; None if there is none."""
-    scored = [each for each in test_looks(study) if each["n_images"] is not None]
+    scored = [each for each in test_looks(study) if each["n_examples"] is not None]
     return next((each for each in reversed(scored) if each["trial"] == trial), None)
 
 

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
@@ -11,14 +13,19 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import snapshot
 from pipeline.data import pixels
+from pipeline.data.task import Task
 from pipeline.environment import import_keras
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
-from pipeline.tracking import relocation
+from pipeline.tracking import relocation, rows_flavor
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.wording import doctor_command
 
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
 CHAMPION_ALIAS = "champion"
+MOST_SAID = 4000  # characters in the description of a version, of which MLflow takes 5,000
 # What MLflow says where there is no such model, version or alias.
 _NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -79,7 +86,7 @@ def load_model_bytes(project: Project, run: str) -> bytes:
         ) from None
 
 
-def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
+def publish_champion(uri: str, study: str, run: str, best_epoch: int, task: Task) -> None:
     """Makes a trial's stored model an MLflow model with the alias `champion`.
 
     Imports Keras: meant for `Executor.call`.
@@ -89,29 +96,32 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int) -> None:
         study: name of the study, and so of the registered model.
         run: where the trial's model is stored.
         best_epoch: of the trial; the model is logged as of that step.
+        task: what the model has learned.
     """
-    import mlflow.keras
     from mlflow.models import Model
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    given = _to_register(client, run)
+    flavor, given = _to_register(client, run, task)
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
     info = Model.log(
         artifact_path=None,
         name="model",
-        flavor=mlflow.keras,
+        flavor=flavor,
         run_id=run,
         step=best_epoch,
         registered_model_name=study,
         **given,
     )
     version = str(info.registered_model_version)
-    client.update_model_version(study, version, f"Takes {given['metadata']['input']}")
+    about = f"Takes {given['metadata']['input']}"
+    if len(about) > MOST_SAID:
+        about = f"{about[:MOST_SAID]} ..."
+    client.update_model_version(study, version, about)
     client.set_registered_model_alias(study, CHAMPION_ALIAS, version)
 
 
-def write_model_again(uri: str, run: str, model_id: str) -> None:
+def write_model_again(uri: str, run: str, model_id: str, task: Task) -> None:
     """Writes the files of a logged model again, from the stored model of its trial.
 
     Imports Keras: meant for `Executor.call`.
@@ -120,44 +130,88 @@ def write_model_again(uri: str, run: str, model_id: str) -> None:
         uri: of MLflow's store.
         run: where the trial's model is stored.
         model_id: of a logged model of that run.
+        task: what the model has learned.
     """
-    import mlflow.keras
     from mlflow.models import Model
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    given = _to_register(client, run)
+    flavor, given = _to_register(client, run, task)
     location = client.get_logged_model(model_id).artifact_location
     known = Model(
         location, run, model_uuid=model_id, model_id=model_id, metadata=given.pop("metadata")
     )
     with tempfile.TemporaryDirectory() as folder:
-        mlflow.keras.save_model(path=f"{folder}/model", mlflow_model=known, **given)
+        flavor.save_model(path=f"{folder}/model", mlflow_model=known, **given)
         client.log_model_artifacts(model_id, f"{folder}/model")
 
 
-def _to_register(client: mlflow.MlflowClient, run: str) -> dict[str, Any]:
-    """Makes of a trial's stored model what MLflow's Keras flavour takes, by argument."""
+def _to_register(
+    client: mlflow.MlflowClient, run: str, task: Task
+) -> tuple[ModuleType, dict[str, Any]]:
+    """Makes of a trial's stored model what a flavour of MLflow takes: the flavour, arguments."""
     import_keras()
     import keras
+    import mlflow.keras
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     with tempfile.TemporaryDirectory() as folder:
         network = keras.saving.load_model(client.download_artifacts(run, MODEL_ARTIFACT, folder))
+    is_by_column = task.features is not None and bool(task.features.inputs)
+    needed = ["mlflow", "keras", "tensorflow", "numpy", *["pandas"] * is_by_column]
+    given = {
+        "model": network,
+        "metadata": {"input": _takes(task)},
+        "pip_requirements": [f"{name}=={importlib.metadata.version(name)}" for name in needed],
+    }
+    if is_by_column:
+        names = answer_names(task)
+        return rows_flavor, {**given, "signature": _signature(task, names), "names": names}
     model = pixels.accept_any_scale(network)
     # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
     # image divided by 255 to black.
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *model.input_shape[1:]))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
+        outputs=Schema(
+            [TensorSpec(np.dtype(model.outputs[0].dtype), (-1, *model.output_shape[1:]))]
+        ),
     )
-    needed = ("mlflow", "keras", "tensorflow", "numpy")
-    takes = "raw values" if model is network else f"{pixels.RANGE}. {pixels.CARE}"
-    return {
-        "model": model,
-        "signature": signature,
-        "metadata": {"input": takes},
-        "pip_requirements": [f"{name}=={importlib.metadata.version(name)}" for name in needed],
-    }
+    return mlflow.keras, {**given, "model": model, "signature": signature}
+
+
+def answer_names(task: Task) -> tuple[str, ...]:
+    """Names what a model answers: the classes, or the one number."""
+    return task.class_names or (task.target.name or "answer",)
+
+
+def _signature(task: Task, names: Sequence[str]) -> "ModelSignature":
+    """Names the columns that go in and come out.
+
+    Of any type: MLflow would refuse whole numbers where others may have fractions, codes of
+    numbers where there is text, and missing values in either; the model takes them all.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
+
+    assert task.features is not None
+    return ModelSignature(
+        Schema([ColSpec(AnyType(), column.name) for column in task.features.inputs]),
+        Schema([ColSpec(DataType.double, name) for name in names]),
+    )
+
+
+def _takes(task: Task) -> str:
+    """Says what a model is given."""
+    if task.features is None and task.input_dtype == "uint8":
+        return f"{pixels.RANGE}. {pixels.CARE}"
+    if task.features is None or not task.features.inputs:
+        return "raw values"
+    kinds = {"number": "number", "category": "text"}
+    columns = ", ".join(
+        f"{column.name} ({kinds.get(column.kind) or f'date, {column.date_format}'})"
+        for column in task.features.inputs
+    )
+    return f"raw columns: {columns}"

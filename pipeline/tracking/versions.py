@@ -118,11 +118,13 @@ def _describes_keras(description: Path) -> bool:
         content = yaml.safe_load(description.read_bytes())
         flavors = Model.from_dict(content).flavors
         keras, function = flavors["keras"], flavors["python_function"]
+        loader = function["loader_module"]
+        code = f"{function.get('code')}/{loader}.py"  # of rows_flavor
         return (
             _LAST_KEY in content
             and f"{keras['data']}/{MODEL_ARTIFACT}" == _MODEL
             and not keras.get("save_exported_model")
-            and function["loader_module"] == "mlflow.keras"
+            and (loader == "mlflow.keras" or (description.parent / code).is_file())
         )
     except Exception:  # whatever MLflow and YAML raise of what they cannot read
         return False
@@ -154,7 +156,7 @@ def _arrays(content: bytes) -> "dict[str, np.ndarray]":
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            found[name.rpartition("layers/")[2]] = item[()]  # of a network inside a model too
+            found[name] = item[()]
 
     with h5py.File(io.BytesIO(content)) as file:
         if "layers" in file:

@@ -34,6 +34,7 @@ def train(job: Job) -> Iterator[Event]:
     task = members[0].task
     n_parameters = sum(member.model.count_params() for member in members)
     record, best, n_waited = job.incumbent, None, 0
+    whole: keras.Model | None = None  # what is kept; made once, for it shares the weights
     for epoch in range(1, given.epochs + 1):
         metrics = measure([member.train_epoch() for member in members], members)
         for name in dict.fromkeys((LOSS, f"val_{LOSS}", job.metric)):
@@ -49,7 +50,8 @@ def train(job: Job) -> Iterator[Event]:
         else:
             n_waited += 1
         if is_better(value, record, job.direction):
-            record, content = value, to_bytes(as_one_model(members))
+            whole = whole or as_one_model(members)
+            record, content = value, to_bytes(whole)
         yield EpochEnd(job.trial, epoch, metrics, n_parameters, content)
         if n_waited >= job.patience:
             break

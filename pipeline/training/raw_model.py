@@ -81,20 +81,23 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
 def _by_column(columns: Sequence[RawInput], model: keras.Model) -> keras.Model:
     """Has a model of a list of inputs take a dictionary by column name.
 
-    Keras asks that an input is called as its key is, and that no layer is called the same: so the
-    layers stand in a model of their own. A "/" is in no name; where a column has one, Keras warns.
+    Keras then looks for the inputs' names among the keys, and passes over all other keys. It asks
+    that no layer is called like an input, so the layers stand in a model of their own; and that no
+    name has a "/". Where one has, the inputs themselves are a dictionary: Keras warns of it
+    whenever it is loaded, and other keys must not be given.
     """
     names = [column.name for column in columns]
-    safe = [name if "/" not in name else f"column {i}" for i, name in enumerate(names)]
-    while model.name in safe:
+    while model.name in names:
         model.name += "_"
+    safe = [name if "/" not in name else f"column {i}" for i, name in enumerate(names)]
+    inputs = {
+        column.name: keras.Input((1,), dtype=_dtype(column), name=name)
+        for column, name in zip(columns, safe, strict=True)
+    }
+    answer = model(list(inputs.values()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
-        inputs = {
-            column.name: keras.Input((1,), dtype=_dtype(column), name=name)
-            for column, name in zip(columns, safe, strict=True)
-        }
-        return keras.Model(inputs, model(list(inputs.values())))
+        return keras.Model(list(inputs.values()) if names == safe else inputs, answer)
 
 
 def _inputs_and_encoding(

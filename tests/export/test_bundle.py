@@ -147,10 +147,10 @@ def test_the_champion_as_json(recorded_study: Project, run: Any) -> None:
             "accuracy": 0.8950,
             "accuracy_95": [0.8894, 0.9004],
             "loss": curves["val_loss"][6],
-            "n_images": 12_000,
+            "n_examples": 12_000,
         },
         "training": {"accuracy": curves["accuracy"][6], "loss": curves["loss"][6]},
-        "test": {"accuracy": 0.8871, "loss": 0.3215, "n_images": 10_000},
+        "test": {"accuracy": 0.8871, "loss": 0.3215, "n_examples": 10_000},
     }
 
 

@@ -198,7 +198,7 @@ def test_a_study_with_folds_says_what_its_values_are(
 
 
 def test_a_look_at_the_test_set_has_its_interval(houses: StudySummary) -> None:
-    look = {"when": "2026-03-02 10:30", "trial": 9, "rmse": 4012.6, "n_images": 1_200}
+    look = {"when": "2026-03-02 10:30", "trial": 9, "rmse": 4012.6, "n_examples": 1_200}
     (line,) = [each for each in verdict(dataclasses.replace(houses, test_looks=[look]))
                if "test set" in each]  # fmt: skip
     assert "trial 9 scored RMSE 4,012.6 on 1,200 rows (2026-03-02 10:30)." in line
@@ -246,7 +246,7 @@ def exported(
     monkeypatch.setattr(datasets, "n_validation_examples", lambda _: N_ROWS)
     stored = recorded.open_stored(recorded_study)
     look = {
-        "when": "2026-03-02 10:30", "trial": 9, "n_images": 1_200, "loss": 0.3333,
+        "when": "2026-03-02 10:30", "trial": 9, "n_examples": 1_200, "loss": 0.3333,
         "rmse": 4012.6, "rmse_se": 90.0, "mae": 2300.1, "mae_se": 40.0, "r2": 0.95, "r2_se": 0.004,
     }  # fmt: skip
     stored.study.set_user_attr(study_store.TEST_LOOKS, [look])

@@ -82,7 +82,7 @@ TEST_LOOK = {
     "trial": CHAMPION,
     "accuracy": 0.8871,
     "loss": 0.3215,
-    "n_images": 10_000,
+    "n_examples": 10_000,
 }
 
 # State, best value, epochs trained, best epoch, and what differs from `_COMMON`.

@@ -23,7 +23,6 @@ from pipeline.data.task import Kind, Target, Task
 from pipeline.reading.column import Column, ColumnKind
 from pipeline.reading.missing import MISSING_TEXTS
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import versions
 from pipeline.training.model import build_model
 from pipeline.training.raw_dates import DateReader
 from pipeline.training.raw_model import accept_raw
@@ -162,6 +161,29 @@ def test_raw_rows_get_the_networks_answers(
     assert model.loss == network.loss
 
 
+@pytest.mark.parametrize(
+    "name", ["price", "where", "model", "functional_1", "cast", "numbers", "a b:c"]
+)
+def test_a_column_may_be_called_as_a_layer_is_and_others_may_be_given(
+    name: str, tmp_path: Path
+) -> None:
+    columns = [replace(COLUMNS[3], name=name), replace(COLUMNS[0], name="city")]
+    for n in (1, 2):
+        features = encoding.fit_features(columns[:n], np.arange(N_TRAIN))
+        task = replace(TWO, features=features, input_shape=(features.width,))
+        network = network_of(task)
+        expected = np.asarray(network(encoding.encode(features, columns, np.arange(N))))
+        model = saved_and_loaded(accept_raw(network, task), tmp_path)
+        rows = pd.DataFrame({"0": 1.0, name: ROWS[HOLES], "city": ROWS[CITY], "more": "x"})
+        np.testing.assert_allclose(predict.answer(model, rows), expected, rtol=1e-5)
+        texts = {each: rows[each].fillna("").to_numpy(object) for each in ("city", "more")}
+        given = {"0": rows["0"].to_numpy(), name: rows[name].to_numpy(), **texts}
+        np.testing.assert_allclose(model.predict(given, verbose=0), expected, rtol=1e-4)
+        given.pop(name)
+        with pytest.raises(ValueError, match=r"Missing data for input|structure of `inputs`"):
+            model.predict(given, verbose=0)
+
+
 @pytest.mark.parametrize("missing", MISSING_TEXTS)
 def test_every_spelling_of_a_missing_value_is_one(missing: str) -> None:
     model = accept_raw(network_of(CLASSES), CLASSES)
@@ -201,16 +223,6 @@ def test_pictures_get_the_look_at_their_scale() -> None:
     assert model.inputs[0].dtype == "float32"
     images = np.random.default_rng(0).integers(0, 256, (9, 6, 6)).astype("uint8")
     np.testing.assert_allclose(model(images / 255), model(images), atol=1e-5)
-
-
-def test_its_weights_are_those_of_the_network(tmp_path: Path) -> None:
-    network = network_of(CLASSES, LEARNED)
-    network.save(tmp_path / "network.keras")
-    accept_raw(network, CLASSES).save(tmp_path / "model.keras")
-    assert versions.has_same_weights(tmp_path / "model.keras", tmp_path / "network.keras")
-    keras.utils.set_random_seed(8)
-    build_model(LEARNED, CLASSES).save(tmp_path / "other.keras")
-    assert not versions.has_same_weights(tmp_path / "model.keras", tmp_path / "other.keras")
 
 
 # Dates

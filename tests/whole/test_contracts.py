@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
+from pipeline.data.settings import DataSettings
 from pipeline.export import champion, folder
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
@@ -77,6 +78,7 @@ def test_the_exit_codes() -> None:
         ("(top)", spec.StudySpec),
         ("[budget]", spec.Budget),
         ("[training]", spec.Training),
+        ("[data]", DataSettings),
         ("[[reference]]", spec.Reference),
         ("[[comparison]]", spec.Comparison),
         ('an entry of `[space]`: "int"', ranges.IntRange),
@@ -87,7 +89,9 @@ def test_the_exit_codes() -> None:
 def test_the_keys_of_a_study_file(table: str, model: type[BaseModel]) -> None:
     (keys,) = rows(SECTIONS["Study file"], "table")[table]
     promised = quoted(keys) - ({"study"} if model is spec.Reference else set())
-    assert promised == model.model_fields.keys() - {"name" if model is spec.StudySpec else ""}
+    assert promised == model.model_fields.keys() - (
+        {"name", "folder"} if model is spec.StudySpec else set()
+    )
 
 
 def test_the_hyperparameters() -> None:

@@ -124,7 +124,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
     with pytest.raises(Opened):
         run(best.main, monkeypatch, small.NAME, "--export")
     (look,) = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
-    assert {look[key] for key in ("accuracy", "loss", "n_images")} == {None}
+    assert {look[key] for key in ("accuracy", "loss", "n_examples")} == {None}
     assert run(report_command.main, monkeypatch, small.NAME) == 0
     report = (searched.report_dir(small.NAME) / "report.md").read_text()
     assert f"trial {look['trial']} was to be scored, and the export broke off" in report
@@ -132,7 +132,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
     for _ in range(2):
         assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
     looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
-    assert [each["n_images"] for each in looks] == [None, 10]
+    assert [each["n_examples"] for each in looks] == [None, 10]
     card = (searched.export_dir(small.NAME) / "README.md").read_text()
     assert "it has been looked at 2 times" in card
 
@@ -169,7 +169,7 @@ def test_it_stays_sealed_where_a_look_cannot_be_recorded(
     assert said.startswith("error: Optuna's store ")
     assert "cannot be used: not authorized" in said
     looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
-    assert [each["n_images"] for each in looks] == [None] * n_written
+    assert [each["n_examples"] for each in looks] == [None] * n_written
     assert not searched.export_dir(small.NAME).exists()
 
 

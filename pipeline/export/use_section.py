@@ -1,0 +1,138 @@
+"""The section "Use" of a model card: how the model is loaded, what it takes, what it answers."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.data import pixels
+from pipeline.data.features import Features, RawInput
+from pipeline.data.task import Kind, Task
+from pipeline.escaping import for_code, for_markdown
+
+_LOAD = """\
+import os
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+import keras
+"""
+_MODEL = 'model = keras.saving.load_model("model.keras")\n'
+_MISSING = """\
+A missing number (NaN, or empty) counts as the median of the training rows; true and false are 1
+and 0. A missing text has a code of its own if any was missing there, else that of all values that
+are rare or were never seen there. A date may be missing, too, and one that cannot be read is.
+"""
+
+
+def use(task: Task, row: Mapping[str, Any] | None = None) -> str:
+    """Writes the section's text in Markdown, without a heading.
+
+    Args:
+        task: what the model has learned.
+        row: of a table, an example of each column's values; None if there is none.
+    """
+    if task.features and task.features.inputs:
+        return _of_table(task, task.features, row or {})
+    is_image = task.input_dtype == "uint8"
+    takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"
+    care = f"\n{pixels.CARE}\n" if is_image else ""
+    shape = ", ".join(map(str, task.input_shape))
+    answers, examples = "numbers" if task.is_regression else "probabilities", f"{task.example}s"
+    return f"""```python
+{_LOAD}
+{_MODEL}{answers} = model.predict({examples})  # {examples}: (n, {shape}){", 0 to 255" * is_image}
+```
+
+It takes {takes}, scales them itself, and gives {_gives(task)}
+{_classes(task)}{care}"""
+
+
+def _of_table(task: Task, features: Features, row: Mapping[str, Any]) -> str:
+    values = {each.name: _example(each, row.get(each.name)) for each in features.inputs}
+    columns = "".join(f"        {name!r}: [{value!r}],\n" for name, value in values.items())
+    tensors = "".join(
+        f"    {each.name!r}: tf.constant([[{values[each.name]!r}]]"
+        f"{', tf.float64' if each.kind == 'number' else ''}),\n"
+        for each in features.inputs
+    )
+    table = "\n".join(
+        f"| {_cell(each.name)} | {_kind(each)} | {_shown(values[each.name])} |"
+        for each in features.inputs
+    )
+    a_column = "a column for each class, its probability" * (not task.is_regression)
+    return f"""`python predict.py rows.csv` prints the answers for the rows of a CSV file, as CSV.
+In Python, in this folder:
+
+```python
+{_LOAD}import pandas as pd
+import predict  # the file beside this one
+
+{_MODEL}rows = pd.DataFrame(  # or pd.read_csv("rows.csv")
+    {{
+{columns}    }}
+)
+answers = predict.answer_table(model, rows)  # {a_column or "a column with the number"}
+```
+
+It takes these columns as they were in the file, in any order; others are ignored. It gives
+{_gives(task) if task.is_regression else "one probability for each class:"}
+{_classes(task)}
+| column | kind | example |
+|---|---|---|
+{table}
+
+{_MISSING}
+Without `predict.py` the model is called with a dictionary by column name, float64 for numbers and
+text for all others, missing ones NaN and "":
+
+```python
+import tensorflow as tf
+
+columns = {{
+{tensors}}}
+{"numbers" if task.is_regression else "probabilities"} = model(columns)  # {_shape(task)}
+```
+"""
+
+
+def _gives(task: Task) -> str:
+    """Says what a model answers."""
+    if task.is_regression:
+        return f"{for_markdown(task.target.name) or 'its target'} in units of its own."
+    if task.kind is Kind.BINARY:
+        return "the probability of the second class:"
+    return "one probability for each class:"
+
+
+def _classes(task: Task) -> str:
+    listed = "".join(f"{i}. {for_markdown(name)}\n" for i, name in enumerate(task.class_names))
+    return listed and f"\n{listed}"
+
+
+def _shape(task: Task) -> str:
+    if task.is_regression:
+        return f"(n, 1), of {task.target.name}" if task.target.name.isprintable() else "(n, 1)"
+    return f"(n, {task.n_outputs}){', of the second class' * (task.kind is Kind.BINARY)}"
+
+
+def _kind(column: RawInput) -> str:
+    kinds = {"number": "number", "category": "text"}
+    return kinds.get(column.kind) or f"date, as {_cell(column.date_format)}"
+
+
+def _example(column: RawInput, value: Any) -> Any:
+    """Makes an example plain Python: something of the right kind if there is none."""
+    if column.kind != "number":
+        return str(value) if value is not None else ""
+    number = float(value) if value is not None else math.nan
+    if math.isnan(number):
+        return 0
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return for_code(text).replace("|", "\\|") if text.strip() else ""
+
+
+def _cell(text: str) -> str:
+    return for_markdown(text).replace("|", "\\|")
