@@ -25,6 +25,7 @@ SECTIONS = (
     "Supervisor",
     "Start",
     "Quality over time",
+    "Tables",
     "Growth",
     "Soak",
 )

@@ -1,15 +1,15 @@
 """Networks found for real tables, against gradient-boosted trees at their defaults.
 
 The study file is the one that `pipeline.new` writes; the search, and the export that opens the
-test set, are the commands. Trees are fitted to the training part that the network was trained on
-(with folds to each of them; their answers are averaged, as the network's are), and both answer
-the same sealed test rows.
+test set, are the commands. Trees are fitted to the rows that the network was trained on: the
+training part, or with folds all rows but the test rows. Both answer the same sealed test rows.
 """
 
 import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +189,7 @@ def score(study: str) -> None:
     task, examples = spec.task, datasets.open_test_set(spec.data_spec)
     model = keras.saving.load_model(Project.here().export_dir(study) / "model.keras")
     metrics = json.loads((Project.here().export_dir(study) / "metrics.json").read_text())
-    both = [answer(model, examples), _answers_of_trees(spec)]
+    both: list[NDArray[Any]] = [answer(model, examples), _answers_of_trees(spec)]
     values = [_value(task, examples.targets, each) for each in both]
     exported = metrics["test"][task.score.quantity]
     assert np.isclose(values[0], exported, rtol=1e-4), f"{values[0]}, exported: {exported}"
@@ -221,29 +221,29 @@ def _champion(stored: Any) -> Any:
 
 
 def _answers_of_trees(spec: "StudySpec") -> "NDArray[np.float64]":
-    """Fits trees to each training part; their mean answers to the test rows, as a network's."""
+    """Fits trees to the training part, with folds to all of them; returns answers to the test."""
     import numpy as np
 
-    from pipeline.data import building, datasets, preparation
+    from pipeline.data import building, preparation
+    from pipeline.data.dataset import Dataset
     from pipeline.data.materials import material_of
     from pipeline.data.scoring import restore
     from pipeline.study.trainers import GRADIENT_BOOSTING
     from pipeline.training import simple_models
 
     data = spec.data_spec
-    material = material_of(building.read(data), data)
-    rows = np.load(preparation.prepare(data).folder / "rows.npy")
-    answers = []
-    for member in datasets.load_members(data):
-        inputs = np.empty((len(rows), *member.task.input_shape), member.task.input_dtype)
-        material.encode(member.task.features, rows, inputs)
-        of_test = dataclasses.replace(member, validation_inputs=inputs)
-        found = simple_models.answers(GRADIENT_BOOSTING, of_test, spec.seed)
-        answers.append(
-            restore(member.task.target, found)[:, None] if member.task.is_regression else found
-        )
-    mean = np.mean(answers, axis=0)
-    return mean[:, 1:] if mean.shape[1] == 2 else mean
+    entry, material = preparation.prepare(data).folder, material_of(building.read(data), data)
+    test = np.load(entry / "rows.npy")
+    others = [test] if spec.data.folds else [test, np.load(entry / "0" / "rows.npy")]
+    training = np.setdiff1d(np.arange(material.n_rows), np.concatenate(others))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        task = building.build_member(material, spec.task, data, training, test, path)
+        rows = Dataset(name="", task=task, fingerprint="", **preparation.arrays_in(path))
+        found = simple_models.answers(GRADIENT_BOOSTING, rows, spec.seed)
+    if task.is_regression:
+        return restore(task.target, found)[:, None]
+    return found[:, 1:] if found.shape[1] == 2 else found
 
 
 def _value(
@@ -258,7 +258,7 @@ def _value(
     quantity = task.score.quantity
     known = dataclasses.replace(task, scored=task.scored[:1])
     score_all = scoring.score if known.scored else scoring.all_scores
-    return score_all(known, targets, answers, weights)[quantity]
+    return float(score_all(known, targets, answers, weights)[quantity])
 
 
 def _interval(
