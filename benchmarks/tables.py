@@ -221,18 +221,22 @@ def _champion(stored: Any) -> Any:
 
 
 def _answers_of_trees(spec: "StudySpec") -> "NDArray[np.float64]":
-    """Fits trees to the training part, with folds to all of them; returns answers to the test."""
+    """Fits trees to the training part, with folds to all of it; returns answers to the test."""
     import numpy as np
 
     from pipeline.data import building, preparation
     from pipeline.data.dataset import Dataset
     from pipeline.data.materials import material_of
     from pipeline.data.scoring import restore
+    from pipeline.data.source import DataSpec
     from pipeline.study.trainers import GRADIENT_BOOSTING
     from pipeline.training import simple_models
 
-    data = spec.data_spec
-    entry, material = preparation.prepare(data).folder, material_of(building.read(data), data)
+    entry = preparation.prepare(spec.data_spec).folder
+    # in the target's own units, whatever suits the network: at their defaults
+    settings = spec.data.model_copy(update={"target_transform": "none"})
+    data = DataSpec.of(spec.data_spec.dataset, spec.target, settings)
+    material = material_of(building.read(data), data)
     test = np.load(entry / "rows.npy")
     others = [test] if spec.data.folds else [test, np.load(entry / "0" / "rows.npy")]
     training = np.setdiff1d(np.arange(material.n_rows), np.concatenate(others))

@@ -71,9 +71,7 @@ def plan(data: Survey) -> Plan:
     metric = _metric(data)
     encodings: tuple[str, ...] = ()
     if data.is_table and data.n_numbers:
-        encodings = ("standard", "quantile", "piecewise_linear")[
-            : 3 if data.n_numbers <= WIDE else 2
-        ]
+        encodings = ("standard", "piecewise_linear" if data.n_numbers <= WIDE else "quantile")
     units, batch_sizes = _units(data, n_training), _batch_sizes(data, n_training)
     seconds = _trial_seconds(data, n_training, units[1], batch_sizes, epochs) * (folds or 1)
     wanted = N_TRIALS * (seconds + _START_SECONDS) / n_cores() / 60
@@ -90,7 +88,7 @@ def plan(data: Survey) -> Plan:
         hidden_layers=(1, 3 if n_training < 10_000 else 4),
         units=units,
         batch_sizes=batch_sizes,
-        learning_rates=(3e-4, 3e-2) if data.is_table else (1e-4, 1e-2),
+        learning_rates=(3e-4, 1e-2) if data.is_table else (1e-4, 1e-2),
         encodings=encodings,
         embedding_sizes=(0, 4, 16) if max(data.categories, default=0) > MANY_VALUES else (),
         has_convolutions=data.is_picture,
@@ -119,8 +117,8 @@ def _epochs(n_training: int) -> tuple[int, int, int]:
     if n_training < SMALL:
         return 200, 20, 10
     if n_training < 20_000:
-        return 100, 10, 5
-    return (50, 6, 3) if n_training < 200_000 else (30, 4, 2)
+        return 100, 15, 5
+    return (60, 10, 4) if n_training < 200_000 else (30, 4, 2)
 
 
 def _units(data: Survey, n_training: int) -> tuple[int, int]:

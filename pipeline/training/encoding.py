@@ -60,7 +60,7 @@ def encoding_layers(
 def _within(numbers: Sequence[Number], values: keras.KerasTensor) -> keras.KerasTensor:
     """Limits each number to what the training part has, so that none is greater than any known."""
     low, high = np.array([(each.knots[0], each.knots[-1]) for each in numbers], np.float32).T
-    return ops.clip(values, low, high)
+    return ops.minimum(ops.maximum(values, low), high)
 
 
 def _bins(
@@ -93,9 +93,17 @@ def _rank(bins: tuple[keras.KerasTensor, NDArray[np.bool_]]) -> keras.KerasTenso
 
 
 def _flat(bins: tuple[keras.KerasTensor, NDArray[np.bool_]]) -> keras.KerasTensor:
-    """Puts the bins that there are side by side, number by number."""
+    """Puts the bins that there are side by side, number by number.
+
+    Each is centred as if its number fell into all of its bins alike, and they weigh together what
+    one number does: in the paper's form, from 0 to 1, an optimizer's step moves all bins below a
+    value at once, and training is the less steady the more there are.
+    """
     filled, exists = bins
-    flat = ops.reshape(filled, (-1, exists.size))
+    n_bins = exists.sum(axis=1, keepdims=True)
+    means = 1 - (np.arange(exists.shape[1]) + 0.5) / n_bins
+    scaled = (filled - means.astype(np.float32)) * (2 / np.sqrt(n_bins)).astype(np.float32)
+    flat = ops.reshape(scaled, (-1, exists.size))
     return flat if exists.all() else ops.take(flat, np.flatnonzero(exists), axis=1)
 
 
