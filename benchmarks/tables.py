@@ -257,12 +257,15 @@ def _value(
     weights: "NDArray[np.float64] | None" = None,
 ) -> float:
     """Computes the study's metric."""
+    import numpy as np
+
     from pipeline.data import scoring
 
-    quantity = task.score.quantity
+    if not task.scored:  # accuracy
+        chosen = answers.argmax(axis=1) if answers.shape[1] > 1 else answers[:, 0] > 0.5
+        return float(np.average(chosen == targets, weights=weights))
     known = dataclasses.replace(task, scored=task.scored[:1])
-    score_all = scoring.score if known.scored else scoring.all_scores
-    return float(score_all(known, targets, answers, weights)[quantity])
+    return scoring.score(known, targets, answers, weights)[task.score.quantity]
 
 
 def _interval(
