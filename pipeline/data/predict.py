@@ -12,10 +12,11 @@ ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
 NO_DIGITS = r"[\s'\u2019\u00a0\u202f$€£¥%]|USD|EUR|GBP|CHF"  # in a number, besides its signs
-IS_DECIMAL = r"\d,(?:\d{1,2}|\d{4,})$|\.\d{3},|^0,"  # a comma that parts no thousands
+DECIMAL_COMMA = r"\d,(?:\d{1,2}|\d{4,})$|\.\d{3},|^-?0,"  # that parts no thousands
+DECIMAL_POINT = r"\d\.(?:\d{1,2}|\d{4,})$|,\d{3}\.|^-?0\."
 
 
-def answer(model: Any, rows: Any) -> Any:
+def answer(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
     """Answers rows: probabilities (n, classes), of two classes those of the second; or numbers.
 
     Raises:
@@ -27,16 +28,18 @@ def answer(model: Any, rows: Any) -> Any:
     rows = rows.rename(columns=lambda name: str(name).strip())
     named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
     if [*named] == ["numbers"] and "numbers" not in rows:  # an array, its columns in order
-        inputs: Any = np.column_stack([_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])])
+        columns = [rows.iloc[:, i] for i in range(rows.shape[1])]
+        inputs: Any = np.column_stack(_numbers(columns, is_comma_likely))
         if inputs.shape[1:] != model.input_shape[1:]:
             raise ValueError(f"found {rows.shape[1]} columns, allowed: {model.input_shape[1:]}")
     else:
         if missing := [name for name in named if name.strip() not in rows.columns]:
             raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
-        inputs = {
-            name: (_texts if each.dtype == "string" else _numbers)(rows[name.strip()])[:, None]
-            for name, each in named.items()
-        }
+        texts = [name for name, each in named.items() if each.dtype == "string"]
+        inputs = {name: _texts(rows[name.strip()])[:, None] for name in texts}
+        others = [name for name in named if name not in texts]
+        numbers = _numbers([rows[name.strip()] for name in others], is_comma_likely)
+        inputs |= {name: each[:, None] for name, each in zip(others, numbers, strict=True)}
     answers = []
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
@@ -45,12 +48,12 @@ def answer(model: Any, rows: Any) -> Any:
     return np.concatenate(answers)
 
 
-def answer_table(model: Any, rows: Any) -> Any:
+def answer_table(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
     """Answers rows as a DataFrame: a probability for each class, by its name; or the number."""
     import numpy as np
     import pandas as pd
 
-    answers = answer(model, rows)
+    answers = answer(model, rows, is_comma_likely)
     if len(ANSWERS) == 2:
         answers = np.hstack([1 - answers, answers])
     index = getattr(rows, "index", None)
@@ -93,21 +96,39 @@ def _texts(column: Any) -> Any:
     return np.array([str(value).strip() for value in whole], object)
 
 
-def _numbers(column: Any) -> Any:
-    """Reads numbers, with decimal commas or signs of currency too, and true and false."""
+def _numbers(columns: list[Any], is_comma_likely: bool) -> list[Any]:
+    """Reads numbers, also with decimal commas or signs of currency, and true and false."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-        return column.astype("Float64").to_numpy("float64", na_value=float("nan"))
-    written = pd.Series(_texts(column), dtype=object).astype(str)
-    texts = written.str.replace(NO_DIGITS, "", regex=True).str.replace("\u2212", "-").str.lower()
-    if texts.str.contains(IS_DECIMAL).any():
-        texts = texts.str.replace(".", "").str.replace(",", ".")
-    texts = texts.str.replace(r",(?=\d{3}(?:\D|$))", "", regex=True)
-    numbers = pd.to_numeric(texts.replace({"true": "1", "false": "0"}), errors="coerce")
-    if (is_bad := numbers.isna() & ~written.str.lower().isin(MISSING)).any():
-        raise ValueError(f"column {column.name}: found {written[is_bad].iloc[0]!r}, no number")
-    return numbers.to_numpy("float64")
+    votes = 0
+    read: list[Any] = []
+    for column in columns:
+        if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+            read.append(column.astype("Float64").to_numpy("float64", na_value=float("nan")))
+            continue
+        written = pd.Series(_texts(column), dtype=object, name=column.name).astype(str)
+        bare = (
+            written.str.replace(NO_DIGITS, "", regex=True).str.replace("\u2212", "-").str.lower()
+        )
+        bare = bare.mask(written.str.lower().isin(MISSING), "")
+        votes += bare.str.contains(DECIMAL_COMMA).sum() - bare.str.contains(DECIMAL_POINT).sum()
+        read.append((written, bare.replace({"true": "1", "false": "0"})))
+    is_comma = votes > 0 or (votes == 0 and is_comma_likely)
+    return [
+        _parsed(each[0], each[1], is_comma) if isinstance(each, tuple) else each for each in read
+    ]
+
+
+def _parsed(written: Any, bare: Any, is_comma: bool) -> Any:
+    """Reads a column with the file's decimal sign, or with the other if that will not do."""
+    import pandas as pd
+
+    for sign, other in [(",", "."), (".", ",")][:: 1 if is_comma else -1]:
+        plain = bare.str.replace(rf"\{other}(?=\d{{3}}(?:\D|$))", "", regex=True)
+        numbers = pd.to_numeric(plain.str.replace(sign, "."), errors="coerce")
+        if not (is_bad := numbers.isna() & (bare != "")).any():
+            return numbers.to_numpy("float64")
+    raise ValueError(f"column {written.name}: found {written[is_bad].iloc[0]!r}, no number")
 
 
 def main() -> None:
@@ -124,7 +145,8 @@ def main() -> None:
     delimiter = max(",;\t|", key=text.partition("\n")[0].count)
     rows = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     try:
-        answer_table(load(), rows).to_csv(sys.stdout, index=False)
+        answers = answer_table(load(), rows, is_comma_likely=delimiter == ";")
+        answers.to_csv(sys.stdout, index=False)
     except ValueError as error:
         sys.exit(str(error))
 

@@ -160,16 +160,18 @@ def _standardised(numbers: Sequence[Number], values: keras.KerasTensor) -> keras
 
 
 def _codes(category: Category, texts: keras.KerasTensor) -> keras.KerasTensor:
-    """Finds the codes of texts, as `data.encoding` does."""
+    """Finds the codes of texts, as `data.encoding` does.
+
+    Also of a text behind a space, as many a file has it that puts one behind each comma.
+    """
     missing = [text for text in MISSING_TEXTS if text not in category.vocabulary]
+    known = [*missing, *category.vocabulary]
     lookup = keras.layers.StringLookup(
-        vocabulary=[*missing, *category.vocabulary], oov_token=_UNSEEN
+        vocabulary=[*known, *(f" {text}" for text in known)], oov_token=_UNSEEN
     )
-    codes = [
-        OTHER_CODE,
-        *[MISSING_CODE if category.may_miss else OTHER_CODE] * len(missing),
-        *range(FIRST_CODE, category.n_codes),
-    ]
+    of_missing = MISSING_CODE if category.may_miss else OTHER_CODE
+    of_known = [*[of_missing] * len(missing), *range(FIRST_CODE, category.n_codes)]
+    codes = [OTHER_CODE, *of_known, *of_known]
     return ops.take(np.array(codes, np.float32), lookup(texts))
 
 

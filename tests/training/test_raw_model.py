@@ -337,9 +337,39 @@ def test_what_a_table_lacks_is_said_in_a_sentence(exported: Path) -> None:
     model = keras.saving.load_model(exported / "model.keras", safe_mode=True)
     with pytest.raises(ValueError, match=rf"^missing columns: \['{CITY}', '{DAY}'\], found: "):
         predict.answer(model, frame().drop(columns=[DAY, CITY]))
+    with pytest.raises(ValueError, match=r"^found 3 columns, allowed: "):
+        predict.answer(array_model(), pd.DataFrame(np.ones((2, 3))))
     wrong = frame().assign(**{LATE: "much"})
     with pytest.raises(ValueError, match=f"^column {LATE}: found 'much', no number$"):
         predict.answer(model, wrong)
+
+
+def array_model() -> keras.Model:
+    inputs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    features = encoding.fit_array(inputs, np.arange(50))
+    task = replace(TWO, features=features, input_shape=(4,))
+    return accept_raw(network_of(task), task)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_comma_likely", "numbers"),
+    [
+        (["1,5", "1.234,125", "-2,125", "NA"], False, [1.5, 1234.125, -2.125, math.nan]),
+        (["1.5", "1,234.125", "\u22122,125", "?"], True, [1.5, 1234.125, -2125, math.nan]),
+        (["2,125", "3,250", "", "7"], False, [2125, 3250, math.nan, 7]),
+        (["2,125", "3,250", "", "7"], True, [2.125, 3.25, math.nan, 7]),
+        (["€ 1 234,50", "99,9 %", "1'000", "5e3"], False, [1234.5, 99.9, 1000, 5000]),
+        (["", "NA", "", ""], False, [math.nan] * 4),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(
+    written: list[str], is_comma_likely: bool, numbers: list[float]
+) -> None:
+    model = array_model()
+    rows = pd.DataFrame({"a": written, "b": 1, "c": [1.5, None, 2, 3], "d": [True, False] * 2})
+    expected = model(np.column_stack([numbers, np.ones(4), rows["c"], rows["d"]]).astype(float))
+    found = predict.answer(model, rows, is_comma_likely)
+    np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-6)
 
 
 def test_it_knows_the_readers_missing_values() -> None:

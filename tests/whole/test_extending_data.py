@@ -33,7 +33,7 @@ epoch, finished = loop.train(Job.of(spec, 0, Assignment(hyperparameters, 1)))
 history = {name: [value] for name, value in epoch.metrics.items()}
 trial = Trial(0, State.COMPLETE, history[spec.metric][0], 1, hyperparameters, 1, history,
               n_parameters=epoch.n_parameters, scores=finished.scores)
-n = datasets.n_validation_images(spec.dataset)
+n = datasets.n_validation_examples(spec.dataset)
 summary = StudySummary(spec, [trial], 0, [trial], {}, [], 0.0, n, [], {"machine": "none"})
 print(json.dumps({
     "dry_run": dry_run,
@@ -124,7 +124,7 @@ def test_a_study_file_is_held_against_both(folder: Path) -> None:
             '"mnist"',
             'dataset: found "mnist", allowed is "fashion_mnist", "stripes", ',
         ),
-        ('"val_error"', '"error"', "allowed is 'val_accuracy', 'val_loss' or 'val_error'"),
+        ('"val_error"', '"errors"', "'val_accuracy' or 'val_loss' or 'val_error' or "),
     ):
         (folder / "wrong.toml").write_text(text.replace(before, after))
         ended = python(folder, "-m", "pipeline.search", "./wrong.toml", "--dry-run")
