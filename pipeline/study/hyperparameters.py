@@ -173,12 +173,14 @@ class Hyperparameters:
 
         Args:
             named: what the study fixes or searches; an optional one beside it is shown only if it
-                is not at its default.
+                is not at its default, or is the number of bins that there are.
         """
+        has_bins = self.numeric_encoding != DEFAULTS["numeric_encoding"]
+        hidden = {*OPTIONAL} - ({"numeric_bins"} if has_bins else set())
         return {
             name: value
             for name, value in self.as_dict().items()
-            if name in named or name not in OPTIONAL or value != DEFAULTS[name]
+            if name in named or name not in hidden or value != DEFAULTS[name]
         }
 
     @property
