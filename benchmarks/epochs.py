@@ -7,7 +7,7 @@ process multiplies the same matrices with NumPy: as fast as this machine can on 
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -31,15 +31,8 @@ class Network:
 
     @property
     def products(self) -> list[tuple[int, int, int]]:
-        """The matrix products of a step: (m, k) by (k, n), 2mkn operations each.
-
-        For each layer outputs = inputs x weights and the weights' gradients = inputs^T x those
-        of outputs; for each but the first also the gradients of inputs.
-        """
-        sizes, batch = [N_INPUTS, *self.units, N_CLASSES], self.batch_size
-        shapes = [(batch, n_in, n_out) for n_in, n_out in pairwise(sizes)]
-        shapes += [(n_in, batch, n_out) for n_in, n_out in pairwise(sizes)]
-        return shapes + [(batch, n_out, n_in) for n_in, n_out in pairwise(sizes[1:])]
+        """The matrix products of a step."""
+        return products([N_INPUTS, *self.units, N_CLASSES], self.batch_size)
 
     @property
     def epoch_gflop(self) -> float:
@@ -57,6 +50,25 @@ NETWORKS = (
     Network((256, 128), 64, 2.0),
     Network((512, 256), 128, 1.4),
 )
+
+
+def products(
+    sizes: Sequence[int], batch_size: int, *, of_inputs: bool = False
+) -> list[tuple[int, int, int]]:
+    """Lists the matrix products of a step: (m, k) by (k, n), 2mkn operations each.
+
+    For each layer outputs = inputs x weights and the weights' gradients = inputs^T x those of
+    outputs; for each but the first also the gradients of inputs.
+
+    Args:
+        sizes: of the input and of all layers.
+        batch_size: examples in a batch.
+        of_inputs: whether the first layer's inputs have gradients, too: there are embeddings.
+    """
+    layers = list(pairwise(sizes))
+    shapes = [(batch_size, n_in, n_out) for n_in, n_out in layers]
+    shapes += [(n_in, batch_size, n_out) for n_in, n_out in layers]
+    return shapes + [(batch_size, n_out, n_in) for n_in, n_out in layers[not of_inputs :]]
 
 
 def measure(full: bool) -> Section:
@@ -201,17 +213,23 @@ def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns
 
 
 def _sgemm(network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer) -> None:
+    multiply(network.products, N_IMAGES // network.batch_size, wait, answer)
+
+
+def multiply(
+    shapes: Sequence[tuple[int, int, int]], n_steps: int, wait: turns.Wait, answer: turns.Answer
+) -> None:
+    """Multiplies matrices of these shapes, all in each step; waits and answers for ever."""
     import numpy as np
 
     rng = np.random.default_rng(0)
-    n_steps = N_IMAGES // network.batch_size
     matrices = [
         (
             rng.random((m, k), np.float32),
             rng.random((k, n), np.float32),
             np.empty((m, n), np.float32),
         )
-        for m, k, n in network.products
+        for m, k, n in shapes
     ]
     while True:
         started = wait()

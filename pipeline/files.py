@@ -31,25 +31,30 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         new.replace(path)
 
 
-def create_whole(file: Path, make: Callable[[Path], None]) -> None:
-    """Makes a file whole or not at all, once: of many processes at a time, the first makes it.
+def create_whole(
+    file: Path, make: Callable[[Path], None], is_good: Callable[[Path], bool] = Path.exists
+) -> None:
+    """Makes a file or folder whole or not at all: of many processes at a time, the first makes it.
 
     Args:
         file: is not touched if it is there.
         make: makes it, under the name that it is given, in any number of steps, with any other
             files beside it.
+        is_good: tells whether what is there, if anything, can stay; if not, it is replaced.
     """
     from filelock import FileLock
 
     remove_leftovers(file.parent)
-    if file.exists():
+    if is_good(file):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     held = file.with_name(f".{file.name[:_MOST_CHARACTERS]}.lock{_MARK}")
     with FileLock(held):
-        if not file.exists():  # else another process was faster
+        if not is_good(file):  # else another process was faster
             with scratch_folder(file) as scratch:
                 make(scratch / file.name)
+                if file.exists():
+                    file.replace(scratch / f"{file.name}.bad")
                 (scratch / file.name).replace(file)
         held.unlink(missing_ok=True)  # nobody needs it any more, now that the file is there
 

@@ -1,5 +1,6 @@
 """Builds the arrays that networks are trained on, from what stands in a file."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,9 +161,9 @@ def build_member(
         task, values = replace(task, target=target), transform(target, values)
     of_classes = class_weights(settings, values[training], answers.class_names)
     for part, rows in (("train", training), ("validation", validation)):
-        inputs = np.lib.format.open_memmap(
-            folder / f"{part}_inputs.npy", "w+", dtype, (len(rows), *shape)
-        )
+        file = folder / f"{part}_inputs.npy"
+        inputs = np.lib.format.open_memmap(file, "w+", dtype, (len(rows), *shape))
+        _reserve(file)
         material.encode(features, rows, inputs)
         inputs.flush()
         np.save(folder / f"{part}_targets.npy", values[rows])
@@ -172,6 +173,17 @@ def build_member(
         if weights is not None:  # of mean 1, so that the learning rate means what it always does
             np.save(folder / f"{part}_weights.npy", weights / weights.mean(dtype=np.float64))
     return task
+
+
+def _reserve(file: Path) -> None:
+    """Reserves the disk for a file of holes: else who writes to memory is killed if it is full.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def mapped(folder: Path, name: str) -> "NDArray[Any] | None":

@@ -5,10 +5,12 @@ The arrays are mapped into memory, so that all processes share one copy; the sup
 and `RECIPE`. The test rows are in no entry: they are read from the file at an export.
 """
 
+import contextlib
 import functools
 import hashlib
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,8 @@ from pipeline.data import building
 from pipeline.data.dataset import Dataset
 from pipeline.data.source import DataSpec, Examples
 from pipeline.data.task import Task
-from pipeline.errors import PipelineError
-from pipeline.files import create_whole
+from pipeline.errors import PipelineError, UsageError
+from pipeline.files import create_whole, remove_leftovers
 from pipeline.paths import data_dir, display_path
 from pipeline.reading.content import fingerprint_of
 
@@ -39,12 +41,14 @@ class About:
         n_training: number of training rows; with folds, of all rows but the test rows.
         remarks: what was found out, and what was left out, for people.
         warnings: what a reader of results has to know.
+        sizes: bytes of each file of the entry, by its path there; by them a damaged one is seen.
     """
 
     tasks: tuple[Task, ...]
     n_training: int
     remarks: tuple[str, ...]
     warnings: tuple[str, ...]
+    sizes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Prepared:
 
 @functools.cache
 def prepare(data: DataSpec) -> Prepared:
-    """Makes data ready, unless that was done.
+    """Makes data ready, unless that was done; an entry of which a file is damaged is made anew.
 
     Raises:
         UsageError: they cannot be read, split or learned from; the text says where and why.
@@ -75,18 +79,18 @@ def prepare(data: DataSpec) -> Prepared:
     """
     entries = data_dir() / "own"
     folder = entries / _key(data)
-    about = folder / _ABOUT
-    try:
-        if not about.exists():
+    remove_leftovers(entries)
+    if (about := _read(folder)) is None:
+        try:
             _remove_unused(entries)
-            create_whole(folder, functools.partial(_make, data))
-        about.touch()  # it was used
-    except OSError as error:
-        raise PipelineError(
-            f"{display_path(entries)}: cannot be written ({error.strerror or error}); "
-            "choose another folder with PIPELINE_DATA_DIR"
-        ) from None
-    return Prepared(folder, _adapter().validate_json(about.read_bytes()))
+            create_whole(folder, functools.partial(_make, data), lambda path: bool(_read(path)))
+        except OSError as error:
+            raise _unwritable(entries, error.strerror or str(error)) from None
+        if (about := _read(folder)) is None:
+            raise _unwritable(entries, "what was written cannot be read")
+    with contextlib.suppress(OSError):  # a cache that may only be read is as good
+        (folder / _ABOUT).touch()  # it was used
+    return Prepared(folder, about)
 
 
 def load(data: DataSpec) -> tuple[Dataset, ...]:
@@ -134,6 +138,10 @@ def raw_test(data: DataSpec) -> Examples:
 @functools.cache
 def fingerprint(data: DataSpec) -> str:
     """Identifies the content of the data, and the recipe by which they are made ready."""
+    return _fingerprint_now(data)
+
+
+def _fingerprint_now(data: DataSpec) -> str:
     return hashlib.sha256(f"{RECIPE} {fingerprint_of(data.dataset)}".encode()).hexdigest()
 
 
@@ -143,10 +151,41 @@ def _key(data: DataSpec) -> str:
 
 
 def _make(data: DataSpec, folder: Path) -> None:
+    """Makes an entry.
+
+    Raises:
+        UsageError: as `prepare`; or the data are others than those that the entry is named after.
+        OSError: the entry cannot be written.
+    """
     folder.mkdir()
-    tasks, n_training, remarks, warnings = building.build(building.read(data), data, folder)
-    about = About(tasks, n_training, remarks, warnings)
+    raw = building.read(data)
+    if _fingerprint_now(data) != fingerprint(data):
+        raise UsageError(
+            f"{display_path(Path(data.dataset))}: was changed while it was read; run the same "
+            "command again when it is whole"
+        )
+    tasks, n_training, remarks, warnings = building.build(raw, data, folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    about = About(tasks, n_training, remarks, warnings, sizes)
     (folder / _ABOUT).write_bytes(_adapter().dump_json(about))
+
+
+def _read(folder: Path) -> About | None:
+    """Reads what is known of an entry; None if there is none, or one of its files is damaged."""
+    try:
+        about = _adapter().validate_json((folder / _ABOUT).read_bytes())
+        sizes = {name: (folder / name).stat().st_size for name in about.sizes}
+    except (OSError, ValueError):
+        return None
+    return about if sizes == about.sizes else None
+
+
+def _unwritable(entries: Path, reason: str) -> PipelineError:
+    return PipelineError(
+        f"{display_path(entries)}: cannot be written ({reason}); choose another folder with "
+        "PIPELINE_DATA_DIR"
+    )
 
 
 @functools.cache
@@ -160,5 +199,6 @@ def _remove_unused(entries: Path) -> None:
     """Removes entries that nobody has used for long; who has them mapped keeps what they had."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for about in entries.glob(f"*/{_ABOUT}"):
-        if about.stat().st_mtime < oldest:
-            shutil.rmtree(about.parent, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process removes it, too
+            if about.stat().st_mtime < oldest:
+                shutil.rmtree(about.parent, ignore_errors=True)

@@ -33,9 +33,12 @@ def use(task: Task, row: Mapping[str, Any] | None = None) -> str:
     if task.features and task.features.inputs:
         return _of_table(task, task.features, row or {})
     is_image = task.input_dtype == "uint8"
-    takes = pixels.RANGE if is_image else f"raw {task.input_dtype}"
+    takes = pixels.RANGE if is_image else "raw numbers, NaN where they are missing"
     care = f"\n{pixels.CARE}\n" if is_image else ""
-    shape = ", ".join(map(str, task.input_shape))
+    raw = task.input_shape
+    if task.features and len(raw) == 1:
+        raw = (len(task.features.numbers),)  # without what says which are missing
+    shape = ", ".join(map(str, raw))
     answers, examples = "numbers" if task.is_regression else "probabilities", f"{task.example}s"
     return f"""```python
 {_LOAD}

@@ -29,7 +29,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from optuna.trial import TrialState
 from scripted import Killed, ScriptedExecutor, SilentProgress, make_spec
 
-from pipeline.data import datasets
+from pipeline.data import datasets, fashion_mnist
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.doctor import apply, model_checks, store_checks
 from pipeline.doctor.plan import Repair
@@ -693,7 +693,8 @@ def test_the_champion_is_registered(
 
     monkeypatch.setattr(workers, "call", publish)
     is_mended(project, run, found, "registered")
-    assert calls == [(registry.publish_champion, project.mlflow_uri, NAME, champion, 2)]
+    arguments = (project.mlflow_uri, NAME, champion, 2, fashion_mnist.SOURCE.task)
+    assert calls == [(registry.publish_champion, *arguments)]
 
 
 # What somebody would load
@@ -790,7 +791,7 @@ def test_a_registered_model_that_cannot_be_loaded_is_written_again(
     monkeypatch.setattr(workers, "call", publish)
     is_mended(project, run, found, "written again from the model of its run")
     champion = by_number(project)[CHAMPION]
-    arguments = (project.mlflow_uri, champion, logged.parent.name)
+    arguments = (project.mlflow_uri, champion, logged.parent.name, fashion_mnist.SOURCE.task)
     assert calls == [(registry.write_model_again, *arguments)]
 
 

@@ -62,7 +62,7 @@ def test_the_champion_as_text(recorded_study: Project, run: Any) -> None:
         "  test accuracy        sealed; --export opens the test set, once",
         "",
     ]
-    assert "  learning_rate  0.00083\n" in said
+    assert "  learning_rate 0.00083\n" in said
     assert "the model: .venv/bin/python -m pipeline.best recorded --export\n" in said
     assert "mlflow.keras.load_model('models:/recorded@champion')" in said.splitlines()[-1]
     assert said.splitlines()[-1].startswith(
@@ -110,6 +110,13 @@ def test_the_test_score_is_shown_once_it_is_known(recorded_study: Project, run: 
     assert "sealed" not in said
 
 
+def test_a_look_of_an_older_store_is_read(recorded_study: Project, run: Any) -> None:
+    older = {**recorded.TEST_LOOK}
+    older["n_images"] = older.pop("n_examples")
+    look(recorded_study, older)
+    assert json.loads(run(recorded.NAME, "--json")[1])["test"]["n_examples"] == 10_000
+
+
 def test_a_look_at_another_trial_is_not_the_champions(recorded_study: Project, run: Any) -> None:
     look(recorded_study, {**recorded.TEST_LOOK, "trial": recorded.SECOND})
     assert "sealed" in run(recorded.NAME)[1]
@@ -136,6 +143,9 @@ def test_the_champion_as_json(recorded_study: Project, run: Any) -> None:
             "layer_kind": "dense",
             "activation": "relu",
             "dropout": 0.24,
+            "numeric_encoding": "standard",
+            "numeric_bins": 16,
+            "embedding_size": 0,
             "momentum": 0.0,
             "nesterov": False,
         },

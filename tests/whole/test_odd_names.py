@@ -14,6 +14,7 @@ from empty_mlflow import copy_into
 from scripted import make_spec
 
 from pipeline import best, store_url, ui
+from pipeline.data import fashion_mnist
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import BAD_USAGE, UsageError, run_command
 from pipeline.paths import Project
@@ -92,7 +93,9 @@ def test_a_champion_is_published_and_loaded_in_place(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what MLflow imports for Keras
         writer.store_model(0, loop.to_bytes(model))
-        registry.publish_champion(project.mlflow_uri, "small", run_id, 1)
+        registry.publish_champion(
+            project.mlflow_uri, "small", run_id, 1, fashion_mnist.SOURCE.task
+        )
         loaded = mlflow.keras.load_model("models:/small@champion")
     mlflow.set_tracking_uri("")
     assert loaded.count_params() == model.count_params()

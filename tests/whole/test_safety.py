@@ -22,6 +22,7 @@ import pytest
 import recorded
 
 from pipeline import best
+from pipeline.data import fashion_mnist
 from pipeline.errors import run_command
 from pipeline.paths import Project
 from pipeline.storage import study_store
@@ -187,7 +188,9 @@ def test_a_champion_with_code_in_it_is_not_published(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what MLflow imports for Keras
         with pytest.raises(ValueError, match="arbitrary code execution"):
-            registry.publish_champion(f"sqlite:///{tmp_path}/x.db", "small", "a run", 1)
+            registry.publish_champion(
+                f"sqlite:///{tmp_path}/x.db", "small", "a run", 1, fashion_mnist.SOURCE.task
+            )
 
 
 # What the package does not use

@@ -1,0 +1,278 @@
+"""From a file to predictions on raw rows in another process, and the score there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import empty_mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, roc_auc_score, root_mean_squared_error
+
+from pipeline.data.preparation import prepare
+from pipeline.paths import Project
+from pipeline.study.load import load
+
+REPOSITORY = Path(__file__).parents[2]
+N = 260
+SPACE = """
+[budget]
+trials = 5
+[sampler]
+type = "RandomSampler"
+seed = 1
+[fixed]
+hidden_layers = 1
+units = 12
+optimizer = "adam"
+batch_size = 16
+epochs = 3
+[space]
+learning_rate = { type = "float", low = 1e-3, high = 3e-2, log = true }
+"""
+FEW = SPACE.replace("trials = 5", "trials = 2")
+SIMPLE = """
+reference = [
+  { name = "mean", trainer = "constant" },
+  { name = "linear", trainer = "linear" },
+  { name = "trees", trainer = "gradient_boosting" },
+]
+"""
+STUDIES = {
+    "häuser": f"""
+        goal = "Prices."
+        dataset = "../häuser.csv"
+        target = "Preis/€"
+        metric = "rmse"
+        {SIMPLE}
+        [data]
+        target_transform = "log"
+        drop = ["verkauft?"]
+        types = {{ Lage = "category" }}
+        {SPACE}""",
+    "sold": f"""
+        goal = "Is it sold?"
+        dataset = "../häuser.csv"
+        target = "verkauft?"
+        metric = "roc_auc"
+        [data]
+        folds = 3
+        drop = ["Preis/€"]
+        types = {{ Lage = "category" }}
+        {FEW}""",
+    "colours": f"""
+        goal = "Tell colours apart."
+        dataset = "../colours.npz"
+        {FEW}""",
+}
+
+# What somebody does with an export who has nothing else: the blocks of the card, a file of rows,
+# the model in MLflow, and what a service is sent. Runs in the folder of the export.
+USER = """
+import json, pathlib, re, sys
+card = pathlib.Path("README.md").read_text(encoding="utf-8")
+shown = {}
+images = None
+if len(sys.argv) > 1:  # pictures
+    import numpy
+    images = numpy.load(sys.argv[1])
+for block in re.findall(r"```python\\n(.*?)```", card, re.S):
+    exec(block, shown | {"images": images} if images is not None else shown, shown)
+name = pathlib.Path.cwd().name
+if images is not None:
+    print(json.dumps({"answers": shown["probabilities"].tolist()}))
+    sys.exit()
+import mlflow, numpy, pandas
+from mlflow.pyfunc.scoring_server import infer_and_parse_data
+predict, model = shown["predict"], shown["model"]
+texts = pandas.read_csv("rows.csv", sep=";", dtype=str, keep_default_na=False)
+read = pandas.read_csv("rows.csv", sep=";", decimal=",")
+nothing = pandas.DataFrame({each: [None, "never seen"] for each in ("Ort", "Lage")}).assign(
+    **dict.fromkeys(["Wohnfläche (m²)", "Zimmer", "Baujahr", "frei ab"]))
+registered = mlflow.pyfunc.load_model(f"models:/{name}@champion")
+inputs = registered.metadata.get_input_schema()
+rows = read[inputs.input_names()].astype(object).where(read.notna(), None)
+body = {"dataframe_split": rows.to_dict("split")}
+sent = infer_and_parse_data(json.loads(json.dumps(body)), inputs)
+answers = {
+    "answers": predict.answer_table(model, texts),
+    "read": predict.answer_table(model, read),
+    "registered": registered.predict(read),
+    "served": registered.predict(sent),
+    "nothing": registered.predict(nothing),
+}
+example = {
+    "table": shown["answers"].to_numpy()[:, -1].tolist(),
+    "tensors": numpy.asarray(shown.get("numbers", shown.get("probabilities")))[:, -1].tolist(),
+}
+print(json.dumps({
+    **{key: found.to_numpy().tolist() for key, found in answers.items()},
+    "names": [[*found.columns] for found in answers.values()],
+    "example": example,
+    "of_the_package": [each for each in sys.modules if each.partition(".")[0] == "pipeline"],
+}))
+"""
+
+
+class Handed(NamedTuple):
+    """What was handed over of a study, and what its test part is."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    answers: dict[str, Any]
+    rows: pd.DataFrame
+
+
+def write_table(path: Path) -> None:
+    """Writes a table as a German spreadsheet does, with holes and a value that is rare."""
+    rng = np.random.default_rng(0)
+    area, town = rng.uniform(30, 200, N), rng.choice(["Köln", "Bonn", "Essen"], N)
+    town[5] = "Ahlen"
+    price = np.exp(11 + area / 100 + (town == "Köln") * 0.5 + rng.normal(0, 0.1, N))
+    days = pd.Timestamp("2020-02-01") + pd.to_timedelta(rng.integers(0, 900, N), "D")
+    rows = pd.DataFrame(
+        {
+            "Wohnfläche (m²)": area.round(1),
+            "Zimmer": rng.integers(1, 8, N),
+            "Ort": town,
+            "Baujahr": rng.integers(1950, 2024, N),
+            "Lage": rng.choice(["1", "2", "3"], N),
+            "frei ab": days.strftime("%d.%m.%Y"),
+            "verkauft?": np.where(area + rng.normal(0, 30, N) > 110, "ja", "nein"),
+            "Preis/€": price.round(2),
+        }
+    )
+    for name in ("Wohnfläche (m²)", "Ort", "frei ab"):
+        rows.loc[rng.random(N) < 0.07, name] = None
+    rows.to_csv(path, sep=";", decimal=",", index=False)
+
+
+def write_pictures(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 240)
+    x = rng.integers(0, 120, (240, 9, 7, 3))
+    x[np.arange(240), ..., y] += 90
+    np.savez(path, x=x.astype(np.uint8), y=np.array(["red", "green", "blue"])[y])
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    empty_mlflow.copy_into(folder, empty_database)
+    (folder / "studies").mkdir()
+    for name, text in STUDIES.items():
+        (folder / "studies" / f"{name}.toml").write_text(text, encoding="utf-8")
+    write_table(folder / "häuser.csv")
+    write_pictures(folder / "colours.npz")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Runs a command, and returns what it prints."""
+    package = {"PYTHONPATH": str(REPOSITORY)} if arguments[0] == "-m" else {}
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**kept, **package, "PIPELINE_DATA_DIR": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def hand_over(project: Path, name: str, patch: pytest.MonkeyPatch) -> Handed:
+    """Searches and exports as commands do, and answers the test part as somebody else does."""
+    run(project, "-m", "pipeline.search", name, "--workers", "1")
+    run(project, "-m", "pipeline.best", name, "--export")
+    folder = project / "exports" / name
+    patch.chdir(project)
+    patch.setenv("PIPELINE_DATA_DIR", str(project / "cache"))
+    spec = load(Project(project), name)
+    numbers = np.load(prepare(spec.data_spec).folder / "rows.npy")
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlruns/mlflow.db")
+    given = []
+    if name == "colours":
+        archive = np.load(project / "colours.npz")
+        rows = pd.DataFrame({"y": archive["y"][numbers]})
+        given = [str(project / "images.npy")]
+        np.save(given[0], archive["x"][numbers])
+    else:
+        rows = pd.read_csv(project / "häuser.csv", sep=";", dtype=str, keep_default_na=False)
+        rows = rows.iloc[numbers]
+        rows.drop(columns=spec.target).to_csv(folder / "rows.csv", sep=";", index=False)
+    answers = json.loads(run(folder, "-c", USER, *given).splitlines()[-1])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return Handed(folder, metrics, answers, rows)
+
+
+@pytest.fixture(scope="module")
+def houses(project: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        yield hand_over(project, "häuser", patch)
+
+
+@pytest.fixture(scope="module")
+def sold(project: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        yield hand_over(project, "sold", patch)
+
+
+def test_a_regression_answers_raw_rows_as_well_as_its_report_says(houses: Handed) -> None:
+    prices = houses.rows["Preis/€"].str.replace(",", ".").astype(float)
+    score = root_mean_squared_error(prices, houses.answers["answers"])
+    assert score == pytest.approx(houses.metrics["test"]["rmse"], rel=1e-4)
+    assert len(prices) == houses.metrics["test"]["n_examples"]
+    assert houses.answers["names"] == [["Preis/€"]] * 5
+
+
+def test_two_classes_with_folds_do_so_too(sold: Handed) -> None:
+    answers = np.array(sold.answers["answers"])
+    score = roc_auc_score(sold.rows["verkauft?"] == "nein", answers[:, 1])
+    assert score == pytest.approx(sold.metrics["test"]["roc_auc"], rel=1e-4)
+    assert sold.answers["names"] == [["ja", "nein"]] * 5
+    np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-6)
+    assert sold.metrics["validation"]["n_examples"] + len(answers) == N
+    assert "The model is the mean of 3 networks" in (sold.folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["houses", "sold"])
+def test_all_ways_to_ask_give_the_same(name: str, request: pytest.FixtureRequest) -> None:
+    answers = request.getfixturevalue(name).answers
+    for way in ("read", "registered", "served"):
+        np.testing.assert_allclose(answers[way], answers["answers"], rtol=1e-5, err_msg=way)
+    assert np.isfinite(answers["nothing"]).all()  # though all is missing, or unseen
+    assert answers["example"]["table"] == pytest.approx(answers["example"]["tensors"], rel=1e-5)
+    assert answers["of_the_package"] == []
+
+
+def test_the_doctor_finds_such_a_model_in_order(houses: Handed, sold: Handed) -> None:
+    root = sold.folder.parents[1]
+    for name in ("häuser", "sold"):
+        assert "all in order" in run(root, "-m", "pipeline.doctor", name)
+
+
+def test_the_card_tells_of_the_columns_and_the_data(houses: Handed) -> None:
+    card = (houses.folder / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"^\| frei ab \| date, as %d\.%m\.%Y \| `\d\d\.\d\d\.202\d` \|$", card, re.M)
+    assert re.search(r"^\| Wohnfläche \(m²\) \| number \| `\d+\.\d` \|$", card, re.M)
+    assert "- decimal sign ,\n" in card
+    assert "gives\nPreis/€ in units of its own." in card
+
+
+def test_pictures_in_colour_are_answered_as_well_as_the_report_says(project: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        colours = hand_over(project, "colours", patch)
+    names = np.array(["blue", "green", "red"])  # in the card's order
+    for i, name in enumerate(names):
+        assert f"\n{i}. {name}\n" in (colours.folder / "README.md").read_text()
+    said = names[np.argmax(colours.answers["answers"], axis=1)]
+    score = accuracy_score(colours.rows["y"], said)
+    assert score == pytest.approx(colours.metrics["test"]["accuracy"], rel=1e-4)
+    assert not (colours.folder / "predict.py").exists()
