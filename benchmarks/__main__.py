@@ -9,7 +9,8 @@ import sys
 
 # The longest last: what is written by then stays written.
 MODULES = (
-    "start", "epochs", "scale", "trials", "overhead", "growth", "tables", "time_to_quality"
+    "start", "epochs", "scale", "trials", "overhead", "growth", "encodings", "tables",
+    "time_to_quality",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ SECTIONS = (
     "Start",
     "Quality over time",
     "Tables",
+    "Encodings of numbers",
     "Growth",
     "Soak",
 )
