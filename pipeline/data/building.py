@@ -114,7 +114,7 @@ def build(
     for i, (training, validation) in enumerate(splits):
         (folder / str(i)).mkdir()
         np.save(folder / str(i) / f"{_ROWS}.npy", validation)
-        tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
+        tasks.append(build_member(material, known, data, training, validation, folder / str(i)))
     stratified_by = answers.name if answers.class_names else ""
     remarks = [
         *material.remarks,
@@ -131,7 +131,7 @@ def build(
     return tuple(tasks), len(parts.training), tuple(filter(None, remarks)), warnings
 
 
-def _build_member(
+def build_member(
     material: Material,
     known: Task,
     data: DataSpec,
@@ -139,7 +139,16 @@ def _build_member(
     validation: "Rows",
     folder: Path,
 ) -> Task:
-    """Encodes the rows of one split, fitted on its training rows, and writes them."""
+    """Encodes the rows of one split, fitted on its training rows, and writes them.
+
+    Args:
+        material: has the rows.
+        known: of the task what does not depend on the split.
+        data: says how.
+        training: rows.
+        validation: rows.
+        folder: gets the arrays.
+    """
     import numpy as np
 
     answers, settings = material.answers, data.settings

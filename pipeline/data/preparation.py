@@ -106,13 +106,14 @@ def load(data: DataSpec) -> tuple[Dataset, ...]:
             name=Path(data.dataset).name,
             task=task,
             fingerprint=fingerprint(data),
-            **_arrays(prepared.folder / str(i)),
+            **arrays_in(prepared.folder / str(i)),
         )
         for i, task in enumerate(prepared.about.tasks)
     )
 
 
-def _arrays(folder: Path) -> dict[str, Any]:
+def arrays_in(folder: Path) -> dict[str, Any]:
+    """Maps the arrays of one split into memory, by the names that a `Dataset` has for them."""
     names = [f"{part}_{what}" for part in _PARTS for what in ("inputs", "targets", "weights")]
     return {name: building.mapped(folder, name) for name in names}
 

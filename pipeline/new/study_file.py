@@ -78,7 +78,7 @@ def _data(data: Survey, plan: Plan) -> Iterator[str]:
         yield f'task = "{task}"  # or "{other}"'
     if data.is_skewed:
         yield (
-            'target_transform = "log"  # it is positive and skewed, even on a logarithmic scale; '
+            'target_transform = "log"  # it is positive and skewed, and its logarithm is not; '
             'else "none"'
         )
     if plan.folds:

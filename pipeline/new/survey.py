@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TARGET_NAMES = ("target", "label", "class", "y")  # what a target is called that nobody names
 N_SHOWN = 12  # columns in a message
-LEAST_SKEW = 1.0  # of a target that a logarithm may help: an exponential distribution has 2
+LEAST_SKEW = 2.0  # of a target that a logarithm may help: that of an exponential distribution
 # Of columns whose values each stand for somebody or something that has several rows.
 _GROUP = re.compile(
     r"(?i:(.*[\W_])?(customer|client|patient|user|subject|person|participant|household|family|"

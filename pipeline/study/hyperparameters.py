@@ -102,8 +102,8 @@ class Hyperparameters:
         activation: activation function of the hidden layers.
         dropout: share of each hidden layer's outputs that is dropped while training.
         numeric_encoding: how a network sees each number of a table: "standard", standardised;
-            "quantile", its smoothed rank; "piecewise_linear", a vector that says how far each
-            bin is filled (Gorishniy et al. 2022, arXiv:2203.05556).
+            "quantile", its smoothed rank; "piecewise_linear", standardised, and a vector that says
+            how far each bin is filled (Gorishniy et al. 2022, arXiv:2203.05556).
         numeric_bins: between quantiles of the training part, for the latter two; a number with
             few distinct values has fewer.
         embedding_size: dimensions of the embedding of each category of a table that has more
@@ -173,12 +173,14 @@ class Hyperparameters:
 
         Args:
             named: what the study fixes or searches; an optional one beside it is shown only if it
-                is not at its default.
+                is not at its default, or is the number of bins that there are.
         """
+        has_bins = self.numeric_encoding != DEFAULTS["numeric_encoding"]
+        hidden = {*OPTIONAL} - ({"numeric_bins"} if has_bins else set())
         return {
             name: value
             for name, value in self.as_dict().items()
-            if name in named or name not in OPTIONAL or value != DEFAULTS[name]
+            if name in named or name not in hidden or value != DEFAULTS[name]
         }
 
     @property

@@ -53,7 +53,7 @@ def n_inputs(features: Features, numeric_encoding: str, n_bins: int, size: int) 
     with_embedding = embedded(features.categories, size)
     n, n_weights = len(features.numbers) + features.n_indicators, 0
     if numeric_encoding == "piecewise_linear":
-        n += sum(len(chosen_knots(number, n_bins)) - 2 for number in features.numbers)
+        n += sum(len(chosen_knots(number, n_bins)) - 1 for number in features.numbers)
     for i, category in enumerate(features.categories):
         if i in with_embedding:
             n += size

@@ -84,6 +84,14 @@ def train(job: Job) -> Iterator[Event]:
     yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})
 
 
+def answers(job: Job, data: Dataset) -> NDArray[np.float64]:
+    """Fits the job's model to the training part; returns its answers to the validation part.
+
+    These are probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
+    """
+    return _fit(job, data)[2].answers
+
+
 def _fit(job: Job, data: Dataset) -> tuple[Any, _Part, _Part]:
     """Fits a model to the training part, and returns it with its answers to both parts."""
     trainer = job.trainer

@@ -55,7 +55,7 @@ def numbers(n: int, seed: int = 1) -> "np.ndarray[Any, Any]":
 
 
 def test_a_messy_table_of_a_skewed_target(project: Project) -> None:
-    n, rng = 2_400, np.random.default_rng(0)
+    n, rng = 6_400, np.random.default_rng(0)
     days = pd.to_datetime("2021-03-01") + pd.to_timedelta(rng.integers(0, 700, n), "D")
     frame = pd.DataFrame(
         {
@@ -91,16 +91,16 @@ def test_a_messy_table_of_a_skewed_target(project: Project) -> None:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: table("d.csv", 3_000, y=numbers(3_000)), ("val_rmse", None, "none", None)),
+        (lambda: table("d.csv", 7_000, y=numbers(7_000)), ("val_rmse", None, "none", None)),
         (lambda: table("d.csv", 30, y=numbers(30)), ("val_rmse", 5, "none", None)),
         (lambda: table("d.csv", 400, y=numbers(400) > 0), ("val_accuracy", 5, "none", None)),
         (lambda: table("d.csv", 400, y=numbers(400) > 1.3), ("val_roc_auc", 5, "none", None)),
         (
-            lambda: table("d.csv", 3_000, y=np.digitize(numbers(3_000), [-1, 0, 1])),
+            lambda: table("d.csv", 7_000, y=np.digitize(numbers(7_000), [-1, 0, 1])),
             ("val_accuracy", None, "none", None),
         ),
         (
-            lambda: table("d.csv", 3_000, y=np.digitize(numbers(3_000), [0, 1.9])),
+            lambda: table("d.csv", 7_000, y=np.digitize(numbers(7_000), [0, 1.9])),
             ("val_balanced_accuracy", None, "none", "balanced"),
         ),
         # of the rarest class there are three rows: one in the test set, two to cross-validate
