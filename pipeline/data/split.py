@@ -176,6 +176,15 @@ def check(settings: DataSettings, has_test_set: bool = False) -> None:
         raise UsageError("[data] group, time: found both, allowed is one of them")
     if settings.folds and settings.time:
         raise UsageError(_FOLDS_AND_TIME)
+    if settings.folds and "validation" in settings.model_fields_set:
+        raise UsageError(
+            "[data] folds, validation: found both, allowed is one of them: with folds each row "
+            "that is not of the test set is validated on"
+        )
+    if has_test_set and "test" in settings.model_fields_set:
+        raise UsageError(
+            f"[data] test: found {settings.test:g}, allowed is none: the data bring a test set"
+        )
     if sum(_shares(settings, has_test_set)[1:]) >= 1:
         raise UsageError(
             f"[data] validation, test: found {settings.validation:g} and {settings.test:g}, "

@@ -62,7 +62,8 @@ def train(job: Job) -> Iterator[Event]:
         warnings.simplefilter("ignore", ConvergenceWarning)  # of what is stopped in time
         members = datasets.load_members(job.data)
         task = members[0].task.scored_by(job.metric)
-        fits = [_fit(job, member) for member in members]
+        given = job.seed, job.data.settings
+        fits = [_fit(job.trainer, member, *given) for member in members]
         targets = [member.task.target for member in members]
         validation = [part for _, _, part in fits]
         scored = _scored(task, targets, validation)
@@ -84,21 +85,24 @@ def train(job: Job) -> Iterator[Event]:
     yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})
 
 
-def answers(job: Job, data: Dataset) -> NDArray[np.float64]:
-    """Fits the job's model to the training part; returns its answers to the validation part.
+def answers(
+    trainer: str, data: Dataset, seed: int, settings: DataSettings
+) -> NDArray[np.float64]:
+    """Fits a model to the training part; returns its answers to the validation part.
 
     These are probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
     """
-    return _fit(job, data)[2].answers
+    return _fit(trainer, data, seed, settings)[2].answers
 
 
-def _fit(job: Job, data: Dataset) -> tuple[Any, _Part, _Part]:
+def _fit(
+    trainer: str, data: Dataset, seed: int, settings: DataSettings
+) -> tuple[Any, _Part, _Part]:
     """Fits a model to the training part, and returns it with its answers to both parts."""
-    trainer = job.trainer
     inputs = _as_seen(trainer, data.train_inputs, data.task)
-    model = _model(trainer, data.task, inputs, job.seed)
+    model = _model(trainer, data.task, inputs, seed)
     if trainer == CONSTANT:
-        _fit_constant(model, inputs, data, job.data.settings)
+        _fit_constant(model, inputs, data, settings)
     else:
         weighted = {} if data.train_weights is None else {"sample_weight": data.train_weights}
         model.fit(inputs, data.train_targets, **weighted)

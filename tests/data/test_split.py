@@ -77,6 +77,7 @@ def test_a_class_with_too_few_rows_is_named() -> None:
         ({"validation": 0.6, "test": 0.5}, "found 0.6 and 0.5, allowed is less than 1"),
         ({"group": "who", "time": "when"}, "group, time: found both"),
         ({"folds": 3, "time": "when"}, "folds, time: found both"),
+        ({"folds": 3, "validation": 0.3}, "folds, validation: found both"),
     ],
 )
 def test_settings_that_contradict_each_other(given: dict[str, object], found: str) -> None:
@@ -90,6 +91,8 @@ def test_a_test_set_that_the_data_bring_is_not_taken_from_the_rows() -> None:
     assert sizes(parts) == [70, 30, 0]
     said = split.say_split(parts, settings(), n_test_set=1_000, example="image")
     assert said == "split 70 training, 30 validation, 1,000 test images (sealed)"
+    with pytest.raises(UsageError, match=r"^\[data\] test: found 0.3, allowed is none: the data"):
+        split.split_rows(100, settings(test=0.3), has_test_set=True)
 
 
 # Folds
