@@ -85,9 +85,7 @@ def train(job: Job) -> Iterator[Event]:
     yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})
 
 
-def answers(
-    trainer: str, data: Dataset, seed: int, settings: DataSettings
-) -> NDArray[np.float64]:
+def answers(trainer: str, data: Dataset, seed: int, settings: DataSettings) -> NDArray[np.float64]:
     """Fits a model to the training part; returns its answers to the validation part.
 
     These are probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
