@@ -60,12 +60,16 @@ class Plan:
     has_convolutions: bool
 
 
-def plan(data: Survey) -> Plan:
-    """Chooses what suits data."""
-    folds = _folds(data)
-    defaults = DataSettings()
-    share = 1.0 if data.has_test else 1 - defaults.test
-    share = share * (1 - 1 / folds) if folds else share - defaults.validation
+def plan(data: Survey, settings: DataSettings) -> Plan:
+    """Chooses what suits data.
+
+    Args:
+        data: what they are like.
+        settings: that are given.
+    """
+    folds = _folds(data, settings)
+    share = 1.0 if data.has_test else 1 - settings.test
+    share = share * (1 - 1 / folds) if folds else share - settings.validation
     n_training = max(1, int(share * data.n_rows))
     epochs, patience, first_rung = _epochs(n_training)
     metric = _metric(data)
@@ -106,11 +110,14 @@ def _metric(data: Survey) -> str:
     return "val_balanced_accuracy" if most > IMBALANCED * fewest else "val_accuracy"
 
 
-def _folds(data: Survey) -> int | None:
+def _folds(data: Survey, settings: DataSettings) -> int | None:
     """Chooses how many folds small data get: no more than the rarest class has rows for."""
+    if settings.folds or settings.time or "validation" in settings.model_fields_set:
+        return settings.folds
     if data.n_rows >= SMALL or not data.has_settings:
         return None
-    n_most = min(data.class_counts, default=data.n_rows) - (not data.has_test)
+    n_most = min(data.class_counts, default=data.n_rows)
+    n_most = min(n_most, data.n_groups or n_most) - (not data.has_test)
     return min(N_FOLDS, n_most) if n_most >= 2 else None
 
 
