@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.study.messages import describe_error
 
 _NAMED = re.compile(r'\[data\] (\w+)(?: = ("\w+"))?')  # a key in a sentence, and what helps
+_TYPES = re.compile(r"(types) = (\{.*\}) in \[data\]")
 
 
 def read_settings(given: Iterable[str]) -> DataSettings:
@@ -64,12 +65,13 @@ def say_how(sentence: str, settings: DataSettings, *, is_new: bool) -> str:
         settings: that were given; who gave one knows how.
         is_new: whether `pipeline.new` was called, and nothing that calls it.
     """
-    named = _NAMED.search(sentence)
+    named = _TYPES.search(sentence) or _NAMED.search(sentence)
     if "[data]" not in sentence or (named and named[1] in settings.model_fields_set):
         return sentence
     key = named[1] if named and named[1] in DataSettings.model_fields else "SETTING"
     value = (named and named[2]) or "VALUE"
-    how = f"--set '{key}={value}'"
+    how = f"{key}={value}".replace("'", r"'\''")  # as a shell takes it
+    how = f"--set '{how}'"
     if is_new:
         return f"{sentence}; with pipeline.new: {how}"
     return (
