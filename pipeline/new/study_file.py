@@ -10,7 +10,7 @@ from pipeline.data.task import Kind
 from pipeline.errors import printable
 from pipeline.new.plan import MANY_VALUES, SMALL, Plan
 from pipeline.new.survey import Survey
-from pipeline.study.trainers import CONSTANT, SIMPLE
+from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, SIMPLE
 from pipeline.wording import count_noun
 
 N_LEFT_OUT = 20  # columns that are left out, each in a line of its own
@@ -66,7 +66,13 @@ def _head(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> list
     for trainer, words in SIMPLE.items():
         if trainer == CONSTANT:
             words = "mean" if data.kind is Kind.REGRESSION else "majority class"
-        lines.append(f'  {{ name = "{words}", trainer = "{trainer}" }},')
+        if trainer == GRADIENT_BOOSTING and not plan.has_trees:
+            lines.append(
+                f"  # {trainer} is left out: it would take about {plan.trees_minutes:,.0f} "
+                "minutes, more than trial_minutes"
+            )
+        else:
+            lines.append(f'  {{ name = "{words}", trainer = "{trainer}" }},')
     return [*lines, "]"]
 
 
@@ -175,7 +181,8 @@ def _space(data: Survey, plan: Plan) -> Iterator[str]:
         yield f"numeric_bins = {_range('int', 4, 32, when)}"
     if plan.embedding_sizes:
         sizes = _choices(plan.embedding_sizes)
-        yield f"embedding_size = {sizes}  # a category has over {MANY_VALUES} values"
+        slow = "" if 0 in plan.embedding_sizes else "; 0, one-hot, would be slow"
+        yield f"embedding_size = {sizes}  # a category has over {MANY_VALUES} values{slow}"
     yield f"optimizer = {_choices(['adam', 'adamw'])}"
     yield f"learning_rate = {_range('float', *plan.learning_rates, 'log = true')}"
     yield f"batch_size = {_choices(plan.batch_sizes)}"

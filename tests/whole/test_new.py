@@ -16,11 +16,15 @@ import pytest
 from PIL import Image
 
 from pipeline.data import datasets
+from pipeline.data.settings import DataSettings
+from pipeline.data.task import Kind
 from pipeline.errors import BAD_USAGE, UsageError
 from pipeline.new.__main__ import main
 from pipeline.new.command import Asked, create, ensure
 from pipeline.new.given import read_settings, say_how
-from pipeline.new.study_file import quote
+from pipeline.new.plan import plan
+from pipeline.new.study_file import quote, text_of
+from pipeline.new.survey import Survey
 from pipeline.paths import Project
 from pipeline.search.dry_run import preview
 from pipeline.study.load import load, parse
@@ -186,6 +190,42 @@ def test_pictures_arrays_and_data_by_name(
     has_encodings = "numeric_encoding" in spec.space
     assert has_encodings == (len(spec.task.input_shape) == 1)
     assert (spec.dataset == data) == (data in datasets.names())
+
+
+def surveyed(n: int, *shape: int, n_classes: int = 10, **known: Any) -> Survey:
+    counts = (n // n_classes,) * n_classes
+    return Survey(Kind.MULTICLASS, n, shape, class_counts=counts, has_test=True, **known)
+
+
+@pytest.mark.parametrize(
+    ("data", "has_trees"),
+    [
+        (surveyed(1_000, 8, 8), True),
+        (surveyed(50_000, 12, is_guess=True), True),
+        (surveyed(50_000, 64, 64, 3), False),  # over an hour
+        (surveyed(1_500, 128, 128, 3), False),
+        (surveyed(20_000, 64, 64, 3, n_classes=100), False),
+    ],
+)
+def test_trees_that_would_outlast_a_trial_are_no_reference_and_the_file_says_so(
+    data: Survey, has_trees: bool
+) -> None:
+    chosen = plan(data, DataSettings())
+    text = text_of(data, chosen, "d.npz", "d.npz", "", DataSettings())
+    names = [each["trainer"] for each in tomllib.loads(text)["reference"]]
+    assert ("gradient_boosting" in names) == has_trees
+    assert ("# gradient_boosting is left out: it would take about " in text) != has_trees
+
+
+def test_one_hot_is_not_tried_where_it_is_slow() -> None:
+    def sizes(n: int, *categories: int) -> object:
+        data = surveyed(n, len(categories), categories=categories)
+        text = text_of(data, plan(data, DataSettings()), "d.csv", "d.csv", "", DataSettings())
+        return tomllib.loads(text)["space"].get("embedding_size", {}).get("choices")
+
+    assert sizes(200_000, 1_000, 435) == [4, 16]
+    assert sizes(200_000, 100) == sizes(5_000, 1_000, 435) == [0, 4, 16]
+    assert sizes(200_000, 8) is None
 
 
 ODD = [
