@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from pipeline.cores import n_cores
+from pipeline.data.encoding import N_VOCABULARY
 from pipeline.data.settings import DataSettings
 from pipeline.data.task import Kind
 from pipeline.new.survey import Survey
@@ -17,10 +18,13 @@ RARE = 0.2  # share of the rarer of two classes, below which accuracy says littl
 IMBALANCED = 5  # times as many rows as the rarest class has
 LEAST_STEPS = 10  # of an epoch
 MANY_VALUES = 8  # of a category, above which an embedding is tried
+SLOW_ROWS, SLOW_WIDTH = 50_000, 500  # of both, above which one-hot categories are not tried
 WIDE = 200  # numbers, above which each gets no vector of its own
 N_TRIALS = 60  # for which the budget should do
 MINUTES = (5, 10, 15, 20, 30, 45, 60)
 _FLOPS, _STEP_SECONDS, _START_SECONDS = 5e9, 3e-4, 4.0  # of one core; of a step; of a trial
+# Of gradient boosting, for a row, a column and a class: 5.5e-7 to 9e-7 were measured.
+_TREES_SECONDS = 7e-7
 _TYPICAL_SHARE = 0.3  # of the epochs that a trial may have, what with pruning and early stopping
 
 
@@ -44,6 +48,7 @@ class Plan:
         encodings: of numbers, to choose among; empty if there is no choice.
         embedding_sizes: to choose among; empty if there is no choice.
         has_convolutions: whether they are tried beside dense layers.
+        trees_minutes: that gradient boosting takes.
     """
 
     metric: str
@@ -61,14 +66,24 @@ class Plan:
     encodings: tuple[str, ...]
     embedding_sizes: tuple[int, ...]
     has_convolutions: bool
+    trees_minutes: float
+
+    @property
+    def has_trees(self) -> bool:
+        """Whether gradient boosting comes to its end within a trial's time."""
+        return self.trees_minutes <= self.trial_minutes
 
 
-def plan(data: Survey) -> Plan:
-    """Chooses what suits data."""
-    folds = _folds(data)
-    defaults = DataSettings()
-    share = 1.0 if data.has_test else 1 - defaults.test
-    share = share * (1 - 1 / folds) if folds else share - defaults.validation
+def plan(data: Survey, settings: DataSettings) -> Plan:
+    """Chooses what suits data.
+
+    Args:
+        data: what they are like.
+        settings: that are given.
+    """
+    folds = _folds(data, settings)
+    share = 1.0 if data.has_test else 1 - settings.test
+    share = share * (1 - 1 / folds) if folds else share - settings.validation
     n_training = max(1, int(share * data.n_rows))
     epochs, patience, first_rung = _epochs(n_training)
     metric = _metric(data)
@@ -93,8 +108,9 @@ def plan(data: Survey) -> Plan:
         batch_sizes=batch_sizes,
         learning_rates=(3e-4, 1e-2) if data.is_table else (1e-4, 1e-2),
         encodings=encodings,
-        embedding_sizes=(0, 4, 16) if max(data.categories, default=0) > MANY_VALUES else (),
+        embedding_sizes=_embedding_sizes(data, n_training),
         has_convolutions=data.is_picture,
+        trees_minutes=_trees_seconds(data, n_training) * (folds or 1) / 60,
     )
 
 
@@ -107,11 +123,14 @@ def _metric(data: Survey) -> str:
     return "val_balanced_accuracy" if most > IMBALANCED * fewest else "val_accuracy"
 
 
-def _folds(data: Survey) -> int | None:
+def _folds(data: Survey, settings: DataSettings) -> int | None:
     """Chooses how many folds small data get: no more than the rarest class has rows for."""
+    if settings.folds or settings.time or "validation" in settings.model_fields_set:
+        return settings.folds
     if data.n_rows >= SMALL or not data.has_settings:
         return None
-    n_most = min(data.class_counts, default=data.n_rows) - (not data.has_test)
+    n_most = min(data.class_counts, default=data.n_rows)
+    n_most = min(n_most, data.n_groups or n_most) - (not data.has_test)
     return min(N_FOLDS, n_most) if n_most >= 2 else None
 
 
@@ -139,11 +158,28 @@ def _batch_sizes(data: Survey, n_training: int) -> tuple[int, ...]:
     return tuple(2**each for each in range(max(2, exponent - 2), exponent + 1))
 
 
+def _embedding_sizes(data: Survey, n_training: int) -> tuple[int, ...]:
+    """Chooses dimensions, of which 0 is one-hot: much slower where there are many values."""
+    if max(data.categories, default=0) <= MANY_VALUES:
+        return ()
+    is_slow = n_training >= SLOW_ROWS and _one_hot_width(data) > SLOW_WIDTH
+    return (4, 16) if is_slow else (0, 4, 16)
+
+
+def _one_hot_width(data: Survey) -> int:
+    return sum(min(each, N_VOCABULARY) for each in data.categories)
+
+
+def _trees_seconds(data: Survey, n_training: int) -> float:
+    n_outputs = len(data.class_counts) if data.kind is Kind.MULTICLASS else 1
+    return _TREES_SECONDS * n_training * math.prod(data.shape) * n_outputs
+
+
 def _trial_seconds(
     data: Survey, n_training: int, units: int, batch_sizes: tuple[int, ...], epochs: int
 ) -> float:
     """Estimates how long a trial of a middling network takes, forward and backward."""
-    width = math.prod(data.shape) + sum(data.categories) + 8 * data.n_numbers
+    width = math.prod(data.shape) + _one_hot_width(data) + 8 * data.n_numbers
     units //= 2
     products: float = width * units + units * units
     if data.is_picture:
