@@ -78,8 +78,8 @@ def _data(data: Survey, plan: Plan) -> Iterator[str]:
         yield f'task = "{task}"  # or "{other}"'
     if data.is_skewed:
         yield (
-            'target_transform = "log"  # it is positive and skewed, and its logarithm is not; '
-            'else "none"'
+            'target_transform = "log"  # the target is skewed, and much less so on a logarithmic '
+            'scale; or "none"'
         )
     if plan.folds:
         yield (

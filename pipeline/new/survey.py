@@ -43,13 +43,14 @@ class Survey:
         class_counts: rows of each class; empty of a regression.
         has_test: whether the data bring a test set.
         is_guess: whether numbers are answered that could be classes or quantities.
-        is_skewed: whether a regression's target is positive, and even on a logarithmic scale.
+        is_skewed: whether a regression's target is positive, and skewed unless its logarithm is
+            taken.
         kinds: of the inputs, in words, such as "14 numbers".
         n_numbers: columns of numbers and dates; of arrays, the numbers of a row.
         categories: of each category, how many values it has.
         dates: names of columns of dates.
         groups: names of columns whose values each have several rows.
-        read_as: what was found out of the file, such as "delimiter ;".
+        read_as: what was found out of the file, such as "decimal sign .".
         left_out: what is left out and why, and what should be, a sentence each.
         has_settings: whether they may be read and split in other ways.
     """

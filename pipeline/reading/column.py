@@ -61,7 +61,7 @@ class RawTable:
     Attributes:
         source: the file, or what else it is called in messages.
         columns: by name, in the file's order.
-        remarks: what was found out of the file, for people, such as "delimiter ;".
+        remarks: what was found out of the file, for people, such as "decimal sign .".
         first_line: line of the file in which the first row stands; 0 if it has no lines.
     """
 

@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
 from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
-from pipeline.study.hyperparameters import layer_parameters
+from pipeline.study.network_input import layer_parameters
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.spec import Component, StudySpec
 from pipeline.wording import count_noun, inflect

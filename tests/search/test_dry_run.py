@@ -13,8 +13,9 @@ from pipeline.data import fashion_mnist
 from pipeline.errors import UsageError
 from pipeline.paths import Project
 from pipeline.search import dry_run, samplers
-from pipeline.study.hyperparameters import Hyperparameters, layer_parameters
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load, parse
+from pipeline.study.network_input import layer_parameters
 from pipeline.study.spec import StudySpec
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ from pipeline.new.command import Asked, create, ensure
 from pipeline.new.study_file import quote
 from pipeline.paths import Project
 from pipeline.search.dry_run import preview
-from pipeline.study.load import load
+from pipeline.study.load import load, parse
 from pipeline.study.spec import StudySpec
 
 REPOSITORY = Path(__file__).parents[2]
@@ -84,7 +84,12 @@ def test_a_messy_table_of_a_skewed_target(project: Project) -> None:
     assert {"numeric_encoding", "numeric_bins", "embedding_size"} <= spec.space.keys()
     assert [each.trainer for each in spec.reference] == ["constant", "linear", "gradient_boosting"]
     text = (project.root / "studies" / "häuser.toml").read_text(encoding="utf-8")
-    for suggested in ('# group = "patient_id"', '# time = "Datum"', "delimiter ;", "'Notiz' is"):
+    for suggested in (
+        '# group = "patient_id"',
+        '# time = "Datum"',
+        'delimiter ";"; enc',
+        "'Notiz' is",
+    ):
         assert suggested in text, text
 
 
@@ -260,6 +265,56 @@ def test_what_cannot_be_learned_from_is_refused_and_nothing_is_written(project: 
     assert "name: missing" in refused(project, "(.csv", "y")
     table(os.fsdecode(b"\xff.csv"), 40)
     assert "allowed is a path in UTF-8" in refused(project, os.fsdecode(b"\xff.csv"), "x")
+
+
+def test_a_target_of_texts_that_hardly_come_again_is_no_quantity(project: Project) -> None:
+    table("d.csv", 60, name=[f"person {chr(65 + i % 26)}{i}" for i in range(60)])
+    assert refused(project, "d.csv", "name") == (
+        "d.csv, target 'name': found text, 60 different in 60 rows, such as 'person A0'; allowed "
+        "are classes that come again, or numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers_of", "texts_of"),
+    [([0, 1], ["no", "yes"]), ([1, 2, 3], ["low", "mid", "high"]), ([1.5, 2.5], ["a", "b"])],
+)
+def test_a_column_of_texts_gives_away_a_target_that_is_written_in_numbers(
+    project: Project, numbers_of: list[float], texts_of: list[str]
+) -> None:
+    drawn = np.random.default_rng(0).integers(0, len(texts_of), 300)
+    table("d.csv", 300, y=np.array(numbers_of)[drawn], alive=np.array(texts_of)[drawn])
+    _, warnings = datasets.about(new(project, "d.csv").data_spec)
+    assert [each for each in warnings if "column 'alive' gives the target away" in each]
+    assert "'kind'" not in " ".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("target", "setting", "said"),
+    [
+        ("kind", 'loss = "huber"', "[data] loss: found 'huber', allowed is none in a classif"),
+        ("kind", 'target_transform = "log"', "[data] target_transform: found 'log', allowed is"),
+        ("kind", 'drop = ["kind"]', "[data] drop: found the target 'kind', allowed are other"),
+        ("x", 'class_weights = "balanced"', "[data] class_weights: found some, allowed are none"),
+        ("x", "folds = 3\nvalidation = 0.2", "[data] folds, validation: found both, allowed is"),
+    ],
+)
+def test_settings_that_would_have_no_effect_are_refused(
+    project: Project, target: str, setting: str, said: str
+) -> None:
+    table("d.csv", 60)
+    text = f"""
+        goal = "x"
+        dataset = "../d.csv"
+        target = "{target}"
+        reference = [{{ name = "a", trainer = "constant" }}]
+        [data]
+        {setting}
+        [budget]
+        trials = 1"""
+    with pytest.raises(UsageError) as caught:
+        parse("d", tomllib.loads(text), str(project.root / "studies"))
+    assert str(caught.value).startswith(said)
 
 
 @pytest.mark.parametrize("name", ["y", "Target", "LABEL", "Class"])
