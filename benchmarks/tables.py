@@ -81,7 +81,8 @@ class Compared:
 def measure(full: bool) -> Section:
     """Two small tables, a minute each; in full all of them, ten minutes each."""
     names, minutes = (tuple(real_tables.TABLES), MINUTES_FULL) if full else (SHORT, MINUTES)
-    return section([compare(name, minutes) for name in names], minutes)
+    found = [compare(name, "--minutes", f"{minutes:g}") for name in names]
+    return section(found, minutes)
 
 
 def section(found: Sequence[Compared], minutes: float) -> Section:
@@ -137,8 +138,13 @@ def _number(value: float) -> str:
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def compare(name: str, minutes: float) -> Compared:
-    """Searches for so long in a project of its own, and compares on its test rows."""
+def compare(name: str, *budget: str) -> Compared:
+    """Searches in a project of its own, and compares on its test rows.
+
+    Args:
+        name: of the table.
+        budget: arguments of `pipeline.search`.
+    """
     table = real_tables.TABLES[name]
     with projects.fresh() as folder:
         data = name
@@ -148,7 +154,7 @@ def compare(name: str, minutes: float) -> Compared:
         study = f"{name}_network"  # also where this repository has a study of the table's name
         for command in (
             ["-m", "pipeline.new", study, "--data", data, *target],
-            ["-m", "pipeline.search", study, "--minutes", f"{minutes:g}"],
+            ["-m", "pipeline.search", study, *budget],
             ["-m", "pipeline.best", study, "--export"],
         ):
             _run(folder, command)

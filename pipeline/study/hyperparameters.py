@@ -99,10 +99,9 @@ class Hyperparameters:
         activation: activation function of the hidden layers.
         dropout: share of each hidden layer's outputs that is dropped while training.
         numeric_encoding: how a network sees each number of a table: "standard", standardised;
-            "quantile", its smoothed rank; "piecewise_linear", standardised, and a vector that says
-            how far each bin is filled (Gorishniy et al. 2022, arXiv:2203.05556).
-        numeric_bins: between quantiles of the training part, for the latter two; a number with
-            few distinct values has fewer.
+            "quantile", its smoothed rank; "piecewise_linear", standardised, and how far each of
+            its bins is filled (Gorishniy et al. 2022, arXiv:2203.05556).
+        numeric_bins: between quantiles of the training part, for the latter two, at most.
         embedding_size: dimensions of the embedding of each category of a table that has more
             values; 0 for one-hot codes.
         momentum: of "sgd" alone.
@@ -170,10 +169,9 @@ class Hyperparameters:
 
         Args:
             named: what the study fixes or searches; an optional one beside it is shown only if it
-                is not at its default, or is the number of bins that there are.
+                is not at its default, or is a number of bins that has an effect.
         """
-        has_bins = self.numeric_encoding != DEFAULTS["numeric_encoding"]
-        hidden = {*OPTIONAL} - ({"numeric_bins"} if has_bins else set())
+        hidden = OPTIONAL if self.numeric_encoding == "standard" else ("embedding_size",)
         return {
             name: value
             for name, value in self.as_dict().items()

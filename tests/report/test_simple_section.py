@@ -160,3 +160,10 @@ def test_simple_models_alone_are_no_references_of_epochs_and_claims(plain: Study
     text = document.as_markdown("", sections.blocks(dataclasses.replace(facts, spec=spec)))
     assert "## References" not in text
     assert "| the linear model | 0.8960 |" in text
+
+
+def test_what_has_to_be_known_of_the_data_stands_in_the_verdict(plain: StudySummary) -> None:
+    assert list(plain.warnings) == []
+    facts = dataclasses.replace(plain, warnings=("`x` tells the target",))
+    text = document.as_markdown("", verdict_sections.verdict(facts))
+    assert text.rstrip().endswith("- \\`x\\` tells the target.")
