@@ -188,17 +188,17 @@ def read(path: Any, model: Any) -> Any:
         text = "".join(below)
     if not text.strip():
         raise ValueError("is empty")
+    counts = [len(row) for row in csv.reader(io.StringIO(text, ""), delimiter=delimiter) if row]
+    names = [x for x in NAMES if x != TARGET] if counts[0] == len(NAMES) - 1 else [*NAMES]
+    n = len(names) or counts[0]
+    if uneven := [i for i, count in enumerate(counts) if count != n]:
+        raise ValueError(f"row {uneven[0] + 1}: found {counts[uneven[0]]} values, allowed: {n}")
     rows = pd.read_csv(
         io.StringIO(text), sep=delimiter, header=None, dtype=str, keep_default_na=False
     )
-    if (is_short := rows.isna().any(axis=1)).any():
-        raise ValueError(f"row {is_short.argmax() + 1} of the table has too few values")
-    if not NAMES:
-        return rows.iloc[1:].set_axis([*rows.iloc[0]], axis=1).reset_index(drop=True)
-    names = [x for x in NAMES if x != TARGET] if rows.shape[1] == len(NAMES) - 1 else [*NAMES]
-    if len(names) != rows.shape[1]:
-        raise ValueError(f"found {rows.shape[1]} columns, allowed: {[*NAMES]}, {TARGET} or not")
-    return rows.set_axis(names, axis=1)
+    if names:
+        return rows.set_axis(names, axis=1)
+    return rows.iloc[1:].set_axis([*rows.iloc[0]], axis=1).reset_index(drop=True)
 
 
 def _decoded(content: bytes) -> str:
