@@ -10,6 +10,7 @@ import sys
 import warnings
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Set in a copy: the names of the classes, or of what is answered; and how the file is written
@@ -27,6 +28,7 @@ ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
 SPACES = " '\u2019\u00a0\u202f"  # may part thousands
+SIGN = "[+\u2212-]?"
 UNIT = "[$€£¥]|USD|EUR|GBP|CHF"
 FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -71,19 +73,10 @@ def answer_table(model: Any, rows: Any) -> Any:
     return pd.DataFrame(answers, index, [*ANSWERS] or None)
 
 
-class _Answering:
-    """What MLflow calls a model: with `predict`."""
-
-    def __init__(self, model: Any):
-        self._model = model
-
-    def predict(self, rows: Any, params: Any = None) -> Any:
-        return answer_table(self._model, rows)
-
-
-def _load_pyfunc(folder: str) -> _Answering:
+def _load_pyfunc(folder: str) -> Any:
     """Loads the model for MLflow's flavour python_function."""
-    return _Answering(load(Path(folder)))
+    model = load(Path(folder))
+    return SimpleNamespace(predict=lambda rows, params=None: answer_table(model, rows))
 
 
 def load(folder: Path = Path(__file__).parent) -> Any:
@@ -115,11 +108,11 @@ def _numbers(column: Any) -> Any:
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         return column.astype("Float64").to_numpy("float64", na_value=float("nan"))
     other = "," if DECIMAL == "." else "."
+    decimal = other if column.name in OTHER_DECIMAL else DECIMAL
     is_text = np.array([isinstance(value, str) for value in column], bool)
     written, numbers = _texts(column), np.empty(len(column))
-    numbers[~is_text] = _parsed(column.name, written[~is_text], ".")
-    decimal = other if column.name in OTHER_DECIMAL else DECIMAL
-    numbers[is_text] = _parsed(column.name, written[is_text], decimal)
+    for rows, sign in ((is_text, decimal), (~is_text, ".")):
+        numbers[rows] = _parsed(column.name, written[rows], sign)
     return numbers
 
 
@@ -128,18 +121,15 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     import numpy as np
     import pandas as pd
 
-    texts = pd.Series(written, dtype=object)
-    other = "," if decimal == "." else "."
+    parts_thousands = f"[{',' if decimal == '.' else '.'}{SPACES}]"
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
-    grouped = rf"[1-9][0-9]{{0,2}}(?:[{other}{SPACES}][0-9]{{3}})+(?:[{decimal}][0-9]*)?"
-    sign = "[+\u2212-]?"
-    parts = texts.astype(str).str.extract(
-        rf"^({sign})(?:{UNIT})?\s*({sign})({plain}|{grouped})\s*(?:%|{UNIT})?$"
-    )
-    digits = parts[2].str.replace(rf"[{other}{SPACES}]", "", regex=True).str.replace(decimal, ".")
+    grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
+    number = rf"^({SIGN})(?:{UNIT})?\s*({SIGN})({plain}|{grouped})\s*(?:%|{UNIT})?$"
+    texts = pd.Series(written, dtype=object).astype(str)
+    parts, folded = texts.str.extract(number), texts.str.lower()
+    digits = parts[2].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
     signs = (parts[0] + parts[1]).str.replace("\u2212", "-")
     numbers = (signs + digits).where(signs.str.len() < 2, "nan").to_numpy("float64")
-    folded = texts.astype(str).str.lower()
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
     if (is_bad := ~np.isfinite(numbers) & ~folded.isin(MISSING).to_numpy(bool)).any():
         found = written[is_bad][0]
@@ -166,10 +156,11 @@ def read(path: Any, model: Any) -> Any:
 
     Raises:
         OSError, EOFError, zlib.error: the file cannot be read.
-        ValueError: it is no table.
+        ValueError, csv.Error: it is no table.
     """
     import pandas as pd
 
+    csv.field_size_limit(2**31 - 1)
     if Path(path).suffix.lower() in (".parquet", ".pq"):
         rows = pd.read_parquet(path)
         return rows if isinstance(rows.index, pd.RangeIndex) else rows.reset_index()
@@ -181,32 +172,22 @@ def read(path: Any, model: Any) -> Any:
     for _ in range(0 if said else N_SKIPPED):
         line, *below = re.split(r"\r\n|\r|\n", text, maxsplit=1)
         fields = next(csv.reader([line], delimiter=delimiter), [])
-        if needed.keys() <= {*_names(fields, needed)} or (
-            NAMES and 0 <= len(NAMES) - len(fields) <= 1
-        ):
+        is_row = NAMES and 0 <= len(NAMES) - len(fields) <= 1
+        if is_row or needed.keys() <= {*_names(fields, needed)}:
             break
         text = "".join(below)
-    if not text.strip():
+    table = [row for row in csv.reader(io.StringIO(text, ""), delimiter=delimiter) if row]
+    if not table:
         raise ValueError("is empty")
-    counts = [len(row) for row in csv.reader(io.StringIO(text, ""), delimiter=delimiter) if row]
-    names = [x for x in NAMES if x != TARGET] if counts[0] == len(NAMES) - 1 else [*NAMES]
-    n = len(names) or counts[0]
-    if uneven := [i for i, count in enumerate(counts) if count != n]:
-        raise ValueError(f"row {uneven[0] + 1}: found {counts[uneven[0]]} values, allowed: {n}")
-    rows = pd.read_csv(
-        io.StringIO(text), sep=delimiter, header=None, dtype=str, keep_default_na=False
-    )
-    if names:
-        return rows.set_axis(names, axis=1)
-    return rows.iloc[1:].set_axis([*rows.iloc[0]], axis=1).reset_index(drop=True)
+    names = [x for x in NAMES if x != TARGET or len(table[0]) == len(NAMES)] or table.pop(0)
+    if uneven := [i for i, row in enumerate(table) if len(row) != len(names)]:
+        found = len(table[uneven[0]])
+        raise ValueError(f"row {uneven[0] + 1}: found {found} values, allowed: {len(names)}")
+    return pd.DataFrame(table, columns=names, dtype=object)
 
 
 def _decoded(content: bytes) -> str:
-    """Decodes text as that of the training, or else UTF-8.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Decodes text as that of the training, or else UTF-8; raises ValueError if it is neither."""
     tries = [ENCODING, "utf-8-sig"][:: -1 if ENCODING in FOUND_AFTER_UTF_8 else 1]
     tries = [MARKS[mark] for mark in MARKS if content.startswith(mark)] or tries
     for encoding in tries:
@@ -226,7 +207,7 @@ def main() -> None:
         with Path(sys.argv[1]).open("rb"):  # before seconds of loading
             model = load()
         answer_table(model, read(sys.argv[1], model)).to_csv(sys.stdout, index=False)
-    except (OSError, EOFError, zlib.error, ValueError, ImportError) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError, ImportError) as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         sys.exit(f"{sys.argv[1]}: {said}")
 
