@@ -39,6 +39,7 @@ class Column:
             all other kinds.
         remark: why it says nothing by itself, such as "constant" or "an id: all values differ";
             "" if nothing speaks against it.
+        decimal: sign in its numbers, where it is not that of the file; else "".
     """
 
     name: str
@@ -47,11 +48,35 @@ class Column:
     vocabulary: tuple[str, ...] = ()
     date_format: str = ""
     remark: str = ""
+    decimal: str = ""
 
     @property
     def is_coded(self) -> bool:
         """Whether the values are indices into the vocabulary."""
         return self.kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file of delimited text is written, as it was found or set, so that others are read so.
+
+    Attributes:
+        delimiter: one character.
+        encoding: as Python calls it; one of UTF-8 is "utf-8-sig", which takes a mark at the top.
+        decimal: sign in numbers; the other one, and blanks, may part thousands.
+        other_decimal: columns whose numbers have the other sign.
+        n_skipped: lines before the names, or before the first row if there are none.
+        names: of the columns if the file has no line of names; else none.
+        target: column that is answered, which a file of rows to be answered may lack.
+    """
+
+    delimiter: str = ","
+    encoding: str = "utf-8-sig"
+    decimal: str = "."
+    other_decimal: tuple[str, ...] = ()
+    n_skipped: int = 0
+    names: tuple[str, ...] = ()
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +88,14 @@ class RawTable:
         columns: by name, in the file's order.
         remarks: what was found out of the file, for people, such as "decimal sign .".
         first_line: line of the file in which the first row stands; 0 if it has no lines.
+        dialect: how the file is written, if it is text.
     """
 
     source: Path | str
     columns: Mapping[str, Column]
     remarks: tuple[str, ...] = ()
     first_line: int = 0
+    dialect: Dialect = Dialect()
 
     @property
     def n_rows(self) -> int:

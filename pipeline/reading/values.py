@@ -1,5 +1,6 @@
 """Text or typed values of a column: found out what they are, and made a `Column` of."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.reading import dates, numerals
@@ -112,8 +113,11 @@ class _Encoded:
             for sign in [decimal] if is_decimal_set else [decimal, other]:
                 numbers = numerals.parse(self.values, sign)
                 if not numbers.null_count:
-                    said = "" if sign == decimal else f"decimal sign {sign} in column {self.name}"
-                    return self._of(ColumnKind.NUMBER, numbers), said
+                    column = self._of(ColumnKind.NUMBER, numbers)
+                    if sign == decimal:
+                        return column, ""
+                    said = f"decimal sign {sign} in column {self.name}"
+                    return replace(column, decimal=sign), said
                 if sign == decimal:
                     self._refuse_if_mostly(numbers, "a number")
         if self.kind in (None, ColumnKind.DATE):
