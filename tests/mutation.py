@@ -77,14 +77,14 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/reading/values.py",
-        "_MOSTLY = 0.95",
-        "_MOSTLY = 0.05",
+        "_MOSTLY, _LEAST = 0.95, 10",
+        "_MOSTLY, _LEAST = 0.05, 10",
         ("tests/reading/test_kinds.py", "tests/reading/test_tables.py"),
     ),
     Mutation(
         "pipeline/data/encoding.py",
-        "fewest = 1 if len(rows) < FEW_ROWS else",
-        "fewest = 1 if True else",
+        "fewest = 1 if len(rows) < FEW_ROWS else RARE",
+        "fewest = 1",
         ("tests/data/test_encoding.py",),
     ),
     Mutation(
