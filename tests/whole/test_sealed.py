@@ -18,17 +18,19 @@ import sqlalchemy
 from benchmarks.growth import Playback
 from pipeline import best
 from pipeline.data import datasets
-from pipeline.data.source import Examples
+from pipeline.data.source import DataSpec, Examples
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
 from pipeline.export import scores
-from pipeline.export.folder import FILES
+from pipeline.export.folder import FILES, SCRIPT_FILE
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
 from pipeline.storage import studies, study_store
 from pipeline.tracking import registry
+
+TEN = Examples(np.zeros((10, 28, 28), np.uint8), np.zeros(10, np.uint8))
 
 
 class Opened(BaseException):
@@ -131,7 +133,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
     assert run(report_command.main, monkeypatch, small.NAME) == 0
     report = (searched.report_dir(small.NAME) / "report.md").read_text()
     assert f"trial {look['trial']} was to be scored, and the export broke off" in report
-    monkeypatch.setattr(datasets, "open_test_set", lambda _: (None, [0] * 10))
+    monkeypatch.setattr(datasets, "open_test_set", lambda _: TEN)
     for _ in range(2):
         assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
     looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
@@ -150,7 +152,7 @@ def test_it_stays_sealed_where_a_look_cannot_be_recorded(
 ) -> None:
     """SQLite itself refuses each write, or each but the first; opening raises `Opened`."""
     if n_written:
-        monkeypatch.setattr(datasets, "open_test_set", lambda _: (None, [0] * 10))
+        monkeypatch.setattr(datasets, "open_test_set", lambda _: TEN)
     n_left = n_written
 
     def set_up(connection: sqlite3.Connection, _: object) -> None:
@@ -180,15 +182,15 @@ def test_it_stays_sealed_where_a_look_cannot_be_recorded(
 def test_an_export_opens_it_once_for_a_champion(
     searched: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[str] = []
+    opened: list[DataSpec] = []
 
-    def open_test_set(name: str) -> tuple[None, list[int]]:
-        opened.append(name)
-        return None, [0] * 10
+    def open_test_set(data: DataSpec) -> Examples:
+        opened.append(data)
+        return TEN
 
     monkeypatch.setattr(datasets, "open_test_set", open_test_set)
     assert run(best.main, monkeypatch, small.NAME, "--export") == 0
     assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
-    assert opened == ["fashion_mnist"]
+    assert [data.dataset for data in opened] == ["fashion_mnist"]
     exported = {path.name for path in searched.export_dir(small.NAME).iterdir()}
-    assert exported == set(FILES)
+    assert exported == {*FILES} - {SCRIPT_FILE}
