@@ -94,17 +94,20 @@ def _from_mlflow(spec: "StudySpec") -> list[str]:
 
     A store with a secret in its URL is not named: whoever has its variable has it again.
     """
+    from pipeline.data import datasets
+    from pipeline.reading.tables import PARQUET
+
     store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
     is_secret = mask(store, store) != store
-    from pipeline.data import datasets
-
     features, model = spec.task.features, f"'models:/{spec.name}@champion'"
     needed, use = "mlflow", f"mlflow.keras.load_model({model}).summary()"
     if features and features.inputs:
+        reading = _reading(datasets.dialect(spec.data_spec))
+        if spec.dataset.lower().endswith(PARQUET):
+            reading = "pandas.read_parquet('rows.parquet')"
         needed, use = (
             "mlflow, pandas",
-            f"print(mlflow.pyfunc.load_model({model})"
-            f".predict({_reading(datasets.dialect(spec.data_spec))}))",
+            f"print(mlflow.pyfunc.load_model({model}).predict({reading}))",
         )
     given = "" if is_secret else f"MLFLOW_TRACKING_URI={shlex.quote(store)} "
     return [
@@ -117,7 +120,7 @@ def _from_mlflow(spec: "StudySpec") -> list[str]:
 def _reading(dialect: "Dialect") -> str:
     """Spells how pandas reads rows as they were for the training: as text, which a model reads."""
     sign = dialect.delimiter
-    sep = repr(sign) if sign in ",;|:\t " else f"'\\x{ord(sign):02x}'"
+    sep = f"'\\x{ord(sign):02x}'" if sign in "$`'!\\" else repr(sign)  # which a shell would obey
     given = f"'rows.csv', sep={sep}, encoding='{dialect.encoding}'"
     if dialect.n_skipped:
         given += f", skiprows={dialect.n_skipped}"
