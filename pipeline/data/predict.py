@@ -9,9 +9,17 @@ from typing import Any
 
 ANSWERS: tuple[str, ...] = ()  # names of the classes, or of what is answered; set in a copy
 ROWS_AT_ONCE = 8192
+ALSO_MISSING: tuple[str, ...] = ()  # texts that mean a missing value, too; set in a copy
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
-           "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
-NO_DIGITS = r"[\s'\u2019\u00a0\u202f$€£¥%]|USD|EUR|GBP|CHF"  # in a number, besides its signs
+           "#n/a n/a", "#na", "<na>", "n.a.",
+           "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!",
+           "\\n"]  # fmt: skip
+NO_DIGITS = r"[\s'\u2019\u00a0\u202f$€£¥₩₹원円元%]|USD|EUR|GBP|CHF"
+NEGATIVE = r"^\((.*)\)$|^([^-]*)-$"  # as in books of accounts
+UNIT = (
+    r"^([^a-zµμ°]*[\d.,](?:e[+-]?\d+)?)"
+    r"((?!e[+-]?\d+$)[a-zµμ°][a-z0-9µμ°²³/]{0,9})$"
+)
 DECIMAL_COMMA = r"\d,(?:\d{1,2}|\d{4,})$|\.\d{3},|^-?0,"  # that parts no thousands
 DECIMAL_POINT = r"\d\.(?:\d{1,2}|\d{4,})$|,\d{3}\.|^-?0\."
 
@@ -107,10 +115,12 @@ def _numbers(columns: list[Any], is_comma_likely: bool) -> list[Any]:
             read.append(column.astype("Float64").to_numpy("float64", na_value=float("nan")))
             continue
         written = pd.Series(_texts(column), dtype=object, name=column.name).astype(str)
-        bare = (
-            written.str.replace(NO_DIGITS, "", regex=True).str.replace("\u2212", "-").str.lower()
-        )
-        bare = bare.mask(written.str.lower().isin(MISSING), "")
+        bare = written.str.replace(NO_DIGITS, "", regex=True).str.replace("\u2212", "-")
+        bare = bare.str.lower().str.replace(NEGATIVE, r"-\1\2", regex=True)
+        bare = bare.mask(written.str.lower().isin(MISSING) | written.isin(ALSO_MISSING), "")
+        units = bare.str.extract(UNIT)[1]
+        if units.nunique() == 1:  # as the reader has it, all have one or none has
+            bare = bare.str.replace(UNIT, r"\1", regex=True)
         votes += bare.str.contains(DECIMAL_COMMA).sum() - bare.str.contains(DECIMAL_POINT).sum()
         read.append((written, bare.replace({"true": "1", "false": "0"})))
     is_comma = votes > 0 or (votes == 0 and is_comma_likely)

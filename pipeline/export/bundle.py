@@ -129,7 +129,8 @@ def _write(
     task = stored.spec.task
     if task.features and task.features.inputs:
         names = registry.answer_names(task)
-        write_atomically(folder / SCRIPT_FILE, rows_flavor.predict_script(names))
+        script = rows_flavor.predict_script(names, task.features.missing)
+        write_atomically(folder / SCRIPT_FILE, script)
     write_atomically(folder / MODEL_FILE, loop.to_bytes(model))
     write_atomically(
         folder / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"

@@ -1,5 +1,7 @@
 """Dates as people write them: which format a column has, and what its values are in seconds."""
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +22,11 @@ _DAYS = (
 _TIMES = (
     "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S.%f", "T%H:%M:%S.%f", " %H:%M", "T%H:%M",
 )  # fmt: skip
+COMPACT = "%Y%m%d"
 FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
 _LIKE_A_DATE = "^[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}"
 _SAMPLE = 200
+_FORMAT = re.compile(r"(?:%[YymdHMS]|[-./: ,TZ])+(?:\.%f)?")
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
 
 
@@ -56,31 +60,83 @@ def parse(values: "pa.Array", date_format: str) -> "pa.Array":
     return pc.if_else(pc.fill_null(exists, False), pc.cast(times, pa.int64()), None)
 
 
-def find_format(values: "pa.Array", counts: "NDArray[np.intp]") -> tuple[str, "pa.Array", bool]:
+def is_format(text: str) -> bool:
+    """Tells whether a text is a format of dates that can be read, here and by a model."""
+    codes = re.findall("%[A-Za-z]", text)
+    is_whole = "%m" in codes and "%d" in codes and ("%Y" in codes) + ("%y" in codes) == 1
+    return is_whole and len({*codes}) == len(codes) and bool(_FORMAT.fullmatch(text))
+
+
+def allowed(date_format: str = "", is_date: bool = False) -> tuple[str, ...]:
+    """Lists formats that a column may have.
+
+    Args:
+        date_format: that somebody has set, "" if none.
+        is_date: whether somebody has said that it is one of dates; then it may be 20240331, too.
+    """
+    if date_format:
+        return (date_format,)
+    return (*FORMATS, COMPACT) if is_date else FORMATS
+
+
+def find_format(
+    values: "pa.Array", counts: "NDArray[np.intp]", formats: Sequence[str] = FORMATS
+) -> tuple[str, "pa.Array", str]:
     """Finds the format in which most values are dates.
+
+    Where the format has a time, a value may be without one: then it is midnight.
 
     Args:
         values: distinct text without missing values, (n,).
         counts: rows of each value, (n,).
+        formats: that it may be, the likeliest first.
 
     Returns:
-        The format, "" if there is none; the values as `parse` gives them; and whether day and
-        month could be the other way round.
+        The format, "" if there is none; the values as `parse` gives them; and the format with day
+        and month the other way round, if all values fit that as well, else "".
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    nothing = pa.nulls(len(values), pa.int64())
     sample = values.slice(0, _SAMPLE)
-    if not pc.any(pc.match_substring_regex(sample, _LIKE_A_DATE)).as_py():
-        return "", pa.nulls(len(values), pa.int64()), False
-    likely = [each for each in FORMATS if parse(sample, each).null_count < len(sample)]
+    if formats is FORMATS and not pc.any(pc.match_substring_regex(sample, _LIKE_A_DATE)).as_py():
+        return "", nothing, ""
+    likely = [each for each in formats if parse(sample, each).null_count < len(sample)]
     found = {each: parse(values, each) for each in likely}
+    for each in likely:
+        if (day := _day_of(each)) != each and day in found:
+            found[each] = pc.coalesce(found[each], found[day])
     fits = {each: int(counts[is_valid(dates)].sum()) for each, dates in found.items()}
     if not fits:
-        return "", pa.nulls(len(values), pa.int64()), False
-    best = max(fits, key=lambda each: fits[each])  # of several the first
-    is_open = sum(fits[each] == fits[best] for each in fits) > 1
-    return best, found[best], is_open
+        return "", nothing, ""
+    most = max(fits.values())
+    best = [each for each in fits if fits[each] == most]
+    if found[best[0]].null_count:
+        return best[0], found[best[0]], ""
+    first, other = best[0], next((x for x in best[1:] if _swapped(x) == best[0]), "")
+    if other and not _is_each_month(found[first]) and _is_each_month(found[other]):
+        first, other = other, first
+    return first, found[first], other
+
+
+def _day_of(date_format: str) -> str:
+    """Takes the time off a format."""
+    return next((day for day in _DAYS if date_format.startswith(day)), date_format)
+
+
+def _swapped(date_format: str) -> str:
+    """Puts month for day in a format, and day for month."""
+    return date_format.translate(str.maketrans("dm", "md"))
+
+
+def _is_each_month(dates: "pa.Array") -> bool:
+    """Tells whether there are several dates, all of one day of a month."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    times = pc.cast(dates, pa.timestamp("s"))
+    return len(times) > 1 and pc.count_distinct(pc.day(times)).as_py() == 1
 
 
 def is_valid(array: "pa.Array") -> "NDArray[np.bool_]":

@@ -159,7 +159,8 @@ def _to_register(
 
     with tempfile.TemporaryDirectory() as folder:
         network = keras.saving.load_model(client.download_artifacts(run, MODEL_ARTIFACT, folder))
-    is_by_column = task.features is not None and bool(task.features.inputs)
+    features = task.features
+    is_by_column = features is not None and bool(features.inputs)
     needed = ["mlflow", "keras", "tensorflow", "numpy", *["pandas"] * is_by_column]
     given = {
         "model": network,
@@ -168,7 +169,9 @@ def _to_register(
     }
     if is_by_column:
         names = answer_names(task)
-        return rows_flavor, {**given, "signature": _signature(task, names), "names": names}
+        assert features is not None
+        more = {"signature": _signature(task, names), "names": names, "missing": features.missing}
+        return rows_flavor, {**given, **more}
     model = pixels.accept_any_scale(network)
     # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
     # image divided by 255 to black.

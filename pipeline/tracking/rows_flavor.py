@@ -12,18 +12,30 @@ from typing import Any
 
 from pipeline.data import predict
 
+_CONSTANT = re.compile(r"^((ANSWERS|ALSO_MISSING): .+? = )\(\)", re.MULTILINE)
 CODE = "code"  # the folder of it, beside an MLmodel
-_NAMES = re.compile(r"^(ANSWERS: .+? = )\(\)", re.MULTILINE)
 
 
-def predict_script(names: Sequence[str]) -> str:
-    """Writes the stand-alone file that answers rows, with the names of what it answers."""
+def predict_script(names: Sequence[str], missing: Sequence[str] = ()) -> str:
+    """Writes the stand-alone file that answers rows.
+
+    Args:
+        names: of what it answers.
+        missing: texts that mean a missing value, besides those that always do.
+    """
     code = Path(predict.__file__).read_text(encoding="utf-8")
-    return _NAMES.sub(lambda found: f"{found[1]}{tuple(names)!r}", code, count=1)
+    given = {"ANSWERS": tuple(names), "ALSO_MISSING": tuple(missing)}
+    return _CONSTANT.sub(lambda found: f"{found[1]}{given[found[2]]!r}", code)
 
 
 def save_model(
-    model: Any, path: str, mlflow_model: Any, signature: Any, names: Sequence[str], **given: Any
+    model: Any,
+    path: str,
+    mlflow_model: Any,
+    signature: Any,
+    names: Sequence[str],
+    missing: Sequence[str],
+    **given: Any,
 ) -> None:
     """Saves a model that takes a dictionary by column name; called by `Model.log`.
 
@@ -33,6 +45,7 @@ def save_model(
         mlflow_model: its description, which is completed.
         signature: by column.
         names: of the classes, or of the one number that is answered.
+        missing: texts that mean a missing value, besides those that always do.
         given: further arguments of `mlflow.keras.save_model`.
     """
     import mlflow.keras
@@ -44,7 +57,7 @@ def save_model(
     # which the Keras flavour asks for, and which it would refuse by column
     stand_in = ModelSignature(Schema([TensorSpec(np.dtype(np.float64), (-1, 1))]))
     mlflow.keras.save_model(model, path, mlflow_model=mlflow_model, signature=stand_in, **given)
-    script = predict_script(names)
+    script = predict_script(names, missing)
     # Named by content: Python imports a name once, and a process may load several models.
     module = f"predict_{zlib.crc32(script.encode()):08x}"
     code = Path(path, CODE)

@@ -23,6 +23,7 @@ from pipeline.data.task import Kind, Target, Task
 from pipeline.reading.column import Column, ColumnKind
 from pipeline.reading.missing import MISSING_TEXTS
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.tracking import rows_flavor
 from pipeline.training.model import build_model
 from pipeline.training.raw_dates import DateReader
 from pipeline.training.raw_model import accept_raw
@@ -195,6 +196,25 @@ def test_every_spelling_of_a_missing_value_is_one(missing: str) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_what_somebody_says_is_missing_is() -> None:
+    features = replace(FEATURES, missing=("refused",))
+    task = replace(CLASSES, features=features)
+    network = network_of(task)
+    some = {name: values[:77] for name, values in ROWS.items()}
+    found, expected = (
+        np.asarray(accept_raw(network, task)(raw_inputs(some, text))) for text in ("refused", "")
+    )
+    np.testing.assert_array_equal(found, expected)
+    script = rows_flavor.predict_script(["y"], features.missing)
+    copy: dict[str, Any] = {"__file__": "predict.py"}
+    exec(script, copy)
+    rows = pd.DataFrame({"a": ["1", "refused"], "b": 1, "c": 2, "d": 3})
+    found = copy["answer"](array_model(), rows)
+    np.testing.assert_array_equal(
+        found, predict.answer(array_model(), rows.replace("refused", ""))
+    )
+
+
 def test_a_logarithm_is_undone() -> None:
     task = replace(REGRESSION, target=Target("y", 2.0, 0.5, "log"))
     network = network_of(task)
@@ -360,6 +380,9 @@ def array_model() -> keras.Model:
         (["2,125", "3,250", "", "7"], True, [2.125, 3.25, math.nan, 7]),
         (["€ 1 234,50", "99,9 %", "1'000", "5e3"], False, [1234.5, 99.9, 1000, 5000]),
         (["", "NA", "", ""], False, [math.nan] * 4),
+        (["1,5 kg", "7 kg", "1e3 kg", "\\N"], False, [1.5, 7, 1000, math.nan]),
+        (["(302)", "7-", "1,5", "#DIV/0!"], False, [-302, -7, 1.5, math.nan]),
+        (["₩301658", "₩7", "8원", "1\u202f234,5\u00a0€"], True, [301658, 7, 8, 1234.5]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(
