@@ -10,23 +10,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TWO = "[0-9]{1,2}"
+_ZONE = " ?(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2}))"
 _PARTS = {
     "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO,
-    "%M": _TWO, "%S": _TWO, "%f": "[0-9]{1,9}",
+    "%M": _TWO, "%S": _TWO, "%f": "[0-9]{1,9}", "%b": "[A-Za-z]{3,9}", "%I": _TWO,
+    "%p": "[AaPp][Mm]", "%z": _ZONE,
 }  # fmt: skip
 # The first of those that fit is taken: the day before the month where that is open. A model that
 # is handed over reads them all.
 _DAYS = (
     "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
+    "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y",
 )  # fmt: skip
 _TIMES = (
     "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S.%f", "T%H:%M:%S.%f", " %H:%M", "T%H:%M",
+    "T%H:%M:%S.%fZ", "T%H:%M:%S%z", "T%H:%M:%S.%f%z", " %H:%M:%S%z", " %H:%M:%S.%f%z",
+    " %I:%M %p", " %I:%M:%S %p",
 )  # fmt: skip
 COMPACT = "%Y%m%d"
 FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
-_LIKE_A_DATE = "^[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}"
+_LIKE_A_DATE = (
+    "^(?:[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}|[0-9]{1,2}[- ][A-Za-z]{3,9}[- ][0-9]{4}"
+    "|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4})"
+)
 _SAMPLE = 200
-_FORMAT = re.compile(r"(?:%[YymdHMS]|[-./: ,TZ])+(?:\.%f)?")
+_FORMAT = re.compile(
+    r"(?:%[Yymdb]|[-./ ,])+(?:[T ](?:%H:%M(?::%S(?:\.%f)?)?|%I:%M(?::%S)? %p)(?:Z| ?%z)?)?"
+)
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
 
 
@@ -49,21 +59,42 @@ def parse(values: "pa.Array", date_format: str) -> "pa.Array":
     found = pc.extract_regex(values, f"^{pattern}$")
     if found.null_count == len(values):
         return pa.nulls(len(values), pa.int64())
-    if date_format.endswith(".%f"):  # which strptime of Arrow does not know
-        values = pc.replace_substring_regex(values, r"\.[0-9]+$", "")
-    whole = date_format.removesuffix(".%f")
+    # Arrow's strptime knows neither fractions of a second nor zones.
+    if ".%f" in date_format:
+        values = pc.replace_substring_regex(values, r"(:[0-9]{1,2})\.[0-9]+", r"\1")
+    if "%z" in date_format:
+        values = pc.replace_substring_regex(values, f"{_ZONE}$", "")
+    whole = date_format.replace(".%f", "").replace(" %z", "%z").replace("%z", "")
     times = pc.strptime(values, format=whole, unit="s", error_is_null=True)
     day = pc.cast(pc.struct_field(found, "day"), pa.int64())
     exists = pc.equal(
         pc.day(times), day
     )  # strptime makes the 2nd of March of the 30th of February
-    return pc.if_else(pc.fill_null(exists, False), pc.cast(times, pa.int64()), None)
+    seconds = pc.cast(times, pa.int64())
+    if "%z" in date_format:
+        seconds = pc.subtract(seconds, _zones(found))
+    return pc.if_else(pc.fill_null(exists, False), seconds, None)
+
+
+def _zones(found: "pa.Array") -> "pa.Array":
+    """Computes how many seconds a zone is ahead of UTC."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    hours, minutes = (
+        pc.cast(pc.if_else(pc.equal(text, ""), "0", text), pa.int64())
+        for text in (pc.struct_field(found, "hours"), pc.struct_field(found, "minutes"))
+    )
+    ahead = pc.add(pc.multiply(hours, 3600), pc.multiply(minutes, 60))
+    return pc.if_else(pc.equal(pc.struct_field(found, "sign"), "-"), pc.negate(ahead), ahead)
 
 
 def is_format(text: str) -> bool:
     """Tells whether a text is a format of dates that can be read, here and by a model."""
     codes = re.findall("%[A-Za-z]", text)
-    is_whole = "%m" in codes and "%d" in codes and ("%Y" in codes) + ("%y" in codes) == 1
+    is_whole = "%d" in codes and all(
+        (first in codes) + (second in codes) == 1 for first, second in (("%m", "%b"), ("%Y", "%y"))
+    )
     return is_whole and len({*codes}) == len(codes) and bool(_FORMAT.fullmatch(text))
 
 

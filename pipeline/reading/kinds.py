@@ -90,7 +90,7 @@ def fate(column: Column, text: Literal["drop", "refuse"] = "drop") -> tuple[bool
         ColumnKind.BOOLEAN: "0 or 1",
         ColumnKind.DATE: "days, day of week and of year",
     }[column.kind]
-    if "%H" in column.date_format:
+    if "%H" in column.date_format or "%I" in column.date_format:
         words = f"{words}, time of day"
     return True, words + filled
 

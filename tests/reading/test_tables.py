@@ -158,6 +158,21 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("2024-01-02 03:04:05.25", "2024-12-31 00:00:00.5", "%Y-%m-%d %H:%M:%S.%f", 1704164645),
         ("2.1.24", "31.12.68", "%d.%m.%y", 1704153600),
         ("1/2/69", "12/31/24", "%m/%d/%y", -31449600),
+        ("2-1-2024", "31-12-2024", "%d-%m-%Y", 1704153600),
+        ("01-02-2024", "12-31-2024", "%m-%d-%Y", 1704153600),
+        ("2024.01.02", "2024.12.31", "%Y.%m.%d", 1704153600),
+        ("02 Jan 2024", "31 Dec 2024", "%d %b %Y", 1704153600),
+        ("2-Jan-2024", "31-Dec-2024", "%d-%b-%Y", 1704153600),
+        ("Jan 02 2024", "Dec 31 2024", "%b %d %Y", 1704153600),
+        ("2024-01-02T03:04:05+02:00", "2024-12-31T00:00:00Z", "%Y-%m-%dT%H:%M:%S%z", 1704157445),
+        (
+            "2024-01-02T03:04:05.123Z",
+            "2024-12-31T00:00:00.5Z",
+            "%Y-%m-%dT%H:%M:%S.%fZ",
+            1704164645,
+        ),
+        ("01/02/2024 03:04 PM", "12/31/2024 11:59 AM", "%m/%d/%Y %I:%M %p", 1704207840),
+        ("2024-01-02", "2024-12-31 23:59:00", "%Y-%m-%d %H:%M:%S", 1704153600),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
 )
@@ -188,6 +203,21 @@ def test_day_and_month_that_could_be_swapped_are_said(tmp_path: Path) -> None:
         read_table(tmp_path / "t.csv", types={"d": "%Y-%m-%d"})
     with pytest.raises(UsageError, match=r"types of d: found '%m/%Y', allowed is number, boolean"):
         read_table(tmp_path / "t.csv", types={"d": "%m/%Y"})
+
+
+def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
+    rows = "".join(f"202403{i:02},{i:02}. März {1990 + i}\n" for i in range(1, 25))
+    path = written(tmp_path, f"d,e\n{rows}")
+    table = read_table(path)
+    said = (
+        "column d is taken for a number, its values look like dates written %Y%m%d: "
+        '[data] types = { "d" = "date" } reads them so'
+    )
+    assert said in table.remarks
+    assert table.columns["e"].remark == "looks like dates in a form that is not known"
+    column = read_table(path, types={"d": "date"}).columns["d"]
+    assert (column.kind, column.date_format) == (ColumnKind.DATE, "%Y%m%d")
+    assert column.values[0] == np.datetime64("2024-03-01", "s").astype(np.int64)
 
 
 def test_dates_of_each_month_are_no_days_of_january(tmp_path: Path) -> None:
