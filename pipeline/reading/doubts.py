@@ -28,12 +28,13 @@ def quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def said_of_numbers(name: str, share: float, others: Sequence[str]) -> str:
-    """Says of a category that many of its values are numbers, and how it becomes a number.
+def said_of_mixed(name: str, share: float, what: str, others: Sequence[str]) -> str:
+    """Says of a category that many of its values are numbers or dates, and how it becomes those.
 
     Args:
         name: of the column.
-        share: of the rows that are numbers.
+        share: of the rows that are numbers, or dates.
+        what: that are those, such as "numbers".
         others: all distinct values that are none, the most frequent first.
     """
     found = " and ".join(
@@ -41,9 +42,9 @@ def said_of_numbers(name: str, share: float, others: Sequence[str]) -> str:
     )
     verb = inflect("is", len(others), "are")
     return (
-        f"column {name!r}: {share:.0%} are numbers, {found} {verb} not: it is taken for a "
-        f"category; {advice_of_missing(others)} makes it a number"
-    ).replace("%", " %", 1)
+        f"column {name!r}: {100 * share:.0f} % are {what}, {found} {verb} not: it is taken for a "
+        f"category; {advice_of_missing(others)} makes it one of {what}"
+    )
 
 
 def advice_of_missing(others: Sequence[str]) -> str:

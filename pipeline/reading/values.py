@@ -68,7 +68,7 @@ def of_text(
         return _all_missing(name, len(text), kind), ""
     if kind in (None, ColumnKind.NUMBER) and (plain := numerals.cast(text, decimal)) is not None:
         numbers = _to_numpy(plain)
-        _refuse_infinite(numbers, text)
+        _refuse_infinite(name, numbers, text)
         said = "" if kind else doubts.said_of_compact_dates(name, text)
         return _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None), said
     codes, values = _encoded(text)
@@ -93,7 +93,7 @@ def of_numbers(
     import pyarrow.compute as pc
 
     numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False))
-    _refuse_infinite(numbers, values)
+    _refuse_infinite(name, numbers, values)
     return _finished(name, kind, numbers, date_format, is_set)
 
 
@@ -130,7 +130,7 @@ class _Encoded:
                     return self._of(ColumnKind.NUMBER, numbers), ", ".join(words)
                 if sign == decimal:
                     self._refuse_if_mostly(numbers, "a number")
-                    doubt = self._doubt_of(numbers)
+                    doubt = self._doubt_of(numbers, "numbers")
         if self.kind in (None, ColumnKind.DATE):
             formats = dates.allowed(self.date_format, is_date=self.kind is not None)
             date_format, found, other = dates.find_format(self.values, self.counts, formats)
@@ -142,6 +142,7 @@ class _Encoded:
                 return self._of(ColumnKind.DATE, found, date_format), said if other else ""
             is_mostly = f"a date written {date_format}"
             self._refuse_if_mostly(found, dates.ALLOWED if self.kind else is_mostly)
+            doubt = doubt or self._doubt_of(found, f"dates written {date_format}")
         return self._words(doubt), ""
 
     def _booleans(self) -> Column | None:
@@ -178,12 +179,12 @@ class _Encoded:
             remark = doubts.UNKNOWN_DATES
         return Column(self.name, kind, self.codes, vocabulary, remark=remark, doubt=doubt)
 
-    def _doubt_of(self, numbers: "pa.Array") -> str:
-        """Says that many rows of what becomes a category are numbers; "" if not many are."""
-        n, n_found = int(self.counts.sum()), int(self.counts[dates.is_valid(numbers)].sum())
+    def _doubt_of(self, found: "pa.Array", what: str) -> str:
+        """Says that many rows of what becomes a category are something else; "" if not many."""
+        n, n_found = int(self.counts.sum()), int(self.counts[dates.is_valid(found)].sum())
         if n_found < max(_LEAST, n / 2):
             return ""
-        return doubts.said_of_numbers(self.name, n_found / n, self._others(numbers))
+        return doubts.said_of_mixed(self.name, n_found / n, what, self._others(found))
 
     def _others(self, found: "pa.Array") -> list[str]:
         """Lists the values that were not found, the most frequent first."""
@@ -281,10 +282,11 @@ def _to_numpy(numbers: "pa.ChunkedArray | pa.Array") -> "NDArray[np.float64]":
     return np.array(numbers.to_numpy(), np.float64)
 
 
-def _refuse_infinite(numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:
+def _refuse_infinite(name: str, numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:
     import numpy as np
 
     if (is_infinite := np.isinf(numbers)).any():
         row = int(np.argmax(is_infinite))
         found = str(values[row].as_py())
-        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}")
+        advice = f"or set [data] drop = [{quoted(name)}]"
+        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}; {advice}")

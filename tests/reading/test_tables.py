@@ -235,12 +235,15 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     column = read_table(path).columns["income"]
     assert column.doubt == (
         "column 'income': 94 % are numbers, 'refused' and 1 more are not: it is taken for a "
-        'category; [data] missing = ["refused", "unknown"] makes it a number'
+        'category; [data] missing = ["refused", "unknown"] makes it one of numbers'
     )
     table = read_table(path, missing=["refused", "unknown"])
     assert not table.columns["income"].doubt
     expected = [float(value) if value[0].isdigit() else math.nan for value in values]
     np.testing.assert_equal(numbers(table, "income"), expected)
+    days = "\n".join([f"2024-01-{i:02}" for i in range(1, 29)] + ["soon"] * 5)
+    doubt = read_table(written(tmp_path, f"d\n{days}\n")).columns["d"].doubt
+    assert "85 % are dates written %Y-%m-%d, 'soon' is not" in doubt
     few = "\n".join(["12"] * 9 + ["x", "y"] * 4)
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
 
