@@ -1,4 +1,4 @@
-"""Runs every benchmark of speed, one after the other, each in a fresh process.
+"""Runs every benchmark, one after the other, each in a fresh process.
 
 python -m benchmarks [--full]
 """
@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 # The longest last: what is written by then stays written.
-MODULES = ("start", "epochs", "scale", "trials", "overhead", "growth", "time_to_quality")
+MODULES = (
+    "start", "epochs", "scale", "trials", "overhead", "growth", "encodings", "tables",
+    "time_to_quality",
+)  # fmt: skip
 
 
 def main() -> int:

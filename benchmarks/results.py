@@ -26,6 +26,8 @@ SECTIONS = (
     "Supervisor",
     "Start",
     "Quality over time",
+    "Tables",
+    "Encodings of numbers",
     "Growth",
     "Soak",
 )

@@ -19,6 +19,7 @@ from pipeline.masking import mask
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
 if TYPE_CHECKING:
+    from pipeline.reading.column import Dialect
     from pipeline.study.spec import StudySpec
     from pipeline.study.trial import Trial
 
@@ -95,13 +96,15 @@ def _from_mlflow(spec: "StudySpec") -> list[str]:
     """
     store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
     is_secret = mask(store, store) != store
+    from pipeline.data import datasets
+
     features, model = spec.task.features, f"'models:/{spec.name}@champion'"
     needed, use = "mlflow", f"mlflow.keras.load_model({model}).summary()"
     if features and features.inputs:
         needed, use = (
             "mlflow, pandas",
             f"print(mlflow.pyfunc.load_model({model})"
-            ".predict(pandas.read_csv('rows.csv', sep=None, engine='python')))",
+            f".predict({_reading(datasets.dialect(spec.data_spec))}))",
         )
     given = "" if is_secret else f"MLFLOW_TRACKING_URI={shlex.quote(store)} "
     return [
@@ -109,6 +112,20 @@ def _from_mlflow(spec: "StudySpec") -> list[str]:
         f"{', with MLFLOW_TRACKING_URI as now' if is_secret else ''}:",
         f'KERAS_BACKEND=tensorflow {given}.venv/bin/python -c "import {needed}; {use}"',
     ]
+
+
+def _reading(dialect: "Dialect") -> str:
+    """Spells how pandas reads rows as they were for the training: as text, which a model reads."""
+    sign = dialect.delimiter
+    sep = repr(sign) if sign in ",;|:\t " else f"'\\x{ord(sign):02x}'"
+    given = f"'rows.csv', sep={sep}, encoding='{dialect.encoding}'"
+    if dialect.n_skipped:
+        given += f", skiprows={dialect.n_skipped}"
+    if dialect.names:
+        given += ", header=None"
+    given += f", decimal='{dialect.decimal}', dtype=str, keep_default_na=False"
+    named = ".rename(columns=lambda i: f'column {i + 1}')" if dialect.names else ""
+    return f"pandas.read_csv({given}){named}"
 
 
 def _others(spec: "StudySpec", found: dict[str, Any]) -> str:

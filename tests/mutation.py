@@ -70,10 +70,28 @@ MUTATIONS = (
         ("tests/storage/test_study_store.py",),
     ),
     Mutation(
-        "pipeline/training/loop.py",
-        "tf.gather(images, batch), training=True)",
-        "tf.gather(images, batch), training=False)",
+        "pipeline/training/epoch.py",
+        "tf.gather(inputs, batch), training=True)",
+        "tf.gather(inputs, batch), training=False)",
         ("tests/training/test_loop.py",),
+    ),
+    Mutation(
+        "pipeline/reading/values.py",
+        "_MOSTLY, _LEAST = 0.95, 10",
+        "_MOSTLY, _LEAST = 0.05, 10",
+        ("tests/reading/test_kinds.py", "tests/reading/test_tables.py"),
+    ),
+    Mutation(
+        "pipeline/data/encoding.py",
+        "fewest = 1 if len(rows) < FEW_ROWS else RARE",
+        "fewest = 1",
+        ("tests/data/test_encoding.py",),
+    ),
+    Mutation(
+        "pipeline/new/plan.py",
+        "if data.n_rows >= SMALL",
+        "if True",
+        ("tests/whole/test_new.py",),
     ),
     Mutation(
         "pipeline/evaluation/claims.py",

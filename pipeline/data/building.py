@@ -12,6 +12,7 @@ from pipeline.data.split import fold_rows, say_split, split_rows
 from pipeline.data.targets import class_weights, fit_target
 from pipeline.data.task import Task
 from pipeline.data.twins import count_twins, say_twins
+from pipeline.errors import UsageError
 from pipeline.reading.bundled import BUNDLED, read_bundled
 from pipeline.reading.column import RawArrays, RawTable
 from pipeline.reading.image_folder import read_image_folder
@@ -89,12 +90,13 @@ def build(
         has_test_set=brings_test,
     )
     np.save(folder / f"{_ROWS}.npy", parts.test)
+    hashes = material.hashes()
     if brings_test:
         assert isinstance(raw, RawArrays)
         test = test_material_of(raw, answers)
         n_test, test_hashes = len(test.answers.values), test.hashes()
     else:
-        n_test, test_hashes = len(parts.test), None
+        n_test, test_hashes = len(parts.test), hashes[parts.test]
     splits = [(parts.training, parts.validation)]
     if settings.folds:
         splits = fold_rows(
@@ -119,7 +121,7 @@ def build(
     for i, (training, validation) in enumerate(splits):
         (folder / str(i)).mkdir()
         np.save(folder / str(i) / f"{_ROWS}.npy", validation)
-        tasks.append(_build_member(material, known, data, training, validation, folder / str(i)))
+        tasks.append(build_member(material, known, data, training, validation, folder / str(i)))
     stratified_by = answers.name if answers.class_names else ""
     remarks = [
         *material.remarks,
@@ -131,12 +133,12 @@ def build(
             example=material.example,
         ),
     ]
-    twins = say_twins(count_twins(material.hashes(), parts, test_hashes), material.example)
+    twins = say_twins(count_twins(hashes, splits, test_hashes), material.example)
     warnings = tuple(filter(None, [*material.warnings, twins]))
     return tuple(tasks), len(parts.training), tuple(filter(None, remarks)), warnings
 
 
-def _build_member(
+def build_member(
     material: Material,
     known: Task,
     data: DataSpec,
@@ -144,7 +146,16 @@ def _build_member(
     validation: "Rows",
     folder: Path,
 ) -> Task:
-    """Encodes the rows of one split, fitted on its training rows, and writes them."""
+    """Encodes the rows of one split, fitted on its training rows, and writes them.
+
+    Args:
+        material: has the rows.
+        known: of the task what does not depend on the split.
+        data: says how.
+        training: rows.
+        validation: rows.
+        folder: gets the arrays.
+    """
     import numpy as np
 
     answers, settings = material.answers, data.settings
@@ -170,8 +181,15 @@ def _build_member(
         weights = None if material.weights is None else material.weights[rows]
         if part == "train" and of_classes is not None:
             weights = of_classes if weights is None else weights * of_classes
-        if weights is not None:  # of mean 1, so that the learning rate means what it always does
-            np.save(folder / f"{part}_weights.npy", weights / weights.mean(dtype=np.float64))
+        if weights is not None:
+            if not np.any(weights > 0):
+                raise UsageError(
+                    f"{material.where}, column {settings.weight!r}: all {part} rows have the "
+                    "weight 0, allowed is that some count"
+                )
+            if part == "train":  # of mean 1: so the learning rate means what it always does
+                weights = weights / weights.mean(dtype=np.float64)
+            np.save(folder / f"{part}_weights.npy", weights.astype(np.float32))
     return task
 
 

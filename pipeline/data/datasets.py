@@ -10,6 +10,7 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,6 +23,7 @@ from pipeline.data.task import Task, n_validation
 from pipeline.errors import UsageError
 from pipeline.paths import data_dir, display_path
 from pipeline.reading.bundled import BUNDLED
+from pipeline.reading.column import Dialect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,6 +142,14 @@ def about(data: Data) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), ()
     known = preparation.prepare(spec).about
     return known.remarks, known.warnings
+
+
+def dialect(data: Data) -> Dialect:
+    """Says how the file of a table is written; of what is none, how one is by default."""
+    spec = _spec(data)
+    if _source(spec):
+        return Dialect()
+    return replace(preparation.prepare(spec).about.dialect, target=spec.target)
 
 
 def n_validation_examples(data: Data) -> int:

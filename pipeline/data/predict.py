@@ -1,53 +1,61 @@
 """Prints the answers of the model.keras beside this file: `python predict.py rows.csv`."""
 
+import contextlib
+import csv
+import gzip
 import io
 import os
+import re
 import sys
 import warnings
+import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-ANSWERS: tuple[str, ...] = ()  # names of the classes, or of what is answered; set in a copy
+# Set in a copy: the names of the classes, or of what is answered; and how the file is written
+# that the model has learned from, since others are read in the same way.
+ANSWERS: tuple[str, ...] = ()
+DELIMITER: str = ","
+ENCODING: str = "utf-8-sig"
+DECIMAL: str = "."  # sign in numbers that are text; the other one, and blanks, part thousands
+OTHER_DECIMAL: tuple[str, ...] = ()  # columns in which the other one is the decimal sign
+N_SKIPPED: int = 0  # lines of titles above the table, which other files may lack
+NAMES: tuple[str, ...] = ()  # of the columns, if the file has no line of names
+ALSO_MISSING: tuple[str, ...] = ()  # texts that mean a missing value, too
+TARGET: str = ""  # the column that is answered, which other files may lack
+
 ROWS_AT_ONCE = 8192
-ALSO_MISSING: tuple[str, ...] = ()  # texts that mean a missing value, too; set in a copy
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
-           "#n/a n/a", "#na", "<na>", "n.a.",
-           "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!",
-           "\\n"]  # fmt: skip
-NO_DIGITS = r"[\s'\u2019\u00a0\u202f$€£¥₩₹원円元%]|USD|EUR|GBP|CHF"
-NEGATIVE = r"^\((.*)\)$|^([^-]*)-$"  # as in books of accounts
-UNIT = (
-    r"^([^a-zµμ°]*[\d.,](?:e[+-]?\d+)?)"
-    r"((?!e[+-]?\d+$)[a-zµμ°][a-z0-9µμ°²³/]{0,9})$"
-)
-DECIMAL_COMMA = r"\d,(?:\d{1,2}|\d{4,})$|\.\d{3},|^-?0,"  # that parts no thousands
-DECIMAL_POINT = r"\d\.(?:\d{1,2}|\d{4,})$|,\d{3}\.|^-?0\."
+           "#n/a n/a", "#na", "<na>", "n.a.", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
+           "#null!", "\\n"]  # fmt: skip
+SPACES = " '\u2019\u00a0\u202f"  # may part thousands
+SIGN = "[+\u2212-]?"
+CURRENCY = "[$€£¥₩₹]|USD|EUR|GBP|CHF"
+UNIT = "[%$€£¥₩₹원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
+FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
+MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def answer(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
+def answer(model: Any, rows: Any) -> Any:
     """Answers rows: probabilities (n, classes), of two classes those of the second; or numbers.
 
     Raises:
-        ValueError: a column is missing, or is to be of numbers and has other text.
+        ValueError: a column is missing, stands twice, or is to be of numbers and has other text.
     """
     import numpy as np
     import tensorflow as tf
 
-    rows = rows.rename(columns=lambda name: str(name).strip())
-    named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
-    if [*named] == ["numbers"] and "numbers" not in rows:  # an array, its columns in order
-        columns = [rows.iloc[:, i] for i in range(rows.shape[1])]
-        inputs: Any = np.column_stack(_numbers(columns, is_comma_likely))
-        if inputs.shape[1:] != model.input_shape[1:]:
-            raise ValueError(f"found {rows.shape[1]} columns, allowed: {model.input_shape[1:]}")
-    else:
-        if missing := [name for name in named if name.strip() not in rows.columns]:
-            raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
-        texts = [name for name, each in named.items() if each.dtype == "string"]
-        inputs = {name: _texts(rows[name.strip()])[:, None] for name in texts}
-        others = [name for name in named if name not in texts]
-        numbers = _numbers([rows[name.strip()] for name in others], is_comma_likely)
-        inputs |= {name: each[:, None] for name, each in zip(others, numbers, strict=True)}
+    named = _inputs(model)
+    rows = rows.set_axis(_names(rows.columns, named), axis=1)
+    if missing := [name for name in named if name not in rows.columns]:
+        raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
+    if twice := [name for name in named if rows.columns.tolist().count(name) > 1]:
+        raise ValueError(f"columns that stand twice: {twice}")
+    inputs = {
+        name: (_texts if each.dtype == "string" else _numbers)(rows[name])[:, None]
+        for name, each in named.items()
+    }
     answers = []
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
@@ -56,31 +64,22 @@ def answer(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
     return np.concatenate(answers)
 
 
-def answer_table(model: Any, rows: Any, is_comma_likely: bool = False) -> Any:
+def answer_table(model: Any, rows: Any) -> Any:
     """Answers rows as a DataFrame: a probability for each class, by its name; or the number."""
     import numpy as np
     import pandas as pd
 
-    answers = answer(model, rows, is_comma_likely)
+    answers = answer(model, rows)
     if len(ANSWERS) == 2:
         answers = np.hstack([1 - answers, answers])
     index = getattr(rows, "index", None)
     return pd.DataFrame(answers, index, [*ANSWERS] or None)
 
 
-class _Answering:
-    """What MLflow calls a model: with `predict`."""
-
-    def __init__(self, model: Any):
-        self._model = model
-
-    def predict(self, rows: Any, params: Any = None) -> Any:
-        return answer_table(self._model, rows)
-
-
-def _load_pyfunc(folder: str) -> _Answering:
+def _load_pyfunc(folder: str) -> Any:
     """Loads the model for MLflow's flavour python_function."""
-    return _Answering(load(Path(folder)))
+    model = load(Path(folder))
+    return SimpleNamespace(predict=lambda rows, params=None: answer_table(model, rows))
 
 
 def load(folder: Path = Path(__file__).parent) -> Any:
@@ -104,61 +103,122 @@ def _texts(column: Any) -> Any:
     return np.array([str(value).strip() for value in whole], object)
 
 
-def _numbers(columns: list[Any], is_comma_likely: bool) -> list[Any]:
-    """Reads numbers, also with decimal commas or signs of currency, and true and false."""
+def _numbers(column: Any) -> Any:
+    """Reads numbers; of text with the column's decimal sign, whatever the other rows say."""
+    import numpy as np
     import pandas as pd
 
-    votes = 0
-    read: list[Any] = []
-    for column in columns:
-        if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-            read.append(column.astype("Float64").to_numpy("float64", na_value=float("nan")))
-            continue
-        written = pd.Series(_texts(column), dtype=object, name=column.name).astype(str)
-        bare = written.str.replace(NO_DIGITS, "", regex=True).str.replace("\u2212", "-")
-        bare = bare.str.lower().str.replace(NEGATIVE, r"-\1\2", regex=True)
-        bare = bare.mask(written.str.lower().isin(MISSING) | written.isin(ALSO_MISSING), "")
-        units = bare.str.extract(UNIT)[1]
-        if units.nunique() == 1:  # as the reader has it, all have one or none has
-            bare = bare.str.replace(UNIT, r"\1", regex=True)
-        votes += bare.str.contains(DECIMAL_COMMA).sum() - bare.str.contains(DECIMAL_POINT).sum()
-        read.append((written, bare.replace({"true": "1", "false": "0"})))
-    is_comma = votes > 0 or (votes == 0 and is_comma_likely)
-    return [
-        _parsed(each[0], each[1], is_comma) if isinstance(each, tuple) else each for each in read
-    ]
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+        return column.astype("Float64").to_numpy("float64", na_value=float("nan"))
+    other = "," if DECIMAL == "." else "."
+    decimal = other if column.name in OTHER_DECIMAL else DECIMAL
+    is_text = np.array([isinstance(value, str) for value in column], bool)
+    written, numbers = _texts(column), np.empty(len(column))
+    for rows, sign in ((is_text, decimal), (~is_text, ".")):
+        numbers[rows] = _parsed(column.name, written[rows], sign)
+    return numbers
 
 
-def _parsed(written: Any, bare: Any, is_comma: bool) -> Any:
-    """Reads a column with the file's decimal sign, or with the other if that will not do."""
+def _parsed(name: str, written: Any, decimal: str) -> Any:
+    """Reads numbers with thousands, signs of currency or per cent, true and false."""
+    import numpy as np
     import pandas as pd
 
-    for sign, other in [(",", "."), (".", ",")][:: 1 if is_comma else -1]:
-        plain = bare.str.replace(rf"\{other}(?=\d{{3}}(?:\D|$))", "", regex=True)
-        numbers = pd.to_numeric(plain.str.replace(sign, "."), errors="coerce")
-        if not (is_bad := numbers.isna() & (bare != "")).any():
-            return numbers.to_numpy("float64")
-    raise ValueError(f"column {written.name}: found {written[is_bad].iloc[0]!r}, no number")
+    parts_thousands = f"[{',' if decimal == '.' else '.'}{SPACES}]"
+    plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
+    grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
+    number = (
+        rf"^(\(?)\s*({SIGN})\s*(?:{CURRENCY})?\s*({SIGN})({plain}|{grouped})"
+        rf"([\u2212-]?)\s*(?:{UNIT})?\s*(\)?)$"
+    )
+    texts = pd.Series(written, dtype=object).astype(str)
+    parts, folded = texts.str.extract(number), texts.str.lower()
+    digits = parts[3].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
+    signs = parts[0] + parts[1] + parts[2] + parts[4]  # a bracket or a minus on either side
+    signs = signs.str.replace("[\u2212(]", "-", regex=True)
+    is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[5] == ")"))
+    numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
+    numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
+    is_missing = (folded.isin(MISSING) | texts.isin(ALSO_MISSING)).to_numpy(bool)
+    if (is_bad := ~np.isfinite(numbers) & ~is_missing).any():
+        found = written[is_bad][0]
+        raise ValueError(f"column {name}: found {found!r}, no number (decimal sign {decimal})")
+    return numbers
+
+
+def _inputs(model: Any) -> dict[str, Any]:
+    """Returns the model's inputs by their columns' names."""
+    return model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
+
+
+def _names(given: Any, needed: Any) -> list[str]:
+    """Names columns as in the training: also those without a name, such as an index."""
+    names = [str(name).strip() for name in given]
+    for i, name in enumerate(names):
+        if name in ("", f"Unnamed: {i}") and name not in needed:  # the latter is what pandas says
+            names[i] = "index" if not i and "index" not in names else f"column {i + 1}"
+    return names
+
+
+def read(path: Any, model: Any) -> Any:
+    """Reads a file of rows for a model: CSV as in the training, compressed or not, or Parquet.
+
+    Raises:
+        OSError, EOFError, zlib.error: the file cannot be read.
+        ValueError, csv.Error: it is no table.
+    """
+    import pandas as pd
+
+    csv.field_size_limit(2**31 - 1)
+    if Path(path).suffix.lower() in (".parquet", ".pq"):
+        rows = pd.read_parquet(path)
+        return rows if isinstance(rows.index, pd.RangeIndex) else rows.reset_index()
+    content = Path(path).read_bytes()
+    text = _decoded(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+    delimiter, needed = DELIMITER, _inputs(model)
+    if said := re.match(r"\s*sep=(.)(?:\r\n|\r|\n)", text):  # written by Excel, for Excel
+        delimiter, text = said[1], text[said.end() :]
+    for _ in range(0 if said else N_SKIPPED):
+        line, *below = re.split(r"\r\n|\r|\n", text, maxsplit=1)
+        fields = next(csv.reader([line], delimiter=delimiter), [])
+        is_row = NAMES and 0 <= len(NAMES) - len(fields) <= 1
+        if is_row or needed.keys() <= {*_names(fields, needed)}:
+            break
+        text = "".join(below)
+    table = [row for row in csv.reader(io.StringIO(text, ""), delimiter=delimiter) if row]
+    if not table:
+        raise ValueError("is empty")
+    names = [x for x in NAMES if x != TARGET or len(table[0]) == len(NAMES)] or table.pop(0)
+    if uneven := [i for i, row in enumerate(table) if len(row) != len(names)]:
+        found = len(table[uneven[0]])
+        raise ValueError(f"row {uneven[0] + 1}: found {found} values, allowed: {len(names)}")
+    return pd.DataFrame(table, columns=names, dtype=object)
+
+
+def _decoded(content: bytes) -> str:
+    """Decodes text as that of the training, or else UTF-8; raises ValueError if it is neither."""
+    tries = [ENCODING, "utf-8-sig"][:: -1 if ENCODING in FOUND_AFTER_UTF_8 else 1]
+    tries = [MARKS[mark] for mark in MARKS if content.startswith(mark)] or tries
+    for encoding in tries:
+        with contextlib.suppress(UnicodeError):
+            if "\0" not in (text := content.decode(encoding)):
+                return text
+    raise ValueError(f"is no text in {' or '.join(tries)}")
 
 
 def main() -> None:
-    """Prints the answers for the rows of a CSV file, as CSV."""
+    """Prints the answers for the rows of a file, as CSV."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import pandas as pd
-
     if len(sys.argv) != 2:
-        sys.exit("usage: python predict.py rows.csv")
-    content = Path(sys.argv[1]).read_bytes()
-    text = content.decode("utf-8-sig", "replace")
-    if "\ufffd" in text:
-        text = content.decode("cp1252")
-    delimiter = max(",;\t|", key=text.partition("\n")[0].count)
-    rows = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+        print("usage: python predict.py rows.csv", file=sys.stderr)
+        sys.exit(2)
     try:
-        answers = answer_table(load(), rows, is_comma_likely=delimiter == ";")
-        answers.to_csv(sys.stdout, index=False)
-    except ValueError as error:
-        sys.exit(str(error))
+        with Path(sys.argv[1]).open("rb"):  # before seconds of loading
+            model = load()
+        answer_table(model, read(sys.argv[1], model)).to_csv(sys.stdout, index=False)
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError, ImportError) as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        sys.exit(f"{sys.argv[1]}: {said}")
 
 
 if __name__ == "__main__":

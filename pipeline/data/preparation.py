@@ -22,6 +22,7 @@ from pipeline.data.task import Task
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import create_whole, remove_leftovers
 from pipeline.paths import data_dir, display_path
+from pipeline.reading.column import Dialect, RawTable
 from pipeline.reading.content import fingerprint_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class About:
         remarks: what was found out, and what was left out, for people.
         warnings: what a reader of results has to know.
         sizes: bytes of each file of the entry, by its path there; by them a damaged one is seen.
+        dialect: how the file is written, so that who is handed a model reads others alike.
     """
 
     tasks: tuple[Task, ...]
@@ -49,6 +51,7 @@ class About:
     remarks: tuple[str, ...]
     warnings: tuple[str, ...]
     sizes: Mapping[str, int]
+    dialect: Dialect
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,14 @@ def load(data: DataSpec) -> tuple[Dataset, ...]:
             name=Path(data.dataset).name,
             task=task,
             fingerprint=fingerprint(data),
-            **_arrays(prepared.folder / str(i)),
+            **arrays_in(prepared.folder / str(i)),
         )
         for i, task in enumerate(prepared.about.tasks)
     )
 
 
-def _arrays(folder: Path) -> dict[str, Any]:
+def arrays_in(folder: Path) -> dict[str, Any]:
+    """Maps the arrays of one split into memory, by the names that a `Dataset` has for them."""
     names = [f"{part}_{what}" for part in _PARTS for what in ("inputs", "targets", "weights")]
     return {name: building.mapped(folder, name) for name in names}
 
@@ -166,7 +170,8 @@ def _make(data: DataSpec, folder: Path) -> None:
     tasks, n_training, remarks, warnings = building.build(raw, data, folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    about = About(tasks, n_training, remarks, warnings, sizes)
+    dialect = raw.dialect if isinstance(raw, RawTable) else Dialect()
+    about = About(tasks, n_training, remarks, warnings, sizes, dialect)
     (folder / _ABOUT).write_bytes(_adapter().dump_json(about))
 
 

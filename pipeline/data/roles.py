@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
 N_SHOWN = 12  # names of columns in a message
 N_FIRST = 10_000  # rows that are looked at before all are
+N_FEW = 20  # different values, of what may be classes
 LEAK_CORRELATION = 0.99999  # of a number with a target that is one
 
 
@@ -60,8 +61,10 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
             _column(table, name, f"[data] {key}", where)
         if name == target.name:
             raise UsageError(f"[data] {key}: found the target {name!r}, allowed is another column")
-    if isinstance(table.source, str):  # else who read the file has left them out
-        for name in settings.drop:
+    for name in settings.drop:
+        if name == target.name:
+            raise UsageError(f"[data] drop: found the target {name!r}, allowed are other columns")
+        if isinstance(table.source, str):  # else who read the file has left it out
             _column(table, name, "[data] drop", where)
     is_known = ~_is_missing(target)
     rows = np.flatnonzero(is_known)
@@ -163,11 +166,13 @@ def _as_codes(column: Column) -> Codes:
 
 def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
     """Finds inputs that equal the target, or from which it follows row by row."""
-    classes = None if target.kind is ColumnKind.NUMBER else _as_codes(target)
+    is_number = target.kind is ColumnKind.NUMBER
+    classes = _as_codes(target) if not is_number or _is_of_few(target) else None
     leaking = [
         repr(each.name)
         for each in inputs
-        if (_is_line(each, target) if classes is None else _is_one_to_one(each, classes))
+        if (is_number and _is_line(each, target))
+        or (classes is not None and _is_one_to_one(each, classes))
     ]
     if not leaking:
         return []
@@ -176,6 +181,14 @@ def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
         f"{inflect('column', len(leaking))} {join_names(leaking)} {verb} the target away; what is "
         "not known when an answer is wanted is left out with [data] drop"
     ]
+
+
+def _is_of_few(target: Column) -> bool:
+    """Tells whether numbers are few different ones, which may be classes."""
+    import numpy as np
+
+    values = target.values
+    return all(len(np.unique(values[:n])) <= N_FEW for n in (N_FIRST, len(values)))
 
 
 def _is_line(column: Column, target: Column) -> bool:
@@ -200,7 +213,7 @@ def _is_one_to_one(column: Column, classes: Codes) -> bool:
     n_classes = len(np.unique(classes))
     if known.mean() < 0.5 or n_classes < 2:
         return False
-    most = max(20, 2 * n_classes)  # values; else every id would be one
+    most = max(N_FEW, 2 * n_classes)  # values; else every id would be one
     for n in (N_FIRST, len(values)):  # the first rows nearly always tell, and soon
         _, codes = np.unique(values[:n], return_inverse=True)
         n_values = int(codes.max()) + 1

@@ -93,6 +93,20 @@ def split_rows(
     parts = Parts(*(np.flatnonzero(part == i) for i in range(dealing.N_PARTS)))
     by = f"time {settings.time!r}" if times is not None else f"group {settings.group!r}"
     _check_trained(kinds, parts.training, class_names, by)
+    is_dealt_by_class = classes is None or (times is None and groups is None)
+    for name, rows in (
+        ()
+        if is_dealt_by_class
+        else (
+            ("validation", parts.validation),
+            ("test", parts.test),
+        )
+    ):
+        if len(rows) and len(found := np.unique(kinds[rows])) < 2:
+            raise UsageError(
+                f"target: split by {by}, all {name} rows are of class {class_names[found[0]]!r}; "
+                "allowed is two classes or more in each part"
+            )
     return parts
 
 
@@ -162,6 +176,15 @@ def check(settings: DataSettings, has_test_set: bool = False) -> None:
         raise UsageError("[data] group, time: found both, allowed is one of them")
     if settings.folds and settings.time:
         raise UsageError(_FOLDS_AND_TIME)
+    if settings.folds and "validation" in settings.model_fields_set:
+        raise UsageError(
+            "[data] folds, validation: found both, allowed is one of them: with folds each row "
+            "that is not of the test set is validated on"
+        )
+    if has_test_set and "test" in settings.model_fields_set:
+        raise UsageError(
+            f"[data] test: found {settings.test:g}, allowed is none: the data bring a test set"
+        )
     if sum(_shares(settings, has_test_set)[1:]) >= 1:
         raise UsageError(
             f"[data] validation, test: found {settings.validation:g} and {settings.test:g}, "

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CLASSES_OF_NUMBERS = 10  # distinct whole numbers; more are taken for a quantity
+N_SHOWN = 40  # characters of an answer in a message
 LEAST_ROWS_OF_A_NUMBER = 10  # each, on average, for whole numbers to be classes
 
 
@@ -88,10 +89,16 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
             raise UsageError(f"{place}: found {target.values[0]:g} in every row, allowed are more")
         remark = "" if chosen else 'numbers, so a regression ([data] task = "classification")'
         return Answers(target.name, Kind.REGRESSION, target.values, remark=remark)
+    _refuse_regression_settings(settings, place)
     values, names = _classes(target)
     n_rows, n_classes = len(values), len(names)
     if n_classes < 2:
         raise UsageError(f"{place}: found the single class {names[0]!r}, allowed are two or more")
+    if 2 * n_classes > n_rows and target.is_coded:
+        raise UsageError(
+            f"{place}: found text, {n_classes} different in {n_rows} rows, such as "
+            f"{_shorten(names[0])!r}; allowed are classes that come again, or numbers"
+        )
     if 2 * n_classes > n_rows:
         raise UsageError(
             f"{place}: found {n_classes} classes in {n_rows} rows, allowed are at most half as "
@@ -172,6 +179,19 @@ def class_weights(
                 )
         weights = np.array([chosen.get(name, 1.0) for name in names])
     return weights[classes].astype(np.float32)
+
+
+def _refuse_regression_settings(settings: DataSettings, place: str) -> None:
+    for key, default in (("loss", None), ("target_transform", "none")):
+        if (found := getattr(settings, key)) != default:
+            raise UsageError(
+                f"[data] {key}: found {found!r}, allowed is none in a classification, which is of "
+                f"{place}"
+            )
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= N_SHOWN else f"{text[: N_SHOWN - 3]}..."
 
 
 def _as_number(target: Column) -> Column:

@@ -1,9 +1,8 @@
 """Rows that stand in two parts of a data set: found by a hash of their inputs, and said."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.data.split import Parts
 from pipeline.wording import count_noun, inflect, join_names
 
 if TYPE_CHECKING:
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Hashes = NDArray[np.uint64]
+    Rows = NDArray[np.intp]
 
 
 def hash_rows(columns: "Iterable[NDArray[np.generic]]") -> "Hashes":
@@ -50,28 +50,23 @@ def hash_examples(examples: "NDArray[np.generic]") -> "Hashes":
 
 
 def count_twins(
-    hashes: "Hashes", parts: Parts, test_set: "Hashes | None" = None
+    hashes: "Hashes", splits: "Sequence[tuple[Rows, Rows]]", test: "Hashes"
 ) -> dict[str, int]:
     """Counts rows of validation and test with the inputs of a row of training.
 
     Args:
         hashes: of all input values of each row, by `hash_rows` or `hash_examples`.
-        parts: as split. If the study cross-validates, those that are validated on are all of
-            training: then those are counted that are equal to another.
-        test_set: hashes of the test set that the data bring.
+        splits: training and validation rows, of each fold.
+        test: hashes of the test rows.
 
     Returns:
         How many, for "validation" and "test".
     """
     import numpy as np
 
-    known, counts = np.unique(hashes[parts.training], return_counts=True)
-    n_in_folds = 0 if len(parts.validation) else int(counts[counts > 1].sum())
-    test = hashes[parts.test] if test_set is None else test_set
-    return {
-        "validation": n_in_folds + int(np.isin(hashes[parts.validation], known).sum()),
-        "test": int(np.isin(test, known).sum()),
-    }
+    found = [np.isin(hashes[rows], hashes[training]).sum() for training, rows in splits]
+    searched = np.concatenate([training for training, _ in splits])
+    return {"validation": int(sum(found)), "test": int(np.isin(test, hashes[searched]).sum())}
 
 
 def say_twins(twins: dict[str, int], example: str = "row") -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.data import datasets
 from pipeline.doctor.plan import Kind, Repair
 from pipeline.doctor.subject import Subject
 from pipeline.doctor.wording import name_trials, say
@@ -171,7 +172,8 @@ def register(subject: Subject, trial: Trial, run: Run) -> None:
         run: in MLflow, where the model is stored.
     """
     uri, spec = subject.project.mlflow_uri, subject.spec
-    arguments = (uri, spec.name, run.id, trial.best_epoch, spec.task)
+    dialect = datasets.dialect(spec.data_spec)
+    arguments = (uri, spec.name, run.id, trial.best_epoch, spec.task, dialect)
     with _workers(subject) as executor:
         executor.call(registry.publish_champion, *arguments)
 
@@ -187,14 +189,14 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
     with _workers(subject) as executor:
         for version in versions_of(project, subject.spec.name, by_id):
             if version.model_id and _is_wrong(version):
-                arguments = (project.mlflow_uri, version.run, version.model_id)
-                executor.call(registry.write_model_again, *arguments, subject.spec.task)
+                arguments = (project.mlflow_uri, version.run, version.model_id, subject.spec.task)
+                dialect = datasets.dialect(subject.spec.data_spec)
+                executor.call(registry.write_model_again, *arguments, dialect)
 
 
 @contextlib.contextmanager
 def _workers(subject: Subject) -> "Iterator[Executor]":
     """Starts what trains, and knows Keras, one trial at a time; ends it afterwards."""
-    from pipeline.data import datasets
     from pipeline.execution.local import LocalExecutor
 
     datasets.fetch(subject.spec.data_spec)

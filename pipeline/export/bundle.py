@@ -128,9 +128,8 @@ def _write(
     folder.mkdir()
     task = stored.spec.task
     if task.features and task.features.inputs:
-        names = registry.answer_names(task)
-        script = rows_flavor.predict_script(names, task.features.missing)
-        write_atomically(folder / SCRIPT_FILE, script)
+        dialect = datasets.dialect(stored.spec.data_spec)
+        write_atomically(folder / SCRIPT_FILE, rows_flavor.predict_script(task, dialect))
     write_atomically(folder / MODEL_FILE, loop.to_bytes(model))
     write_atomically(
         folder / "hyperparameters.json", json.dumps(found["hyperparameters"], indent=2) + "\n"

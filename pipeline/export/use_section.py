@@ -63,13 +63,14 @@ def _of_table(task: Task, features: Features, row: Mapping[str, Any]) -> str:
     )
     a_column = "a column for each class, its probability" * (not task.is_regression)
     return f"""`python predict.py rows.csv` prints the answers for the rows of a CSV file, as CSV.
+It reads the file as that of the training was read: delimiter, encoding, decimal sign.
 In Python, in this folder:
 
 ```python
 {_LOAD}import pandas as pd
 import predict  # the file beside this one
 
-{_MODEL}rows = pd.DataFrame(  # or pd.read_csv("rows.csv")
+{_MODEL}rows = pd.DataFrame(  # or predict.read("rows.csv", model)
     {{
 {columns}    }}
 )

@@ -1,6 +1,6 @@
 """Writes a study file fitted to data of one's own, with comments, ready to be searched.
 
-python -m pipeline.new [NAME] --data PATH [--target COLUMN] [--if-missing]
+python -m pipeline.new [NAME] --data PATH [--target COLUMN] [--set SETTING=VALUE]... [--if-missing]
 """
 
 import argparse
@@ -26,15 +26,25 @@ def main() -> int:
     )
     parser.add_argument("--target", metavar="COLUMN", default="", help="column to be answered")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="given",
+        metavar="SETTING=VALUE",
+        help="a setting of [data], its value in TOML or a bare word, such as encoding=cp949 or "
+        '\'drop=["a", "b"]\'; may be repeated',
+    )
+    parser.add_argument(
         "--if-missing",
         action="store_true",
         help="take a study file that is there, if it asks the same; print the study's name alone",
     )
     arguments = parser.parse_args()
     from pipeline.new import command
+    from pipeline.new.given import read_settings
 
-    project = Project.here()
-    asked = command.Asked.of(project, arguments.name, arguments.data, arguments.target)
+    project, settings = Project.here(), read_settings(arguments.given)
+    asked = command.Asked.of(project, arguments.name, arguments.data, arguments.target, settings)
     if arguments.if_missing:
         print(command.ensure(project, asked))
     else:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data import datasets
+from pipeline.data.settings import DataSettings
 from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
 from pipeline.files import create_whole
 from pipeline.names import MAX_BYTES, MAX_CHARACTERS, file_of_study, is_name, normalize
+from pipeline.new.given import say_how
 from pipeline.new.plan import plan
 from pipeline.new.study_file import text_of
 from pipeline.new.survey import Survey, describe, survey
@@ -36,6 +38,7 @@ class Asked:
         dataset: name of a data set, or an absolute path.
         written: the same as the study file says it, from its folder.
         target: column that is to be answered; "" if the data say it themselves.
+        settings: of `[data]`, as far as they were given.
     """
 
     name: str
@@ -43,9 +46,17 @@ class Asked:
     dataset: str
     written: str
     target: str
+    settings: DataSettings
 
     @classmethod
-    def of(cls, project: Project, name: str | None, data: str, target: str) -> "Asked":
+    def of(
+        cls,
+        project: Project,
+        name: str | None,
+        data: str,
+        target: str,
+        settings: DataSettings | None = None,
+    ) -> "Asked":
         """Finds the data, and names the study.
 
         Args:
@@ -53,23 +64,31 @@ class Asked:
             name: of the study; None for that of the data.
             data: name of a data set, or a path from the current folder.
             target: column that is to be answered, or "".
+            settings: of `[data]`.
 
         Raises:
             UsageError: there are no such data, or the name is none that a study may have.
         """
+        settings = settings or DataSettings()
         if is_known(data):
-            return cls(parse_study_name(name) if name else data, data, data, data, target)
+            study = parse_study_name(name) if name else data
+            return cls(study, data, data, data, target, settings)
         path = _path_of(data)
         if not (data and path.exists()):
             known = " or ".join(map(repr, datasets.names()))
             raise UsageError(f"data: found {data!r}, allowed is a file or a folder, or {known}")
         written = _from_studies(path, project.root / "studies", data)
         study = parse_study_name(name) if name else _name_of(path)
-        return cls(study, data, str(path), written, target)
+        return cls(study, data, str(path), written, target, settings)
 
 
-def create(project: Project, asked: Asked) -> str:
+def create(project: Project, asked: Asked, *, is_new: bool = True) -> str:
     """Looks at the data, writes the study file, and returns what to say of it.
+
+    Args:
+        project: that gets the file.
+        asked: what the study is made of.
+        is_new: whether `pipeline.new` was called, and nothing that calls it.
 
     Raises:
         UsageError: there is a study of that name, or the data will not do; the text says why.
@@ -78,13 +97,21 @@ def create(project: Project, asked: Asked) -> str:
     if file := file_of_study(asked.name, folder):
         raise _is_there(file)
     try:
-        found = survey(asked.dataset, asked.target)
+        found = survey(asked.dataset, asked.target, asked.settings)
         shown = Path(asked.dataset).name
-        text = text_of(found, plan(found), asked.written, shown, describe(found, shown))
+        text = text_of(
+            found,
+            plan(found, asked.settings),
+            asked.written,
+            shown,
+            describe(found, shown),
+            asked.settings,
+        )
         spec = parse(asked.name, tomllib.loads(text))  # and so makes the data ready
     except UsageError as error:
-        place = display_path(Path(asked.data))
-        raise UsageError(str(error) if place in str(error) else f"{place}: {error}") from None
+        place, said = display_path(Path(asked.data)), str(error)
+        said = said if place in said else f"{place}: {said}"
+        raise UsageError(say_how(said, asked.settings, is_new=is_new)) from None
     file, was_made = folder / f"{asked.name}.toml", []
 
     def make(new: Path) -> None:
@@ -107,7 +134,7 @@ def ensure(project: Project, asked: Asked) -> str:
     """
     file = file_of_study(asked.name, project.root / "studies")
     if file is None:
-        print(create(project, asked), file=sys.stderr)
+        print(create(project, asked, is_new=False), file=sys.stderr)
         return asked.name
     spec = load(project, asked.name)
     dataset = spec.data_spec.dataset
@@ -121,19 +148,32 @@ def ensure(project: Project, asked: Asked) -> str:
             f"{display_path(file)}: found the target {spec.target!r}, asked for is "
             f"{asked.target!r}; choose another name for the study, as with STUDY=NAME"
         )
+    for key in sorted(asked.settings.model_fields_set):
+        before, wanted = getattr(spec.data, key), getattr(asked.settings, key)
+        if before != wanted:
+            raise UsageError(
+                f"{display_path(file)}: found [data] {key} {before!r}, asked for is {wanted!r}; "
+                "change it there, or choose another name for the study, as with STUDY=NAME"
+            )
     return asked.name
 
 
 def _report(spec: StudySpec, found: Survey, data: str, file: Path) -> str:
     remarks, warnings = datasets.about(spec.data_spec)
+    is_ordered = bool(spec.data.group or spec.data.time)
     lines = [
         describe(found, data),
         *(f"  {each}" for each in remarks),
         *(f"  warning: {each}" for each in warnings),
-        *(f"  if rows of one {each!r} belong together, set [data] group" for each in found.groups),
+        *(
+            f"  if rows of one {each!r} belong together, set [data] group"
+            for each in found.groups
+            if not is_ordered
+        ),
         *(
             f"  if it is the future that counts, set [data] time = {each!r}"
             for each in found.dates
+            if not is_ordered
         ),
     ]
     folds = f", {spec.data.folds} folds" if spec.data.folds else ""

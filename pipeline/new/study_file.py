@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from pipeline.cores import n_cores
+from pipeline.data.settings import DataSettings
 from pipeline.data.task import Kind
 from pipeline.errors import printable
 from pipeline.new.plan import MANY_VALUES, SMALL, Plan
 from pipeline.new.survey import Survey
-from pipeline.study.trainers import CONSTANT, SIMPLE
+from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, SIMPLE
 from pipeline.wording import count_noun
 
 N_LEFT_OUT = 20  # columns that are left out, each in a line of its own
 _LONGEST = 96  # characters of a comment
+_BALANCED = 'class_weights = "balanced"'
 _WORDS_OF_METRIC = {
     "val_rmse": "typical error, in units of the target; or val_mae, val_r2",
     "val_accuracy": "or val_balanced_accuracy, val_macro_f1, val_roc_auc, val_log_loss",
@@ -26,7 +29,9 @@ def quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def text_of(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> str:
+def text_of(
+    data: Survey, plan: Plan, dataset: str, name: str, found: str, settings: DataSettings
+) -> str:
     """Writes a study file.
 
     Args:
@@ -35,10 +40,11 @@ def text_of(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> st
         dataset: as the file says it: a name, or a path from the study file's folder.
         name: of the file, folder or data set.
         found: a sentence on the data.
+        settings: of `[data]` that are given.
     """
     blocks = (
         _head(data, plan, dataset, name, found),
-        _data(data, plan) if data.has_settings else (),
+        _data(data, plan, settings) if data.has_settings else (),
         _budget(plan),
         _training(plan),
         _sampler(plan),
@@ -60,11 +66,17 @@ def _head(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> list
     for trainer, words in SIMPLE.items():
         if trainer == CONSTANT:
             words = "mean" if data.kind is Kind.REGRESSION else "majority class"
-        lines.append(f'  {{ name = "{words}", trainer = "{trainer}" }},')
+        if trainer == GRADIENT_BOOSTING and not plan.has_trees:
+            lines.append(
+                f"  # {trainer} is left out: it would take about {plan.trees_minutes:,.0f} "
+                "minutes, more than trial_minutes"
+            )
+        else:
+            lines.append(f'  {{ name = "{words}", trainer = "{trainer}" }},')
     return [*lines, "]"]
 
 
-def _data(data: Survey, plan: Plan) -> Iterator[str]:
+def _data(data: Survey, plan: Plan, settings: DataSettings) -> Iterator[str]:
     yield "[data]  # how the data are read and split"
     if data.read_as:
         yield from _comment(f"found: {'; '.join(data.read_as)}")
@@ -72,35 +84,51 @@ def _data(data: Survey, plan: Plan) -> Iterator[str]:
         yield from _comment(said)
     if len(data.left_out) > N_LEFT_OUT:
         yield f"# and {len(data.left_out) - N_LEFT_OUT} more, see python -m pipeline.data FILE"
+    given = settings.model_dump(exclude_unset=True)
+    for key, value in given.items():
+        yield f"{key} = {_toml(value)}"
+    for key, line in _chosen(data, plan):
+        if key not in given:
+            yield line
+
+
+def _chosen(data: Survey, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yields keys of `[data]`, each with its line."""
     if data.is_guess:
         other = "classification" if data.kind is Kind.REGRESSION else "regression"
         task = "regression" if data.kind is Kind.REGRESSION else "classification"
-        yield f'task = "{task}"  # or "{other}"'
+        yield "task", f'task = "{task}"  # or "{other}"'
     if data.is_skewed:
         yield (
-            'target_transform = "log"  # it is positive and skewed, even on a logarithmic scale; '
-            'else "none"'
+            "target_transform",
+            'target_transform = "log"  # the target is skewed, and much less so on a logarithmic '
+            'scale; or "none"',
         )
     if plan.folds:
         yield (
+            "folds",
             f"folds = {plan.folds}  # fewer than {SMALL:,} {data.example}s: each trial is "
-            "cross-validated, outside the test set"
+            "cross-validated, outside the test set",
         )
     else:
-        yield f"validation = 0.2  # share of all {data.example}s that chooses among networks"
+        share = f"validation = 0.2  # share of all {data.example}s that chooses among networks"
+        yield "validation", share
     if not data.has_test:
-        yield f"test = 0.2  # share of all {data.example}s that stays sealed until an export"
+        share = f"test = 0.2  # share of all {data.example}s that stays sealed until an export"
+        yield "test", share
     if plan.is_balanced:
-        yield 'class_weights = "balanced"  # in training each class weighs the same'
+        yield "class_weights", f"{_BALANCED}  # in training each class weighs the same"
     elif plan.metric == "val_roc_auc":
-        yield '# class_weights = "balanced"  # in training each class would weigh the same'
+        yield "class_weights", f"# {_BALANCED}  # in training each class would weigh the same"
     for column in data.groups:
-        yield f"# group = {quote(column)}  # would keep all rows of one value in one part"
+        text = f"# group = {quote(column)}  # would keep all rows of one value in one part"
+        yield "group", text
     for column in data.dates:
         others = " (without folds)" if plan.folds else ""
-        yield f"# time = {quote(column)}  # would validate and test on the latest rows{others}"
+        text = f"# time = {quote(column)}  # would validate and test on the latest rows{others}"
+        yield "time", text
     if data.kinds:
-        yield "# drop = []  # columns that are not known when an answer is wanted"
+        yield "drop", "# drop = []  # columns that are not known when an answer is wanted"
 
 
 def _budget(plan: Plan) -> list[str]:
@@ -153,7 +181,8 @@ def _space(data: Survey, plan: Plan) -> Iterator[str]:
         yield f"numeric_bins = {_range('int', 4, 32, when)}"
     if plan.embedding_sizes:
         sizes = _choices(plan.embedding_sizes)
-        yield f"embedding_size = {sizes}  # a category has over {MANY_VALUES} values"
+        slow = "" if 0 in plan.embedding_sizes else "; 0, one-hot, would be slow"
+        yield f"embedding_size = {sizes}  # a category has over {MANY_VALUES} values{slow}"
     yield f"optimizer = {_choices(['adam', 'adamw'])}"
     yield f"learning_rate = {_range('float', *plan.learning_rates, 'log = true')}"
     yield f"batch_size = {_choices(plan.batch_sizes)}"
@@ -170,6 +199,16 @@ def _choices(values: Sequence[str | int]) -> str:
 
 def _list(values: Iterable[str | int]) -> str:
     return f"[{', '.join(json.dumps(value) for value in values)}]"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{quote(key)} = {_toml(each)}' for key, each in value.items())} }}"
+    return str(value).lower()  # true and false; numbers as they are
 
 
 def _comment(text: str) -> list[str]:

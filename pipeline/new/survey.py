@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TARGET_NAMES = ("target", "label", "class", "y")  # what a target is called that nobody names
 N_SHOWN = 12  # columns in a message
-LEAST_SKEW = 1.0  # of a target that a logarithm may help: an exponential distribution has 2
+LEAST_SKEW = 2.0  # of a target that a logarithm may help: that of an exponential distribution
 # Of columns whose values each stand for somebody or something that has several rows.
 _GROUP = re.compile(
     r"(?i:(.*[\W_])?(customer|client|patient|user|subject|person|participant|household|family|"
@@ -43,13 +43,15 @@ class Survey:
         class_counts: rows of each class; empty of a regression.
         has_test: whether the data bring a test set.
         is_guess: whether numbers are answered that could be classes or quantities.
-        is_skewed: whether a regression's target is positive, and even on a logarithmic scale.
+        is_skewed: whether a regression's target is positive, and skewed unless its logarithm is
+            taken.
         kinds: of the inputs, in words, such as "14 numbers".
         n_numbers: columns of numbers and dates; of arrays, the numbers of a row.
         categories: of each category, how many values it has.
         dates: names of columns of dates.
         groups: names of columns whose values each have several rows.
-        read_as: what was found out of the file, such as "delimiter ;".
+        n_groups: of the rows that stay in one part each; None if they are not grouped.
+        read_as: what was found out of the file, such as "decimal sign .".
         left_out: what is left out and why, and what should be, a sentence each.
         has_settings: whether they may be read and split in other ways.
     """
@@ -68,6 +70,7 @@ class Survey:
     categories: tuple[int, ...] = ()
     dates: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    n_groups: int | None = None
     read_as: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     has_settings: bool = True
@@ -83,12 +86,13 @@ class Survey:
         return len(self.shape) == 2 or (len(self.shape) == 3 and self.shape[-1] <= 4)
 
 
-def survey(dataset: str, target: str) -> Survey:
+def survey(dataset: str, target: str, settings: DataSettings) -> Survey:
     """Looks at data.
 
     Args:
         dataset: name of a data set, or path of a file or folder.
         target: column of a table that is to be answered; "" for one that says so by its name.
+        settings: by which they are read.
 
     Raises:
         UsageError: they cannot be read or learned from; the text says where and why.
@@ -96,6 +100,8 @@ def survey(dataset: str, target: str) -> Survey:
     if source := datasets.sources().get(dataset):
         if target:
             raise UsageError(f"target: found {target!r}, allowed is none with {dataset}")
+        if given := sorted(settings.model_fields_set):
+            raise UsageError(f"[data] {given[0]}: found with {dataset}, allowed is none with that")
         task = source.task
         n = task.n_examples or len(datasets.load_training_file(dataset)[1])
         counts = (n // len(task.class_names),) * len(task.class_names)
@@ -107,10 +113,10 @@ def survey(dataset: str, target: str) -> Survey:
             has_test=True,
             has_settings=False,
         )
-    raw = building.read(DataSpec(dataset))
+    raw = building.read(DataSpec.of(dataset, "", settings))
     if isinstance(raw, RawTable) and not target and dataset not in BUNDLED:
         target = guess_target(tuple(raw.columns), Path(dataset).name)
-    data = DataSpec.of(dataset, target, DataSettings())
+    data = DataSpec.of(dataset, target, settings)
     return _survey(raw, material_of(raw, data), target)
 
 
@@ -162,6 +168,7 @@ def _survey(raw: RawTable | RawArrays, material: Material, target: str) -> Surve
         categories=tuple(len(each.vocabulary) for each in inputs if each.is_coded),
         dates=tuple(each.name for each in inputs if each.kind is ColumnKind.DATE),
         groups=tuple(each.name for each in inputs if _is_group(each)),
+        n_groups=None if material.groups is None else len(np.unique(material.groups)),
         read_as=raw.remarks,
         left_out=tuple(
             said for said in (*material.remarks, *material.warnings) if said not in known

@@ -41,6 +41,7 @@ class Column:
             "" if nothing speaks against it.
         doubt: why its kind may be a wrong one, and what sets another, a sentence for people; ""
             if there is no doubt.
+        decimal: sign in its numbers, where it is not that of the file; else "".
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     date_format: str = ""
     remark: str = ""
     doubt: str = ""
+    decimal: str = ""
 
     @property
     def is_coded(self) -> bool:
@@ -75,20 +77,45 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Dialect:
+    """How a file of delimited text is written, as it was found or set, so that others are read so.
+
+    Attributes:
+        delimiter: one character.
+        encoding: as Python calls it; one of UTF-8 is "utf-8-sig", which takes a mark at the top.
+        decimal: sign in numbers; the other one, and blanks, may part thousands.
+        other_decimal: columns whose numbers have the other sign.
+        n_skipped: lines before the names, or before the first row if there are none.
+        names: of the columns if the file has no line of names; else none.
+        target: column that is answered, which a file of rows to be answered may lack.
+    """
+
+    delimiter: str = ","
+    encoding: str = "utf-8-sig"
+    decimal: str = "."
+    other_decimal: tuple[str, ...] = ()
+    n_skipped: int = 0
+    names: tuple[str, ...] = ()
+    target: str = ""
+
+
+@dataclass(frozen=True)
 class RawTable:
     """A table as it stands in a file.
 
     Attributes:
         source: the file, or what else it is called in messages.
         columns: by name, in the file's order.
-        remarks: what was found out of the file, for people, such as "delimiter ;".
+        remarks: what was found out of the file, for people, such as "decimal sign .".
         first_line: line of the file in which the first row stands; 0 if it has no lines.
+        dialect: how the file is written, if it is text.
     """
 
     source: Path | str
     columns: Mapping[str, Column]
     remarks: tuple[str, ...] = ()
     first_line: int = 0
+    dialect: Dialect = Dialect()
 
     @property
     def n_rows(self) -> int:

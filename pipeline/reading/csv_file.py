@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
-from pipeline.reading.column import Asked, RawTable
+from pipeline.reading.column import Asked, Dialect, RawTable
 from pipeline.reading.encoding import is_compressed
 from pipeline.reading.text_file import TextFile, look_at
 from pipeline.reading.values import BadValueError, of_text
@@ -53,7 +53,15 @@ def read_csv(
                 refuse_value(f"{display_path(path)} line {file.line_of(error.row)}", name, error)
             columns[name] = column
             remarks += [said] if said else []
-    return RawTable(path, columns, tuple(remarks), file.line_of(0))
+    dialect = Dialect(
+        delimiter=file.delimiter,
+        encoding=file.encoding,
+        decimal=file.decimal,
+        other_decimal=tuple(name for name, column in columns.items() if column.decimal),
+        n_skipped=file.n_skipped,
+        names=() if file.has_names else file.names,
+    )
+    return RawTable(path, columns, tuple(remarks), file.line_of(0), dialect)
 
 
 def refuse_value(where: str, name: str, error: BadValueError) -> NoReturn:

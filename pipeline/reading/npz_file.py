@@ -80,12 +80,7 @@ class _Archive:
         missing = test.values < 0 if test.is_coded else test.values != test.values  # NaN
         if missing.any():
             raise self.error(f"y_test[{int(missing.argmax())}]: found no value, allowed is one")
-        if test.kind != train.kind:
-            raise self.error(f"y_test: found {_plural(test.kind)}, y has {_plural(train.kind)}")
-        try:
-            return _in_vocabulary(test, train.vocabulary)
-        except ValueError as error:
-            raise self.error(f"y_test: found {error}, which y does not have") from None
+        return test
 
     def inputs(self, name: str) -> "NDArray[np.uint8] | NDArray[np.float32]":
         """Reads examples: uint8 of pictures, else float32."""
@@ -252,24 +247,6 @@ class _Archive:
         return name if member == name else f"{name} (the file's {member})"
 
 
-def _in_vocabulary(column: Column, vocabulary: tuple[str, ...]) -> Column:
-    """Codes a category anew, as indices into another vocabulary; leaves numbers as they are.
-
-    Raises:
-        ValueError: a value is not in it; the text is that value, quoted.
-    """
-    import numpy as np
-
-    if not column.is_coded or column.vocabulary == vocabulary:
-        return column
-    places = {text: i for i, text in enumerate(vocabulary)}
-    for text in column.vocabulary:
-        if text not in places:
-            raise ValueError(f'"{text}"')
-    codes = np.array([*(places[text] for text in column.vocabulary), -1], np.int32)
-    return Column(column.name, column.kind, codes[column.values.astype(np.int32)], vocabulary)
-
-
 def _is_pictures(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 or (len(shape) == 4 and shape[-1] in _CHANNELS)
 
@@ -283,7 +260,3 @@ def _is_one_hot(array: "NDArray[Any]") -> bool:
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         return False
     return bool(((array == 0) | (array == 1)).all() and ((array == 1).sum(axis=1) == 1).all())
-
-
-def _plural(kind: ColumnKind) -> str:
-    return "numbers" if kind == ColumnKind.NUMBER else "classes"

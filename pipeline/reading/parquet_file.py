@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError, first_line
 from pipeline.paths import display_path
-from pipeline.reading.column import Asked, Column, ColumnKind, RawTable
+from pipeline.reading.column import Asked, Column, ColumnKind, Dialect, RawTable
 from pipeline.reading.csv_file import refuse_unknown, refuse_value
 from pipeline.reading.text_file import name_columns
 from pipeline.reading.values import BadValueError, of_numbers, of_text
@@ -46,7 +46,8 @@ def read_parquet(path: Path, *, asked: Asked) -> RawTable:
         raise UsageError(
             f"{shown}: cannot be read ({first_line(error)}), allowed is a Parquet file"
         ) from None
-    return RawTable(path, columns, tuple(said))
+    other = tuple(name for name, column in columns.items() if column.decimal)
+    return RawTable(path, columns, tuple(said), dialect=Dialect(other_decimal=other))
 
 
 def _is_text(kind: "pa.DataType") -> bool:

@@ -114,7 +114,7 @@ def look_at(
     names, remarks, has_names = _names(rows, shown)
     sign, doubt = decimal_of((value for row in rows[has_names:] for value in row), found == ";")
     sign = decimal or sign
-    shown_delimiter = {"\t": "tab", " ": "space"}.get(found, found)
+    shown_delimiter = {"\t": "tab", " ": "space"}.get(found, f'"{found}"')
     return TextFile(
         path=path,
         encoding=scanned.encoding,

@@ -1,5 +1,6 @@
 """Text or typed values of a column: found out what they are, and made a `Column` of."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.reading import dates, doubts, numerals
@@ -124,10 +125,12 @@ class _Encoded:
             for sign in [decimal] if is_decimal_set else [decimal, other]:
                 numbers, unit = numerals.parse(self.values, sign)
                 if not numbers.null_count:
-                    sign_said = f"decimal sign {sign} in column {self.name}"
-                    unit_said = f"unit {unit} of all values of column {self.name}"
-                    words = [sign_said] * (sign != decimal) + [unit_said] * bool(unit)
-                    return self._of(ColumnKind.NUMBER, numbers), ", ".join(words)
+                    column = self._of(ColumnKind.NUMBER, numbers)
+                    words = [f"unit {unit} of all values of column {self.name}"] * bool(unit)
+                    if sign != decimal:
+                        column = replace(column, decimal=sign)
+                        words.insert(0, f"decimal sign {sign} in column {self.name}")
+                    return column, ", ".join(words)
                 if sign == decimal:
                     self._refuse_if_mostly(numbers, "a number")
                     doubt = self._doubt_of(numbers, "numbers")

@@ -10,6 +10,7 @@ from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
+from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
 from pipeline.training.job import N_FOLDS
 from pipeline.wording import capitalize, join_names
@@ -18,8 +19,13 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 
 def blocks(facts: StudySummary) -> list[Block]:
-    """Tells each reference's numbers, each claim with its verdict, and the curves."""
-    if not facts.spec.reference:
+    """Tells each reference's numbers, each claim with its verdict, and the curves.
+
+    Simple models that nothing is claimed of are told of elsewhere, and have no epochs.
+    """
+    spec = facts.spec
+    is_told = all(each.trainer in SIMPLE and not each.claim for each in spec.reference)
+    if is_told and not spec.comparison:
         return []
     score = facts.spec.task.score
     columns = {

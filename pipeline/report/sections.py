@@ -46,8 +46,7 @@ def _champion(facts: StudySummary) -> list[Block]:
         *([["ended", champion.ending]] if champion.ending else []),
         *(
             [
-                (metric.words if metric.part == "validation" else metric.quantity)
-                + _unit(metric, facts),
+                metric.words + _unit(metric, facts),
                 metric.show(champion.history[metric.name][best]),
             ]
             for metric in facts.spec.task.metrics

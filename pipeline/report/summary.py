@@ -53,6 +53,7 @@ class StudySummary:
         baseline: what the study that is named as `baseline` found, if it has been run.
         changes: of the study file since the study was begun: when, n_trials, what.
         is_exhausted: whether all that the space has was tried.
+        warnings: what a reader has to know of the data, a sentence each.
     """
 
     spec: StudySpec
@@ -68,6 +69,7 @@ class StudySummary:
     baseline: Baseline | None = None
     changes: Sequence[Mapping[str, Any]] = ()
     is_exhausted: bool = False
+    warnings: Sequence[str] = ()
 
     @property
     def champion(self) -> Trial:
@@ -119,6 +121,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         baseline=_baseline(stored.project, spec.baseline),
         changes=study.user_attrs.get(study_store.CHANGES, []),
         is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
+        warnings=datasets.about(spec.data_spec)[1],
     )
 
 

@@ -41,7 +41,7 @@ def verdict(facts: StudySummary) -> list[Block]:
             f"By these {inflect(example, 2)} alone the champion {said} the second, trial "
             f"{second.number}."
         )
-    items.append(_test_line(facts))
+    items += [_test_line(facts), *(f"{for_markdown(said)}." for said in facts.warnings)]
     return [Heading("Verdict"), Items([item for item in items if item])]
 
 

@@ -1,6 +1,7 @@
 """What a search would do, shown without doing it: `python -m pipeline.search --dry-run`."""
 
 import inspect
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,13 @@ from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
 from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
-from pipeline.study.hyperparameters import layer_parameters
+from pipeline.study.network_input import layer_parameters
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.spec import Component, StudySpec
 from pipeline.wording import count_noun, inflect
 
 N_SAMPLES = 5
+WIDTH = 100  # of what is said of data
 
 
 def preview(spec: StudySpec) -> str:
@@ -36,19 +38,36 @@ def preview(spec: StudySpec) -> str:
         f"study {spec.name}: {spec.goal}",
         "",
         f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.data_spec)[:12]}",
-        *(f"          {said}" for part in datasets.about(spec.data_spec) for said in part),
+        *_about(spec),
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
         *ends,
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
-        f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}",
+        f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}".rstrip(),
         *([f"          {said}"] if said else []),
-        f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}",
+        f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}".rstrip(),
         f"          {rungs(spec)}",
     ]
     shown = "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
     return for_screen(shown)
+
+
+def _about(spec: StudySpec) -> list[str]:
+    remarks, warnings = datasets.about(spec.data_spec)
+    indent = " " * 10
+    return [
+        line
+        for said in (*remarks, *(f"warning: {each}" for each in warnings))
+        for line in textwrap.wrap(
+            said,
+            WIDTH,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def rungs(spec: StudySpec) -> str:
@@ -122,7 +141,7 @@ def _powers(epoch: float, factor: float, last: float) -> list[str]:
 
 def _space(spec: StudySpec) -> list[str]:
     lines = ["", "space"]
-    width = max(14, *map(len, (*spec.space, *spec.fixed)))
+    width = max(14, *map(len, (*spec.space, *spec.fixed)), 0)
     for name, entry in spec.space.items():
         lines.append(f"  {name:<{width}} {_values(entry)}")
     for name, value in spec.fixed.items():

@@ -113,11 +113,21 @@ def why_no_champion(spec: StudySpec, ended: Sequence[Trial]) -> str:
             "kept no weights of such; of further ones they are kept: raise [budget]"
         )
     if n_other := sum(trial.value is not None and not trial.hyperparameters for trial in others):
-        said.append(
-            f"{n_other} {inflect('is', n_other, 'are')} no network, and so no champion: add a "
-            f"[space], or a reference that is one, {_IN_A_COPY}"
-        )
+        said.append(_no_network(spec, n_other, len(ended)))
     return f"{spec.name} has no champion, of {count_noun(len(ended), 'trial')}: " + ". ".join(said)
+
+
+def _no_network(spec: StudySpec, n: int, n_ended: int) -> str:
+    """Says what helps if trials were references that are no networks."""
+    said = f"{n} {inflect('is', n, 'are')} no network, and so no champion"
+    has_networks = spec.space or any(each.trainer == "keras" for each in spec.reference)
+    if not has_networks:
+        return f"{said}: add a [space], or a reference that is one, {_IN_A_COPY}"
+    if n < n_ended:  # what became of the networks is said beside it
+        return said
+    most = spec.budget.trials
+    key = "trials" if most is not None and n_ended >= most else "minutes"
+    return f"{said}: such references took the whole budget; raise [budget] {key}"
 
 
 def _diverged(spec: StudySpec, told: Sequence[Trial]) -> str:

@@ -174,7 +174,8 @@ def _publish(
         print("registering the champion's model ...", file=sys.stderr)
         arguments = (project.mlflow_uri, spec.name, champion.run_id, champion.best_epoch)
         try:
-            executor.call(publish_champion, *arguments, spec.task)
+            dialect = datasets.dialect(spec.data_spec)
+            executor.call(publish_champion, *arguments, spec.task, dialect)
         except PipelineError as error:
             raise PipelineError(
                 f"the search is complete, but its champion is not registered ({error}); what is "

@@ -54,10 +54,8 @@ def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
                 "that study"
             )
         return
-    data, known = (
-        datasets.fingerprint(spec.data_spec),
-        attributes.get(study_store.DATA_FINGERPRINT),
-    )
+    data = datasets.fingerprint(spec.data_spec)
+    known = attributes.get(study_store.DATA_FINGERPRINT)
     changed = changes_since(attributes[study_store.SPEC], spec)
     if refused := [change for change in changed if not change.is_allowed]:
         raise UsageError(
@@ -98,7 +96,9 @@ def stored_study(project: Project, name: str) -> StoredStudy:
     """Opens a study that has been searched, together with its study file, to read them.
 
     Raises:
-        PipelineError: there is none of that name; the text says how to start it.
+        PipelineError: there is none of that name, and the text says how to start it; or its data
+            have changed.
+        UsageError: its data are gone.
     """
     if file := project.optuna_url.missing_file:
         where = display_path(file)
@@ -126,7 +126,15 @@ def stored_study(project: Project, name: str) -> StoredStudy:
     with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
         today = load(project, name)
         if today.fingerprint == fingerprint:
-            return StoredStudy(project, study, today)
+            spec = today
+    data = datasets.fingerprint(spec.data_spec)
+    known = attributes.get(study_store.DATA_FINGERPRINT)
+    if known not in (None, data):
+        raise PipelineError(
+            f"{spec.dataset} has changed since the study {name!r} was begun: its fingerprint was "
+            f"{known[:12]} and is {data[:12]}; bring back the data, or search the new ones by a "
+            "copy of the study file under another name"
+        )
     return StoredStudy(project, study, spec)
 
 

@@ -6,14 +6,11 @@ file, its use in `training/model.py` or `training/loop.py`; and in `idle`, besid
 has no effect, if there are any.
 """
 
-import math
 from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.data.features import Features
-from pipeline.study import network_input
 from pipeline.wording import count_noun
 
 Scalar = bool | int | float | str
@@ -102,10 +99,9 @@ class Hyperparameters:
         activation: activation function of the hidden layers.
         dropout: share of each hidden layer's outputs that is dropped while training.
         numeric_encoding: how a network sees each number of a table: "standard", standardised;
-            "quantile", its smoothed rank; "piecewise_linear", a vector that says how far each
-            bin is filled (Gorishniy et al. 2022, arXiv:2203.05556).
-        numeric_bins: between quantiles of the training part, for the latter two; a number with
-            few distinct values has fewer.
+            "quantile", its smoothed rank; "piecewise_linear", standardised, and how far each of
+            its bins is filled (Gorishniy et al. 2022, arXiv:2203.05556).
+        numeric_bins: between quantiles of the training part, for the latter two, at most.
         embedding_size: dimensions of the embedding of each category of a table that has more
             values; 0 for one-hot codes.
         momentum: of "sgd" alone.
@@ -173,12 +169,13 @@ class Hyperparameters:
 
         Args:
             named: what the study fixes or searches; an optional one beside it is shown only if it
-                is not at its default.
+                is not at its default, or is a number of bins that has an effect.
         """
+        hidden = OPTIONAL if self.numeric_encoding == "standard" else ("embedding_size",)
         return {
             name: value
             for name, value in self.as_dict().items()
-            if name in named or name not in OPTIONAL or value != DEFAULTS[name]
+            if name in named or name not in hidden or value != DEFAULTS[name]
         }
 
     @property
@@ -230,45 +227,6 @@ def idle(values: Mapping[str, Any]) -> set[str]:
     if values.get("numeric_encoding") == "standard":
         found |= {"numeric_bins"}
     return found
-
-
-def layer_parameters(
-    hyperparameters: Hyperparameters,
-    input_shape: tuple[int, ...],
-    n_outputs: int,
-    features: Features | None = None,
-) -> list[int]:
-    """Counts the trainable weights of each layer, the output layer last.
-
-    Embeddings count with the first layer, whose input they are.
-
-    Args:
-        hyperparameters: of the network.
-        input_shape: of one example, such as height and width of a grey image.
-        n_outputs: of the output layer: one, or one for each of more than two classes.
-        features: of a table; None of pictures, and of examples of more dimensions than one.
-    """
-    n_inputs, n_embeddings, counts = math.prod(input_shape), 0, []
-    if features and len(input_shape) == 1:
-        n_inputs, n_embeddings = network_input.n_inputs(
-            features,
-            hyperparameters.numeric_encoding,
-            hyperparameters.numeric_bins,
-            hyperparameters.embedding_size,
-        )
-    if hyperparameters.layer_kind == "convolutional":
-        height, width, channels = (*input_shape, 1)[:3]
-        for filters in hyperparameters.units:
-            counts.append((9 * channels + 1) * filters)  # 3 by 3, and a bias
-            height, width, channels = -(-height // 2), -(-width // 2), filters  # pooled by 2
-        n_inputs = height * width * channels
-    else:
-        for units in hyperparameters.units:
-            counts.append((n_inputs + 1) * units)
-            n_inputs = units
-    counts.append((n_inputs + 1) * n_outputs)
-    counts[0] += n_embeddings
-    return counts
 
 
 def layer_name(name: str, index: int) -> str:

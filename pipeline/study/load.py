@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.data import datasets
+from pipeline.data.split import check as check_split
 from pipeline.errors import UsageError
 from pipeline.names import file_of_study, normalize
 from pipeline.paths import Project, display_path, study_name
@@ -162,6 +163,7 @@ def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
     given = ["target", *given] if spec.target else given
     if given and spec.dataset in datasets.sources():
         raise UsageError(f"{given[0]}: found with {spec.dataset}, allowed is none with that")
+    check_split(spec.data)  # as given: later what is given at its default is not known any more
     task = datasets.task_of(spec.data_spec)
     allowed = {metric.name: metric for metric in task.allowed_objectives}
     chosen = spec.metric if is_given else next(iter(allowed))

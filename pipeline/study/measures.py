@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pipeline.data.task import METRICS, Metric, Task
-from pipeline.study.hyperparameters import layer_parameters
+from pipeline.study.network_input import layer_parameters
 from pipeline.study.trial import Trial
 
 

@@ -53,11 +53,16 @@ _ALLOWED: Mapping[str, str] = {
 _UNKNOWN = "another value ({type})"  # of a type that no field here has had so far
 
 
-def describe_error(error: ValidationError) -> str:
-    """Says the first of pydantic's complaints in the words of a study file."""
+def describe_error(error: ValidationError, table: str = "") -> str:
+    """Says the first of pydantic's complaints in the words of a study file.
+
+    Args:
+        error: of the file, or of a table of it.
+        table: name of that table.
+    """
     errors = error.errors(include_url=False)
     first, alternatives = errors[0], errors[:1]
-    place, member = list(first["loc"]), ""
+    place, member = [*filter(None, [table]), *first["loc"]], ""
     if place and place[0] == "space" and len(place) > 2:
         member = str(place.pop(2))  # of the union; a reader does not need it
     if place[-1] in ("bool", "float") and first["type"] == f"{place[-1]}_type":

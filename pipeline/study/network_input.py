@@ -1,11 +1,52 @@
-"""What the first layer of a network sees of an encoded row: bins, one-hot codes, embeddings.
+"""How large the layers of a network are, and what the first one sees of an encoded row.
 
-These are the sizes; `training.encoding` makes the layers.
+That is bins, one-hot codes and embeddings: `training.encoding` makes these layers.
 """
 
+import math
 from collections.abc import Sequence
 
 from pipeline.data.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
+from pipeline.study.hyperparameters import Hyperparameters
+
+
+def layer_parameters(
+    hyperparameters: Hyperparameters,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    features: Features | None = None,
+) -> list[int]:
+    """Counts the trainable weights of each layer, the output layer last.
+
+    Embeddings count with the first layer, whose input they are.
+
+    Args:
+        hyperparameters: of the network.
+        input_shape: of one example, such as height and width of a grey image.
+        n_outputs: of the output layer: one, or one for each of more than two classes.
+        features: of a table; None of pictures, and of examples of more dimensions than one.
+    """
+    n_inputs, n_embeddings, counts = math.prod(input_shape), 0, []
+    if features and len(input_shape) == 1:
+        n_inputs, n_embeddings = count_inputs(
+            features,
+            hyperparameters.numeric_encoding,
+            hyperparameters.numeric_bins,
+            hyperparameters.embedding_size,
+        )
+    if hyperparameters.layer_kind == "convolutional":
+        height, width, channels = (*input_shape, 1)[:3]
+        for filters in hyperparameters.units:
+            counts.append((9 * channels + 1) * filters)  # 3 by 3, and a bias
+            height, width, channels = -(-height // 2), -(-width // 2), filters  # pooled by 2
+        n_inputs = height * width * channels
+    else:
+        for units in hyperparameters.units:
+            counts.append((n_inputs + 1) * units)
+            n_inputs = units
+    counts.append((n_inputs + 1) * n_outputs)
+    counts[0] += n_embeddings
+    return counts
 
 
 def chosen_knots(number: Number, n_bins: int) -> tuple[float, ...]:
@@ -41,7 +82,9 @@ def embedded(categories: Sequence[Category], size: int) -> tuple[int, ...]:
     return tuple(i for i, each in enumerate(categories) if each.n_codes > size > 0)
 
 
-def n_inputs(features: Features, numeric_encoding: str, n_bins: int, size: int) -> tuple[int, int]:
+def count_inputs(
+    features: Features, numeric_encoding: str, n_bins: int, size: int
+) -> tuple[int, int]:
     """Counts the inputs of the first layer, and the weights of all embeddings.
 
     Args:
@@ -53,7 +96,7 @@ def n_inputs(features: Features, numeric_encoding: str, n_bins: int, size: int) 
     with_embedding = embedded(features.categories, size)
     n, n_weights = len(features.numbers) + features.n_indicators, 0
     if numeric_encoding == "piecewise_linear":
-        n += sum(len(chosen_knots(number, n_bins)) - 2 for number in features.numbers)
+        n += sum(len(chosen_knots(number, n_bins)) - 1 for number in features.numbers)
     for i, category in enumerate(features.categories):
         if i in with_embedding:
             n += size

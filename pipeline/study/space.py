@@ -72,9 +72,12 @@ class Space:
     def corner(self, largest: bool) -> Hyperparameters:
         """Builds the smallest or largest network; choices without an order give the first."""
 
-        def pick(_: str, entry: Entry) -> Scalar:
+        def pick(name: str, entry: Entry) -> Scalar:
             if not isinstance(entry, Choices):
                 return entry.high if largest else entry.low
+            if name == "numeric_encoding":  # whose rule lists first what makes the fewest inputs
+                found = sorted(entry.choices, key=RULES[name].choices.index)
+                return found[-1 if largest else 0]
             numbers = [choice for choice in entry.choices if not isinstance(choice, str)]
             if not numbers:
                 return entry.choices[0]

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from pipeline.data.task import Task
 from pipeline.environment import import_keras
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
+from pipeline.reading.column import Dialect
 from pipeline.tracking import relocation, rows_flavor
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.wording import doctor_command
@@ -86,7 +86,9 @@ def load_model_bytes(project: Project, run: str) -> bytes:
         ) from None
 
 
-def publish_champion(uri: str, study: str, run: str, best_epoch: int, task: Task) -> None:
+def publish_champion(
+    uri: str, study: str, run: str, best_epoch: int, task: Task, dialect: Dialect
+) -> None:
     """Makes a trial's stored model an MLflow model with the alias `champion`.
 
     Imports Keras: meant for `Executor.call`.
@@ -97,12 +99,13 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int, task: Task
         run: where the trial's model is stored.
         best_epoch: of the trial; the model is logged as of that step.
         task: what the model has learned.
+        dialect: how the file was written that it has learned from.
     """
     from mlflow.models import Model
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    flavor, given = _to_register(client, run, task)
+    flavor, given = _to_register(client, run, task, dialect)
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
     info = Model.log(
         artifact_path=None,
@@ -121,7 +124,7 @@ def publish_champion(uri: str, study: str, run: str, best_epoch: int, task: Task
     client.set_registered_model_alias(study, CHAMPION_ALIAS, version)
 
 
-def write_model_again(uri: str, run: str, model_id: str, task: Task) -> None:
+def write_model_again(uri: str, run: str, model_id: str, task: Task, dialect: Dialect) -> None:
     """Writes the files of a logged model again, from the stored model of its trial.
 
     Imports Keras: meant for `Executor.call`.
@@ -131,12 +134,13 @@ def write_model_again(uri: str, run: str, model_id: str, task: Task) -> None:
         run: where the trial's model is stored.
         model_id: of a logged model of that run.
         task: what the model has learned.
+        dialect: how the file was written that it has learned from.
     """
     from mlflow.models import Model
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    flavor, given = _to_register(client, run, task)
+    flavor, given = _to_register(client, run, task, dialect)
     location = client.get_logged_model(model_id).artifact_location
     known = Model(
         location, run, model_uuid=model_id, model_id=model_id, metadata=given.pop("metadata")
@@ -147,7 +151,7 @@ def write_model_again(uri: str, run: str, model_id: str, task: Task) -> None:
 
 
 def _to_register(
-    client: mlflow.MlflowClient, run: str, task: Task
+    client: mlflow.MlflowClient, run: str, task: Task, dialect: Dialect
 ) -> tuple[ModuleType, dict[str, Any]]:
     """Makes of a trial's stored model what a flavour of MLflow takes: the flavour, arguments."""
     import_keras()
@@ -168,10 +172,8 @@ def _to_register(
         "pip_requirements": [f"{name}=={importlib.metadata.version(name)}" for name in needed],
     }
     if is_by_column:
-        names = answer_names(task)
-        assert features is not None
-        more = {"signature": _signature(task, names), "names": names, "missing": features.missing}
-        return rows_flavor, {**given, **more}
+        script = rows_flavor.predict_script(task, dialect)
+        return rows_flavor, {**given, "signature": _signature(task), "script": script}
     model = pixels.accept_any_scale(network)
     # As the model has it. MLflow casts to it what a service is sent: to uint8 it would cast an
     # image divided by 255 to black.
@@ -184,12 +186,7 @@ def _to_register(
     return mlflow.keras, {**given, "model": model, "signature": signature}
 
 
-def answer_names(task: Task) -> tuple[str, ...]:
-    """Names what a model answers: the classes, or the one number."""
-    return task.class_names or (task.target.name or "answer",)
-
-
-def _signature(task: Task, names: Sequence[str]) -> "ModelSignature":
+def _signature(task: Task) -> "ModelSignature":
     """Names the columns that go in and come out.
 
     Of any type: MLflow would refuse whole numbers where others may have fractions, codes of
@@ -202,7 +199,7 @@ def _signature(task: Task, names: Sequence[str]) -> "ModelSignature":
     assert task.features is not None
     return ModelSignature(
         Schema([ColSpec(AnyType(), column.name) for column in task.features.inputs]),
-        Schema([ColSpec(DataType.double, name) for name in names]),
+        Schema([ColSpec(DataType.double, name) for name in rows_flavor.answer_names(task)]),
     )
 
 

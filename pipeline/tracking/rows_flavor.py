@@ -6,36 +6,42 @@ is `data/predict.py`, of which a copy is kept beside the model: who loads it nee
 
 import re
 import zlib
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.data import predict
+from pipeline.data.task import Task
+from pipeline.reading.column import Dialect
 
-_CONSTANT = re.compile(r"^((ANSWERS|ALSO_MISSING): .+? = )\(\)", re.MULTILINE)
 CODE = "code"  # the folder of it, beside an MLmodel
 
 
-def predict_script(names: Sequence[str], missing: Sequence[str] = ()) -> str:
+def answer_names(task: Task) -> tuple[str, ...]:
+    """Names what a model answers: the classes, or the one number."""
+    return task.class_names or (task.target.name or "answer",)
+
+
+def predict_script(task: Task, dialect: Dialect) -> str:
     """Writes the stand-alone file that answers rows.
 
     Args:
-        names: of what it answers.
-        missing: texts that mean a missing value, besides those that always do.
+        task: what the model has learned.
+        dialect: how the file was written that it has learned from, and so others are.
     """
     code = Path(predict.__file__).read_text(encoding="utf-8")
-    given = {"ANSWERS": tuple(names), "ALSO_MISSING": tuple(missing)}
-    return _CONSTANT.sub(lambda found: f"{found[1]}{given[found[2]]!r}", code)
+    missing = task.features.missing if task.features else ()
+    given = {"answers": answer_names(task), "also_missing": missing, **asdict(dialect)}
+    for field, value in given.items():
+        constant = re.compile(rf"^({field.upper()}\b.*? = ).+?(?=  #|$)", re.MULTILINE)
+        found = constant.search(code)
+        assert found, field
+        code = f"{code[: found.start()]}{found[1]}{value!r}{code[found.end() :]}"
+    return code
 
 
 def save_model(
-    model: Any,
-    path: str,
-    mlflow_model: Any,
-    signature: Any,
-    names: Sequence[str],
-    missing: Sequence[str],
-    **given: Any,
+    model: Any, path: str, mlflow_model: Any, signature: Any, script: str, **given: Any
 ) -> None:
     """Saves a model that takes a dictionary by column name; called by `Model.log`.
 
@@ -44,8 +50,7 @@ def save_model(
         path: a folder to be made.
         mlflow_model: its description, which is completed.
         signature: by column.
-        names: of the classes, or of the one number that is answered.
-        missing: texts that mean a missing value, besides those that always do.
+        script: as `predict_script` wrote it.
         given: further arguments of `mlflow.keras.save_model`.
     """
     import mlflow.keras
@@ -57,7 +62,6 @@ def save_model(
     # which the Keras flavour asks for, and which it would refuse by column
     stand_in = ModelSignature(Schema([TensorSpec(np.dtype(np.float64), (-1, 1))]))
     mlflow.keras.save_model(model, path, mlflow_model=mlflow_model, signature=stand_in, **given)
-    script = predict_script(names, missing)
     # Named by content: Python imports a name once, and a process may load several models.
     module = f"predict_{zlib.crc32(script.encode()):08x}"
     code = Path(path, CODE)

@@ -43,15 +43,24 @@ def encoding_layers(
     if hyperparameters.numeric_encoding == "standard" or not n:
         parts.append(rows[:, :n_plain] if features.categories else rows)
     else:
-        bins = _bins(features.numbers, hyperparameters.numeric_bins, rows[:, :n])
-        is_quantile = hyperparameters.numeric_encoding == "quantile"
-        parts.append(_rank(bins) if is_quantile else _flat(bins))
+        numbers = _within(features.numbers, rows[:, :n])
+        bins = _bins(features.numbers, hyperparameters.numeric_bins, numbers)
+        if hyperparameters.numeric_encoding == "quantile":
+            parts.append(_rank(bins))
+        else:
+            parts += [numbers, _flat(bins)]
         if features.n_indicators:
             parts.append(rows[:, n:n_plain])
     if features.categories:
         parts += _categories(hyperparameters, features.categories, rows[:, n_plain:])
     parts = [part for part in parts if part.shape[1]]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
+
+
+def _within(numbers: Sequence[Number], values: keras.KerasTensor) -> keras.KerasTensor:
+    """Limits each number to what the training part has, so that none is greater than any known."""
+    low, high = np.array([(each.knots[0], each.knots[-1]) for each in numbers], np.float32).T
+    return ops.minimum(ops.maximum(values, low), high)
 
 
 def _bins(
@@ -84,9 +93,17 @@ def _rank(bins: tuple[keras.KerasTensor, NDArray[np.bool_]]) -> keras.KerasTenso
 
 
 def _flat(bins: tuple[keras.KerasTensor, NDArray[np.bool_]]) -> keras.KerasTensor:
-    """Puts the bins that there are side by side, number by number."""
+    """Puts the bins that there are side by side, number by number.
+
+    Each is centred as if its number fell into all of its bins alike, and they weigh together what
+    one number does: in the paper's form, from 0 to 1, an optimizer's step moves all bins below a
+    value at once, and training is the less steady the more there are.
+    """
     filled, exists = bins
-    flat = ops.reshape(filled, (-1, exists.size))
+    n_bins = exists.sum(axis=1, keepdims=True)
+    means = 1 - (np.arange(exists.shape[1]) + 0.5) / n_bins
+    scaled = (filled - means.astype(np.float32)) * (2 / np.sqrt(n_bins)).astype(np.float32)
+    flat = ops.reshape(scaled, (-1, exists.size))
     return flat if exists.all() else ops.take(flat, np.flatnonzero(exists), axis=1)
 
 

@@ -88,8 +88,8 @@ def compile_evaluation(
     """Builds a function that evaluates in one graph, as `model.evaluate` does in many.
 
     It takes inputs (n, ...), targets (n,) and weights, (n,) or one that is 1 for all, and returns
-    two tensors: the mean loss and, of classes, the accuracy, float32 (1,) or (2,); and the
-    outputs (n, n_outputs) if they are kept, else none (0, n_outputs).
+    two tensors: the mean loss and, of classes, the accuracy, both weighted, float32 (1,) or
+    (2,); and the outputs (n, n_outputs) if they are kept, else none (0, n_outputs).
 
     Args:
         model: compiled.
@@ -139,7 +139,7 @@ def compile_evaluation(
             parallel_iterations=1,
         )
         outputs = kept.concat() if keeps_outputs else tf.zeros((0, n_outputs))
-        return total / tf.cast(n_examples, tf.float32), outputs
+        return total / tf.reduce_sum(weights), outputs
 
     return evaluation  # type: ignore[no-any-return]
 

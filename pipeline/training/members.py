@@ -82,7 +82,7 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
     if len(members) == 1:
         metrics = dict(epochs[0])
     else:
-        sizes = [len(member.dataset.validation_targets) for member in members]
+        sizes = [_weight_of_validation(member.dataset) for member in members]
         metrics = {
             name: float(np.average([each[name] for each in epochs], weights=sizes))
             for name in epochs[0]
@@ -147,6 +147,11 @@ def as_one_model(members: Sequence[Member]) -> keras.Model:
 def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:
     """Gives numbers in the units of a target; classes and probabilities as they are."""
     return restore(task.target, values) if task.is_regression else values
+
+
+def _weight_of_validation(data: Dataset) -> float:
+    weights = data.validation_weights
+    return float(len(data.validation_targets) if weights is None else weights.sum())
 
 
 def _joined(weights: "Sequence[Outputs | None]") -> "Outputs | None":

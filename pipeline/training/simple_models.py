@@ -22,7 +22,9 @@ from pipeline.clock import WorkingClock
 from pipeline.data import datasets, scoring
 from pipeline.data.dataset import Dataset
 from pipeline.data.features import Features
+from pipeline.data.settings import DataSettings
 from pipeline.data.source import Inputs, Weights
+from pipeline.data.targets import class_weights
 from pipeline.data.task import LOSS, Target, Task
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
 from pipeline.training.job import EpochEnd, Event, Finished, Job
@@ -60,7 +62,8 @@ def train(job: Job) -> Iterator[Event]:
         warnings.simplefilter("ignore", ConvergenceWarning)  # of what is stopped in time
         members = datasets.load_members(job.data)
         task = members[0].task.scored_by(job.metric)
-        fits = [_fit(job.trainer, member, job.seed) for member in members]
+        given = job.seed, job.data.settings
+        fits = [_fit(job.trainer, member, *given) for member in members]
         targets = [member.task.target for member in members]
         validation = [part for _, _, part in fits]
         scored = _scored(task, targets, validation)
@@ -82,12 +85,25 @@ def train(job: Job) -> Iterator[Event]:
     yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})
 
 
-def _fit(trainer: str, data: Dataset, seed: int) -> tuple[Any, _Part, _Part]:
+def answers(trainer: str, data: Dataset, seed: int, settings: DataSettings) -> NDArray[np.float64]:
+    """Fits a model to the training part; returns its answers to the validation part.
+
+    These are probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
+    """
+    return _fit(trainer, data, seed, settings)[2].answers
+
+
+def _fit(
+    trainer: str, data: Dataset, seed: int, settings: DataSettings
+) -> tuple[Any, _Part, _Part]:
     """Fits a model to the training part, and returns it with its answers to both parts."""
     inputs = _as_seen(trainer, data.train_inputs, data.task)
     model = _model(trainer, data.task, inputs, seed)
-    weighted = {} if data.train_weights is None else {"sample_weight": data.train_weights}
-    model.fit(inputs, data.train_targets, **weighted)
+    if trainer == CONSTANT:
+        _fit_constant(model, inputs, data, settings)
+    else:
+        weighted = {} if data.train_weights is None else {"sample_weight": data.train_weights}
+        model.fit(inputs, data.train_targets, **weighted)
     training = _Part(data.train_targets, _answers(model, inputs, data.task), data.train_weights)
     del inputs  # before there are those of validation
     inputs = _as_seen(trainer, data.validation_inputs, data.task)
@@ -99,6 +115,23 @@ def _fit(trainer: str, data: Dataset, seed: int) -> tuple[Any, _Part, _Part]:
         for part in (training, validation):
             np.clip(part.answers, *seen, out=part.answers)
     return model, training, validation
+
+
+def _fit_constant(model: Any, inputs: Any, data: Dataset, settings: DataSettings) -> None:
+    """Fits what answers all alike: to the classes as often as they come, or to numbers themselves.
+
+    Class weights would make all classes equally frequent, and the mean of logarithms is no mean.
+    """
+    weights, task = data.train_weights, data.task
+    if not task.is_regression:
+        classes = data.train_targets.astype(np.int32)
+        of_classes = class_weights(settings, classes, task.class_names)
+        if weights is not None and of_classes is not None:
+            weights = weights / of_classes
+        model.fit(inputs, data.train_targets, sample_weight=weights)
+        return
+    model.fit(inputs, scoring.restore(task.target, data.train_targets), sample_weight=weights)
+    model.constant_ = scoring.transform(task.target, model.constant_)
 
 
 def _model(trainer: str, task: Task, inputs: Any, seed: int) -> Any:

@@ -118,6 +118,16 @@ def test_a_begun_study_refuses_a_file_that_has_changed(
     forget()
     with pytest.raises(UsageError, match=r"was begun with other data: the fingerprint of .*hous"):
         studies.open_study(project, parse("houses", study))
+    # nor is it read for a report, or for an export: that would score other rows as the sealed ones
+    with pytest.raises(PipelineError, match=r"houses\.csv has changed since the study 'houses'"):
+        studies.stored_study(project, "houses")
+    write(Path(data.dataset))
+    forget()
+    assert studies.stored_study(project, "houses").spec.target == "price"
+    Path(data.dataset).unlink()
+    forget()
+    with pytest.raises(UsageError, match=r"houses\.csv.* that is there"):
+        studies.stored_study(project, "houses")
 
 
 def test_a_file_that_changes_while_it_is_read_is_no_entry(

@@ -26,7 +26,7 @@ def test_a_table_is_shown_in_80_columns(
     lines = output.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "houses.csv: 50 rows, 7 columns"
-    assert lines[1:4] == ["  delimiter ;", "  encoding utf-8", "  decimal sign ."]
+    assert lines[1:4] == ['  delimiter ";"', "  encoding utf-8", "  decimal sign ."]
     for words in (
         ("no", "number", "0", "50", "0", "dropped: an id: all"),
         ("note", "text", "0", "50", "dropped: free text"),

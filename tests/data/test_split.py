@@ -77,6 +77,7 @@ def test_a_class_with_too_few_rows_is_named() -> None:
         ({"validation": 0.6, "test": 0.5}, "found 0.6 and 0.5, allowed is less than 1"),
         ({"group": "who", "time": "when"}, "group, time: found both"),
         ({"folds": 3, "time": "when"}, "folds, time: found both"),
+        ({"folds": 3, "validation": 0.3}, "folds, validation: found both"),
     ],
 )
 def test_settings_that_contradict_each_other(given: dict[str, object], found: str) -> None:
@@ -90,6 +91,8 @@ def test_a_test_set_that_the_data_bring_is_not_taken_from_the_rows() -> None:
     assert sizes(parts) == [70, 30, 0]
     said = split.say_split(parts, settings(), n_test_set=1_000, example="image")
     assert said == "split 70 training, 30 validation, 1,000 test images (sealed)"
+    with pytest.raises(UsageError, match=r"^\[data\] test: found 0.3, allowed is none: the data"):
+        split.split_rows(100, settings(test=0.3), has_test_set=True)
 
 
 # Folds
@@ -241,17 +244,37 @@ def test_rows_that_stand_in_two_parts_are_counted_and_said() -> None:
     assert [np.flatnonzero(hashes == each).tolist() for each in np.unique(hashes)] == sorted(
         [[0, 3], [1], [2, 6], [4, 5], [7]], key=lambda rows: hashes[rows[0]]
     )
-    parts = Parts(np.array([0, 1, 2]), np.array([3, 4, 7]), np.array([5, 6]))
-    found = twins.count_twins(hashes, parts)
+    cut = np.array([0, 1, 2]), np.array([3, 4, 7])
+    found = twins.count_twins(hashes, [cut], hashes[[5, 6]])
     assert found == {"validation": 1, "test": 1}
     assert twins.say_twins(found) == (
         "1 validation row and 1 test row have the same inputs as a training row: where that is "
         "no chance, the scores flatter"
     )
     assert twins.say_twins({"validation": 0, "test": 0}) == ""
-    folded = Parts(np.array([0, 1, 2, 3, 6, 7]), np.array([], np.intp), np.array([4, 5]))
-    assert twins.count_twins(hashes, folded) == {"validation": 4, "test": 0}
-    assert twins.count_twins(hashes, parts, test_set=hashes[[0, 0, 7]])["test"] == 2
+    assert twins.count_twins(hashes, [cut], hashes[[0, 0, 7]])["test"] == 2
+
+
+@pytest.mark.parametrize(("folds", "n"), [([[0, 3], [1, 2]], 0), ([[0, 1], [2, 3]], 2)])
+def test_twins_in_one_fold_are_no_twins(folds: list[list[int]], n: int) -> None:
+    """As where all of a group are alike, which is why they are kept on one side."""
+    hashes = np.array([7, 8, 9, 7], np.uint64)
+    splits = [(np.array(training), np.array(rest)) for training, rest in (folds, folds[::-1])]
+    found = twins.count_twins(hashes, splits, hashes[:0])
+    assert found == {"validation": n, "test": 0}
+
+
+def test_a_part_of_one_class_is_refused() -> None:
+    """Nothing could be told of a network there."""
+    classes = np.array([0, 1] * 40 + [0] * 40, np.int32)
+    with pytest.raises(UsageError, match=r"all test rows are of class 'no'; allowed is two"):
+        split.split_rows(
+            120,
+            DataSettings(time="when"),
+            classes=classes,
+            class_names=("no", "yes"),
+            times=np.arange(120.0),
+        )
 
 
 def test_columns_that_change_places_are_other_rows() -> None:

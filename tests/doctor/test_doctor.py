@@ -37,6 +37,7 @@ from pipeline.errors import run_command
 from pipeline.files import leftovers, write_atomically
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
+from pipeline.reading.column import Dialect
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import lease, liveness, studies, study_store
 from pipeline.study import assignment
@@ -693,7 +694,7 @@ def test_the_champion_is_registered(
 
     monkeypatch.setattr(workers, "call", publish)
     is_mended(project, run, found, "registered")
-    arguments = (project.mlflow_uri, NAME, champion, 2, fashion_mnist.SOURCE.task)
+    arguments = (project.mlflow_uri, NAME, champion, 2, fashion_mnist.SOURCE.task, Dialect())
     assert calls == [(registry.publish_champion, *arguments)]
 
 
@@ -791,7 +792,9 @@ def test_a_registered_model_that_cannot_be_loaded_is_written_again(
     monkeypatch.setattr(workers, "call", publish)
     is_mended(project, run, found, "written again from the model of its run")
     champion = by_number(project)[CHAMPION]
-    arguments = (project.mlflow_uri, champion, logged.parent.name, fashion_mnist.SOURCE.task)
+    arguments = (
+        project.mlflow_uri, champion, logged.parent.name, fashion_mnist.SOURCE.task, Dialect()
+    )  # fmt: skip
     assert calls == [(registry.write_model_again, *arguments)]
 
 

@@ -40,8 +40,8 @@ def test_pictures_and_integers_stay_what_they_are(tmp_path: Path) -> None:
     assert raw.test_inputs is not None
     assert raw.test_targets is not None
     assert np.array_equal(raw.test_inputs, PICTURES[:2])
-    assert raw.test_targets.vocabulary == raw.targets.vocabulary
-    assert raw.test_targets.values.tolist() == [2, 1]  # of the classes of training
+    names = [raw.test_targets.vocabulary[code] for code in raw.test_targets.values]
+    assert names == [str(label) for label in LABELS[2:4]]
 
 
 @pytest.mark.parametrize("n_channels", [1, 3, 4])
@@ -176,8 +176,6 @@ def test_what_does_not_fit_is_said_in_a_sentence(
     [
         (NUMBERS[:, :3], LABELS, "x_test: found examples of float32 (3,), x has those of float32"),
         (NUMBERS, LABELS[:3], "x_test has 6 examples and y_test 3 answers"),
-        (NUMBERS, LABELS * 0.5, "y_test: found numbers, y has classes"),
-        (NUMBERS, LABELS + 1, 'y_test: found "1", which y does not have'),
     ],
 )
 def test_a_test_set_of_another_kind_is_refused(

@@ -74,7 +74,8 @@ def test_one_table_in_every_dialect(
     assert (since.kind, since.date_format) == (ColumnKind.DATE, "%d.%m.%Y")
     first = np.datetime64("2023-01-01", "s").astype(np.int64)
     assert since.values[0] == first
-    assert table.remarks[0] == f"delimiter {'tab' if delimiter == chr(9) else delimiter}"
+    shown = "tab" if delimiter == chr(9) else f'"{delimiter}"'
+    assert table.remarks[0] == f"delimiter {shown}"
     assert table.remarks[2] == f"decimal sign {decimal}"
     if encoding == "cp1252":
         assert table.remarks[1] == "encoding cp1252 (line 1 is no UTF-8)"

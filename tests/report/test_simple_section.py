@@ -12,6 +12,7 @@ from pipeline.report import document, sections, simple_section, verdict_sections
 from pipeline.report.simple_section import said_of_simple_models
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Reference, StudySpec
+from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import State, Trial
 
 CHAMPION = 0.8950  # the recorded one's accuracy
@@ -149,3 +150,20 @@ def test_a_study_whose_references_are_simple_lacks_no_network_to_compare_with(
     text = document.as_markdown("", verdict_sections.verdict(with_models(bare, linear=0.85)))
     assert "nothing known to compare with" not in text
     assert "better than the linear model" in text
+
+
+def test_simple_models_alone_are_no_references_of_epochs_and_claims(plain: StudySummary) -> None:
+    facts = with_models(plain, constant=0.1, linear=0.8960)
+    assert "## References" in document.as_markdown("", sections.blocks(facts))
+    simple = tuple(each for each in facts.spec.reference if each.trainer in SIMPLE)
+    spec = facts.spec.model_copy(update={"reference": simple, "comparison": ()})
+    text = document.as_markdown("", sections.blocks(dataclasses.replace(facts, spec=spec)))
+    assert "## References" not in text
+    assert "| the linear model | 0.8960 |" in text
+
+
+def test_what_has_to_be_known_of_the_data_stands_in_the_verdict(plain: StudySummary) -> None:
+    assert list(plain.warnings) == []
+    facts = dataclasses.replace(plain, warnings=("`x` tells the target",))
+    text = document.as_markdown("", verdict_sections.verdict(facts))
+    assert text.rstrip().endswith("- \\`x\\` tells the target.")

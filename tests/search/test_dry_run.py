@@ -1,22 +1,26 @@
 """What --dry-run shows: rungs as Optuna's pruners have them, sizes as Keras counts them."""
 
 import contextlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 
 from pipeline.data import fashion_mnist
 from pipeline.errors import UsageError
 from pipeline.paths import Project
 from pipeline.search import dry_run, samplers
-from pipeline.study.hyperparameters import Hyperparameters, layer_parameters
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load, parse
+from pipeline.study.network_input import layer_parameters
 from pipeline.study.spec import StudySpec
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted(file.stem for file in (ROOT / "studies").glob("*.toml"))
+OF_A_FILE = ("diamonds",)  # that no repository has: it is written into data/
 
 
 def spec(**changes: Any) -> StudySpec:
@@ -204,8 +208,20 @@ def test_parameters_are_counted_as_keras_counts_them(layer_kind: str, units: lis
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_preview_of_each_study_here(name: str) -> None:
-    loaded = load(Project(ROOT), name)
+def test_a_preview_of_each_study_here(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = ROOT
+    if name in OF_A_FILE:
+        root = tmp_path
+        shutil.copytree(ROOT / "studies", root / "studies")
+        monkeypatch.chdir(root)
+        with pytest.raises(UsageError, match=rf'^studies/{name}.toml: dataset: found "data/'):
+            load(Project(root), name)
+        (root / "data").mkdir()
+        table = pd.DataFrame({"carat": range(300), "cut": ["Good", "Fair", "Ideal"] * 100})
+        table.assign(price=table.carat * 7.5).to_csv(root / "data" / f"{name}.csv", index=False)
+    loaded = load(Project(root), name)
     text = dry_run.preview(loaded)
     assert text.startswith(f"study {name}: {loaded.goal}\n")
     for entry in [*loaded.space, *loaded.fixed]:

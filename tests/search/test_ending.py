@@ -29,7 +29,6 @@ def ended(n: int, state: State = State.FAIL, **changes: Any) -> list[Trial]:
         (ended(3, reason="no disk"), ["3 failed", "no disk", "mend that", "raise [budget]"]),
         (ended(3, State.PRUNED, value=0.5, keeps_weights=False),
          ["ThresholdPruner(lower=0.99)", "kept no weights"]),
-        (ended(3, State.COMPLETE, value=0.5, hyperparameters=None), ["no network", "[space]"]),
         ([], ["ended within the budget", "raise [budget]"]),
     ],
 )  # fmt: skip
@@ -39,8 +38,30 @@ def test_why_there_is_no_champion_names_the_cause_and_what_helps(
     said = why_no_champion(make_spec(pruner=PRUNER), trials)
     assert all(each in said for each in helps), said
     may_help = "raise [budget]" in said
-    is_known = any(trial.cause or not trial.hyperparameters for trial in trials)
+    is_known = any(trial.cause for trial in trials)
     assert may_help is not is_known, "a larger budget helps none of these"
+
+
+def test_where_all_were_simple_models_it_is_said_whether_networks_are_missing_or_had_no_room() -> (
+    None
+):
+    simple = ended(3, State.COMPLETE, value=0.5, hyperparameters=None)
+    linear = {"name": "linear", "trainer": "linear"}
+    network = {"name": "net", "hyperparameters": REFERENCE}
+    for spec, helps in (
+        (make_spec(budget={"trials": 3}), "took the whole budget; raise [budget] trials"),
+        (make_spec(budget={"minutes": 9}), "took the whole budget; raise [budget] minutes"),
+        (
+            make_spec(budget={"trials": 3}, space={}, reference=[linear, network]),
+            "[budget] trials",
+        ),
+        (make_spec(budget={"trials": 3}, space={}, reference=[linear]), "add a [space], or a ref"),
+    ):
+        said = why_no_champion(spec, simple)
+        assert helps in said
+        assert ("add a [space]" in said) is not ("raise [budget]" in said)
+    diverged = ended(1, cause=Cause.DIVERGED, reason="nan")
+    assert "whole budget" not in why_no_champion(make_spec(), [*simple, *diverged])
 
 
 def test_a_fixed_learning_rate_is_named_where_it_stands() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import optuna
 import pytest
 
+from benchmarks import real_tables
 from pipeline.errors import UsageError
 from pipeline.paths import Project
 from pipeline.search import samplers
@@ -23,7 +25,9 @@ from pipeline.study.spec import StudySpec
 ROOT = Path(__file__).parents[2]
 QUICK = (ROOT / "studies" / "quick.toml").read_text()
 CONTENT: Mapping[str, Any] = tomllib.loads(QUICK)
-NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
+STUDIES = sorted((ROOT / "studies").glob("*.toml"))
+# Of the others the data have to be written first, as the file says, and lie where nobody commits.
+NAMES = [path.stem for path in STUDIES if '"../data/' not in path.read_text()]
 
 Key = str | int
 MOMENTUM = {"type": "float", "low": 0.0, "high": 0.9}
@@ -93,7 +97,24 @@ def compared(n: int = 1, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_study_here_can_be_searched(name: str) -> None:
-    spec = load(Project(ROOT), name)
+    assert_can_be_searched(load(Project(ROOT), name), name)
+
+
+def test_a_study_of_a_table_can_be_searched_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And refused in a sentence before."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    shutil.copy(ROOT / "studies" / "diamonds.toml", tmp_path / "studies")
+    text = refusal(lambda: load(Project(tmp_path), "diamonds"))
+    assert text.startswith("studies/diamonds.toml: dataset: found ")
+    assert "data/diamonds.csv" in text
+    real_tables.write("diamonds", tmp_path / "data")
+    assert_can_be_searched(load(Project(tmp_path), "diamonds"), "diamonds")
+
+
+def assert_can_be_searched(spec: StudySpec, name: str) -> None:
     assert spec.name == name
     if not spec.space:
         assert spec.reference

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
 from pipeline.data.task import Kind, Task
-from pipeline.study.hyperparameters import RULES, Hyperparameters, layer_parameters
+from pipeline.study.hyperparameters import RULES, Hyperparameters
+from pipeline.study.network_input import layer_parameters
 from pipeline.training.encoding import encoding_layers
 from pipeline.training.model import build_model
 
@@ -91,28 +92,51 @@ def test_by_default_numbers_and_indicators_go_on_as_they_are_and_codes_are_one_h
     )
 
 
-def test_piecewise_linear_is_the_papers_within_the_knots() -> None:
+def bins_of(seen: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:
+    """Undoes centring and scale of a number's bins: from 0 to 1, as the paper has them."""
+    means = 1 - (np.arange(n_bins) + 0.5) / n_bins
+    return seen * np.float32(n_bins**0.5 / 2) + means.astype(np.float32)
+
+
+def test_piecewise_linear_is_the_number_and_the_papers_bins_within_the_knots() -> None:
     """Equation 1 of arXiv:2203.05556."""
     rows = np.array([[-2], [-1.5], [0.25], [3], [9], [-9]], np.float32)
     features = Features((), (number(-2, -1, 0, 1, 3),))
-    expected = [
+    expected: list[list[float]] = [
         [0, 0, 0, 0], [0.5, 0, 0, 0], [1, 1, 0.25, 0], [1, 1, 1, 1],
         [1, 1, 1, 1], [0, 0, 0, 0],
     ]  # fmt: skip
     given = {"numeric_encoding": "piecewise_linear", "numeric_bins": 64}
-    np.testing.assert_array_equal(encoded(features, rows, **given), expected)
+    seen = encoded(features, rows, **given)
+    np.testing.assert_array_equal(seen[:, 0], [-2, -1.5, 0.25, 3, 3, -2])
+    np.testing.assert_allclose(bins_of(seen[:, 1:], 4), expected, atol=1e-6)
     halves = encoded(features, rows, **given | {"numeric_bins": 2})
-    np.testing.assert_array_equal(halves[2], [1, np.float32(0.25) / 3])
+    np.testing.assert_allclose(bins_of(halves[2, 1:], 2), [1, 0.25 / 3], atol=1e-6)
+
+
+def test_bins_of_a_number_are_centred_and_weigh_as_much_however_many_there_are() -> None:
+    values = np.random.default_rng(0).uniform(0, 2, 20_000)
+    knots = np.quantile(values, np.linspace(0, 1, 65)).astype(np.float32)
+    features, rows = Features((), (number(*knots.tolist()),)), values[:, None].astype(np.float32)
+    for n_bins in (4, 16, 64):
+        seen = encoded(
+            features, rows, numeric_encoding="piecewise_linear", numeric_bins=n_bins
+        )[:, 1:]  # fmt: skip
+        np.testing.assert_allclose(seen.mean(axis=0), 0, atol=0.05)
+        assert seen.var(axis=0).sum() == pytest.approx(0.6, abs=0.1)
 
 
 def test_numbers_with_fewer_values_have_fewer_bins() -> None:
     features = TABLES["mixed"]
     rows = rows_of(features)
     seen = encoded(features, rows, numeric_encoding="piecewise_linear", numeric_bins=8)
-    assert seen.shape[1] == 4 + 1 + 8 + 1 + 10
-    np.testing.assert_array_equal(seen[:, 4], np.clip(rows[:, 1], 0, 1))
-    np.testing.assert_allclose(seen[:, 5:13].sum(axis=1), np.clip(rows[:, 2] * 2 + 4, 0, 8), 1e-5)
-    np.testing.assert_array_equal(seen[:, 13], rows[:, 3])
+    assert seen.shape[1] == 3 + 4 + 1 + 8 + 1 + 10
+    np.testing.assert_allclose(
+        bins_of(seen[:, 7:8], 1)[:, 0], np.clip(rows[:, 1], 0, 1), atol=1e-6
+    )
+    filled = bins_of(seen[:, 8:16], 8).sum(axis=1)
+    np.testing.assert_allclose(filled, np.clip(rows[:, 2] * 2 + 4, 0, 8), atol=1e-5)
+    np.testing.assert_array_equal(seen[:, 16], rows[:, 3])
 
 
 def test_quantile_is_the_rank_spread_to_variance_one() -> None:

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from pipeline.data import datasets
 from pipeline.data.dataset import Dataset
 from pipeline.data.features import Category, Features, Number
+from pipeline.data.settings import DataSettings
 from pipeline.data.source import DataSpec
 from pipeline.data.task import Kind, Target, Task
 from pipeline.training import simple_models
@@ -165,6 +166,41 @@ def test_a_constant_answers_with_the_shares_of_the_training_part(
                 "val_accuracy": (held == shares.argmax()).mean()}  # fmt: skip
     agree(epoch.metrics, expected)
     assert epoch.n_parameters == 3
+
+
+@pytest.mark.parametrize("n_rare", [5, 33, 45, 60])
+def test_a_constant_is_the_majority_whatever_classes_weigh(
+    n_rare: int, monkeypatch: pytest.MonkeyPatch, cancer: Dataset
+) -> None:
+    """Balanced, all classes would be as frequent, and rounding would choose one of them."""
+    few = np.concatenate([np.flatnonzero(cancer.train_targets == 1)[:n_rare],
+                          np.flatnonzero(cancer.train_targets == 0)[:70]])  # fmt: skip
+    targets = cancer.train_targets[few].astype(np.int32)
+    balanced = (len(few) / (2 * np.bincount(targets)))[targets].astype(np.float32)
+    data = dataclasses.replace(
+        cancer, train_inputs=cancer.train_inputs[few], train_targets=targets,
+        train_weights=balanced,
+    )  # fmt: skip
+    monkeypatch.setattr(datasets, "load_members", lambda _: (data,))
+    spec = DataSpec.of("real", "", DataSettings(class_weights="balanced"))
+    given = dataclasses.replace(job("constant", "val_accuracy"), data=spec)
+    epoch, _ = simple_models.train(given)
+    assert isinstance(epoch, EpochEnd)
+    assert epoch.metrics["val_accuracy"] == (data.validation_targets == 0).mean()
+
+
+def test_the_mean_of_a_target_on_a_logarithmic_scale_is_its_own(
+    monkeypatch: pytest.MonkeyPatch, diabetes: Dataset
+) -> None:
+    numbers = (
+        np.exp(diabetes.train_targets.astype(float)),
+        np.exp(diabetes.validation_targets.astype(float)),
+    )
+    task = dataclasses.replace(diabetes.task, target=Target("y", transform="log"))
+    data = dataclasses.replace(diabetes, task=task)
+    epoch, _ = trained(monkeypatch, "constant", "val_rmse", data)
+    expected = np.sqrt(((numbers[1] - numbers[0].mean()) ** 2).mean())
+    agree(epoch.metrics, {"val_rmse": expected}, rel=1e-5)
 
 
 @pytest.mark.parametrize(

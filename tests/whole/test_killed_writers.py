@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import recorded
 from killing import killed_at, killed_at_every_step
 
 from pipeline import best, files
 from pipeline.data import datasets
+from pipeline.data.source import Examples
 from pipeline.errors import run_command
 from pipeline.export import bundle
 from pipeline.export.folder import FILES, check_folder
@@ -62,13 +64,15 @@ def exporting(
             path.write_bytes(b"a model")
             return path.read_bytes()
 
-    loop: Any = SimpleNamespace(to_bytes=to_bytes, evaluate=lambda *_: {})
+    loop: Any = SimpleNamespace(to_bytes=to_bytes)
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", loop)
     monkeypatch.setattr("pipeline.training.loop", loop, raising=False)
     monkeypatch.setattr(bundle, "_verified_model", lambda *_: to_bytes(None))
     study = recorded.open_stored(recorded_study).study
     study.set_user_attr(study_store.TEST_LOOKS, [recorded.TEST_LOOK])
     monkeypatch.setattr(datasets, "fetch", lambda _: None)
+    examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
+    monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
     return recorded_study
 
 

@@ -16,13 +16,18 @@ import pytest
 from PIL import Image
 
 from pipeline.data import datasets
+from pipeline.data.settings import DataSettings
+from pipeline.data.task import Kind
 from pipeline.errors import BAD_USAGE, UsageError
 from pipeline.new.__main__ import main
 from pipeline.new.command import Asked, create, ensure
-from pipeline.new.study_file import quote
+from pipeline.new.given import read_settings, say_how
+from pipeline.new.plan import plan
+from pipeline.new.study_file import quote, text_of
+from pipeline.new.survey import Survey
 from pipeline.paths import Project
 from pipeline.search.dry_run import preview
-from pipeline.study.load import load
+from pipeline.study.load import load, parse
 from pipeline.study.spec import StudySpec
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,7 +60,7 @@ def numbers(n: int, seed: int = 1) -> "np.ndarray[Any, Any]":
 
 
 def test_a_messy_table_of_a_skewed_target(project: Project) -> None:
-    n, rng = 2_400, np.random.default_rng(0)
+    n, rng = 6_400, np.random.default_rng(0)
     days = pd.to_datetime("2021-03-01") + pd.to_timedelta(rng.integers(0, 700, n), "D")
     frame = pd.DataFrame(
         {
@@ -84,23 +89,28 @@ def test_a_messy_table_of_a_skewed_target(project: Project) -> None:
     assert {"numeric_encoding", "numeric_bins", "embedding_size"} <= spec.space.keys()
     assert [each.trainer for each in spec.reference] == ["constant", "linear", "gradient_boosting"]
     text = (project.root / "studies" / "häuser.toml").read_text(encoding="utf-8")
-    for suggested in ('# group = "patient_id"', '# time = "Datum"', "delimiter ;", "'Notiz' is"):
+    for suggested in (
+        '# group = "patient_id"',
+        '# time = "Datum"',
+        'delimiter ";"; enc',
+        "'Notiz' is",
+    ):
         assert suggested in text, text
 
 
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: table("d.csv", 3_000, y=numbers(3_000)), ("val_rmse", None, "none", None)),
+        (lambda: table("d.csv", 7_000, y=numbers(7_000)), ("val_rmse", None, "none", None)),
         (lambda: table("d.csv", 30, y=numbers(30)), ("val_rmse", 5, "none", None)),
         (lambda: table("d.csv", 400, y=numbers(400) > 0), ("val_accuracy", 5, "none", None)),
         (lambda: table("d.csv", 400, y=numbers(400) > 1.3), ("val_roc_auc", 5, "none", None)),
         (
-            lambda: table("d.csv", 3_000, y=np.digitize(numbers(3_000), [-1, 0, 1])),
+            lambda: table("d.csv", 7_000, y=np.digitize(numbers(7_000), [-1, 0, 1])),
             ("val_accuracy", None, "none", None),
         ),
         (
-            lambda: table("d.csv", 3_000, y=np.digitize(numbers(3_000), [0, 1.9])),
+            lambda: table("d.csv", 7_000, y=np.digitize(numbers(7_000), [0, 1.9])),
             ("val_balanced_accuracy", None, "none", "balanced"),
         ),
         # of the rarest class there are three rows: one in the test set, two to cross-validate
@@ -182,6 +192,42 @@ def test_pictures_arrays_and_data_by_name(
     assert (spec.dataset == data) == (data in datasets.names())
 
 
+def surveyed(n: int, *shape: int, n_classes: int = 10, **known: Any) -> Survey:
+    counts = (n // n_classes,) * n_classes
+    return Survey(Kind.MULTICLASS, n, shape, class_counts=counts, has_test=True, **known)
+
+
+@pytest.mark.parametrize(
+    ("data", "has_trees"),
+    [
+        (surveyed(1_000, 8, 8), True),
+        (surveyed(50_000, 12, is_guess=True), True),
+        (surveyed(50_000, 64, 64, 3), False),  # over an hour
+        (surveyed(1_500, 128, 128, 3), False),
+        (surveyed(20_000, 64, 64, 3, n_classes=100), False),
+    ],
+)
+def test_trees_that_would_outlast_a_trial_are_no_reference_and_the_file_says_so(
+    data: Survey, has_trees: bool
+) -> None:
+    chosen = plan(data, DataSettings())
+    text = text_of(data, chosen, "d.npz", "d.npz", "", DataSettings())
+    names = [each["trainer"] for each in tomllib.loads(text)["reference"]]
+    assert ("gradient_boosting" in names) == has_trees
+    assert ("# gradient_boosting is left out: it would take about " in text) != has_trees
+
+
+def test_one_hot_is_not_tried_where_it_is_slow() -> None:
+    def sizes(n: int, *categories: int) -> object:
+        data = surveyed(n, len(categories), categories=categories)
+        text = text_of(data, plan(data, DataSettings()), "d.csv", "d.csv", "", DataSettings())
+        return tomllib.loads(text)["space"].get("embedding_size", {}).get("choices")
+
+    assert sizes(200_000, 1_000, 435) == [4, 16]
+    assert sizes(200_000, 100) == sizes(5_000, 1_000, 435) == [0, 4, 16]
+    assert sizes(200_000, 8) is None
+
+
 ODD = [
     "it's", 'a "quoted" one', "back\\slash", "hash # mark", "a = b", "$HOME", "{x}", "[y]",
     "내 파일", "\u00e9", "e\u0301", "tab\there", "new\nline", "del\x7f", "'''", '"""', " blank",
@@ -260,6 +306,164 @@ def test_what_cannot_be_learned_from_is_refused_and_nothing_is_written(project: 
     assert "name: missing" in refused(project, "(.csv", "y")
     table(os.fsdecode(b"\xff.csv"), 40)
     assert "allowed is a path in UTF-8" in refused(project, os.fsdecode(b"\xff.csv"), "x")
+
+
+GIVEN = (
+    "encoding=cp949", "decimal=,", "delimiter=;", 'drop=["메모", "a\\"b"]',
+    'types={zip="category"}', "class_weights={ja=2.5, nein=1}", "folds=3", "test = 0.25",
+    "weight='가중치'",
+)  # fmt: skip
+
+
+def test_what_is_given_reads_the_data_and_stands_in_the_study_file(project: Project) -> None:
+    rng, n = np.random.default_rng(0), 90
+    columns = {
+        "zip": rng.integers(10, 20, n), "메모": rng.choice(["서울", "부산"], n), 'a"b': numbers(n),
+        "가중치": rng.uniform(1, 2, n), "y": rng.choice(["ja", "nein"], n), "값": numbers(n),
+    }  # fmt: skip
+    pd.DataFrame(columns).to_csv("d.csv", sep=";", decimal=",", encoding="cp949", index=False)
+    settings = read_settings(GIVEN)
+    create(project, Asked.of(project, None, "d.csv", "y", settings))
+    spec = load(project, "d")
+    assert spec.data == settings
+    assert spec.task.features is not None
+    assert [each.name for each in spec.task.features.inputs] == ["zip", "값"]
+    text = (project.root / "studies" / "d.toml").read_text(encoding="utf-8")
+    assert "validation" not in text
+    same = Asked.of(project, None, "d.csv", "y", read_settings(["folds=3"]))
+    assert ensure(project, same) == "d"
+    other = Asked.of(project, None, "d.csv", "y", read_settings(["folds=4"]))
+    with pytest.raises(UsageError, match=r"found \[data\] folds 3, asked for is 4"):
+        ensure(project, other)
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        (["time=when"], {"time", "validation", "test"}),
+        (["validation=0.3"], {"validation", "test"}),
+        (["group=kind"], {"group", "folds", "test"}),  # of four values, one is for the test
+    ],
+)
+def test_what_is_chosen_fits_what_is_given(
+    project: Project, given: list[str], keys: set[str]
+) -> None:
+    n = 60
+    when = pd.date_range("2020-01-01", periods=n).strftime("%Y-%m-%d")
+    kind = np.resize([*"abcd"], n)
+    table("d.csv", n, y=numbers(n), when=when, kind=kind)
+    create(project, Asked.of(project, None, "d.csv", "y", read_settings(given)))
+    assert load(project, "d").data.model_fields_set == {*keys, "task"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["drop"], "--set: found 'drop', allowed is SETTING=VALUE: "),
+        (["=3"], "--set: found '=3', allowed is SETTING=VALUE: "),
+        (["drop=[a]"], "--set drop: found '[a]', allowed is a value of TOML, such as "),
+        (["drop=" + "[" * 5_000], "--set drop: found '[[["),
+        (["seed=" + "9" * 5_000], "[data] seed: found '999"),
+        (["drop=a"], "[data] drop: found 'a', allowed is a list"),
+        (["folds=3", "folds=4"], "--set folds: found twice"),
+        (["folds=3\ntest=0.1"], "[data] folds: found '3\\ntest=0.1', allowed is an integer"),
+        (["fold=3"], "[data] fold: no such key, allowed are class_weights, colour, "),
+        (["decimal=;"], "[data] decimal: found ';', allowed is '.' or ','"),
+    ],
+)
+def test_what_may_not_be_given_is_refused(given: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings(given)
+    assert str(caught.value).startswith(said)
+
+
+def test_an_error_says_how_to_give_what_it_advises(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table("d.csv", 60, y=np.arange(60))
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["new", "--data=d.csv", "--target=y", *arguments])
+        with pytest.raises(UsageError) as caught:
+            main()
+        assert not list(project.root.glob("studies/*"))
+        return str(caught.value)
+
+    asked = "--set", "task=classification"
+    ending = """[data] task = "regression"; with pipeline.new: --set 'task="regression"'"""
+    assert run(*asked).endswith('[data] task = "regression"')  # who gave one, knows
+    table("d.csv", 60, y=["a"] * 60)
+    assert "--set" not in run()
+    assert say_how("set its type in [data]", read_settings([]), is_new=True) == (
+        "set its type in [data]; with pipeline.new: --set 'SETTING=VALUE'"
+    )
+    table("d.csv", 60, y=["a", "b"] * 30, **{"it's": [*range(59), "oops"]})
+    assert run().endswith("""; with pipeline.new: --set 'types={ "it'\\''s" = "category" }'""")
+    Path("d.csv").write_bytes("이름;y\n".encode("utf-16-le") * 20)
+    assert run().endswith("set [data] encoding; with pipeline.new: --set 'encoding=VALUE'")
+    assert run("--if-missing").endswith(
+        "; write the study file first, by .venv/bin/python -m pipeline.new with --set "
+        "'encoding=VALUE'"
+    )
+    assert say_how(ending.partition(";")[0], read_settings([]), is_new=True) == ending
+    table("d.csv", 60, y=np.arange(60) * 1.5)
+    assert main_with(monkeypatch, "--set", "test=0.3") == 0
+    capsys.readouterr()
+
+
+def main_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["new", "--data=d.csv", "--target=y", *arguments])
+    return main()
+
+
+def test_a_target_of_texts_that_hardly_come_again_is_no_quantity(project: Project) -> None:
+    table("d.csv", 60, name=[f"person {chr(65 + i % 26)}{i}" for i in range(60)])
+    assert refused(project, "d.csv", "name") == (
+        "d.csv, target 'name': found text, 60 different in 60 rows, such as 'person A0'; allowed "
+        "are classes that come again, or numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers_of", "texts_of"),
+    [([0, 1], ["no", "yes"]), ([1, 2, 3], ["low", "mid", "high"]), ([1.5, 2.5], ["a", "b"])],
+)
+def test_a_column_of_texts_gives_away_a_target_that_is_written_in_numbers(
+    project: Project, numbers_of: list[float], texts_of: list[str]
+) -> None:
+    drawn = np.random.default_rng(0).integers(0, len(texts_of), 300)
+    table("d.csv", 300, y=np.array(numbers_of)[drawn], alive=np.array(texts_of)[drawn])
+    _, warnings = datasets.about(new(project, "d.csv").data_spec)
+    assert [each for each in warnings if "column 'alive' gives the target away" in each]
+    assert "'kind'" not in " ".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("target", "setting", "said"),
+    [
+        ("kind", 'loss = "huber"', "[data] loss: found 'huber', allowed is none in a classif"),
+        ("kind", 'target_transform = "log"', "[data] target_transform: found 'log', allowed is"),
+        ("kind", 'drop = ["kind"]', "[data] drop: found the target 'kind', allowed are other"),
+        ("x", 'class_weights = "balanced"', "[data] class_weights: found some, allowed are none"),
+        ("x", "folds = 3\nvalidation = 0.2", "[data] folds, validation: found both, allowed is"),
+    ],
+)
+def test_settings_that_would_have_no_effect_are_refused(
+    project: Project, target: str, setting: str, said: str
+) -> None:
+    table("d.csv", 60)
+    text = f"""
+        goal = "x"
+        dataset = "../d.csv"
+        target = "{target}"
+        reference = [{{ name = "a", trainer = "constant" }}]
+        [data]
+        {setting}
+        [budget]
+        trials = 1"""
+    with pytest.raises(UsageError) as caught:
+        parse("d", tomllib.loads(text), str(project.root / "studies"))
+    assert str(caught.value).startswith(said)
 
 
 @pytest.mark.parametrize("name", ["y", "Target", "LABEL", "Class"])

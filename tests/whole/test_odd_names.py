@@ -18,6 +18,7 @@ from pipeline.data import fashion_mnist
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import BAD_USAGE, UsageError, run_command
 from pipeline.paths import Project
+from pipeline.reading.column import Dialect
 from pipeline.search import __main__ as search_command
 from pipeline.storage import studies
 from pipeline.tracking import reader, registry
@@ -94,7 +95,7 @@ def test_a_champion_is_published_and_loaded_in_place(
         warnings.simplefilter("ignore")  # of what MLflow imports for Keras
         writer.store_model(0, loop.to_bytes(model))
         registry.publish_champion(
-            project.mlflow_uri, "small", run_id, 1, fashion_mnist.SOURCE.task
+            project.mlflow_uri, "small", run_id, 1, fashion_mnist.SOURCE.task, Dialect()
         )
         loaded = mlflow.keras.load_model("models:/small@champion")
     mlflow.set_tracking_uri("")

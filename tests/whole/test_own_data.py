@@ -90,8 +90,9 @@ if images is not None:
 import mlflow, numpy, pandas
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 predict, model = shown["predict"], shown["model"]
-texts = pandas.read_csv("rows.csv", sep=";", dtype=str, keep_default_na=False)
-read = pandas.read_csv("rows.csv", sep=";", decimal=",")
+given = {"sep": ";", "encoding": "cp1252"}
+texts = pandas.read_csv("rows.csv", **given, dtype=str, keep_default_na=False)
+read = pandas.read_csv("rows.csv", **given, decimal=",")
 nothing = pandas.DataFrame({each: [None, "never seen"] for each in ("Ort", "Lage")}).assign(
     **dict.fromkeys(["Wohnfläche (m²)", "Zimmer", "Baujahr", "frei ab"]))
 registered = mlflow.pyfunc.load_model(f"models:/{name}@champion")
@@ -101,7 +102,9 @@ body = {"dataframe_split": rows.to_dict("split")}
 sent = infer_and_parse_data(json.loads(json.dumps(body)), inputs)
 answers = {
     "answers": predict.answer_table(model, texts),
+    "file": predict.answer_table(model, predict.read("rows.csv", model)),
     "read": predict.answer_table(model, read),
+    "texts": registered.predict(texts),
     "registered": registered.predict(read),
     "served": registered.predict(sent),
     "nothing": registered.predict(nothing),
@@ -137,7 +140,9 @@ def write_table(path: Path) -> None:
     days = pd.Timestamp("2020-02-01") + pd.to_timedelta(rng.integers(0, 900, N), "D")
     rows = pd.DataFrame(
         {
-            "Wohnfläche (m²)": area.round(1),
+            "Wohnfläche (m²)": area.round(
+                3
+            ),  # 123,456: alone it could be a thousand times as large
             "Zimmer": rng.integers(1, 8, N),
             "Ort": town,
             "Baujahr": rng.integers(1950, 2024, N),
@@ -149,7 +154,7 @@ def write_table(path: Path) -> None:
     )
     for name in ("Wohnfläche (m²)", "Ort", "frei ab"):
         rows.loc[rng.random(N) < 0.07, name] = None
-    rows.to_csv(path, sep=";", decimal=",", index=False)
+    rows.to_csv(path, sep=";", decimal=",", index=False, encoding="cp1252")
 
 
 def write_pictures(path: Path) -> None:
@@ -204,9 +209,10 @@ def hand_over(project: Path, name: str, patch: pytest.MonkeyPatch) -> Handed:
         given = [str(project / "images.npy")]
         np.save(given[0], archive["x"][numbers])
     else:
-        rows = pd.read_csv(project / "häuser.csv", sep=";", dtype=str, keep_default_na=False)
+        form: dict[str, Any] = {"sep": ";", "encoding": "cp1252"}
+        rows = pd.read_csv(project / "häuser.csv", **form, dtype=str, keep_default_na=False)
         rows = rows.iloc[numbers]
-        rows.drop(columns=spec.target).to_csv(folder / "rows.csv", sep=";", index=False)
+        rows.drop(columns=spec.target).to_csv(folder / "rows.csv", **form, index=False)
     answers = json.loads(run(folder, "-c", USER, *given).splitlines()[-1])
     metrics = json.loads((folder / "metrics.json").read_text())
     return Handed(folder, metrics, answers, rows)
@@ -229,14 +235,14 @@ def test_a_regression_answers_raw_rows_as_well_as_its_report_says(houses: Handed
     score = root_mean_squared_error(prices, houses.answers["answers"])
     assert score == pytest.approx(houses.metrics["test"]["rmse"], rel=1e-4)
     assert len(prices) == houses.metrics["test"]["n_examples"]
-    assert houses.answers["names"] == [["Preis/€"]] * 5
+    assert houses.answers["names"] == [["Preis/€"]] * 7
 
 
 def test_two_classes_with_folds_do_so_too(sold: Handed) -> None:
     answers = np.array(sold.answers["answers"])
     score = roc_auc_score(sold.rows["verkauft?"] == "nein", answers[:, 1])
     assert score == pytest.approx(sold.metrics["test"]["roc_auc"], rel=1e-4)
-    assert sold.answers["names"] == [["ja", "nein"]] * 5
+    assert sold.answers["names"] == [["ja", "nein"]] * 7
     np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-6)
     assert sold.metrics["validation"]["n_examples"] + len(answers) == N
     assert "The model is the mean of 3 networks" in (sold.folder / "README.md").read_text()
@@ -245,7 +251,7 @@ def test_two_classes_with_folds_do_so_too(sold: Handed) -> None:
 @pytest.mark.parametrize("name", ["houses", "sold"])
 def test_all_ways_to_ask_give_the_same(name: str, request: pytest.FixtureRequest) -> None:
     answers = request.getfixturevalue(name).answers
-    for way in ("read", "registered", "served"):
+    for way in ("file", "read", "texts", "registered", "served"):
         np.testing.assert_allclose(answers[way], answers["answers"], rtol=1e-5, err_msg=way)
     assert np.isfinite(answers["nothing"]).all()  # though all is missing, or unseen
     assert answers["example"]["table"] == pytest.approx(answers["example"]["tensors"], rel=1e-5)
@@ -261,7 +267,7 @@ def test_the_doctor_finds_such_a_model_in_order(houses: Handed, sold: Handed) ->
 def test_the_card_tells_of_the_columns_and_the_data(houses: Handed) -> None:
     card = (houses.folder / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^\| frei ab \| date, as %d\.%m\.%Y \| `\d\d\.\d\d\.202\d` \|$", card, re.M)
-    assert re.search(r"^\| Wohnfläche \(m²\) \| number \| `\d+\.\d` \|$", card, re.M)
+    assert re.search(r"^\| Wohnfläche \(m²\) \| number \| `\d+(\.\d)?` \|$", card, re.M)
     assert "- decimal sign ,\n" in card
     assert "gives\nPreis/€ in units of its own." in card
 

@@ -25,6 +25,7 @@ from pipeline import best
 from pipeline.data import fashion_mnist
 from pipeline.errors import run_command
 from pipeline.paths import Project
+from pipeline.reading.column import Dialect
 from pipeline.storage import study_store
 from pipeline.tracking import registry
 
@@ -189,7 +190,12 @@ def test_a_champion_with_code_in_it_is_not_published(
         warnings.simplefilter("ignore")  # of what MLflow imports for Keras
         with pytest.raises(ValueError, match="arbitrary code execution"):
             registry.publish_champion(
-                f"sqlite:///{tmp_path}/x.db", "small", "a run", 1, fashion_mnist.SOURCE.task
+                f"sqlite:///{tmp_path}/x.db",
+                "small",
+                "a run",
+                1,
+                fashion_mnist.SOURCE.task,
+                Dialect(),
             )
 
 

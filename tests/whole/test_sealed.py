@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import small
 import sqlalchemy
@@ -17,9 +18,11 @@ import sqlalchemy
 from benchmarks.growth import Playback
 from pipeline import best
 from pipeline.data import datasets
+from pipeline.data.source import Examples
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
+from pipeline.export import scores
 from pipeline.export.folder import FILES
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
@@ -98,14 +101,14 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     value = champion.history["val_accuracy"][champion.best_epoch - 1]
     means = {"loss": 0.3, "accuracy": value}
     model = SimpleNamespace(inputs=[SimpleNamespace(dtype="float32")])
-    fake: Any = SimpleNamespace(
-        from_bytes=lambda _: model, to_bytes=lambda _: b"a model", evaluate=lambda *_: means
-    )
+    fake: Any = SimpleNamespace(from_bytes=lambda _: model, to_bytes=lambda _: b"a model")
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", fake)
     monkeypatch.setattr("pipeline.training.loop", fake, raising=False)
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")
-    images = SimpleNamespace(validation_inputs=None, validation_targets=None)
-    monkeypatch.setattr(datasets, "load", lambda _: images)
+    examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
+    monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
+    monkeypatch.setattr(scores, "validate", lambda *_: value)
+    monkeypatch.setattr(scores, "score_test", lambda *_: means)
 
 
 @pytest.mark.usefixtures("_loop")
