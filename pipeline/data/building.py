@@ -48,7 +48,14 @@ def read(data: DataSpec) -> RawTable | RawArrays:
         encoding=settings.encoding,
         decimal=settings.decimal,
         types=settings.types,
+        missing=settings.missing,
+        drop=[name for name in settings.drop if name not in _used(data)],
     )
+
+
+def _used(data: DataSpec) -> tuple[str, ...]:
+    """Names the columns that have a use beside that of an input."""
+    return data.target, data.settings.group, data.settings.time, data.settings.weight
 
 
 def build(
@@ -153,6 +160,8 @@ def build_member(
 
     answers, settings = material.answers, data.settings
     features = material.fit(training)
+    if features is not None:
+        features = replace(features, missing=settings.missing)
     shape = material.shape(features)
     dtype = "uint8" if features is None else "float32"
     task = replace(known, input_shape=shape, input_dtype=dtype, features=features)

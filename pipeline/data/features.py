@@ -80,11 +80,13 @@ class Features:
         numbers: in the order of the encoded matrix: those of number columns and of parts of
             dates, in the order of `inputs`.
         categories: in the order of the encoded matrix.
+        missing: texts that mean a missing value, besides those that always do.
     """
 
     inputs: tuple[RawInput, ...]
     numbers: tuple[Number, ...]
     categories: tuple[Category, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def n_indicators(self) -> int:

@@ -198,7 +198,17 @@ def _example(inputs: Inputs) -> str:
 
 def _refuse_table_settings(data: DataSpec, where: str) -> None:
     settings = data.settings
-    for key in ("types", "drop", "group", "time", "weight", "delimiter", "encoding", "decimal"):
+    for key in (
+        "types",
+        "missing",
+        "drop",
+        "group",
+        "time",
+        "weight",
+        "delimiter",
+        "encoding",
+        "decimal",
+    ):
         if getattr(settings, key):
             raise UsageError(
                 f"[data] {key}: found {getattr(settings, key)!r}, allowed is none with {where}, "

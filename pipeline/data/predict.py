@@ -22,14 +22,17 @@ DECIMAL: str = "."  # sign in numbers that are text; the other one, and blanks, 
 OTHER_DECIMAL: tuple[str, ...] = ()  # columns in which the other one is the decimal sign
 N_SKIPPED: int = 0  # lines of titles above the table, which other files may lack
 NAMES: tuple[str, ...] = ()  # of the columns, if the file has no line of names
+ALSO_MISSING: tuple[str, ...] = ()  # texts that mean a missing value, too
 TARGET: str = ""  # the column that is answered, which other files may lack
 
 ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
-           "#n/a n/a", "#na", "<na>", "n.a."]  # fmt: skip
+           "#n/a n/a", "#na", "<na>", "n.a.", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
+           "#null!", "\\n"]  # fmt: skip
 SPACES = " '\u2019\u00a0\u202f"  # may part thousands
 SIGN = "[+\u2212-]?"
-UNIT = "[$€£¥]|USD|EUR|GBP|CHF"
+CURRENCY = "[$€£¥₩₹]|USD|EUR|GBP|CHF"
+UNIT = "[%$€£¥₩₹원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
 FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -124,14 +127,20 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     parts_thousands = f"[{',' if decimal == '.' else '.'}{SPACES}]"
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
     grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
-    number = rf"^({SIGN})(?:{UNIT})?\s*({SIGN})({plain}|{grouped})\s*(?:%|{UNIT})?$"
+    number = (
+        rf"^(\(?)\s*({SIGN})\s*(?:{CURRENCY})?\s*({SIGN})({plain}|{grouped})"
+        rf"([\u2212-]?)\s*(?:{UNIT})?\s*(\)?)$"
+    )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
-    digits = parts[2].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
-    signs = (parts[0] + parts[1]).str.replace("\u2212", "-")
-    numbers = (signs + digits).where(signs.str.len() < 2, "nan").to_numpy("float64")
+    digits = parts[3].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
+    signs = parts[0] + parts[1] + parts[2] + parts[4]  # a bracket or a minus on either side
+    signs = signs.str.replace("[\u2212(]", "-", regex=True)
+    is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[5] == ")"))
+    numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
-    if (is_bad := ~np.isfinite(numbers) & ~folded.isin(MISSING).to_numpy(bool)).any():
+    is_missing = (folded.isin(MISSING) | texts.isin(ALSO_MISSING)).to_numpy(bool)
+    if (is_bad := ~np.isfinite(numbers) & ~is_missing).any():
         found = written[is_bad][0]
         raise ValueError(f"column {name}: found {found!r}, no number (decimal sign {decimal})")
     return numbers

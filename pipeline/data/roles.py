@@ -33,7 +33,7 @@ class Roles:
         groups: a code for each row, of which equal ones stay in one part; None without groups.
         times: by which the parts follow each other, seconds or numbers; None without.
         remarks: what was left out and why, for people.
-        warnings: columns that may give the target away.
+        warnings: columns that may be of another kind, or give the target away.
     """
 
     target: Column
@@ -62,9 +62,10 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         if name == target.name:
             raise UsageError(f"[data] {key}: found the target {name!r}, allowed is another column")
     for name in settings.drop:
-        _column(table, name, "[data] drop", where)
         if name == target.name:
             raise UsageError(f"[data] drop: found the target {name!r}, allowed are other columns")
+        if isinstance(table.source, str):  # else who read the file has left it out
+            _column(table, name, "[data] drop", where)
     is_known = ~_is_missing(target)
     rows = np.flatnonzero(is_known)
     if not len(rows):
@@ -75,11 +76,12 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         remarks.append(f"{rows_left} without a target {inflect('is', n_missing, 'are')} left out")
     columns = {name: _select(column, rows) for name, column in table.columns.items()}
     target = columns[target.name]
-    inputs = []
+    inputs, doubts = [], [target.doubt]
     not_inputs = {target.name, settings.weight, settings.group, *settings.drop}
     for column in columns.values():
         if column.name in not_inputs:
             continue
+        doubts.append(column.doubt)
         is_used, words = fate(column)
         if is_used:
             inputs.append(column)
@@ -99,7 +101,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         groups=_as_codes(columns[settings.group]) if settings.group else None,
         times=_times(columns[settings.time], where) if settings.time else None,
         remarks=tuple(remarks),
-        warnings=tuple(_leaks(inputs, target)),
+        warnings=(*filter(None, doubts), *_leaks(inputs, target)),
     )
 
 

@@ -2,9 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipeline.reading.column import ColumnKind
+from pipeline.reading.dates import is_format
+from pipeline.reading.tables import TYPES
 
 _Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+
+def _check_type(found: str) -> str:
+    if found not in list(ColumnKind) and not is_format(found):
+        raise ValueError(f"found {found!r}, allowed is {TYPES}")
+    return found
+
+
+_Type = Annotated[str, AfterValidator(_check_type)]
 _Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -13,7 +26,9 @@ class DataSettings(BaseModel):
 
     Attributes:
         task: "classification" or "regression"; found out if not given.
-        types: kinds of columns that are not to be found out, by name.
+        types: kinds of columns that are not to be found out, by name: "number", "boolean",
+            "category", "date" or "text", or how dates are written, such as "%m/%d/%Y".
+        missing: texts that mean a missing value, besides those that always do.
         drop: columns that are left out.
         text: what becomes of columns of free text.
         delimiter: of a CSV file; found out if not given, as are encoding and decimal.
@@ -36,7 +51,8 @@ class DataSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     task: Literal["classification", "regression"] | None = None
-    types: dict[str, Literal["number", "boolean", "category", "date", "text"]] = {}
+    types: dict[str, _Type] = {}
+    missing: _Names = ()
     drop: _Names = ()
     text: Literal["drop", "refuse"] = "drop"
     delimiter: str | None = None

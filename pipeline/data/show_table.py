@@ -53,6 +53,7 @@ def _show_table(table: RawTable, name: str, target: str) -> None:
     n_columns = count_noun(len(table.columns), "column")
     print(f"{name}: {count_noun(table.n_rows, 'row')}, {n_columns}")
     _show_remarks(table.remarks)
+    _show_remarks([f"warning: {each.doubt}" for each in table.columns.values() if each.doubt])
     print()
     Console(highlight=False).print(_as_table(describe(table), target))
 

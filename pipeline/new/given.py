@@ -11,8 +11,10 @@ from pipeline.data.settings import DataSettings
 from pipeline.errors import UsageError
 from pipeline.study.messages import describe_error
 
-_NAMED = re.compile(r'\[data\] (\w+)(?: = ("\w+"))?')  # a key in a sentence, and what helps
-_TYPES = re.compile(r"(types) = (\{.*\}) in \[data\]")
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_NAMED = re.compile(  # a key in a sentence, and what helps
+    rf"\[data\] (\w+)(?: = ({_TEXT}|\[{_TEXT}(?:, {_TEXT})*\]|\{{ {_TEXT} = {_TEXT} \}}))?"
+)
 
 
 def read_settings(given: Iterable[str]) -> DataSettings:
@@ -65,7 +67,7 @@ def say_how(sentence: str, settings: DataSettings, *, is_new: bool) -> str:
         settings: that were given; who gave one knows how.
         is_new: whether `pipeline.new` was called, and nothing that calls it.
     """
-    named = _TYPES.search(sentence) or _NAMED.search(sentence)
+    named = _NAMED.search(sentence)
     if "[data]" not in sentence or (named and named[1] in settings.model_fields_set):
         return sentence
     key = named[1] if named and named[1] in DataSettings.model_fields else "SETTING"

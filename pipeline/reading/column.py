@@ -1,7 +1,7 @@
 """A column of a table, read and understood: its kind, its values, and what becomes of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -39,6 +39,8 @@ class Column:
             all other kinds.
         remark: why it says nothing by itself, such as "constant" or "an id: all values differ";
             "" if nothing speaks against it.
+        doubt: why its kind may be a wrong one, and what sets another, a sentence for people; ""
+            if there is no doubt.
         decimal: sign in its numbers, where it is not that of the file; else "".
     """
 
@@ -48,12 +50,30 @@ class Column:
     vocabulary: tuple[str, ...] = ()
     date_format: str = ""
     remark: str = ""
+    doubt: str = ""
     decimal: str = ""
 
     @property
     def is_coded(self) -> bool:
         """Whether the values are indices into the vocabulary."""
         return self.kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is set of a table's columns, and so is not to be found out.
+
+    Attributes:
+        kinds: of columns, by name.
+        date_formats: of columns of dates, by name, as `strptime` has them.
+        missing: texts that mean a missing value, besides `MISSING_TEXTS`.
+        drop: names of columns that are not even looked at.
+    """
+
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
+    date_formats: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

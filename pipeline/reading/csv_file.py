@@ -1,13 +1,13 @@
 """Files of delimited text, read column by column."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
-from pipeline.reading.column import ColumnKind, Dialect, RawTable
+from pipeline.reading.column import Asked, Dialect, RawTable
 from pipeline.reading.encoding import is_compressed
 from pipeline.reading.text_file import TextFile, look_at
 from pipeline.reading.values import BadValueError, of_text
@@ -27,7 +27,7 @@ def read_csv(
     delimiter: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
-    kinds: Mapping[str, ColumnKind],
+    asked: Asked,
 ) -> RawTable:
     """Reads a file of delimited text with a line of names; see `tables.read_table`.
 
@@ -35,18 +35,19 @@ def read_csv(
     once as fit into some hundred megabytes, so that it is read several times.
     """
     file = look_at(path, delimiter, encoding, decimal)
-    refuse_unknown(kinds, file.names, display_path(path))
+    refuse_unknown(asked, file.names, display_path(path))
     columns, remarks = {}, list(file.remarks)
     n_parts = min(len(file.names), math.ceil(file.n_characters / _AT_ONCE))
     size = math.ceil(len(file.names) / n_parts)
-    for start in range(0, len(file.names), size):
-        places = range(start, min(start + size, len(file.names)))
+    wanted = [i for i, name in enumerate(file.names) if name not in asked.drop]
+    for start in range(0, len(wanted), size):
+        places = wanted[start : start + size]
         text = _read_text(file, places)
         for place in places:
             name = file.names[place]
             try:
                 column, said = of_text(
-                    name, text.pop(place), kinds.get(name), file.decimal, decimal is not None
+                    name, text.pop(place), asked, file.decimal, decimal is not None
                 )
             except BadValueError as error:
                 refuse_value(f"{display_path(path)} line {file.line_of(error.row)}", name, error)
@@ -76,20 +77,22 @@ def refuse_value(where: str, name: str, error: BadValueError) -> NoReturn:
     ) from None
 
 
-def refuse_unknown(kinds: Iterable[str], names: Iterable[str], shown: str) -> None:
-    """Refuses kinds of columns that a file has not.
+def refuse_unknown(asked: Asked, names: Sequence[str], shown: str) -> None:
+    """Refuses what is set of columns that a file has not.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such a setting.
     """
-    if unknown := [name for name in kinds if name not in (known := list(names))]:
-        raise UsageError(
-            f"[data] types: found the column {unknown[0]!r}, allowed are the columns of {shown}: "
-            f"{join_names(known)}"
-        )
+    for key, columns in (("types", asked.kinds), ("drop", asked.drop)):
+        for name in columns:
+            if name not in names:
+                raise UsageError(
+                    f"[data] {key}: found the column {name!r}, allowed are the columns of "
+                    f"{shown}: {join_names(list(names))}"
+                )
 
 
-def _read_text(file: TextFile, places: range) -> dict[int, "pa.ChunkedArray"]:
+def _read_text(file: TextFile, places: Sequence[int]) -> dict[int, "pa.ChunkedArray"]:
     """Reads some columns as text, by their places.
 
     Raises:

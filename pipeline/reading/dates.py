@@ -1,5 +1,7 @@
 """Dates as people write them: which format a column has, and what its values are in seconds."""
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,21 +10,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TWO = "[0-9]{1,2}"
+_ZONE = " ?(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2}))"
 _PARTS = {
     "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%m": _TWO, "%d": f"(?P<day>{_TWO})", "%H": _TWO,
-    "%M": _TWO, "%S": _TWO, "%f": "[0-9]{1,9}",
+    "%M": _TWO, "%S": _TWO, "%f": "[0-9]{1,9}", "%b": "[A-Za-z]{3,9}", "%I": _TWO,
+    "%p": "[AaPp][Mm]", "%z": _ZONE,
 }  # fmt: skip
 # The first of those that fit is taken: the day before the month where that is open. A model that
 # is handed over reads them all.
 _DAYS = (
     "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
+    "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y",
 )  # fmt: skip
 _TIMES = (
     "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S.%f", "T%H:%M:%S.%f", " %H:%M", "T%H:%M",
+    "T%H:%M:%S.%fZ", "T%H:%M:%S%z", "T%H:%M:%S.%f%z", " %H:%M:%S%z", " %H:%M:%S.%f%z",
+    " %I:%M %p", " %I:%M:%S %p",
 )  # fmt: skip
+COMPACT = "%Y%m%d"
 FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
-_LIKE_A_DATE = "^[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}"
+_LIKE_A_DATE = (
+    "^(?:[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}|[0-9]{1,2}[- ][A-Za-z]{3,9}[- ][0-9]{4}"
+    "|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4})"
+)
 _SAMPLE = 200
+_FORMAT = re.compile(
+    r"(?:%[Yymdb]|[-./ ,])+(?:[T ](?:%H:%M(?::%S(?:\.%f)?)?|%I:%M(?::%S)? %p)(?:Z| ?%z)?)?"
+)
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
 
 
@@ -45,42 +59,115 @@ def parse(values: "pa.Array", date_format: str) -> "pa.Array":
     found = pc.extract_regex(values, f"^{pattern}$")
     if found.null_count == len(values):
         return pa.nulls(len(values), pa.int64())
-    if date_format.endswith(".%f"):  # which strptime of Arrow does not know
-        values = pc.replace_substring_regex(values, r"\.[0-9]+$", "")
-    whole = date_format.removesuffix(".%f")
+    # Arrow's strptime knows neither fractions of a second nor zones.
+    if ".%f" in date_format:
+        values = pc.replace_substring_regex(values, r"(:[0-9]{1,2})\.[0-9]+", r"\1")
+    if "%z" in date_format:
+        values = pc.replace_substring_regex(values, f"{_ZONE}$", "")
+    whole = date_format.replace(".%f", "").replace(" %z", "%z").replace("%z", "")
     times = pc.strptime(values, format=whole, unit="s", error_is_null=True)
     day = pc.cast(pc.struct_field(found, "day"), pa.int64())
     exists = pc.equal(
         pc.day(times), day
     )  # strptime makes the 2nd of March of the 30th of February
-    return pc.if_else(pc.fill_null(exists, False), pc.cast(times, pa.int64()), None)
+    seconds = pc.cast(times, pa.int64())
+    if "%z" in date_format:
+        seconds = pc.subtract(seconds, _zones(found))
+    return pc.if_else(pc.fill_null(exists, False), seconds, None)
 
 
-def find_format(values: "pa.Array", counts: "NDArray[np.intp]") -> tuple[str, "pa.Array", bool]:
+def _zones(found: "pa.Array") -> "pa.Array":
+    """Computes how many seconds a zone is ahead of UTC."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    hours, minutes = (
+        pc.cast(pc.if_else(pc.equal(text, ""), "0", text), pa.int64())
+        for text in (pc.struct_field(found, "hours"), pc.struct_field(found, "minutes"))
+    )
+    ahead = pc.add(pc.multiply(hours, 3600), pc.multiply(minutes, 60))
+    return pc.if_else(pc.equal(pc.struct_field(found, "sign"), "-"), pc.negate(ahead), ahead)
+
+
+def is_format(text: str) -> bool:
+    """Tells whether a text is a format of dates that can be read, here and by a model."""
+    codes = re.findall("%[A-Za-z]", text)
+    is_whole = "%d" in codes and all(
+        (first in codes) + (second in codes) == 1 for first, second in (("%m", "%b"), ("%Y", "%y"))
+    )
+    return is_whole and len({*codes}) == len(codes) and bool(_FORMAT.fullmatch(text))
+
+
+def allowed(date_format: str = "", is_date: bool = False) -> tuple[str, ...]:
+    """Lists formats that a column may have.
+
+    Args:
+        date_format: that somebody has set, "" if none.
+        is_date: whether somebody has said that it is one of dates; then it may be 20240331, too.
+    """
+    if date_format:
+        return (date_format,)
+    return (*FORMATS, COMPACT) if is_date else FORMATS
+
+
+def find_format(
+    values: "pa.Array", counts: "NDArray[np.intp]", formats: Sequence[str] = FORMATS
+) -> tuple[str, "pa.Array", str]:
     """Finds the format in which most values are dates.
+
+    Where the format has a time, a value may be without one: then it is midnight.
 
     Args:
         values: distinct text without missing values, (n,).
         counts: rows of each value, (n,).
+        formats: that it may be, the likeliest first.
 
     Returns:
-        The format, "" if there is none; the values as `parse` gives them; and whether day and
-        month could be the other way round.
+        The format, "" if there is none; the values as `parse` gives them; and the format with day
+        and month the other way round, if all values fit that as well, else "".
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    nothing = pa.nulls(len(values), pa.int64())
     sample = values.slice(0, _SAMPLE)
-    if not pc.any(pc.match_substring_regex(sample, _LIKE_A_DATE)).as_py():
-        return "", pa.nulls(len(values), pa.int64()), False
-    likely = [each for each in FORMATS if parse(sample, each).null_count < len(sample)]
+    if formats is FORMATS and not pc.any(pc.match_substring_regex(sample, _LIKE_A_DATE)).as_py():
+        return "", nothing, ""
+    likely = [each for each in formats if parse(sample, each).null_count < len(sample)]
     found = {each: parse(values, each) for each in likely}
+    for each in likely:
+        if (day := _day_of(each)) != each and day in found:
+            found[each] = pc.coalesce(found[each], found[day])
     fits = {each: int(counts[is_valid(dates)].sum()) for each, dates in found.items()}
     if not fits:
-        return "", pa.nulls(len(values), pa.int64()), False
-    best = max(fits, key=lambda each: fits[each])  # of several the first
-    is_open = sum(fits[each] == fits[best] for each in fits) > 1
-    return best, found[best], is_open
+        return "", nothing, ""
+    most = max(fits.values())
+    best = [each for each in fits if fits[each] == most]
+    if found[best[0]].null_count:
+        return best[0], found[best[0]], ""
+    first, other = best[0], next((x for x in best[1:] if _swapped(x) == best[0]), "")
+    if other and not _is_each_month(found[first]) and _is_each_month(found[other]):
+        first, other = other, first
+    return first, found[first], other
+
+
+def _day_of(date_format: str) -> str:
+    """Takes the time off a format."""
+    return next((day for day in _DAYS if date_format.startswith(day)), date_format)
+
+
+def _swapped(date_format: str) -> str:
+    """Puts month for day in a format, and day for month."""
+    return date_format.translate(str.maketrans("dm", "md"))
+
+
+def _is_each_month(dates: "pa.Array") -> bool:
+    """Tells whether there are several dates, all of one day of a month."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    times = pc.cast(dates, pa.timestamp("s"))
+    return len(times) > 1 and pc.count_distinct(pc.day(times)).as_py() == 1
 
 
 def is_valid(array: "pa.Array") -> "NDArray[np.bool_]":

@@ -15,7 +15,7 @@ RARE = 5  # rows that a value of a category needs for a code of its own ...
 FEW_ROWS = 1_000  # ... unless the training part has fewer rows than this
 CONSTANT, ALL_MISSING, ID = "constant", "all missing", "an id: all values differ"
 ALL_RARE = f"no value in {RARE} rows or more"
-_NAMED_ID = re.compile(r"(.*[a-z0-9]I[dD])|((?i:(.*[\W_])?(id|uuid|guid|index)))")
+_NAMED_ID = re.compile(r"(.*[a-z0-9]I[dD])|(?i:(.*[\W_])?(id|uuid|guid)|index)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,7 +90,7 @@ def fate(column: Column, text: Literal["drop", "refuse"] = "drop") -> tuple[bool
         ColumnKind.BOOLEAN: "0 or 1",
         ColumnKind.DATE: "days, day of week and of year",
     }[column.kind]
-    if "%H" in column.date_format:
+    if "%H" in column.date_format or "%I" in column.date_format:
         words = f"{words}, time of day"
     return True, words + filled
 

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
 
 _SPACES = " '\u2019\u00a0\u202f"  # between thousands, besides the sign that is not the decimal one
 _MINUS = "\u2212"  # as typesetters write it
-_CURRENCY = r"[$€£¥]|USD|EUR|GBP|CHF"
+_CURRENCY = r"[$€£¥₩₹]|USD|EUR|GBP|CHF"
+_UNIT = "[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"
+_GAP = "[\\s\u00a0\u202f]*"
 _AFFIXED = (
-    rf"^(?P<minus>[+\-{_MINUS}]?)(?P<before>(?:{_CURRENCY})?)\s*(?P<minus_after>[+\-{_MINUS}]?)"
+    rf"^(?P<open>\(?){_GAP}(?P<minus>[+\-{_MINUS}]?){_GAP}(?P<before>(?:{_CURRENCY})?){_GAP}"
+    rf"(?P<minus_after>[+\-{_MINUS}]?)"
     rf"(?P<digits>[0-9.,](?:[0-9.,{_SPACES}]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)"
-    rf"\s*(?P<after>(?:%|{_CURRENCY})?)$"
+    rf"(?P<minus_last>[\-{_MINUS}]?){_GAP}(?P<after>(?:%|{_CURRENCY}|원|円|元|{_UNIT})?){_GAP}"
+    rf"(?P<close>\)?)$"
 )
 _AFFIXED_VALUE = re.compile(_AFFIXED)
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
@@ -67,7 +71,22 @@ def decimal_of(values: Iterable[str], is_likely_comma: bool) -> tuple[str, str]:
     return sign, f" (a guess: {example} could be either; set [data] decimal if it is the other)"
 
 
-def parse(values: "pa.Array", decimal: str) -> "pa.Array":
+def cast(text: "pa.ChunkedArray", decimal: str) -> "pa.ChunkedArray | None":
+    """Reads numbers that are written as programs write them, fast; None if one is not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if decimal == ",":
+        if pc.any(pc.match_substring(text, ".")).as_py():
+            return None  # it may part thousands
+        text = pc.replace_substring(text, ",", ".")
+    try:
+        return pc.cast(text, pa.float64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def parse(values: "pa.Array", decimal: str) -> tuple["pa.Array", str]:
     """Reads numbers that are written with a decimal sign, thousands or one common unit.
 
     Args:
@@ -75,8 +94,10 @@ def parse(values: "pa.Array", decimal: str) -> "pa.Array":
         decimal: "." or ",".
 
     Returns:
-        float64, (n,), null where a value is no number. A currency or per cent sign is passed over
-        where every number has the same one; where only some have it, none of those is a number.
+        float64, (n,), null where a value is no number; and the unit that all numbers have, "" if
+        none. A unit, be it a sign of currency, per cent or a word, is passed over where every
+        number has the same one; where only some have it, none of those is a number. One is
+        negative with a minus on either side, or in brackets.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -84,12 +105,13 @@ def parse(values: "pa.Array", decimal: str) -> "pa.Array":
     nothing = pa.nulls(len(values), pa.float64())
     parts = pc.extract_regex(values, _AFFIXED)
     if parts.null_count == len(values):
-        return nothing
+        return nothing, ""
     before, digits, after = (pc.struct_field(parts, x) for x in ("before", "digits", "after"))
-    units = pc.unique(pc.drop_null(pc.binary_join_element_wise(before, after, "|")))
+    units = pc.unique(pc.drop_null(pc.binary_join_element_wise(before, after, ""))).to_pylist()
     if len(units) > 1:
         bare = pc.and_(pc.equal(before, ""), pc.equal(after, ""))
         digits = pc.if_else(bare, digits, None)
+        units = [""]
     is_plain = pc.match_substring_regex(digits, f"^(?:{_plain(decimal)})$")
     is_grouped = pc.match_substring_regex(digits, f"^(?:{_grouped(decimal)})$")
     other = "." if decimal == "," else ","
@@ -97,10 +119,10 @@ def parse(values: "pa.Array", decimal: str) -> "pa.Array":
     digits = pc.if_else(is_plain, digits, pc.if_else(is_grouped, ungrouped, None))
     if decimal == ",":
         digits = pc.replace_substring(digits, ",", ".")
-    minus = pc.binary_join_element_wise(
-        pc.struct_field(parts, "minus"), pc.struct_field(parts, "minus_after"), ""
-    )
+    signs = ("open", "minus", "minus_after", "minus_last", "close")
+    sign = pc.binary_join_element_wise(*(pc.struct_field(parts, each) for each in signs), "")
     numbers = pc.cast(digits, pa.float64())
-    is_negative = pc.match_substring_regex(minus, rf"^[\-{_MINUS}]$")
-    twice = pc.greater(pc.utf8_length(minus), 1)
-    return pc.if_else(twice, None, pc.if_else(is_negative, pc.negate(numbers), numbers))
+    is_negative = pc.match_substring_regex(sign, rf"^(?:[\-{_MINUS}]|\(\))$")
+    is_sign = pc.match_substring_regex(sign, rf"^(?:[+\-{_MINUS}]?|\(\))$")
+    numbers = pc.if_else(is_negative, pc.negate(numbers), numbers)
+    return pc.if_else(is_sign, numbers, None), units[0]

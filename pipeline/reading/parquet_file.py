@@ -1,12 +1,11 @@
 """Parquet files, read column by column."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError, first_line
 from pipeline.paths import display_path
-from pipeline.reading.column import Column, ColumnKind, Dialect, RawTable
+from pipeline.reading.column import Asked, Column, ColumnKind, Dialect, RawTable
 from pipeline.reading.csv_file import refuse_unknown, refuse_value
 from pipeline.reading.text_file import name_columns
 from pipeline.reading.values import BadValueError, of_numbers, of_text
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 _PANDAS_INDEX = "__index_level_0__"
 
 
-def read_parquet(path: Path, *, kinds: Mapping[str, ColumnKind]) -> RawTable:
+def read_parquet(path: Path, *, asked: Asked) -> RawTable:
     """Reads a Parquet file; see `tables.read_table`."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -29,16 +28,17 @@ def read_parquet(path: Path, *, kinds: Mapping[str, ColumnKind]) -> RawTable:
             index = "index" if "index" not in schema.names else ""
             given = [index if name == _PANDAS_INDEX else name.strip() for name in schema.names]
             names, remarks = name_columns(given, shown)
-            refuse_unknown(kinds, names, shown)
-            for name, field in zip(names, schema, strict=True):
+            refuse_unknown(asked, names, shown)
+            wanted = [x for x in zip(names, schema, strict=True) if x[0] not in asked.drop]
+            for name, field in wanted:
                 _refuse_type(f"{shown}, column {name}", field.type)
             if not file.metadata.num_rows or not names:
                 raise UsageError(f"{shown}: has no rows, allowed is at least one")
             columns, said = {}, list(remarks)
-            for name, field in zip(names, schema, strict=True):
+            for name, field in wanted:
                 values = file.read(columns=[field.name]).column(0)
                 try:
-                    columns[name], remark = _column(name, values, kinds.get(name))
+                    columns[name], remark = _column(name, values, asked)
                 except BadValueError as error:
                     refuse_value(f"{shown} row {error.row + 1}", name, error)
                 said += [remark] if remark else []
@@ -75,7 +75,7 @@ def _refuse_type(where: str, kind: "pa.DataType") -> None:
         )
 
 
-def _column(name: str, values: "pa.ChunkedArray", kind: ColumnKind | None) -> tuple[Column, str]:
+def _column(name: str, values: "pa.ChunkedArray", asked: Asked) -> tuple[Column, str]:
     """Makes a column of values with a type; one that was set to another kind goes by its text."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -87,11 +87,11 @@ def _column(name: str, values: "pa.ChunkedArray", kind: ColumnKind | None) -> tu
         values = pc.cast(values, pa.timestamp("s"), safe=False)  # in UTC, if it has a time zone
     elif types.is_date(values.type):
         values = pc.cast(values, pa.date32())
-    native = _native(values.type)
+    kind, native = asked.kinds.get(name), _native(values.type)
     if native is None or kind not in (None, native):
         if types.is_boolean(values.type) and kind == ColumnKind.NUMBER:
             return of_numbers(name, values.cast(pa.uint8()), is_set=True), ""
-        return of_text(name, values.cast(pa.string()), kind)
+        return of_text(name, values.cast(pa.string()), asked)
     if native == ColumnKind.DATE:
         is_day = types.is_date(values.type)
         seconds = pc.cast(pc.cast(values, pa.timestamp("s")), pa.int64())

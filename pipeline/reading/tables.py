@@ -1,19 +1,21 @@
 """Tables as they stand in files: CSV and Parquet."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from pipeline.errors import UsageError
 from pipeline.paths import display_path
-from pipeline.reading.column import ColumnKind, RawTable
+from pipeline.reading.column import Asked, ColumnKind, RawTable
 from pipeline.reading.csv_file import read_csv
+from pipeline.reading.dates import is_format
 from pipeline.reading.parquet_file import read_parquet
 from pipeline.reading.text_file import look_at
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".dat")
+TYPES = f"{', '.join(ColumnKind)}, or how dates are written, such as %m/%d/%Y or %d.%m.%Y %H:%M"
 ALLOWED = "a file named .csv, .tsv, .txt or .dat (or those and .gz), or .parquet"
 
 
@@ -29,6 +31,8 @@ def read_table(
     encoding: str | None = None,
     decimal: str | None = None,
     types: Mapping[str, str] = MappingProxyType({}),
+    missing: Sequence[str] = (),
+    drop: Sequence[str] = (),
 ) -> RawTable:
     """Reads a table, and finds out what its columns are.
 
@@ -39,20 +43,25 @@ def read_table(
         delimiter: of a CSV file; found out if not given, as are encoding and decimal.
         encoding: of a CSV file.
         decimal: sign in the numbers of a CSV file, "." or ",".
-        types: kinds (`ColumnKind`) of columns that are not to be found out, by name.
+        types: kinds (`ColumnKind`) of columns that are not to be found out, by name; or the format
+            of a column of dates, as `strptime` has it.
+        missing: texts that mean a missing value, too.
+        drop: names of columns that are left out, and not even checked.
 
     Raises:
         UsageError: there is no such file, it is no table, or a value in it cannot be used; the
             text says where.
     """
     shown = display_path(path)
-    kinds = {}
+    kinds, date_formats = {}, {}
     for name, kind in types.items():
-        if kind not in list(ColumnKind):
-            raise UsageError(
-                f"[data] types of {name}: found {kind!r}, allowed is {', '.join(ColumnKind)}"
-            )
-        kinds[name] = ColumnKind(kind)
+        if is_format(kind):
+            kinds[name], date_formats[name] = ColumnKind.DATE, kind
+        elif kind in list(ColumnKind):
+            kinds[name] = ColumnKind(kind)
+        else:
+            raise UsageError(f"[data] types of {name}: found {kind!r}, allowed is {TYPES}")
+    asked = Asked(kinds, date_formats, tuple(each.strip() for each in missing), tuple(drop))
     if decimal not in (None, ".", ","):
         raise UsageError(f"[data] decimal: found {decimal!r}, allowed is '.' or ','")
     try:
@@ -65,8 +74,8 @@ def read_table(
         if not path.is_file():
             raise UsageError(f"{shown}: is no file, allowed is {ALLOWED}")
         if _suffix(path) in PARQUET:
-            return read_parquet(path, kinds=kinds)
-        return read_csv(path, delimiter=delimiter, encoding=encoding, decimal=decimal, kinds=kinds)
+            return read_parquet(path, asked=asked)
+        return read_csv(path, delimiter=delimiter, encoding=encoding, decimal=decimal, asked=asked)
     except OSError as error:
         raise UsageError(f"{shown}: cannot be read ({error.strerror or error})") from None
     finally:

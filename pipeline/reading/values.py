@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.reading import dates, numerals
-from pipeline.reading.column import Column, ColumnKind
-from pipeline.reading.kinds import remark_of
+from pipeline.reading import dates, doubts, numerals
+from pipeline.reading.column import Asked, Column, ColumnKind
+from pipeline.reading.doubts import quoted
+from pipeline.reading.kinds import ALL_RARE, ID, remark_of
 from pipeline.reading.missing import MISSING_TEXTS
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class BadValueError(Exception):
 def of_text(
     name: str,
     text: "pa.ChunkedArray",
-    kind: ColumnKind | None = None,
+    asked: Asked,
     decimal: str = ".",
     is_decimal_set: bool = False,
 ) -> tuple[Column, str]:
@@ -46,7 +47,7 @@ def of_text(
     Args:
         name: of the column.
         text: of all rows, (n,).
-        kind: what the values have to be; found out if None.
+        asked: what the values have to be, and which are missing; found out if it says nothing.
         decimal: sign in numbers.
         is_decimal_set: whether the other sign is out of the question.
 
@@ -59,18 +60,22 @@ def of_text(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    text = pc.utf8_trim_whitespace(text)
-    is_missing = pc.is_in(text, value_set=pa.array(MISSING_TEXTS, text.type))
+    kind, text = asked.kinds.get(name), pc.utf8_trim_whitespace(text)
+    missing = pa.array([*MISSING_TEXTS, *asked.missing], text.type)
+    is_missing = pc.is_in(text, value_set=missing)
     if pc.any(is_missing).as_py():
         text = pc.if_else(is_missing, None, text)
     if text.null_count == len(text):
         return _all_missing(name, len(text), kind), ""
-    if kind in (None, ColumnKind.NUMBER) and (numbers := _cast(text, decimal)) is not None:
-        _refuse_infinite(numbers, text)
-        return _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None), ""
+    if kind in (None, ColumnKind.NUMBER) and (plain := numerals.cast(text, decimal)) is not None:
+        numbers = _to_numpy(plain)
+        _refuse_infinite(name, numbers, text)
+        said = "" if kind else doubts.said_of_compact_dates(name, text)
+        return _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None), said
     codes, values = _encoded(text)
     del text, is_missing
-    return _Encoded(name, codes, values, kind).column(decimal, is_decimal_set)
+    encoded = _Encoded(name, codes, values, kind, asked.date_formats.get(name, ""))
+    return encoded.column(decimal, is_decimal_set)
 
 
 def of_numbers(
@@ -89,7 +94,7 @@ def of_numbers(
     import pyarrow.compute as pc
 
     numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False))
-    _refuse_infinite(numbers, values)
+    _refuse_infinite(name, numbers, values)
     return _finished(name, kind, numbers, date_format, is_set)
 
 
@@ -97,37 +102,51 @@ class _Encoded:
     """A column as codes and distinct values, none of them missing; -1 is missing."""
 
     def __init__(
-        self, name: str, codes: "NDArray[np.int32]", values: "pa.Array", kind: ColumnKind | None
+        self,
+        name: str,
+        codes: "NDArray[np.int32]",
+        values: "pa.Array",
+        kind: ColumnKind | None,
+        date_format: str = "",
     ) -> None:
         import numpy as np
 
         self.name, self.codes, self.values, self.kind = name, codes, values, kind
+        self.date_format = date_format
         self.counts = np.bincount(codes[codes >= 0], minlength=len(values))
 
     def column(self, decimal: str, is_decimal_set: bool) -> tuple[Column, str]:
         """Finds the kind and makes the column of it; see `of_text`."""
         if self.kind in (None, ColumnKind.BOOLEAN) and (column := self._booleans()):
             return column, ""
+        doubt = ""
         if self.kind in (None, ColumnKind.NUMBER):
             other = "," if decimal == "." else "."
             for sign in [decimal] if is_decimal_set else [decimal, other]:
-                numbers = numerals.parse(self.values, sign)
+                numbers, unit = numerals.parse(self.values, sign)
                 if not numbers.null_count:
                     column = self._of(ColumnKind.NUMBER, numbers)
-                    if sign == decimal:
-                        return column, ""
-                    said = f"decimal sign {sign} in column {self.name}"
-                    return replace(column, decimal=sign), said
+                    words = [f"unit {unit} of all values of column {self.name}"] * bool(unit)
+                    if sign != decimal:
+                        column = replace(column, decimal=sign)
+                        words.insert(0, f"decimal sign {sign} in column {self.name}")
+                    return column, ", ".join(words)
                 if sign == decimal:
                     self._refuse_if_mostly(numbers, "a number")
+                    doubt = self._doubt_of(numbers, "numbers")
         if self.kind in (None, ColumnKind.DATE):
-            date_format, found, is_open = dates.find_format(self.values, self.counts)
+            formats = dates.allowed(self.date_format, is_date=self.kind is not None)
+            date_format, found, other = dates.find_format(self.values, self.counts, formats)
             if not found.null_count:
-                said = f"dates of column {self.name} read as {date_format}, day before month"
-                return self._of(ColumnKind.DATE, found, date_format), said if is_open else ""
+                said = f"dates of column {self.name} read as {date_format}, which could be {other}"
+                said += (
+                    f": [data] types = {{ {quoted(self.name)} = {quoted(other)} }} reads them so"
+                )
+                return self._of(ColumnKind.DATE, found, date_format), said if other else ""
             is_mostly = f"a date written {date_format}"
             self._refuse_if_mostly(found, dates.ALLOWED if self.kind else is_mostly)
-        return self._words(), ""
+            doubt = doubt or self._doubt_of(found, f"dates written {date_format}")
+        return self._words(doubt), ""
 
     def _booleans(self) -> Column | None:
         import pyarrow as pa
@@ -154,11 +173,30 @@ class _Encoded:
             self._refuse(pc.if_else(pc.is_finite(values), values, None), "a finite number")
         return _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
 
-    def _words(self) -> Column:
+    def _words(self, doubt: str) -> Column:
         kind = self.kind or (ColumnKind.TEXT if self._is_free_text() else ColumnKind.CATEGORY)
         vocabulary = tuple(self.values.to_pylist())
         remark = remark_of(self.name, kind, self.codes, is_set=self.kind is not None)
-        return Column(self.name, kind, self.codes, vocabulary, remark=remark)
+        is_useless = not self.kind and (kind == ColumnKind.TEXT or remark in (ID, ALL_RARE))
+        if is_useless and doubts.are_like_dates(self.values):
+            remark = doubts.UNKNOWN_DATES
+        return Column(self.name, kind, self.codes, vocabulary, remark=remark, doubt=doubt)
+
+    def _doubt_of(self, found: "pa.Array", what: str) -> str:
+        """Says that many rows of what becomes a category are something else; "" if not many."""
+        n, n_found = int(self.counts.sum()), int(self.counts[dates.is_valid(found)].sum())
+        if n_found < max(_LEAST, n / 2):
+            return ""
+        return doubts.said_of_mixed(self.name, n_found / n, what, self._others(found))
+
+    def _others(self, found: "pa.Array") -> list[str]:
+        """Lists the values that were not found, the most frequent first."""
+        import numpy as np
+
+        bad = np.flatnonzero(~dates.is_valid(found))
+        bad = bad[np.argsort(-self.counts[bad], kind="stable")]
+        others: list[str] = self.values.take(bad).to_pylist()
+        return others
 
     def _is_free_text(self) -> bool:
         """Tells whether nearly all values differ and are of several words, or many are long."""
@@ -176,14 +214,20 @@ class _Encoded:
             BadValueError: it is.
         """
         if self.kind:
-            self._refuse(found, f"{what}, or {_NO_VALUE}")
+            if self.date_format:
+                what = f"a date written {self.date_format}"
+            self._refuse(found, f"{what}, or {_NO_VALUE}; {self._advice(found)}")
         n, n_found = int(self.counts.sum()), int(self.counts[dates.is_valid(found)].sum())
         if n_found >= max(_LEAST, _MOSTLY * n):
             self._refuse(
                 found,
-                f"{what} as in {n_found:,} of {n:,} rows, or {_NO_VALUE}; or set types = "
-                f'{{ {quoted(self.name)} = "category" }} in [data]',
+                f"{what} as in {n_found:,} of {n:,} rows, or {_NO_VALUE}; {self._advice(found)}; "
+                f'or set [data] types = {{ {quoted(self.name)} = "category" }}',
             )
+
+    def _advice(self, found: "pa.Array") -> str:
+        advice = doubts.advice_of_missing(self._others(found))
+        return f"mend or remove the line, or, if it says that nothing is known, set {advice}"
 
     def _refuse(self, found: "pa.Array", allowed: str) -> None:
         import numpy as np
@@ -191,13 +235,6 @@ class _Encoded:
         is_bad = np.append(~dates.is_valid(found), False)[self.codes]
         row = int(np.argmax(is_bad))
         raise BadValueError(row, self.values[int(self.codes[row])].as_py(), allowed)
-
-
-def quoted(name: str) -> str:
-    """Quotes a name as TOML has a key or a string."""
-    import json
-
-    return json.dumps(name, ensure_ascii=False)
 
 
 def _all_missing(name: str, n_rows: int, kind: ColumnKind | None) -> Column:
@@ -224,21 +261,6 @@ def _finished(
     return Column(name, kind, values, date_format=date_format, remark=remark)
 
 
-def _cast(text: "pa.ChunkedArray", decimal: str) -> "NDArray[np.float64] | None":
-    """Reads numbers that are written as programs write them; None if one is not."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if decimal == ",":
-        if pc.any(pc.match_substring(text, ".")).as_py():
-            return None  # it may part thousands
-        text = pc.replace_substring(text, ",", ".")
-    try:
-        return _to_numpy(pc.cast(text, pa.float64()))
-    except pa.ArrowInvalid:
-        return None
-
-
 def _encoded(text: "pa.ChunkedArray") -> tuple["NDArray[np.int32]", "pa.Array"]:
     """Splits text into codes, -1 where it is missing, and its distinct values as they come."""
     import numpy as np
@@ -263,10 +285,11 @@ def _to_numpy(numbers: "pa.ChunkedArray | pa.Array") -> "NDArray[np.float64]":
     return np.array(numbers.to_numpy(), np.float64)
 
 
-def _refuse_infinite(numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:
+def _refuse_infinite(name: str, numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:
     import numpy as np
 
     if (is_infinite := np.isinf(numbers)).any():
         row = int(np.argmax(is_infinite))
         found = str(values[row].as_py())
-        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}")
+        advice = f"or set [data] drop = [{quoted(name)}]"
+        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}; {advice}")

@@ -163,7 +163,8 @@ def _to_register(
 
     with tempfile.TemporaryDirectory() as folder:
         network = keras.saving.load_model(client.download_artifacts(run, MODEL_ARTIFACT, folder))
-    is_by_column = task.features is not None and bool(task.features.inputs)
+    features = task.features
+    is_by_column = features is not None and bool(features.inputs)
     needed = ["mlflow", "keras", "tensorflow", "numpy", *["pandas"] * is_by_column]
     given = {
         "model": network,

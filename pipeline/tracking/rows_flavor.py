@@ -30,7 +30,9 @@ def predict_script(task: Task, dialect: Dialect) -> str:
         dialect: how the file was written that it has learned from, and so others are.
     """
     code = Path(predict.__file__).read_text(encoding="utf-8")
-    for field, value in {"answers": answer_names(task), **asdict(dialect)}.items():
+    missing = task.features.missing if task.features else ()
+    given = {"answers": answer_names(task), "also_missing": missing, **asdict(dialect)}
+    for field, value in given.items():
         constant = re.compile(rf"^({field.upper()}\b.*? = ).+?(?=  #|$)", re.MULTILINE)
         found = constant.search(code)
         assert found, field

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-_SEPARATORS = "-./: ,TZ"
-_LONGEST = 32  # characters; what is beyond is cut off
+_KNOWN = "0123456789-./: ,+abcdefghijklmnopqrstuvwxyz"
+_CODES = {character: i for i, character in enumerate(_KNOWN, start=2)}  # 0: none, 1: another
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LONGEST = 40  # characters; what is beyond is cut off
 _MOST_FIELDS = 7  # runs of digits: year to second, and its fraction
 _WIDTHS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2, "%f": 6}
 _DAY = ("%Y", "%y", "%m", "%d")
@@ -22,14 +24,14 @@ class DateReader:
     """Reads columns of dates, each in its own format and in ISO 8601.
 
     A date is taken apart into runs of digits, so leading zeros and the kind of separator do not
-    matter. It may lack its time, or have one though the format has none.
+    matter. It may lack its time, or have one though the format has none, and a time its zone.
     """
 
     def __init__(self) -> None:
         self._characters = keras.layers.TextVectorization(
-            standardize=None,
+            standardize="lower",
             split="character",
-            vocabulary=[*"0123456789", *_SEPARATORS],
+            vocabulary=[*_KNOWN],
             output_sequence_length=_LONGEST,
             name="date_characters",
         )
@@ -39,26 +41,99 @@ class DateReader:
 
         Args:
             texts: (n, 1).
-            date_format: as `strptime` has it; of its codes `_WIDTHS` are known.
+            date_format: one that `reading.dates` knows.
 
         Returns:
             Seconds since 1970, UTC, float64 (n, 1); NaN where the text is no date of the format
             and none of ISO 8601 either.
         """
         characters = self._characters(texts)
-        fields = _fields(characters)
-        own = re.findall(r"(?:%[A-Za-z])+", date_format)
+        moment, ahead = _split_zone(characters)
+        fields, month = _fields(moment), None
+        own = re.findall(r"(?:%[A-Za-z])+", re.sub("%[bpz]", "", date_format.replace("%I", "%H")))
         if tuple(own) == _ISO[: len(own)]:
             seconds = _in_layout(*fields, _ISO, n_needed=3)
         else:
             n_needed = 1 + max(i for i, run in enumerate(own) if any(x in run for x in _DAY))
-            missing = [each for each in _ISO[3:] if each not in date_format]
-            seconds = _in_layout(*fields, [*own, *missing], n_needed)
+            missing = [each for each in _ISO[3:] if each not in own]
+            if "%b" in date_format:
+                month = _month_by_name(moment)
+            seconds = _in_layout(*fields, [*own, *missing], n_needed, month)
             if _n_digits(own[0]) != 4:
                 is_iso = ops.equal(fields[1][:, :1], 4)
                 seconds = ops.where(is_iso, _in_layout(*fields, _ISO, n_needed=3), seconds)
-        is_strange = ops.any(ops.equal(characters, 1), axis=1, keepdims=True)
-        return ops.where(is_strange, np.float64("nan"), seconds)
+        letters = _KNOWN if "%b" in date_format else "tzapm" if "%p" in date_format else "tz"
+        if "%p" in date_format:
+            seconds = _of_24_hours(moment, seconds)
+        is_known = np.array([True, False, *(x in "0123456789-./: ," + letters for x in _KNOWN)])
+        is_known[_CODES["+"]] = False
+        is_strange = ops.any(ops.logical_not(ops.take(is_known, moment)), axis=1, keepdims=True)
+        return ops.where(is_strange, np.float64("nan"), seconds - ahead)
+
+
+def _is(characters: keras.KerasTensor, character: str) -> keras.KerasTensor:
+    return ops.equal(characters, _CODES[character])
+
+
+def _has(characters: keras.KerasTensor, word: str) -> keras.KerasTensor:
+    """Tells whether texts have a word in them, (n, 1)."""
+    n = _LONGEST - len(word) + 1
+    is_here = _is(characters[:, :n], word[0])
+    for i, letter in enumerate(word[1:], start=1):
+        is_here = ops.logical_and(is_here, _is(characters[:, i : i + n], letter))
+    return ops.any(is_here, axis=1, keepdims=True)
+
+
+def _month_by_name(characters: keras.KerasTensor) -> keras.KerasTensor:
+    """Finds the month that is named in English, int64 (n, 1), 0 if none is."""
+    names = enumerate(_MONTHS, start=1)
+    return sum(ops.cast(_has(characters, name), "int64") * i for i, name in names)
+
+
+def _of_24_hours(characters: keras.KerasTensor, seconds: keras.KerasTensor) -> keras.KerasTensor:
+    """Puts hours after noon, and those after midnight, where they are marked as such."""
+    is_pm, is_am = _has(characters, "pm"), _has(characters, "am")
+    hour = ops.floor((seconds - ops.floor(seconds / 86_400) * 86_400) / 3600)
+    is_12 = ops.equal(hour, 12)
+    later = ops.where(ops.logical_and(is_pm, ops.logical_not(is_12)), np.float64(43_200), 0.0)
+    earlier = ops.where(ops.logical_and(is_am, is_12), np.float64(43_200), 0.0)
+    is_bad = ops.logical_or(ops.equal(hour, 0), ops.greater(hour, 12))
+    is_bad = ops.logical_and(is_bad, ops.logical_or(is_pm, is_am))
+    return ops.where(is_bad, np.float64("nan"), seconds + later - earlier)
+
+
+def _split_zone(
+    characters: keras.KerasTensor,
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Parts texts from a zone such as +02:00 or -0530 that ends them, behind a time.
+
+    Returns:
+        The characters without it; and the seconds that it is ahead of UTC, float64 (n, 1), 0
+        where there is none and NaN where it is none.
+    """
+    is_time = ops.greater(ops.cumsum(ops.cast(_is(characters, ":"), "int32"), axis=1), 0)
+    is_sign = ops.logical_or(_is(characters, "+"), _is(characters, "-"))
+    is_sign = ops.logical_and(is_sign, is_time)
+    n_signs = ops.cumsum(ops.cast(is_sign, "int32"), axis=1)
+    zone = ops.where(ops.greater(n_signs, 0), characters, 0)
+    values, n_digits = _fields(zone)
+    value, is_whole = values[:, :1], ops.equal(n_digits[:, :1], 4)
+    hours = ops.where(is_whole, value // 100, value)
+    minutes = ops.where(is_whole, value % 100, values[:, 1:2])
+    is_parted = ops.logical_and(ops.equal(n_digits[:, :1], 2), ops.equal(n_digits[:, 1:2], 2))
+    is_zone = ops.logical_or(ops.logical_and(is_whole, ops.equal(n_digits[:, 1:2], 0)), is_parted)
+    may_be = np.array([True, False, *(x in "0123456789+-:" for x in _KNOWN)])
+    is_zone = ops.logical_and(is_zone, ops.all(ops.take(may_be, zone), axis=1, keepdims=True))
+    is_zone = ops.logical_and(is_zone, ops.equal(n_digits[:, 2:3], 0))
+    is_zone = ops.logical_and(is_zone, ops.equal(n_signs[:, -1:], 1))
+    is_west = ops.any(_is(zone, "-"), axis=1, keepdims=True)
+    ahead = ops.cast(hours * 3600 + minutes * 60, "float64")
+    ahead = ops.where(is_west, -ahead, ahead)
+    ahead = ops.where(is_zone, ahead, np.float64("nan"))
+    is_none = ops.equal(n_signs[:, -1:], 0)
+    return ops.where(ops.greater(n_signs, 0), 0, characters), ops.where(
+        is_none, np.float64(0), ahead
+    )
 
 
 def _fields(characters: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -85,7 +160,11 @@ def _fields(characters: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Ker
 
 
 def _in_layout(
-    values: keras.KerasTensor, n_digits: keras.KerasTensor, layout: Sequence[str], n_needed: int
+    values: keras.KerasTensor,
+    n_digits: keras.KerasTensor,
+    layout: Sequence[str],
+    n_needed: int,
+    month: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:
     """Reads fields as a layout names them, each one code or several side by side.
 
@@ -94,8 +173,9 @@ def _in_layout(
         n_digits: of the fields; 0 of one that is not there.
         layout: the codes of each field.
         n_needed: fields that must be there.
+        month: if no field is one.
     """
-    found: dict[str, keras.KerasTensor] = {}
+    found: dict[str, keras.KerasTensor] = {} if month is None else {"%m": month}
     is_date = ops.equal(n_digits[:, len(layout) : len(layout) + 1], 0)  # no field is left over
     for i, run in enumerate(layout):
         value, n = values[:, i : i + 1], n_digits[:, i : i + 1]
@@ -130,7 +210,9 @@ def _n_digits(run: str) -> int:
 def _year(found: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
     if "%Y" in found:
         return found["%Y"]
-    return found["%y"] + ops.where(ops.less(found["%y"], 69), 2000, 1900)  # as `strptime`
+    return found["%y"] + ops.where(
+        ops.less(found["%y"], 69), np.int64(2000), np.int64(1900)
+    )  # as `strptime`
 
 
 def _is_possible(found: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:

@@ -124,7 +124,7 @@ def _of_columns(features: Features, inputs: Sequence[keras.KerasTensor]) -> kera
     reader, categories = DateReader(), iter(features.categories)
     for column, values in zip(features.inputs, inputs, strict=True):
         if column.kind == "category":
-            codes.append(_codes(next(categories), values))
+            codes.append(_codes(next(categories), values, features.missing))
         elif column.kind == "date":
             seconds = reader.seconds(values, column.date_format)
             numbers += [dates.part(part, seconds, ops) for part in column.parts]
@@ -159,12 +159,15 @@ def _standardised(numbers: Sequence[Number], values: keras.KerasTensor) -> keras
     return ops.cast((present - mean) / scale, "float32")
 
 
-def _codes(category: Category, texts: keras.KerasTensor) -> keras.KerasTensor:
+def _codes(
+    category: Category, texts: keras.KerasTensor, also_missing: Sequence[str]
+) -> keras.KerasTensor:
     """Finds the codes of texts, as `data.encoding` does.
 
     Also of a text behind a space, as many a file has it that puts one behind each comma.
     """
-    missing = [text for text in MISSING_TEXTS if text not in category.vocabulary]
+    texts_of_missing = dict.fromkeys([*MISSING_TEXTS, *also_missing])
+    missing = [text for text in texts_of_missing if text not in category.vocabulary]
     known = [*missing, *category.vocabulary]
     lookup = keras.layers.StringLookup(
         vocabulary=[*known, *(f" {text}" for text in known)], oov_token=_UNSEEN

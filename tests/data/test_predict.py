@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.best import _reading
+from pipeline.data.features import Features
 from pipeline.data.preparation import About, _adapter
 from pipeline.data.task import Kind, Target, Task
 from pipeline.reading import numerals
@@ -76,10 +78,10 @@ def trained(folder: Path, name: str) -> tuple[Path, RawTable]:
     return path, read_table(path, **settings)
 
 
-def module_of(folder: Path, dialect: Dialect) -> ModuleType:
+def module_of(folder: Path, dialect: Dialect, task: Task = TASK) -> ModuleType:
     """Imports the file that is handed over."""
     file = folder / "predict.py"
-    file.write_text(predict_script(TASK, dialect), encoding="utf-8")
+    file.write_text(predict_script(task, dialect), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("handed_over", file)
     assert spec
     assert spec.loader
@@ -191,6 +193,9 @@ NUMERALS = [
     "€ 1 234,50", "99,9 %", "1'000", "5e3", "5e-3", "1\u00a0000", "1\u202f000,5", "-$5", "$-5",
     "--5", "-$-5", "+7", "1.", ".5", ",5", "1,23,456", "12,34", "1e999", "inf", "0x10", "1_000",
     "5 kg", "01,000", "USD 5", "5EUR", "\u0661",
+    "(302)", "(302", "-(302)", "302-", "-302-", "(€ 1,5)", "1e3 kg", "1,5\u00a0€", "- 5",
+    "₩301658",
+    "8원", "1,7\u202f%", "5 kg of it",
 ]  # fmt: skip
 
 
@@ -200,7 +205,7 @@ def test_numbers_are_read_as_the_training_reads_them(
     written: str, decimal: str, tmp_path: Path
 ) -> None:
     module = module_of(tmp_path, Dialect(decimal=decimal))
-    known = numerals.parse(pa.array([written]), decimal)[0].as_py()
+    known = numerals.parse(pa.array([written]), decimal)[0][0].as_py()
     column = pd.Series([written, "", None, 1.5, True], dtype=object, name="a")
     if known is None or np.isinf(known):
         with pytest.raises(ValueError, match=r"^column a: found .* no number"):
@@ -208,6 +213,16 @@ def test_numbers_are_read_as_the_training_reads_them(
     else:
         expected = [known, np.nan, np.nan, 1.5, 1]
         np.testing.assert_array_equal(module._numbers(column), expected)
+
+
+def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
+    task = replace(TASK, features=Features((), (), missing=("refused",)))
+    module = module_of(tmp_path, Dialect(), task)
+    column = pd.Series(["1", "refused"], dtype=object, name="a")
+    np.testing.assert_array_equal(module._numbers(column), [1, np.nan])
+    column[1] = "Refused"
+    with pytest.raises(ValueError, match=r"^column a: found 'Refused', no number"):
+        module._numbers(column)
 
 
 def test_what_is_known_of_a_dialect_is_kept(tmp_path: Path) -> None:

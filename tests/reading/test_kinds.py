@@ -54,6 +54,9 @@ def test_fate_of_other_kinds() -> None:
         ("customerId", True),
         ("paid", False),
         ("humid", False),
+        ("index", True),
+        ("price_index", False),
+        ("body_mass_index", False),
         ("idle", False),
     ],
 )

@@ -92,6 +92,11 @@ def test_refused(tmp_path: Path, columns: Any, types: dict[str, str], sentence: 
     assert sentence in str(caught.value)
 
 
+def test_a_column_that_is_dropped_may_be_of_any_type(tmp_path: Path) -> None:
+    columns = {"a": pa.array([1], pa.duration("s")), "b": [2]}
+    assert list(read(tmp_path, columns, drop=["a"]).columns) == ["b"]
+
+
 @pytest.mark.parametrize("damage", [slice(0, 3), slice(0, -40)])
 def test_damaged_files_are_refused(tmp_path: Path, damage: slice) -> None:
     parquet.write_table(pa.table(COLUMNS), path := tmp_path / "t.parquet")

@@ -108,6 +108,35 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
     assert "decimal sign , in column spaces" in table.remarks
 
 
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["301,66\u00a0€", "1\u202f234,5\u202f€"], [301.66, 1234.5]),
+        (["1,7\u00a0%", "-3,25\u202f%"], [1.7, -3.25]),
+        (["(302)", "32", "(1.302,5)"], [-302, 32, -1302.5]),
+        (["302-", "32", "5-"], [-302, 32, -5]),
+        (["\u2212\u00a05", "7"], [-5, 7]),
+        (["₩301658", "₩ 7"], [301658, 7]),
+        (["301658원", "7 원"], [301658, 7]),
+        (["302 kg", "7,5 kg", "1e3 kg"], [302, 7.5, 1000]),
+        (["302 kg", "7 lb"], None),
+        (["302 kg", "7"], None),
+        (["(302", "7"], None),
+        (["-(302)", "7"], None),
+        (["\\N", "7,5", "#DIV/0!", "#VALUE!"], [math.nan, 7.5, math.nan, math.nan]),
+    ],
+)
+def test_numbers_with_units_and_signs_around_them(
+    tmp_path: Path, texts: list[str], expected: list[float] | None
+) -> None:
+    rows = "\n".join(f"{text};x" for text in texts)
+    table = read_table(written(tmp_path, f"a;b\n{rows}\n"), decimal=",")
+    if expected is None:
+        assert table.columns["a"].is_coded
+    else:
+        np.testing.assert_equal(numbers(table, "a"), expected)
+
+
 def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
     path = written(tmp_path, "a;b\n1.234;x\n2.500;y\n")
     guessed = read_table(path)
@@ -130,6 +159,21 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("2024-01-02 03:04:05.25", "2024-12-31 00:00:00.5", "%Y-%m-%d %H:%M:%S.%f", 1704164645),
         ("2.1.24", "31.12.68", "%d.%m.%y", 1704153600),
         ("1/2/69", "12/31/24", "%m/%d/%y", -31449600),
+        ("2-1-2024", "31-12-2024", "%d-%m-%Y", 1704153600),
+        ("01-02-2024", "12-31-2024", "%m-%d-%Y", 1704153600),
+        ("2024.01.02", "2024.12.31", "%Y.%m.%d", 1704153600),
+        ("02 Jan 2024", "31 Dec 2024", "%d %b %Y", 1704153600),
+        ("2-Jan-2024", "31-Dec-2024", "%d-%b-%Y", 1704153600),
+        ("Jan 02 2024", "Dec 31 2024", "%b %d %Y", 1704153600),
+        ("2024-01-02T03:04:05+02:00", "2024-12-31T00:00:00Z", "%Y-%m-%dT%H:%M:%S%z", 1704157445),
+        (
+            "2024-01-02T03:04:05.123Z",
+            "2024-12-31T00:00:00.5Z",
+            "%Y-%m-%dT%H:%M:%S.%fZ",
+            1704164645,
+        ),
+        ("01/02/2024 03:04 PM", "12/31/2024 11:59 AM", "%m/%d/%Y %I:%M %p", 1704207840),
+        ("2024-01-02", "2024-12-31 23:59:00", "%Y-%m-%d %H:%M:%S", 1704153600),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
 )
@@ -145,7 +189,73 @@ def test_dates(tmp_path: Path, first: str, last: str, date_format: str, seconds:
 def test_day_and_month_that_could_be_swapped_are_said(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "d\n01/02/2024\n03/04/2024\n"))
     assert table.columns["d"].date_format == "%d/%m/%Y"
-    assert "dates of column d read as %d/%m/%Y, day before month" in table.remarks
+    said = (
+        "dates of column d read as %d/%m/%Y, which could be %m/%d/%Y: "
+        '[data] types = { "d" = "%m/%d/%Y" } reads them so'
+    )
+    assert said in table.remarks
+    other = read_table(tmp_path / "t.csv", types={"d": "%m/%d/%Y"})
+    days = np.array(["2024-01-02", "2024-03-04"], "datetime64[s]").astype(float)
+    assert other.columns["d"].values.tolist() == days.tolist()
+    assert other.columns["d"].date_format == "%m/%d/%Y"
+    with pytest.raises(
+        UsageError, match=r"line 2, column d: .* allowed is a date written %Y-%m-%d"
+    ):
+        read_table(tmp_path / "t.csv", types={"d": "%Y-%m-%d"})
+    with pytest.raises(UsageError, match=r"types of d: found '%m/%Y', allowed is number, boolean"):
+        read_table(tmp_path / "t.csv", types={"d": "%m/%Y"})
+
+
+def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
+    rows = "".join(f"202403{i:02},{i:02}. März {1990 + i}\n" for i in range(1, 25))
+    path = written(tmp_path, f"d,e\n{rows}")
+    table = read_table(path)
+    said = (
+        "column d is taken for a number, its values look like dates written %Y%m%d: "
+        '[data] types = { "d" = "date" } reads them so'
+    )
+    assert said in table.remarks
+    assert table.columns["e"].remark == "looks like dates in a form that is not known"
+    column = read_table(path, types={"d": "date"}).columns["d"]
+    assert (column.kind, column.date_format) == (ColumnKind.DATE, "%Y%m%d")
+    assert column.values[0] == np.datetime64("2024-03-01", "s").astype(np.int64)
+
+
+def test_dates_of_each_month_are_no_days_of_january(tmp_path: Path) -> None:
+    rows = "".join(f"{month:02}/01/{year}\n" for year in (2010, 2011) for month in range(1, 13))
+    column = read_table(written(tmp_path, f"d\n{rows}")).columns["d"]
+    assert column.date_format == "%m/%d/%Y"
+    assert len(set(column.values)) == 24
+
+
+def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
+    tmp_path: Path,
+) -> None:
+    values = ["refused" if i % 20 == 7 else "unknown" if i == 3 else f"{i}.5" for i in range(100)]
+    path = written(tmp_path, "income\n" + "\n".join(values) + "\n")
+    column = read_table(path).columns["income"]
+    assert column.doubt == (
+        "column 'income': 94 % are numbers, 'refused' and 1 more are not: it is taken for a "
+        'category; [data] missing = ["refused", "unknown"] makes it one of numbers'
+    )
+    table = read_table(path, missing=["refused", "unknown"])
+    assert not table.columns["income"].doubt
+    expected = [float(value) if value[0].isdigit() else math.nan for value in values]
+    np.testing.assert_equal(numbers(table, "income"), expected)
+    days = "\n".join([f"2024-01-{i:02}" for i in range(1, 29)] + ["soon"] * 5)
+    doubt = read_table(written(tmp_path, f"d\n{days}\n")).columns["d"].doubt
+    assert "85 % are dates written %Y-%m-%d, 'soon' is not" in doubt
+    few = "\n".join(["12"] * 9 + ["x", "y"] * 4)
+    assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
+
+
+def test_a_column_that_is_dropped_is_not_checked(tmp_path: Path) -> None:
+    path = written(tmp_path, f"p,q,y\n{NUMBERS_AND_INF}x,31,1\n")
+    with pytest.raises(UsageError):
+        read_table(path, drop=["p"])
+    assert list(read_table(path, drop=["p", "q"]).columns) == ["y"]
+    with pytest.raises(UsageError, match=r"\[data\] drop: found the column 'z', allowed are"):
+        read_table(path, drop=["z"])
 
 
 def test_what_speaks_against_a_column(tmp_path: Path) -> None:
@@ -176,6 +286,7 @@ def test_what_speaks_against_a_column(tmp_path: Path) -> None:
     assert words(table, "paid")[:3] == ["0", "1", "4"]
 
 
+NUMBERS_AND_INF = "".join(f"{i},{'inf' if i == 9 else i},{i}\n" for i in range(30))
 NUMBERS = "".join(f'"two\nlines",{i}.5\n' for i in range(30))
 
 
@@ -191,7 +302,13 @@ NUMBERS = "".join(f'"two\nlines",{i}.5\n' for i in range(30))
         ("a,b\n1,\n\n2,-inf\n", {}, "line 4, column b: found '-inf', allowed is a finite number"),
         ("a\n1\n1e999\n", {}, "line 3, column a: found '1e999', allowed is a finite number"),
         (f"a,p\n{NUMBERS}x,abc\n", {}, "line 62, column p: found 'abc', allowed is a number as"),
-        (f"a,p\n{NUMBERS}x,abc\n", {}, 'set types = { "p" = "category" } in [data]'),
+        (f"a,p\n{NUMBERS}x,abc\n", {}, 'set [data] types = { "p" = "category" }'),
+        (
+            f"a,p\n{NUMBERS}x,oops\n",
+            {},
+            "mend or remove the line, or, if it says that nothing is known, set [data] missing = "
+            '["oops"]',
+        ),
         (
             "d\n" + "".join(f"2024-02-{i:02}\n" for i in range(1, 31)),
             {},

@@ -195,6 +195,17 @@ def test_every_spelling_of_a_missing_value_is_one(missing: str) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_what_somebody_says_is_missing_is() -> None:
+    features = replace(FEATURES, missing=("refused",))
+    task = replace(CLASSES, features=features)
+    network = network_of(task)
+    some = {name: values[:77] for name, values in ROWS.items()}
+    found, expected = (
+        np.asarray(accept_raw(network, task)(raw_inputs(some, text))) for text in ("refused", "")
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_logarithm_is_undone() -> None:
     task = replace(REGRESSION, target=Target("y", 2.0, 0.5, "log"))
     network = network_of(task)

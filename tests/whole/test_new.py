@@ -398,7 +398,11 @@ def test_an_error_says_how_to_give_what_it_advises(
         "set its type in [data]; with pipeline.new: --set 'SETTING=VALUE'"
     )
     table("d.csv", 60, y=["a", "b"] * 30, **{"it's": [*range(59), "oops"]})
-    assert run().endswith("""; with pipeline.new: --set 'types={ "it'\\''s" = "category" }'""")
+    assert run().endswith("""; with pipeline.new: --set 'missing=["oops"]'""")
+    types = """[data] types = { "it's" = "category" }"""
+    assert say_how(types, read_settings([]), is_new=True).endswith(
+        """; with pipeline.new: --set 'types={ "it'\\''s" = "category" }'"""
+    )
     Path("d.csv").write_bytes("이름;y\n".encode("utf-16-le") * 20)
     assert run().endswith("set [data] encoding; with pipeline.new: --set 'encoding=VALUE'")
     assert run("--if-missing").endswith(
