@@ -60,7 +60,6 @@ def read_csv(
         other_decimal=tuple(name for name, column in columns.items() if column.decimal),
         n_skipped=file.n_skipped,
         names=() if file.has_names else file.names,
-        also_missing=asked.missing,
     )
     return RawTable(path, columns, tuple(remarks), file.line_of(0), dialect)
 

@@ -47,8 +47,7 @@ def read_parquet(path: Path, *, asked: Asked) -> RawTable:
             f"{shown}: cannot be read ({first_line(error)}), allowed is a Parquet file"
         ) from None
     other = tuple(name for name, column in columns.items() if column.decimal)
-    dialect = Dialect(other_decimal=other, also_missing=asked.missing)
-    return RawTable(path, columns, tuple(said), dialect=dialect)
+    return RawTable(path, columns, tuple(said), dialect=Dialect(other_decimal=other))
 
 
 def _is_text(kind: "pa.DataType") -> bool:

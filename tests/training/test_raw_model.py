@@ -362,13 +362,6 @@ def test_what_a_table_lacks_is_said_in_a_sentence(exported: Path) -> None:
         predict.answer(model, wrong)
 
 
-def array_model() -> keras.Model:
-    inputs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    features = encoding.fit_array(inputs, np.arange(50))
-    task = replace(TWO, features=features, input_shape=(4,))
-    return accept_raw(network_of(task), task)
-
-
 def test_it_knows_the_readers_missing_values() -> None:
     assert {text.lower() for text in MISSING_TEXTS} <= set(predict.MISSING)
 
