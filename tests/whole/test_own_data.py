@@ -267,7 +267,7 @@ def test_the_doctor_finds_such_a_model_in_order(houses: Handed, sold: Handed) ->
 def test_the_card_tells_of_the_columns_and_the_data(houses: Handed) -> None:
     card = (houses.folder / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^\| frei ab \| date, as %d\.%m\.%Y \| `\d\d\.\d\d\.202\d` \|$", card, re.M)
-    assert re.search(r"^\| Wohnfläche \(m²\) \| number \| `\d+(\.\d)?` \|$", card, re.M)
+    assert re.search(r"^\| Wohnfläche \(m²\) \| number \| `\d+(\.\d+)?` \|$", card, re.M)
     assert "- decimal sign ,\n" in card
     assert "gives\nPreis/€ in units of its own." in card
 
