@@ -1,5 +1,6 @@
 """What can go wrong for a user, and how a command says so: one sentence, one exit code."""
 
+import ctypes
 import errno
 import gc
 import sys
@@ -83,6 +84,7 @@ def run_command(command: Callable[[], int]) -> int:
             streams.hurry()
             raise
         finally:
+            _forget_signals()
             sys.stdout.flush()  # what stdout cannot take is an error, and not for the interpreter
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -97,3 +99,13 @@ def run_command(command: Callable[[], int]) -> int:
         where = one_line(str(error.filename or "the disk"))
         print(f"error: {where}: {error.strerror}", file=sys.stderr)
         return FAILED
+
+
+def _forget_signals() -> None:
+    """Has the interpreter end with the exit code that it is given, and not by a signal.
+
+    Where Ctrl-C comes while a library's C code runs some Python code, as some do when they are
+    imported, CPython notes that nobody has heard it, and `python -m` ends by SIGINT in the end,
+    whatever came of it. The next code that is run in this way makes it forget that.
+    """
+    ctypes.pythonapi.PyRun_SimpleString(b"")

@@ -1,10 +1,16 @@
 """What a user reads of an error, and the exit code that a script gets."""
 
 import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import PipelineError, UsageError, one_line, run_command
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,28 @@ def test_a_bug_keeps_its_traceback(error: Exception) -> None:
 
     with pytest.raises(type(error)):
         run_command(command)
+
+
+INTERRUPTED_IN_C = """
+import ctypes, sys
+from pipeline.errors import run_command
+
+def main():
+    # as where a library that is being imported runs Python code, and Ctrl-C comes just then
+    ctypes.pythonapi.PyRun_SimpleString(b"raise KeyboardInterrupt")
+    raise KeyboardInterrupt
+
+sys.exit(run_command(main))
+"""
+
+
+def test_an_interrupted_command_ends_by_its_exit_code(tmp_path: Path) -> None:
+    """By `python -m`, which would end by the signal if code run from C was interrupted."""
+    (tmp_path / "command.py").write_text(INTERRUPTED_IN_C)
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    ended = subprocess.run(
+        [sys.executable, "-m", "command"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 130
+    assert ended.stderr.endswith("interrupted\n")
