@@ -60,7 +60,7 @@ def _used(data: DataSpec) -> tuple[str, ...]:
 
 def build(
     raw: RawTable | RawArrays, data: DataSpec, folder: Path
-) -> tuple[tuple[Task, ...], int, tuple[str, ...], tuple[str, ...]]:
+) -> tuple[tuple[Task, ...], tuple[str, ...], tuple[str, ...]]:
     """Splits and encodes data, and writes the arrays.
 
     Args:
@@ -69,7 +69,7 @@ def build(
         folder: gets a folder for each fold, or `0` for the one split, and the rows of the test.
 
     Returns:
-        The tasks, one for each fold; the number of training rows; remarks; and warnings.
+        The tasks, one for each fold; remarks; and warnings.
 
     Raises:
         UsageError: it cannot be split or learned from; the text says where and why.
@@ -135,7 +135,7 @@ def build(
     ]
     twins = say_twins(count_twins(hashes, splits, test_hashes), material.example)
     warnings = tuple(filter(None, [*material.warnings, twins]))
-    return tuple(tasks), len(parts.training), tuple(filter(None, remarks)), warnings
+    return tuple(tasks), tuple(filter(None, remarks)), warnings
 
 
 def build_member(
@@ -212,29 +212,30 @@ def mapped(folder: Path, name: str) -> "NDArray[Any] | None":
     return np.load(file, mmap_mode="c") if file.exists() else None
 
 
-def raw_examples(
-    raw: RawTable | RawArrays,
-    data: DataSpec,
-    task: Task,
-    folder: Path,
-    *,
-    is_test: bool = False,
-) -> Examples:
+def raw_examples(material: Material, task: Task, folder: Path) -> Examples:
     """Selects rows as a model that is handed over takes them.
 
     Args:
-        raw: what was read.
-        data: says how.
+        material: has the rows.
         task: whose features the model has.
-        folder: of an entry, of which the rows are noted there.
-        is_test: whether the test set is wanted.
+        folder: of an entry or a fold, of which the rows are noted there.
     """
     import numpy as np
 
+    return _selected(material, task, np.load(folder / f"{_ROWS}.npy"))
+
+
+def raw_test(raw: RawTable | RawArrays, data: DataSpec, task: Task, folder: Path) -> Examples:
+    """Selects the test rows so: those noted in an entry's folder, or all that the data bring."""
+    import numpy as np
+
     material = material_of(raw, data)
-    rows = np.load(folder / f"{_ROWS}.npy")
-    if is_test and isinstance(raw, RawArrays) and raw.test_inputs is not None:
-        material = test_material_of(raw, material.answers)
-        rows = np.arange(len(material.answers.values))
+    if isinstance(raw, RawArrays) and raw.test_inputs is not None:
+        test = test_material_of(raw, material.answers)
+        return _selected(test, task, np.arange(test.n_rows))
+    return raw_examples(material, task, folder)
+
+
+def _selected(material: Material, task: Task, rows: "Rows") -> Examples:
     weights = None if material.weights is None else material.weights[rows]
     return Examples(material.raw(task.features, rows), material.answers.values[rows], weights)

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import encoding
@@ -13,7 +12,6 @@ from pipeline.data.source import DataSpec, Inputs, Weights
 from pipeline.data.targets import Answers, understand, understand_test
 from pipeline.data.twins import hash_examples, hash_rows
 from pipeline.errors import UsageError
-from pipeline.paths import display_path
 from pipeline.reading.column import Codes, Column, Numbers, RawArrays, RawTable
 
 if TYPE_CHECKING:
@@ -147,7 +145,7 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
     Raises:
         UsageError: a column or an answer will not do; the text says where and why.
     """
-    where = raw.source if isinstance(raw.source, str) else display_path(Path(raw.source))
+    where = raw.where
     if isinstance(raw, RawTable):
         roles = assign_roles(raw, data)
         answers = understand(roles.target, data.settings, where)
@@ -166,7 +164,7 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
     inputs, target, remarks = raw.inputs, raw.targets, raw.remarks
     import numpy as np
 
-    known = target.values >= 0 if target.is_coded else ~np.isnan(target.values)
+    known = ~target.is_missing
     if not known.any():
         raise UsageError(f"{where}, target {target.name!r}: all values are missing")
     if not known.all():
@@ -183,7 +181,7 @@ def test_material_of(raw: RawArrays, training: Answers) -> ArrayMaterial:
     Raises:
         UsageError: it has classes that the training part has not.
     """
-    where = raw.source if isinstance(raw.source, str) else display_path(Path(raw.source))
+    where = raw.where
     assert raw.test_inputs is not None
     assert raw.test_targets is not None
     place = f"{where}, target {raw.test_targets.name!r}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data import building
 from pipeline.data.dataset import Dataset
+from pipeline.data.materials import material_of
 from pipeline.data.source import DataSpec, Examples
 from pipeline.data.task import Task
 from pipeline.errors import PipelineError, UsageError
@@ -39,7 +40,6 @@ class About:
 
     Attributes:
         tasks: what is learned, of each fold or of the one split: what is fitted differs.
-        n_training: number of training rows; with folds, of all rows but the test rows.
         remarks: what was found out, and what was left out, for people.
         warnings: what a reader of results has to know.
         sizes: bytes of each file of the entry, by its path there; by them a damaged one is seen.
@@ -47,7 +47,6 @@ class About:
     """
 
     tasks: tuple[Task, ...]
-    n_training: int
     remarks: tuple[str, ...]
     warnings: tuple[str, ...]
     sizes: Mapping[str, int]
@@ -124,9 +123,9 @@ def arrays_in(folder: Path) -> dict[str, Any]:
 def raw_validation(data: DataSpec) -> tuple[Examples, ...]:
     """Reads the validation rows as a model that is handed over takes them, for each fold."""
     prepared = prepare(data)
-    raw = building.read(data)
+    material = material_of(building.read(data), data)
     return tuple(
-        building.raw_examples(raw, data, task, prepared.folder / str(i))
+        building.raw_examples(material, task, prepared.folder / str(i))
         for i, task in enumerate(prepared.about.tasks)
     )
 
@@ -135,7 +134,7 @@ def raw_test(data: DataSpec) -> Examples:
     """Reads the test rows as a model that is handed over takes them."""
     prepared = prepare(data)
     raw = building.read(data)
-    return building.raw_examples(raw, data, prepared.task, prepared.folder, is_test=True)
+    return building.raw_test(raw, data, prepared.task, prepared.folder)
 
 
 @functools.cache
@@ -167,11 +166,11 @@ def _make(data: DataSpec, folder: Path) -> None:
             f"{display_path(Path(data.dataset))}: was changed while it was read; run the same "
             "command again when it is whole"
         )
-    tasks, n_training, remarks, warnings = building.build(raw, data, folder)
+    tasks, remarks, warnings = building.build(raw, data, folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
     dialect = raw.dialect if isinstance(raw, RawTable) else Dialect()
-    about = About(tasks, n_training, remarks, warnings, sizes, dialect)
+    about = About(tasks, remarks, warnings, sizes, dialect)
     (folder / _ABOUT).write_bytes(_adapter().dump_json(about))
 
 

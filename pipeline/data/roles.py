@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.data.source import DataSpec, Weights
 from pipeline.errors import UsageError
-from pipeline.paths import display_path
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
 from pipeline.reading.kinds import fate
 from pipeline.wording import count_noun, inflect, join_names
@@ -53,7 +52,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
     """
     import numpy as np
 
-    settings, where = data.settings, _name(table)
+    settings, where = data.settings, table.where
     name = data.target or (BUNDLED_TARGET if isinstance(table.source, str) else "")
     target = _column(table, name, "target", where)
     for key in ("group", "time", "weight"):
@@ -66,7 +65,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
             raise UsageError(f"[data] drop: found the target {name!r}, allowed are other columns")
         if isinstance(table.source, str):  # else who read the file has left it out
             _column(table, name, "[data] drop", where)
-    is_known = ~_is_missing(target)
+    is_known = ~target.is_missing
     rows = np.flatnonzero(is_known)
     if not len(rows):
         raise UsageError(f"{where}, target {target.name!r}: all values are missing")
@@ -105,10 +104,6 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
     )
 
 
-def _name(table: RawTable) -> str:
-    return table.source if isinstance(table.source, str) else display_path(table.source)
-
-
 def _column(table: RawTable, name: str, key: str, where: str) -> Column:
     if name in table.columns:
         return table.columns[name]
@@ -118,12 +113,6 @@ def _column(table: RawTable, name: str, key: str, where: str) -> Column:
     raise UsageError(
         f"{key}: {found}, allowed is a column of {where}: {', '.join(known[:N_SHOWN])}{more}"
     )
-
-
-def _is_missing(column: Column) -> "NDArray[np.bool_]":
-    import numpy as np
-
-    return column.values < 0 if column.is_coded else np.isnan(column.values)
 
 
 def _select(column: Column, rows: "NDArray[np.intp]") -> Column:
@@ -208,7 +197,7 @@ def _is_one_to_one(column: Column, classes: Codes) -> bool:
     """Tells whether each of a few values of a column stands with one class alone."""
     import numpy as np
 
-    known = ~_is_missing(column)
+    known = ~column.is_missing
     values, classes = column.values[known], classes[known]
     n_classes = len(np.unique(classes))
     if known.mean() < 0.5 or n_classes < 2:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     # or tell nothing of its error.
     Scored = tuple[float, Numbers | None]
 
+LEAST_PROBABILITY = 1e-7  # of which Keras takes a logarithm
 _LARGEST_LOG = 80.0  # e**80 is what float32 holds, and its square what float64 does
 
 
@@ -71,6 +72,29 @@ def all_scores(
     found = _scores(task, ["accuracy", *quantities], targets, predictions, weights)
     if weights is None:
         del found["accuracy_se"]
+    return found
+
+
+def losses(task: Task, targets: "NDArray[Any]", answers: "NDArray[Any]") -> "NDArray[Any]":
+    """Computes the loss of each row, (n,), as Keras does.
+
+    Args:
+        task: says which loss.
+        targets: integers of classes, (n,), or numbers as `transform` returns them, (n,).
+        answers: probabilities of all classes, (n, classes), or numbers of the same kind, (n,).
+    """
+    import numpy as np
+
+    if task.is_regression:
+        off: NDArray[Any] = np.abs(answers - targets)
+        of_numbers = {
+            "squared": off**2,
+            "absolute": off,
+            "huber": np.where(off <= 1, off**2 / 2, off - 0.5),
+        }
+        return of_numbers[task.loss]
+    right = answers[np.arange(len(targets)), targets]
+    found: NDArray[Any] = -np.log(np.clip(right, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
     return found
 
 

@@ -7,7 +7,6 @@ from pipeline.data.building import read
 from pipeline.data.settings import DataSettings
 from pipeline.data.source import DataSpec
 from pipeline.errors import UsageError, printable
-from pipeline.paths import display_path
 from pipeline.reading.column import RawTable
 from pipeline.reading.kinds import ColumnRow, describe
 from pipeline.wording import count_noun, join_names
@@ -29,7 +28,7 @@ def show_own(dataset: str, target: str = "") -> None:
         UsageError: they cannot be read, or have no such column.
     """
     raw = read(DataSpec.of(dataset, target, DataSettings()))
-    name = raw.source if isinstance(raw.source, str) else display_path(raw.source)
+    name = raw.where
     if isinstance(raw, RawTable):
         return _show_table(raw, name, target)
     if target:

@@ -87,25 +87,29 @@ class Metric:
         return f"{value:,.{max(0, N_DIGITS - before)}f}"
 
 
-_SCORED_OF_CLASSES = (
-    Metric("balanced_accuracy", "maximize", interval="share", label="balanced accuracy"),
-    Metric("macro_f1", "maximize", interval="share", label="macro F1"),
-    Metric("roc_auc", "maximize", interval="share", label="ROC AUC"),
-    Metric("log_loss", "minimize", interval="positive", label="log loss"),
+# Computed from predictions, by `data.scoring`. Of classes only the one that a study optimizes.
+SCORED_CLASSIFICATION = (
+    Metric(
+        "balanced_accuracy",
+        "maximize",
+        interval="share",
+        label="balanced accuracy",
+        is_scored=True,
+    ),
+    Metric("macro_f1", "maximize", interval="share", label="macro F1", is_scored=True),
+    Metric("roc_auc", "maximize", interval="share", label="ROC AUC", is_scored=True),
+    Metric("log_loss", "minimize", interval="positive", label="log loss", is_scored=True),
 )
-_SCORED_OF_NUMBERS = (
-    Metric("rmse", "minimize", interval="positive", digits=None, label="RMSE"),
-    Metric("mae", "minimize", interval="positive", digits=None, label="MAE"),
-    Metric("r2", "maximize", interval="below one", label="R²"),
+SCORED_REGRESSION = (
+    Metric("rmse", "minimize", interval="positive", digits=None, label="RMSE", is_scored=True),
+    Metric("mae", "minimize", interval="positive", digits=None, label="MAE", is_scored=True),
+    Metric("r2", "maximize", interval="below one", label="R²", is_scored=True),
 )
 CLASSIFICATION = (
     Metric("accuracy", "maximize", interval="binomial"),
     Metric(LOSS, "minimize"),
 )
 REGRESSION = (Metric(LOSS, "minimize"),)
-# Computed from predictions, by `data.scoring`. Of classes only the one that a study optimizes.
-SCORED_CLASSIFICATION = tuple(replace(each, is_scored=True) for each in _SCORED_OF_CLASSES)
-SCORED_REGRESSION = tuple(replace(each, is_scored=True) for each in _SCORED_OF_NUMBERS)
 OBJECTIVES = tuple(  # what a study may optimize
     dict.fromkeys((*CLASSIFICATION, *REGRESSION, *SCORED_CLASSIFICATION, *SCORED_REGRESSION))
 )

@@ -186,12 +186,12 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
         runs: those of the models.
     """
     project, by_id = subject.project, {run.id: run for run in runs}
+    spec, dialect = subject.spec, datasets.dialect(subject.spec.data_spec)
     with _workers(subject) as executor:
         for version in versions_of(project, subject.spec.name, by_id):
             if version.model_id and _is_wrong(version):
-                arguments = (project.mlflow_uri, version.run, version.model_id, subject.spec.task)
-                dialect = datasets.dialect(subject.spec.data_spec)
-                executor.call(registry.write_model_again, *arguments, dialect)
+                arguments = (project.mlflow_uri, version.run, version.model_id, spec.task, dialect)
+                executor.call(registry.write_model_again, *arguments)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data.scoring import all_scores, transform
+from pipeline.data.scoring import all_scores, losses, transform
 from pipeline.data.source import Examples
 from pipeline.data.task import LOSS, Task
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH = 1000  # examples, for which a model is asked at a time
-LEAST_PROBABILITY = 1e-7  # of which Keras takes a logarithm
 TOLERANCE = 1e-4  # between a recorded metric and one measured again: one example in 10,000
 
 
@@ -93,16 +92,9 @@ def measure(
         weights: of the examples; None if all are 1.
     """
     if task.is_regression:
-        off = transform(task.target, answers[:, 0]) - transform(task.target, targets)
-        losses = {
-            "squared": off**2,
-            "absolute": np.abs(off),
-            "huber": np.where(np.abs(off) <= 1, off**2 / 2, np.abs(off) - 0.5),
-        }[task.loss]
+        seen = transform(task.target, targets), transform(task.target, answers[:, 0])
     else:
-        chances = np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
-        chance = chances[np.arange(len(targets)), targets]
-        losses = -np.log(np.clip(chance, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+        seen = targets, np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
     scored = all_scores(task, targets, answers, weights)
-    loss = float(np.average(losses.astype(np.float64), weights=weights))
+    loss = float(np.average(losses(task, *seen).astype(np.float64), weights=weights))
     return task.quantities_of({LOSS: loss, **scored})

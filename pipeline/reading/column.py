@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pipeline.paths import display_path
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -57,6 +59,13 @@ class Column:
     def is_coded(self) -> bool:
         """Whether the values are indices into the vocabulary."""
         return self.kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
+
+    @property
+    def is_missing(self) -> "NDArray[np.bool_]":
+        """Which rows have no value, (n,)."""
+        import numpy as np
+
+        return self.values < 0 if self.is_coded else np.isnan(self.values)
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,11 @@ class RawTable:
     dialect: Dialect = Dialect()
 
     @property
+    def where(self) -> str:
+        """What it is called in messages."""
+        return called(self.source)
+
+    @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(next(iter(self.columns.values())).values)
@@ -142,3 +156,13 @@ class RawArrays:
     test_inputs: "NDArray[np.uint8] | NDArray[np.float32] | None" = None
     test_targets: Column | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """What it is called in messages."""
+        return called(self.source)
+
+
+def called(source: Path | str) -> str:
+    """Names a source of data in messages: a path as short as can be, anything else as it is."""
+    return source if isinstance(source, str) else display_path(source)

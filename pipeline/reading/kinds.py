@@ -130,10 +130,7 @@ def describe(table: RawTable, text: Literal["drop", "refuse"] = "drop") -> list[
 
 def missing(column: Column) -> int:
     """Counts the rows without a value."""
-    import numpy as np
-
-    none = column.values < 0 if column.is_coded else np.isnan(column.values)
-    return int(none.sum())
+    return int(column.is_missing.sum())
 
 
 def distinct(column: Column) -> int:

@@ -77,8 +77,7 @@ class _Archive:
 
     def matched(self, test: Column, train: Column) -> Column:
         """Has the answers of the test set, none missing, in terms of the classes of training."""
-        missing = test.values < 0 if test.is_coded else test.values != test.values  # NaN
-        if missing.any():
+        if (missing := test.is_missing).any():
             raise self.error(f"y_test[{int(missing.argmax())}]: found no value, allowed is one")
         return test
 

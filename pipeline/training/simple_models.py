@@ -29,7 +29,6 @@ from pipeline.data.task import LOSS, Target, Task
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
-EPSILON = 1e-7  # the least probability in a loss: Keras's
 MOST_CODES = 255  # of a category, in the trees
 # Of logistic regression: 1,000, or fewer if there is much data, which would take longer than a
 # network. So many products of a weight and a number take two minutes of a core at most.
@@ -213,18 +212,10 @@ def _answers(model: Any, inputs: Inputs, task: Task) -> NDArray[np.float64]:
 def _in_graph(task: Task, part: _Part) -> dict[str, float]:
     """Computes what a network's graph computes of a part: the loss, of classes the accuracy."""
     targets, answers = part.targets, part.answers
-    if task.is_regression:
-        off = np.abs(answers - targets)
-        losses = {
-            "squared": off**2,
-            "absolute": off,
-            "huber": np.where(off <= 1, off**2 / 2, off - 0.5),
-        }[task.loss]
-        return {LOSS: _mean(losses, part.weights)}
-    right = answers[np.arange(len(targets)), targets]
-    losses = -np.log(np.clip(right, EPSILON, 1 - EPSILON))
-    accuracy = _mean(answers.argmax(axis=1) == targets, part.weights)
-    return {LOSS: _mean(losses, part.weights), "accuracy": accuracy}
+    found = {LOSS: _mean(scoring.losses(task, targets, answers), part.weights)}
+    if not task.is_regression:
+        found["accuracy"] = _mean(answers.argmax(axis=1) == targets, part.weights)
+    return found
 
 
 def _mean(values: NDArray[Any], weights: "Weights | None") -> float:

@@ -227,7 +227,7 @@ def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
 
 def test_what_is_known_of_a_dialect_is_kept(tmp_path: Path) -> None:
     _, table = trained(tmp_path, "no names")
-    about = About((TASK,), 1, (), (), {}, table.dialect)
+    about = About((TASK,), (), (), {}, table.dialect)
     assert _adapter().validate_json(_adapter().dump_json(about)).dialect == table.dialect
 
 
