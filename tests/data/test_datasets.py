@@ -22,8 +22,8 @@ from PIL import Image
 
 from pipeline.data import __main__ as data_command
 from pipeline.data import datasets, fashion_mnist, show
-from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError, UsageError
+from pipeline.task.dataset import Dataset
 
 Source = Callable[[Path], Path]
 
