@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks import projects, real_tables, results
 from benchmarks.results import Section, spread
 from pipeline.report.document import Paragraph, Table
-from pipeline.study.hyperparameters import RULES, Hyperparameters
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.rules import RULES
 
 NETWORK = Hyperparameters(
     hidden_layers=2,

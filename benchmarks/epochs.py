@@ -203,9 +203,7 @@ def _pipeline(network: Network, validates: bool, wait: turns.Wait, answer: turns
         epochs=1_000_000,
     )
     model = build_model(hyperparameters, dataset.task)
-    epochs: Iterator[object] = fitting.fit(
-        model, dataset, batch_size=network.batch_size, epochs=hyperparameters.epochs, seed=0
-    )
+    epochs: Iterator[object] = fitting.fit(model, dataset, hyperparameters, seed=0)
     while True:
         started = wait()
         next(epochs)

@@ -22,6 +22,7 @@ from pipeline.report.document import Paragraph, Table
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.study.hyperparameters import Hyperparameters
     from pipeline.task.dataset import Dataset
 
 N_COLUMNS = million.N_NUMBERS + len(million.N_VALUES) + 2
@@ -244,7 +245,7 @@ def contend(name: str, which: str, file: str, cache: str) -> None:
     run(
         build_model(hyperparameters, dataset.task),
         dataset,
-        hyperparameters.batch_size,
+        hyperparameters,
         wait,
         answer,
     )
@@ -253,13 +254,13 @@ def contend(name: str, which: str, file: str, cache: str) -> None:
 def _train(
     model: "keras.Model",
     dataset: "Dataset",
-    batch_size: int,
+    hyperparameters: "Hyperparameters",
     wait: turns.Wait,
     answer: turns.Answer,
 ) -> None:
     from pipeline.training import fitting
 
-    run = fitting.fit(model, dataset, batch_size=batch_size, epochs=1_000_000, seed=0)
+    run = fitting.fit(model, dataset, hyperparameters, seed=0)
     while True:
         started = wait()
         next(run)
@@ -269,15 +270,15 @@ def _train(
 def _multiply(
     model: "keras.Model",
     dataset: "Dataset",
-    batch_size: int,
+    hyperparameters: "Hyperparameters",
     wait: turns.Wait,
     answer: turns.Answer,
 ) -> None:
     sizes = [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")]
     sizes = [sizes[0][0], *(n_out for _, n_out in sizes)]
     has_embeddings = any(layer.name == "embeddings" for layer in model.layers)
-    products = epochs.products(sizes, batch_size, of_inputs=has_embeddings)
-    n_steps = len(dataset.train_inputs) // batch_size
+    products = epochs.products(sizes, hyperparameters.batch_size, of_inputs=has_embeddings)
+    n_steps = len(dataset.train_inputs) // hyperparameters.batch_size
     epochs.multiply(products, n_steps, wait, answer)
 
 

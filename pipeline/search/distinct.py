@@ -16,8 +16,9 @@ from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment
 from pipeline.study.combinations import combinations, drawable, key_of
-from pipeline.study.hyperparameters import Hyperparameters, Scalar
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Entry
+from pipeline.study.rules import Scalar
 from pipeline.study.spec import StudySpec
 from pipeline.wording import count_noun
 

@@ -12,8 +12,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from pipeline.study.hyperparameters import layer_name
 from pipeline.study.ranges import Choices, Entry
+from pipeline.study.rules import layer_name
 from pipeline.study.space import Space
 from pipeline.study.spec import StudySpec
 from pipeline.wording import join_names

@@ -15,8 +15,9 @@ from pipeline.search.progress import RunningTrial
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
 from pipeline.study.assignment import Assignment, Outcome
-from pipeline.study.hyperparameters import Hyperparameters, Scalar
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Entry
+from pipeline.study.rules import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, is_better, name_end, run_end

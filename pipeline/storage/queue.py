@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
 from pipeline.study.assignment import REASON, REFERENCE, REPEAT, RETRY_OF, Assignment
-from pipeline.study.hyperparameters import Scalar
+from pipeline.study.rules import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 

@@ -7,8 +7,9 @@ drawn for no hidden layer makes no difference.
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters, Scalar, idle, layer_name
+from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
 from pipeline.study.ranges import Choices, Entry
+from pipeline.study.rules import Scalar, idle, layer_name
 from pipeline.study.space import Space
 
 # Of a space with more, none is listed: no search tries so many, and a repeat is drawn again.

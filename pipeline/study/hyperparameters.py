@@ -1,87 +1,16 @@
-"""The hyperparameters of a network and of its training: names, types, units, allowed values.
+"""The hyperparameters of a network and of its training, as a value.
 
-This is their one source. A hyperparameter bears the same name in a study file, in Optuna, in
-MLflow, in a report and in an export. To add one: a field and a rule here, its range in the study
-file, its use in `training/model.py` or `training/loop.py`; and in `idle`, beside which values it
-has no effect, if there are any.
+A hyperparameter bears the same name in a study file, in Optuna, in MLflow, in a report and in an
+export; `rules.py` says which values it may have.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.study.rules import RULES, Scalar, check, idle, layer_name
 from pipeline.wording import count_noun
-
-Scalar = bool | int | float | str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What values a hyperparameter may have: a type, and a range or choices.
-
-    Attributes:
-        kind: the type of one value.
-        low: smallest allowed number; excluded itself if `low_is_open`.
-        high: largest allowed number; excluded itself if `high_is_open`.
-        choices: allowed values of a string.
-        per_layer: whether each hidden layer has its own value.
-    """
-
-    kind: type[bool] | type[int] | type[float] | type[str]
-    low: float = float("-inf")
-    high: float = float("inf")
-    low_is_open: bool = False
-    high_is_open: bool = False
-    choices: tuple[str, ...] = ()
-    per_layer: bool = False
-
-    def allows(self, value: object) -> bool:
-        """Tells whether `value` is of the right type and in range; an int will do for a float."""
-        if self.kind is bool:
-            return isinstance(value, bool)
-        if self.kind is str:
-            return value in self.choices
-        if isinstance(value, bool) or not isinstance(
-            value, int if self.kind is int else int | float
-        ):
-            return False
-        above = self.low < value if self.low_is_open else self.low <= value
-        below = value < self.high if self.high_is_open else value <= self.high
-        return above and below
-
-    def __str__(self) -> str:
-        """Says what is allowed, for a message."""
-        if self.kind is bool:
-            return "true or false"
-        if self.kind is str:
-            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
-        noun = "an integer" if self.kind is int else "a number"
-        low = f"above {self.low}" if self.low_is_open else f"from {self.low}"
-        high = f"below {self.high}" if self.high_is_open else f"to {self.high}"
-        return f"{noun} {low} {high}" if self.high < float("inf") else f"{noun} {low}"
-
-
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "layer_kind": Rule(str, choices=("dense", "convolutional")),
-        "hidden_layers": Rule(int, low=0, high=20),
-        "units": Rule(int, low=1, high=100_000, per_layer=True),
-        "activation": Rule(
-            str, choices=("relu", "sigmoid", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu")
-        ),
-        "dropout": Rule(float, low=0, high=1, high_is_open=True),
-        "numeric_encoding": Rule(str, choices=("standard", "quantile", "piecewise_linear")),
-        "numeric_bins": Rule(int, low=2, high=64),
-        "embedding_size": Rule(int, low=0, high=64),
-        "optimizer": Rule(str, choices=("sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw")),
-        "learning_rate": Rule(float, low=0, low_is_open=True, high=100),
-        "momentum": Rule(float, low=0, high=1, high_is_open=True),
-        "nesterov": Rule(bool),
-        "batch_size": Rule(int, low=1, high=1_000_000),
-        "epochs": Rule(int, low=1, high=100_000),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -95,8 +24,15 @@ class Hyperparameters:
         learning_rate: initial learning rate of the optimizer.
         batch_size: images per step.
         epochs: passes over the training images at most; early stopping may end sooner.
-        layer_kind: kind of the hidden layers: "dense", or "convolutional" (3 by 3, then pooled).
+        layer_kind: kind of the hidden layers: "dense" or "convolutional".
+        kernel_size: height and width of a convolutional layer's kernels, in pixels.
+        pooling: how maps are halved: by the "max" or "average" of 2 by 2 pixels, or "none".
+        pool_every: so many convolutional layers are followed by one that halves.
+        global_pooling: whether what is left of a map becomes its mean, and not all its pixels.
+        dense_units: neurons of a dense layer behind the convolutional ones; 0 for none.
         activation: activation function of the hidden layers.
+        batch_normalization: whether each hidden layer is normalised over the batch, before its
+            activation (Ioffe and Szegedy 2015, arXiv:1502.03167).
         dropout: share of each hidden layer's outputs that is dropped while training.
         numeric_encoding: how a network sees each number of a table: "standard", standardised;
             "quantile", its smoothed rank; "piecewise_linear", standardised, and how far each of
@@ -104,8 +40,24 @@ class Hyperparameters:
         numeric_bins: between quantiles of the training part, for the latter two, at most.
         embedding_size: dimensions of the embedding of each category of a table that has more
             values; 0 for one-hot codes.
+        learning_rate_schedule: "constant"; "cosine", down to 0 at the last of `epochs`
+            (Loshchilov and Hutter 2017, arXiv:1608.03983); or "plateau", halved after 2 epochs
+            in which the metric did not get better.
+        warmup_epochs: in which the rate rises from 0, before "cosine" alone.
         momentum: of "sgd" alone.
         nesterov: whether the momentum of "sgd" is Nesterov's.
+        weight_decay: share of each weight that a step takes away, times the learning rate
+            (Loshchilov and Hutter 2019, arXiv:1711.05101); 0 leaves the optimizer's own, which is
+            0.004 of "adamw" and none of the others.
+        ema_momentum: of the moving average of the weights, over steps, by which the network is
+            measured and kept; 0 for the weights themselves.
+        label_smoothing: share of a label that is spread over all classes, in the training loss.
+        random_shift: pixels by which a training picture is moved at most, each way.
+        random_flip: whether training pictures are mirrored, left to right, every second one.
+        cutout: side of a square that is blackened in each training picture, in pixels; 0 for none
+            (DeVries and Taylor 2017, arXiv:1708.04552).
+        mixup: parameter of the Beta distribution by which training examples are mixed in pairs; 0
+            for none (Zhang et al. 2018, arXiv:1710.09412).
     """
 
     hidden_layers: int
@@ -115,13 +67,28 @@ class Hyperparameters:
     batch_size: int
     epochs: int
     layer_kind: str = "dense"
+    kernel_size: int = 3
+    pooling: str = "max"
+    pool_every: int = 1
+    global_pooling: bool = False
+    dense_units: int = 0
     activation: str = "relu"
+    batch_normalization: bool = False
     dropout: float = 0.0
     numeric_encoding: str = "standard"
     numeric_bins: int = 16
     embedding_size: int = 0
+    learning_rate_schedule: str = "constant"
+    warmup_epochs: int = 0
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
+    ema_momentum: float = 0.0
+    label_smoothing: float = 0.0
+    random_shift: int = 0
+    random_flip: bool = False
+    cutout: int = 0
+    mixup: float = 0.0
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Hyperparameters":
@@ -168,14 +135,17 @@ class Hyperparameters:
         """Returns the values that people are shown: not those that a study knows nothing of.
 
         Args:
-            named: what the study fixes or searches; an optional one beside it is shown only if it
-                is not at its default, or is a number of bins that has an effect.
+            named: what the study fixes or searches; of what is beside it, not what is off, and
+                of what is no question of the chapter not what has no effect.
         """
-        hidden = OPTIONAL if self.numeric_encoding == "standard" else ("embedding_size",)
+        without_effect = idle(vars(self))
         return {
             name: value
             for name, value in self.as_dict().items()
-            if name in named or name not in hidden or value != DEFAULTS[name]
+            if name in named
+            or name in CHAPTER
+            or value != DEFAULTS[name]
+            or (value and RULES[name].idle_beside and name not in without_effect)
         }
 
     @property
@@ -185,23 +155,7 @@ class Hyperparameters:
 
     def __str__(self) -> str:
         """In a line: `256-128 relu, dropout 0.3, adam 0.001, batch 64, at most 20 epochs`."""
-        given = self.effective
-        units = "-".join(map(str, given.units))
-        kind = "conv " if given.layer_kind == "convolutional" else ""
-        network = f"{kind}{units} {given.activation}" if units else "no hidden layer"
-        dropout = f", dropout {given.dropout:.3g}" if given.dropout else ""
-        encoding = ""
-        if given.numeric_encoding != "standard":
-            words = given.numeric_encoding.replace("_", " ")
-            encoding = f", {words} in {given.numeric_bins} bins"
-        if given.embedding_size:
-            encoding += f", embeddings of {given.embedding_size}"
-        nesterov = "nesterov " if given.nesterov else ""
-        momentum = f" {nesterov}momentum {given.momentum:.3g}" if given.momentum else ""
-        return (
-            f"{network}{dropout}{encoding}, {self.optimizer} {self.learning_rate:.3g}{momentum}, "
-            f"batch {self.batch_size}, at most {count_noun(self.epochs, 'epoch')}"
-        )
+        return in_a_line(self.effective)
 
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -212,47 +166,56 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 REQUIRED = RULES.keys() - DEFAULTS.keys()
-OPTIONAL = ("numeric_encoding", "numeric_bins", "embedding_size")  # for tables alone
+# What the chapter asks of a network; all else came later, and is off in its studies.
+CHAPTER = REQUIRED | {"layer_kind", "activation", "dropout", "momentum", "nesterov"}
 
 
-def idle(values: Mapping[str, Any]) -> set[str]:
-    """Lists the hyperparameters that have no effect, as far as the values of others are known."""
-    found: set[str] = set()
-    if values.get("hidden_layers") == 0:
-        found |= {"layer_kind", "activation", "dropout"}
-    if values.get("optimizer", "sgd") != "sgd":
-        found |= {"momentum", "nesterov"}
-    if values.get("momentum") == 0:
-        found |= {"nesterov"}
-    if values.get("numeric_encoding") == "standard":
-        found |= {"numeric_bins"}
-    return found
+def in_a_line(given: Hyperparameters) -> str:
+    """Writes hyperparameters as a line for people, without those that are off.
 
-
-def layer_name(name: str, index: int) -> str:
-    """Names the scalar of a hidden layer's own value; layers are counted from 1."""
-    return f"{name}_{index + 1}"
-
-
-def rule_of(name: str) -> Rule:
-    """Finds the rule of a hyperparameter: which values are allowed.
-
-    Raises:
-        ValueError: the name is unknown.
+    Args:
+        given: those that have an effect.
     """
-    if name not in RULES:
-        raise ValueError(f"{name}: no such hyperparameter, allowed are {', '.join(RULES)}")
-    return RULES[name]
+    return ", ".join(part for part in (*_network(given), *_training(given)) if part)
 
 
-def check(name: str, value: object) -> None:
-    """Checks one value, or one value for each hidden layer.
+def _network(given: Hyperparameters) -> Iterator[str]:
+    units = "-".join(map(str, given.units))
+    is_convolutional = given.layer_kind == "convolutional" and units
+    kind = "conv " if is_convolutional else ""
+    yield f"{kind}{units} {given.activation}" if units else "no hidden layer"
+    if is_convolutional:
+        size = given.kernel_size
+        yield f"{size} by {size}" * (size != DEFAULTS["kernel_size"])
+        pooled = f" after every {given.pool_every}" * (given.pool_every > 1)
+        is_plain = given.pooling == DEFAULTS["pooling"] and not pooled
+        yield "" if is_plain else f"{given.pooling} pooling{pooled}".replace("none", "no")
+        yield "global pooling" * given.global_pooling
+        yield f"dense {given.dense_units}" * bool(given.dense_units)
+    yield "batch norm" * given.batch_normalization
+    yield _with_number("dropout", given.dropout)
+    if given.numeric_encoding != DEFAULTS["numeric_encoding"]:
+        yield f"{given.numeric_encoding.replace('_', ' ')} in {given.numeric_bins} bins"
+    yield f"embeddings of {given.embedding_size}" * bool(given.embedding_size)
 
-    Raises:
-        ValueError: the name is unknown, or the value not allowed.
-    """
-    rule = rule_of(name)
-    values = value if rule.per_layer and isinstance(value, list | tuple) else [value]
-    for each in values:
-        if not rule.allows(each):
-            raise ValueError(f"{name}: found {each!r}, allowed is {rule}")
+
+def _training(given: Hyperparameters) -> Iterator[str]:
+    nesterov = "nesterov " * given.nesterov
+    momentum = _with_number(f" {nesterov}momentum", given.momentum)
+    decay = _with_number(" decay", given.weight_decay)
+    yield f"{given.optimizer} {given.learning_rate:.3g}{momentum}{decay}"
+    if given.learning_rate_schedule != DEFAULTS["learning_rate_schedule"]:
+        warmup = f" after {count_noun(given.warmup_epochs, 'epoch')}" * bool(given.warmup_epochs)
+        yield f"{given.learning_rate_schedule}{warmup}"
+    yield _with_number("ema", given.ema_momentum)
+    yield _with_number("smoothing", given.label_smoothing)
+    yield f"shift {given.random_shift}" * bool(given.random_shift)
+    yield "flip" * given.random_flip
+    yield f"cutout {given.cutout}" * bool(given.cutout)
+    yield _with_number("mixup", given.mixup)
+    yield f"batch {given.batch_size}"
+    yield f"at most {count_noun(given.epochs, 'epoch')}"
+
+
+def _with_number(word: str, value: float) -> str:
+    return f"{word} {value:.3g}" if value else ""

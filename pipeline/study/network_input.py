@@ -34,16 +34,20 @@ def layer_parameters(
             hyperparameters.numeric_bins,
             hyperparameters.embedding_size,
         )
-    if hyperparameters.layer_kind == "convolutional":
+    n_own = 2 if hyperparameters.batch_normalization else 1  # scale and shift, or a bias
+    dense: tuple[int, ...] = hyperparameters.units
+    if hyperparameters.layer_kind == "convolutional" and hyperparameters.hidden_layers:
         height, width, channels = (*input_shape, 1)[:3]
-        for filters in hyperparameters.units:
-            counts.append((9 * channels + 1) * filters)  # 3 by 3, and a bias
-            height, width, channels = -(-height // 2), -(-width // 2), filters  # pooled by 2
-        n_inputs = height * width * channels
-    else:
-        for units in hyperparameters.units:
-            counts.append((n_inputs + 1) * units)
-            n_inputs = units
+        for i, filters in enumerate(hyperparameters.units, start=1):
+            counts.append((hyperparameters.kernel_size**2 * channels + n_own) * filters)
+            channels = filters
+            if hyperparameters.pooling != "none" and i % hyperparameters.pool_every == 0:
+                height, width = -(-height // 2), -(-width // 2)
+        n_inputs = channels if hyperparameters.global_pooling else height * width * channels
+        dense = (hyperparameters.dense_units,) if hyperparameters.dense_units else ()
+    for units in dense:
+        counts.append((n_inputs + n_own) * units)
+        n_inputs = units
     counts.append((n_inputs + 1) * n_outputs)
     counts[0] += n_embeddings
     return counts

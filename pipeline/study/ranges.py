@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.study.hyperparameters import Scalar
+from pipeline.study.rules import Scalar
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

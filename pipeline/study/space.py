@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from pipeline.study.hyperparameters import (
-    DEFAULTS,
-    RULES,
-    Hyperparameters,
-    Scalar,
-    check,
-    layer_name,
-    rule_of,
-)
+from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
 from pipeline.study.ranges import Choices, Entry
+from pipeline.study.rules import RULES, Scalar, check, layer_name, rule_of
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

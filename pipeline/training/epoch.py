@@ -3,26 +3,36 @@
 The examples stay in memory as they are, of pictures as uint8; a batch is gathered in the graph.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pipeline.data import datasets
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.source import Inputs, Targets, Weights
+from pipeline.task.task import Task
+from pipeline.training.augmentation import augmentation, mix, seed_of_step
+from pipeline.training.averaging import MovingAverage
 from pipeline.training.fused_optimizers import fused_update
 
 EVALUATION_BATCH = 1000  # examples; large enough for matrix products, small enough for the cache
 
 Part = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # inputs (n, ...), targets (n,), weights (n,) or ()
+Answers = tuple[tf.Tensor, tf.Tensor | None]  # targets (batch,), and weights if they are not 1
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Epoch = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Evaluation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def compile_epoch(
-    model: keras.Model, dataset: Dataset, batch_size: int, evaluation: Evaluation
+    model: keras.Model,
+    dataset: Dataset,
+    given: Hyperparameters,
+    seed: int,
+    evaluation: Evaluation,
 ) -> Epoch:
     """Builds a function that trains for one epoch and evaluates, in one graph.
 
@@ -33,7 +43,8 @@ def compile_epoch(
     Args:
         model: compiled.
         dataset: whose training and validation parts are used.
-        batch_size: examples in a batch.
+        given: the hyperparameters of the training.
+        seed: of what is random in a batch.
         evaluation: of this model, by `compile_evaluation`.
     """
     inputs, targets, weights = tensors(
@@ -42,40 +53,73 @@ def compile_epoch(
     validation_set = tensors(
         dataset.validation_inputs, dataset.validation_targets, dataset.validation_weights
     )
-    n_examples, is_weighted = len(dataset.train_inputs), dataset.train_weights is not None
-    has_classes = not dataset.task.is_regression
-    variables = model.trainable_variables
+    task, batch_size, n_examples = dataset.task, given.batch_size, len(dataset.train_inputs)
+    is_weighted = dataset.train_weights is not None
+    variables, steps = model.trainable_variables, model.optimizer.iterations
     update = fused_update(model.optimizer, variables)
-    loss_of = keras.losses.get(model.loss)
+    average = MovingAverage(variables, given.ema_momentum) if given.ema_momentum else None
+    augment, loss_of = augmentation(given), training_loss(model, task, given)
 
     def train_step(start: tf.Tensor, order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
         batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
         if n_examples % batch_size == 0:
             batch = tf.ensure_shape(batch, (batch_size,))
-        wanted = tf.gather(targets, batch)
+        step, examples, wanted = (
+            tf.identity(steps.value),
+            tf.gather(inputs, batch),
+            tf.gather(targets, batch),
+        )
         weight = tf.gather(weights, batch) if is_weighted else None
+        step = tf.identity(steps.value)
+        if augment:
+            examples = augment(examples, seed_of_step(seed, step))
+        answers = [(wanted, weight)]
+        if given.mixup:
+            examples, share = mix(examples, given.mixup, seed_of_step(seed, step))
+            answers = _of_pairs(wanted, weight, share)
         with tf.GradientTape() as tape:
-            outputs = model(tf.gather(inputs, batch), training=True)
-            losses = loss_of(wanted[:, tf.newaxis], outputs)  # binary or not
-            if is_weighted:
-                losses *= weight
+            outputs = model(examples, training=True)
+            losses = tf.add_n([_weighted(loss_of(each, outputs), w) for each, w in answers])
             loss = tf.reduce_mean(losses)
         update(tape.gradient(loss, [variable.value for variable in variables]))
-        sums = _sums(losses, wanted, outputs, weight, has_classes)
+        if average:
+            average.add_step(step)
+        sums = _sums(losses, outputs, answers, not task.is_regression)
         return start + batch_size, order, total + sums
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def run_epoch(order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if average:
+            average.put_trained()
         *_, total = tf.while_loop(
             lambda start, *_: start < n_examples,
             train_step,
-            (tf.constant(0), order, tf.zeros(1 + has_classes)),
+            (tf.constant(0), order, tf.zeros(1 + (not task.is_regression))),
             parallel_iterations=1,
         )
+        if average:
+            average.put_average()
         means, outputs = evaluation(*validation_set)
         return tf.concat([total / n_examples, means], axis=0), outputs
 
     return run_epoch  # type: ignore[no-any-return]
+
+
+def training_loss(model: keras.Model, task: Task, given: Hyperparameters) -> Loss:
+    """Builds the loss that is trained on: the model's own, of labels that may be smoothed.
+
+    It takes targets, (batch,), and outputs, (batch, n_outputs), and returns losses, (batch,).
+    """
+    smoothing, own = given.label_smoothing, keras.losses.get(model.loss)
+    if not smoothing:
+        return lambda targets, outputs: own(targets[:, tf.newaxis], outputs)
+    if task.n_outputs == 1:
+        return lambda targets, outputs: keras.losses.binary_crossentropy(
+            targets[:, tf.newaxis], outputs, label_smoothing=smoothing
+        )
+    return lambda targets, outputs: keras.losses.categorical_crossentropy(
+        tf.one_hot(targets, task.n_outputs), outputs, label_smoothing=smoothing
+    )
 
 
 def compile_evaluation(
@@ -120,7 +164,7 @@ def compile_evaluation(
             part = slice(i * EVALUATION_BATCH, (i + 1) * EVALUATION_BATCH)
             wanted, outputs = targets[part], model(inputs[part], training=False)
             losses = loss_of(wanted[:, tf.newaxis], outputs) * weights[part]
-            sums = _sums(losses, wanted, outputs, weights[part], has_classes)
+            sums = _sums(losses, outputs, [(wanted, weights[part])], has_classes)
             return i + 1, total + sums, kept.write(i, outputs) if keeps_outputs else kept
 
         _, total, kept = tf.while_loop(
@@ -174,16 +218,25 @@ def _is_correct(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     return tf.equal(tf.cast(targets, answers.dtype), answers)
 
 
+def _of_pairs(wanted: tf.Tensor, weight: tf.Tensor | None, share: tf.Tensor) -> list[Answers]:
+    """Lists the two targets of each mixed example, and how much each weighs."""
+    weight = 1.0 if weight is None else weight
+    own, other = share * weight, (1 - share) * tf.roll(weight * tf.ones_like(share), 1, axis=0)
+    return [(wanted, own), (tf.roll(wanted, 1, axis=0), other)]
+
+
+def _weighted(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    return values if weight is None else values * weight
+
+
 def _sums(
-    losses: tf.Tensor,
-    targets: tf.Tensor,
-    outputs: tf.Tensor,
-    weights: tf.Tensor | None,
-    has_classes: bool,
+    losses: tf.Tensor, outputs: tf.Tensor, answers: Sequence[Answers], has_classes: bool
 ) -> tf.Tensor:
     """Sums weighted losses over a batch and, of classes, weights of correct answers."""
     if not has_classes:
         return tf.reduce_sum(losses)[tf.newaxis]
-    correct = tf.cast(_is_correct(targets, outputs), tf.float32)
-    n_correct = tf.reduce_sum(correct if weights is None else correct * weights)
-    return tf.stack([tf.reduce_sum(losses), n_correct])
+    correct = [
+        tf.reduce_sum(_weighted(tf.cast(_is_correct(targets, outputs), tf.float32), weight))
+        for targets, weight in answers
+    ]
+    return tf.stack([tf.reduce_sum(losses), tf.add_n(correct)])

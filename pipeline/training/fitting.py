@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.clock import WorkingClock
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.source import Inputs, Outputs, Targets, Weights
 from pipeline.task.task import Task
@@ -16,9 +17,8 @@ from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluatio
 def fit(
     model: keras.Model,
     dataset: Dataset,
+    given: Hyperparameters,
     *,
-    batch_size: int,
-    epochs: int,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     evaluation: Evaluation | None = None,
@@ -34,17 +34,20 @@ def fit(
     Args:
         model: compiled.
         dataset: whose training and validation parts are used.
-        batch_size: examples in a batch; the last of an epoch may have fewer.
-        epochs: at most; a callback may stop earlier.
-        seed: of the order of batches.
+        given: the hyperparameters of the training. The last batch of an epoch may be smaller, and
+            a callback may stop before the last epoch.
+        seed: of the order of batches, and of what is random in them.
         callbacks: of Keras, called as `model.fit` calls them.
         evaluation: of this model, by `evaluation_of`; made if not given.
         keep: takes the outputs of the validation set after each epoch, if `evaluation` keeps them.
     """
     task = dataset.task
-    run_epoch = compile_epoch(model, dataset, batch_size, evaluation or evaluation_of(model, task))
+    if given.learning_rate_schedule == "cosine":
+        model.optimizer.learning_rate = cosine(given, len(dataset.train_inputs))
+    evaluation = evaluation or evaluation_of(model, task)
+    run_epoch = compile_epoch(model, dataset, given, seed, evaluation)
     callback_list = keras.callbacks.CallbackList(
-        list(callbacks), add_history=False, model=model, epochs=epochs, verbose=0
+        list(callbacks), add_history=False, model=model, epochs=given.epochs, verbose=0
     )
     rng = np.random.default_rng(seed)
     names, n_examples = task.in_graph, len(dataset.train_inputs)
@@ -52,7 +55,7 @@ def fit(
     callback_list.on_train_begin()
     metrics: dict[str, float] = {}
     with WorkingClock() as clock:
-        for epoch in range(epochs):
+        for epoch in range(given.epochs):
             started = clock()
             callback_list.on_epoch_begin(epoch)
             learning_rate = float(model.optimizer.learning_rate)
@@ -72,6 +75,24 @@ def fit(
             if model.stop_training:
                 break
     callback_list.on_train_end(metrics)
+
+
+def cosine(given: Hyperparameters, n_examples: int) -> keras.optimizers.schedules.CosineDecay:
+    """Builds a learning rate that rises in the first epochs and falls to 0 in the others.
+
+    Args:
+        given: says how far and how long.
+        n_examples: that are trained on.
+    """
+    n_steps = -(-n_examples // given.batch_size)
+    n_warm = min(given.warmup_epochs, given.epochs - 1) * n_steps
+    rate = given.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if n_warm else rate,
+        decay_steps=given.epochs * n_steps - n_warm,
+        warmup_target=rate if n_warm else None,
+        warmup_steps=n_warm,
+    )
 
 
 def evaluation_of(model: keras.Model, task: Task, *, keeps_outputs: bool = False) -> Evaluation:

@@ -27,7 +27,10 @@ def fused_update(optimizer: keras.Optimizer, variables: Sequence[keras.Variable]
         return lambda gradients: optimizer.apply(list(gradients), variables)
 
     def update(gradients: Sequence[tf.Tensor]) -> None:
-        step(list(gradients), tf.cast(optimizer.learning_rate, tf.float32))
+        rate = tf.cast(optimizer.learning_rate, tf.float32)
+        for variable in variables if optimizer.weight_decay else ():
+            variable.value.assign(variable.value * (1 - rate * optimizer.weight_decay))
+        step(list(gradients), rate)
         optimizer.iterations.assign_add(1)
 
     return update
@@ -36,8 +39,7 @@ def fused_update(optimizer: keras.Optimizer, variables: Sequence[keras.Variable]
 def _has_options(optimizer: keras.Optimizer) -> bool:
     """Tells whether an optimizer is asked for something that the kernels do not do."""
     return bool(
-        optimizer.weight_decay
-        or optimizer.clipnorm
+        optimizer.clipnorm
         or optimizer.clipvalue
         or optimizer.global_clipnorm
         or optimizer.use_ema
@@ -128,14 +130,17 @@ _KERNELS = (
         },
         condition=lambda rmsprop: not rmsprop.momentum and not rmsprop.centered,
     ),
-    _Kernel(
-        keras.optimizers.Adam,
-        tf.raw_ops.ResourceApplyAdam,
-        rate="lr",
-        gradient="grad",
-        slots={"m": "_momentums", "v": "_velocities"},
-        arguments=_adam_arguments,
-        condition=lambda adam: not adam.amsgrad,
+    *(
+        _Kernel(
+            kind,
+            tf.raw_ops.ResourceApplyAdam,
+            rate="lr",
+            gradient="grad",
+            slots={"m": "_momentums", "v": "_velocities"},
+            arguments=_adam_arguments,
+            condition=lambda adam: not adam.amsgrad,
+        )
+        for kind in (keras.optimizers.Adam, keras.optimizers.AdamW)
     ),
 )
 

@@ -32,7 +32,7 @@ def train(job: Job) -> Iterator[Event]:
     keras.utils.set_random_seed(job.seed)
     members = [Member(each, job, given) for each in datasets.load_members(job.data)]
     task = members[0].task
-    n_parameters = sum(member.model.count_params() for member in members)
+    n_parameters = sum(member.n_parameters for member in members)
     record, best, n_waited = job.incumbent, None, 0
     whole: keras.Model | None = None  # what is kept; made once, for it shares the weights
     for epoch in range(1, given.epochs + 1):
@@ -55,6 +55,8 @@ def train(job: Job) -> Iterator[Event]:
         yield EpochEnd(job.trial, epoch, metrics, n_parameters, content)
         if n_waited >= job.patience:
             break
+        for member in members:
+            member.adjust_rate(epoch, metrics)
     for member in members:
         member.restore_weights()
     scores = task.quantities_of(measure_training(members))

@@ -1,5 +1,6 @@
 """The networks of one job: one, or with folds one for each, measured together as one model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipeline.training.fitting import evaluation_of, fit
 from pipeline.training.job import Job
 from pipeline.training.model import build_model
 from pipeline.training.raw_model import accept_raw, average
+
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 2  # epochs
 
 
 class Member:
@@ -38,13 +41,21 @@ class Member:
         self._epochs = fit(
             self.model,
             dataset,
-            batch_size=hyperparameters.batch_size,
-            epochs=hyperparameters.epochs,
+            hyperparameters,
             seed=job.seed,
             evaluation=self._evaluation,
             keep=self._keep,
         )
         self._weights = self.model.get_weights()
+        is_plateau = hyperparameters.learning_rate_schedule == "plateau"
+        self._schedule = plateau(job) if is_plateau else keras.callbacks.Callback()
+        self._schedule.set_model(self.model)
+        self._schedule.on_train_begin()
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable weights."""
+        return sum(math.prod(each.shape) for each in self.model.trainable_variables)
 
     def _keep(self, outputs: Outputs) -> None:
         self.outputs = outputs
@@ -52,6 +63,10 @@ class Member:
     def train_epoch(self) -> dict[str, float]:
         """Trains for one epoch more, and returns what the graph has measured."""
         return next(self._epochs)
+
+    def adjust_rate(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Lowers the learning rate for the next epoch if the metric has stopped getting better."""
+        self._schedule.on_epoch_end(epoch, dict(metrics))
 
     def keep_weights(self) -> None:
         """Keeps the weights as they are now."""
@@ -67,6 +82,14 @@ class Member:
         part = tensors(data.train_inputs, data.train_targets, data.train_weights)
         means, outputs = self._evaluation(*part)
         return dict(zip(self.task.in_graph, means.numpy().tolist(), strict=True)), outputs.numpy()
+
+
+def plateau(job: Job) -> keras.callbacks.ReduceLROnPlateau:
+    """Builds what halves the learning rate if a job's metric does not get better."""
+    mode = "max" if job.direction == "maximize" else "min"
+    return keras.callbacks.ReduceLROnPlateau(
+        job.metric, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE, mode=mode, min_delta=0
+    )
 
 
 def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) -> dict[str, float]:

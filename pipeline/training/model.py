@@ -8,6 +8,7 @@ import keras
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.task import Kind, Task
 from pipeline.training.encoding import encoding_layers, is_table
+from pipeline.training.layers import hidden_layers
 
 _OPTIMIZERS: Mapping[str, Callable[..., keras.Optimizer]] = MappingProxyType(
     {
@@ -48,26 +49,7 @@ def build_model(hyperparameters: Hyperparameters, task: Task) -> keras.Model:
     """
     layers, shape = keras.layers, task.input_shape
     network = [layers.Rescaling(1 / 255)] if task.input_dtype == "uint8" else []
-    if hyperparameters.layer_kind == "convolutional" and hyperparameters.hidden_layers:
-        if len(shape) not in (2, 3):
-            raise ValueError(
-                'layer_kind: found "convolutional" for examples that are no pictures, '
-                'allowed is "dense"'
-            )
-        if len(shape) == 2:
-            network.append(layers.Reshape((*shape, 1)))
-        for units in hyperparameters.units:
-            network.append(
-                layers.Conv2D(units, 3, padding="same", activation=hyperparameters.activation)
-            )
-            network.append(layers.MaxPooling2D(2, padding="same"))
-            network += _dropout(hyperparameters)
-        network.append(layers.Flatten())
-    else:
-        network += [layers.Flatten()] if len(shape) > 1 else []
-        for units in hyperparameters.units:
-            network.append(layers.Dense(units, activation=hyperparameters.activation))
-            network += _dropout(hyperparameters)
+    network += hidden_layers(hyperparameters, shape)
     network.append(layers.Dense(task.n_outputs, activation=_OUTPUTS[task.kind]))
     inputs = keras.Input(shape, dtype=task.input_dtype)
     if task.features and is_table(task):
@@ -88,10 +70,8 @@ def build_model(hyperparameters: Hyperparameters, task: Task) -> keras.Model:
 def build_optimizer(hyperparameters: Hyperparameters) -> keras.Optimizer:
     """Builds the optimizer, with Keras's defaults for all that is no hyperparameter."""
     arguments: dict[str, object] = {"learning_rate": hyperparameters.learning_rate}
+    if hyperparameters.weight_decay:
+        arguments["weight_decay"] = hyperparameters.weight_decay
     if hyperparameters.optimizer == "sgd":
         arguments |= {"momentum": hyperparameters.momentum, "nesterov": hyperparameters.nesterov}
     return _OPTIMIZERS[hyperparameters.optimizer](**arguments)
-
-
-def _dropout(hyperparameters: Hyperparameters) -> list[keras.Layer]:
-    return [keras.layers.Dropout(hyperparameters.dropout)] if hyperparameters.dropout else []

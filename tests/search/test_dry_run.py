@@ -1,6 +1,7 @@
 """What --dry-run shows: rungs as Optuna's pruners have them, sizes as Keras counts them."""
 
 import contextlib
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -172,18 +173,24 @@ def test_without_a_space_nothing_is_pruned() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("layer_kind", "units"),
+    ("layer_kind", "units", "others"),
     [
-        ("dense", []),
-        ("dense", [100]),
-        ("dense", [512, 33, 7]),
-        ("convolutional", []),
-        ("convolutional", [5]),
-        ("convolutional", [16, 32, 8]),
-        ("convolutional", [4, 4, 4, 4, 4, 4]),  # pooled down to one pixel
+        ("dense", [], {}),
+        ("dense", [100], {}),
+        ("dense", [512, 33, 7], {}),
+        ("dense", [20, 10], {"batch_normalization": True, "kernel_size": 5, "dense_units": 9}),
+        ("convolutional", [], {"dense_units": 9}),
+        ("convolutional", [5], {}),
+        ("convolutional", [16, 32, 8], {"kernel_size": 5, "batch_normalization": True}),
+        ("convolutional", [4, 4, 4, 4, 4, 4], {}),  # pooled down to one pixel
+        ("convolutional", [4, 5, 6, 7, 8], {"pool_every": 2, "dense_units": 9}),
+        ("convolutional", [4, 5], {"pooling": "none", "pool_every": 2}),
+        ("convolutional", [4, 5], {"global_pooling": True, "dense_units": 9}),
     ],
 )
-def test_parameters_are_counted_as_keras_counts_them(layer_kind: str, units: list[int]) -> None:
+def test_parameters_are_counted_as_keras_counts_them(
+    layer_kind: str, units: list[int], others: dict[str, Any]
+) -> None:
     from pipeline.training import model
 
     hyperparameters = Hyperparameters.from_mapping(
@@ -196,10 +203,17 @@ def test_parameters_are_counted_as_keras_counts_them(layer_kind: str, units: lis
             "batch_size": 32,
             "epochs": 1,
             "dropout": 0.2,
+            **others,
         }
     )
     network = model.build_model(hyperparameters, fashion_mnist.SOURCE.task)
-    counts = [layer.count_params() for layer in network.layers if layer.count_params()]
+    counts: list[int] = []
+    for layer in network.layers:
+        n_trained = sum(math.prod(each.shape) for each in layer.trainable_variables)
+        if type(layer).__name__ == "BatchNormalization":
+            counts[-1] += n_trained
+        elif n_trained:
+            counts.append(n_trained)
     n_outputs = fashion_mnist.SOURCE.task.n_outputs
     assert layer_parameters(hyperparameters, fashion_mnist.INPUT_SHAPE, n_outputs) == counts
 

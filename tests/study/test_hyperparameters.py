@@ -6,15 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.study.hyperparameters import (
-    DEFAULTS,
-    REQUIRED,
-    RULES,
-    Hyperparameters,
-    Rule,
-    check,
-    layer_name,
-)
+from pipeline.study.hyperparameters import DEFAULTS, REQUIRED, Hyperparameters
+from pipeline.study.rules import RULES, Rule, check, layer_name
 
 SMALLEST = {
     "hidden_layers": 2,
@@ -216,6 +209,41 @@ def test_flat_has_one_scalar_for_each_layer() -> None:
             "at most 5 epochs",
         ),
         (
+            {
+                "layer_kind": "convolutional",
+                "units": [32, 64],
+                "kernel_size": 5,
+                "pooling": "average",
+                "pool_every": 2,
+                "global_pooling": True,
+                "dense_units": 128,
+                "batch_normalization": True,
+                "dropout": 0.4,
+            },
+            "conv 32-64 relu, 5 by 5, average pooling after every 2, global pooling, dense 128, "
+            "batch norm, dropout 0.4, adam 0.001, batch 32, at most 5 epochs",
+        ),
+        (
+            {"layer_kind": "convolutional", "pooling": "none"},
+            "conv 100-100 relu, no pooling, adam 0.001, batch 32, at most 5 epochs",
+        ),
+        (
+            {
+                "optimizer": "adamw",
+                "weight_decay": 0.05,
+                "learning_rate_schedule": "cosine",
+                "warmup_epochs": 1,
+                "ema_momentum": 0.999,
+                "label_smoothing": 0.1,
+                "random_shift": 2,
+                "random_flip": True,
+                "cutout": 8,
+                "mixup": 0.2,
+            },
+            "100-100 relu, adamw 0.001 decay 0.05, cosine after 1 epoch, ema 0.999, "
+            "smoothing 0.1, shift 2, flip, cutout 8, mixup 0.2, batch 32, at most 5 epochs",
+        ),
+        (
             {"dropout": 0.1 + 0.2},
             "100-100 relu, dropout 0.3, adam 0.001, batch 32, at most 5 epochs",
         ),
@@ -232,6 +260,11 @@ def test_in_a_line(changes: dict[str, Any], text: str) -> None:
         ({"hidden_layers": 0}, {"dropout": 0.3, "activation": "tanh",
                                 "layer_kind": "convolutional"}),
         ({"optimizer": "sgd"}, {"nesterov": True}),
+        ({}, {"kernel_size": 5, "pooling": "none", "pool_every": 2, "global_pooling": True,
+              "dense_units": 9, "warmup_epochs": 2}),
+        ({"learning_rate_schedule": "plateau"}, {"warmup_epochs": 2}),
+        ({"layer_kind": "convolutional", "pooling": "none"}, {"pool_every": 2}),
+        ({"hidden_layers": 0}, {"batch_normalization": True, "dense_units": 9}),
         ({"hidden_layers": 0, "optimizer": "nadam"}, {"dropout": 0.3, "momentum": 0.9}),
     ],
 )  # fmt: skip
@@ -249,7 +282,12 @@ def test_what_has_an_effect_makes_another_network() -> None:
     given = hyperparameters(
         optimizer="sgd", momentum=0.5, nesterov=True, dropout=0.3, activation="tanh",
         layer_kind="convolutional", numeric_encoding="quantile", numeric_bins=8, embedding_size=4,
+        kernel_size=5, pooling="average", pool_every=2, global_pooling=True, dense_units=9,
+        batch_normalization=True, learning_rate_schedule="cosine", warmup_epochs=2,
+        weight_decay=0.1, ema_momentum=0.9, label_smoothing=0.1, random_shift=2, random_flip=True,
+        cutout=8, mixup=0.2,
     )  # fmt: skip
+    assert all(vars(given)[name] != default for name, default in DEFAULTS.items())
     assert given.effective == given
 
 
@@ -257,3 +295,26 @@ def test_one_epoch_is_not_several() -> None:
     network = Hyperparameters(0, (), "adam", 0.001, 32, 1)
     assert str(network).endswith("batch 32, at most 1 epoch")
     assert str(dataclasses.replace(network, epochs=2)).endswith("at most 2 epochs")
+
+
+def test_people_are_shown_what_is_asked_and_what_has_an_effect() -> None:
+    plain = hyperparameters()
+    assert plain.shown(()).keys() == {
+        "layer_kind", "hidden_layers", "units", "activation", "dropout", "optimizer",
+        "learning_rate", "momentum", "nesterov", "batch_size", "epochs",
+    }  # fmt: skip
+    assert "cutout" in plain.shown(["cutout"])
+    assert hyperparameters(cutout=8).shown(())["cutout"] == 8
+    maps = hyperparameters(layer_kind="convolutional").shown(())
+    assert maps.keys() - plain.shown(()) == {"kernel_size", "pooling", "pool_every"}
+    bins = hyperparameters(numeric_encoding="quantile").shown(())
+    assert bins.keys() - plain.shown(()) == {"numeric_encoding", "numeric_bins"}
+
+
+def test_what_makes_others_idle_is_a_value_that_it_may_have() -> None:
+    for name, rule in RULES.items():
+        assert rule.data in ("", "pictures", "tables", "classes")
+        for other, values in rule.idle_beside.items():
+            assert name != other
+            for value in values:
+                check(other, value)

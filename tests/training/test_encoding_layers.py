@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.study.hyperparameters import RULES, Hyperparameters
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.network_input import layer_parameters
+from pipeline.study.rules import RULES
 from pipeline.task.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
 from pipeline.task.task import Kind, Task
 from pipeline.training.encoding import encoding_layers

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.study.hyperparameters import RULES, Hyperparameters
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.rules import RULES
 from pipeline.training.fused_optimizers import fused_update
 from pipeline.training.model import build_optimizer
 

@@ -104,8 +104,7 @@ def our_fit(
     epochs = fitting.fit(
         model,
         dataset,
-        batch_size=hyperparameters.batch_size,
-        epochs=hyperparameters.epochs,
+        hyperparameters,
         seed=SEED,
         callbacks=callbacks,
     )
@@ -330,6 +329,45 @@ def test_train_counts_epochs_from_one_and_finishes_once(job: Job) -> None:
         assert event.n_parameters == 16 * 785 + 10 * 17
         assert event.metrics.keys() == {*NAMES, "learning_rate", "seconds"}
         assert event.metrics["learning_rate"] == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"), [("val_accuracy", "maximize"), ("val_loss", "minimize")]
+)
+def test_train_halves_the_rate_after_two_epochs_that_are_no_better(
+    metric: str, direction: str, job: Job
+) -> None:
+    given = replace(RESTLESS, learning_rate_schedule="plateau", epochs=14, learning_rate=0.03)
+    job = replace(job, hyperparameters=given, metric=metric, direction=direction, patience=14)
+    epochs = [event.metrics for event in epochs_of(loop.train(job))]
+    sign = 1 if direction == "maximize" else -1
+    rate, best, n_waited, expected = 0.03, -np.inf, 0, []
+    for metrics in epochs:
+        expected.append(rate)
+        is_better = sign * metrics[metric] > best
+        best, n_waited = max(best, sign * metrics[metric]), 0 if is_better else n_waited + 1
+        if n_waited == 2:
+            rate, n_waited = rate / 2, 0
+    assert [each["learning_rate"] for each in epochs] == pytest.approx(expected, rel=1e-6)
+    assert len(set(expected)) > 2
+
+
+def test_train_keeps_the_average_that_it_has_measured(job: Job, tmp_path: Path) -> None:
+    given = replace(HYPERPARAMETERS, ema_momentum=0.8, batch_normalization=True, dropout=0.3)
+    *epochs, last = loop.train(replace(job, hyperparameters=given))
+    assert isinstance(last, Finished)
+    dataset = datasets.load_members(job.data)[0]
+    for event in epochs_of(epochs):
+        if event.model:
+            loss, accuracy = evaluate(load(event.model, tmp_path), dataset)
+            assert loss == pytest.approx(event.metrics["val_loss"], rel=1e-5)
+            assert accuracy == pytest.approx(event.metrics["val_accuracy"], rel=1e-6)
+
+
+def test_train_counts_what_is_trained_alone(job: Job) -> None:
+    given = replace(HYPERPARAMETERS, batch_normalization=True, epochs=1)
+    (epoch,) = epochs_of(loop.train(replace(job, hyperparameters=given)))
+    assert epoch.n_parameters == 16 * 784 + 2 * 16 + 10 * 17
 
 
 def test_train_counts_no_parameters_in_dropout(job: Job) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.study.hyperparameters import RULES, Hyperparameters
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.rules import RULES
 from pipeline.task.task import Kind, Task
 from pipeline.training.model import build_model, build_optimizer
 
@@ -125,6 +126,50 @@ def test_dropout_follows_each_convolutional_layer() -> None:
     assert kinds(model) == [
         "Rescaling", "Reshape", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense",
     ]  # fmt: skip
+
+
+def test_a_convolutional_network_has_pools_and_a_head_as_it_is_told() -> None:
+    hyperparameters = replace(
+        HIDDEN, layer_kind="convolutional", hidden_layers=3, units=(4, 5, 6), kernel_size=5,
+        pooling="average", pool_every=2, dense_units=7, dropout=0.2, activation="tanh",
+    )  # fmt: skip
+    model = build_model(hyperparameters, IMAGES)
+    assert kinds(model) == [
+        "Rescaling", "Reshape", "Conv2D", "Dropout", "Conv2D", "AveragePooling2D", "Dropout",
+        "Conv2D", "Dropout", "Flatten", "Dense", "Dropout", "Dense",
+    ]  # fmt: skip
+    maps = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [(layer.filters, layer.kernel_size) for layer in maps] == [
+        (4, (5, 5)), (5, (5, 5)), (6, (5, 5)),
+    ]  # fmt: skip
+    assert model.layers[-3].units == 7
+    assert {layer.activation for layer in (*maps, model.layers[-3])} == {keras.activations.tanh}
+    assert model.layers[-4].output.shape[1:] == (14 * 14 * 6,)
+
+
+def test_maps_may_stay_whole_and_become_their_means() -> None:
+    hyperparameters = replace(
+        HIDDEN, layer_kind="convolutional", units=(4,), pooling="none", global_pooling=True
+    )
+    model = build_model(hyperparameters, IMAGES)
+    assert kinds(model) == [
+        "Rescaling", "Reshape", "Conv2D", "GlobalAveragePooling2D", "Dense",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer_kind", ["dense", "convolutional"])
+def test_normalisation_stands_before_the_activation(layer_kind: str) -> None:
+    hyperparameters = replace(
+        HIDDEN, layer_kind=layer_kind, units=(4,), batch_normalization=True, activation="tanh",
+        dropout=0.5,
+    )  # fmt: skip
+    model = build_model(hyperparameters, IMAGES)
+    layer, normalisation, activation = model.layers[2:5]
+    assert (layer.use_bias, layer.activation) == (False, keras.activations.linear)
+    assert isinstance(normalisation, keras.layers.BatchNormalization)
+    assert activation.activation is keras.activations.tanh
+    assert kinds(model).count("BatchNormalization") == 1
+    assert kinds(model).count("Dropout") == 1
 
 
 def test_no_dropout_means_no_dropout_layer() -> None:

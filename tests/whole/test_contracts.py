@@ -22,7 +22,7 @@ from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
 from pipeline.storage import lease, study_store
 from pipeline.study import assignment, ranges, spec
-from pipeline.study.hyperparameters import RULES
+from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
 from pipeline.tracking import delivery, reader, registry
