@@ -77,9 +77,21 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/training/epoch.py",
-        "tf.gather(inputs, batch), training=True)",
-        "tf.gather(inputs, batch), training=False)",
+        "outputs = model(examples, training=True)",
+        "outputs = model(examples, training=False)",
         ("tests/training/test_loop.py",),
+    ),
+    Mutation(
+        "pipeline/training/averaging.py",
+        "            variable.assign(trained)\n",
+        "            trained.assign(variable)\n",
+        ("tests/training/test_training_options.py",),
+    ),
+    Mutation(
+        "pipeline/training/augmentation.py",
+        "tf.where(is_cut, 0, places)",
+        "tf.where(is_cut, places, 0)",
+        ("tests/training/test_augmentation.py",),
     ),
     Mutation(
         "pipeline/reading/values.py",

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from pipeline.errors import UsageError
 from pipeline.names import file_of_study, normalize
 from pipeline.paths import Project, display_path, study_name
 from pipeline.preparation.split import check as check_split
-from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
 from pipeline.study.measures import MEASURES
 from pipeline.study.messages import describe_error, place_of
+from pipeline.study.ranges import Choices, FloatRange, IntRange
+from pipeline.study.rules import RULES
 from pipeline.study.space import Space, SpaceError
 from pipeline.study.spec import StudySpec
 from pipeline.study.toml_file import read_toml
@@ -148,6 +150,7 @@ def parse(name: str, content: Mapping[str, Any], folder: str = "studies") -> Stu
     if not (spec.space or spec.reference):
         raise UsageError("[space]: missing, as is [[reference]]; allowed is one of them or both")
     _check_references(spec)
+    _check_data(spec)
     _check_arguments("sampler", [], spec.sampler.arguments)
     _check_arguments("pruner", [], spec.pruner.arguments)
     return spec
@@ -202,6 +205,38 @@ def _check_arguments(table: str, place: list[str], arguments: Mapping[str, Any])
             raise UsageError(
                 f"{where}: found {value!r}, allowed is a number from {-LARGEST} to {LARGEST}"
             )
+
+
+def _check_data(spec: StudySpec) -> None:
+    """Refuses hyperparameters that the data have no use for."""
+    task = spec.task
+    known = {
+        "": True,
+        "pictures": task.is_picture,
+        "tables": task.is_table,
+        "classes": not task.is_regression,
+    }
+    places = [("[fixed]", spec.fixed), ("[space]", spec.space)]
+    for each in spec.reference:
+        places.append((f"[[reference]] {each.name!r} hyperparameters", each.hyperparameters))
+    for place, given in places:
+        for name, value in given.items():
+            wanted, allowed = RULES[name].data, DEFAULTS.get(name)
+            if not known[wanted] and (found := _another(value, allowed)) is not None:
+                raise UsageError(
+                    f"{place} {name}: found {found!r}, which is for {wanted} alone, allowed with "
+                    f"{spec.dataset} is {allowed!r}"
+                )
+
+
+def _another(value: Any, default: Any) -> Any:
+    """Finds a value that is not a default in what is given or can be drawn; None if none is."""
+    values: Iterable[Any] = (value,)
+    if isinstance(value, FloatRange):
+        values = (value.low, value.high)
+    elif isinstance(value, IntRange | Choices):
+        values = value.values
+    return next((each for each in values if each != default), None)
 
 
 def _check_references(spec: StudySpec) -> None:

@@ -22,7 +22,8 @@ class Rule:
         high: largest allowed number; excluded itself if `high_is_open`.
         choices: allowed values of a string.
         per_layer: whether each hidden layer has its own value.
-        data: what alone it is for: "pictures", "classes" or "tables"; "" if for all.
+        data: what alone other values than the default are for: "pictures", "classes" or
+            "tables"; "" if for all.
         idle_beside: by other hyperparameters, the values beside which it has no effect.
     """
 
@@ -70,7 +71,9 @@ _NO_SGD: Mapping[str, tuple[Scalar, ...]] = {"optimizer": _OPTIMIZERS[1:]}
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "layer_kind": Rule(str, choices=("dense", "convolutional"), idle_beside=_NO_LAYERS),
+        "layer_kind": Rule(
+            str, choices=("dense", "convolutional"), data="pictures", idle_beside=_NO_LAYERS
+        ),
         "hidden_layers": Rule(int, low=0, high=20),
         "units": Rule(int, low=1, high=100_000, per_layer=True),
         "kernel_size": Rule(int, low=1, high=15, data="pictures", idle_beside=_NO_MAPS),
@@ -117,7 +120,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "random_shift": Rule(int, low=0, high=1000, data="pictures"),
         "random_flip": Rule(bool, data="pictures"),
         "cutout": Rule(int, low=0, high=1000, data="pictures"),
-        "mixup": Rule(float, low=0, high=100),
+        "mixup": Rule(float, low=0, high=100, data="pictures"),
         "batch_size": Rule(int, low=1, high=1_000_000),
         "epochs": Rule(int, low=1, high=100_000),
     }

@@ -201,6 +201,16 @@ class Task:
         return self.kind is Kind.REGRESSION
 
     @property
+    def is_table(self) -> bool:
+        """Whether an example is a row of numbers and codes."""
+        return self.features is not None and len(self.input_shape) == 1
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether an example is a picture: (height, width) or (height, width, channels)."""
+        return len(self.input_shape) in (2, 3)
+
+    @property
     def in_graph(self) -> tuple[str, ...]:
         """Quantities that one execution of the training graph returns of a part of the data."""
         return (LOSS,) if self.is_regression else (LOSS, "accuracy")

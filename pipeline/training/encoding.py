@@ -16,12 +16,6 @@ from numpy.typing import NDArray
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.network_input import chosen_knots, embedded, shown_codes
 from pipeline.task.features import Category, Features, Number
-from pipeline.task.task import Task
-
-
-def is_table(task: Task) -> bool:
-    """Tells whether an example is a row of numbers and codes, and no picture."""
-    return task.features is not None and len(task.input_shape) == 1
 
 
 def encoding_layers(

@@ -7,7 +7,7 @@ import keras
 
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.task import Kind, Task
-from pipeline.training.encoding import encoding_layers, is_table
+from pipeline.training.encoding import encoding_layers
 from pipeline.training.layers import hidden_layers
 
 _OPTIMIZERS: Mapping[str, Callable[..., keras.Optimizer]] = MappingProxyType(
@@ -52,7 +52,7 @@ def build_model(hyperparameters: Hyperparameters, task: Task) -> keras.Model:
     network += hidden_layers(hyperparameters, shape)
     network.append(layers.Dense(task.n_outputs, activation=_OUTPUTS[task.kind]))
     inputs = keras.Input(shape, dtype=task.input_dtype)
-    if task.features and is_table(task):
+    if task.features and task.is_table:
         outputs = encoding_layers(hyperparameters, task.features, inputs)
         for layer in network:
             outputs = layer(outputs)

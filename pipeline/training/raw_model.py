@@ -24,7 +24,6 @@ from pipeline.task.features import (
     RawInput,
 )
 from pipeline.task.task import Target, Task
-from pipeline.training.encoding import is_table
 from pipeline.training.raw_dates import DateReader
 
 _UNSEEN = "\0unseen"  # stands for values without a code; no column has it
@@ -108,9 +107,9 @@ def _inputs_and_encoding(
     if features.inputs:
         columns = [keras.Input((1,), dtype=_dtype(column)) for column in features.inputs]
         return columns, _of_columns(features, columns)
-    shape = (len(features.numbers),) if is_table(task) else task.input_shape
+    shape = (len(features.numbers),) if task.is_table else task.input_shape
     numbers = keras.Input(shape, dtype="float64", name="numbers")
-    if is_table(task):
+    if task.is_table:
         return numbers, _beside([*_of_numbers(features.numbers, numbers)])
     return numbers, _standardised(features.numbers, numbers)
 

@@ -927,3 +927,65 @@ def test_a_file_that_cannot_be_read_is_refused(
     monkeypatch.setattr(Path, "read_bytes", fail)  # tests run as root, who may read everything
     text = refusal(lambda: load(project, "quick"))
     assert text == "studies/quick.toml: cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("place", "entry"),
+    [
+        ("fixed", "cutout = 8"),
+        ("fixed", 'layer_kind = "convolutional"'),
+        ("space", 'random_flip = { type = "categorical", choices = [false, true] }'),
+        ("space", 'mixup = { type = "float", low = 0.0, high = 0.4 }'),
+        ("space", 'kernel_size = { type = "int", low = 3, high = 5, step = 2 }'),
+    ],
+)
+def test_what_is_for_pictures_is_refused_with_a_table(place: str, entry: str) -> None:
+    content = tomllib.loads(OF_A_TABLE + f"[{place}_]\n{entry}\n")
+    ((name, value),) = content.pop(f"{place}_").items()
+    content[place] = {**content[place], name: value}
+    text = refusal(lambda: parsed(content))
+    assert text.startswith(f"[{place}] {name}: found ")
+    assert "which is for pictures alone, allowed with diabetes is " in text
+
+
+def test_what_is_for_classes_is_refused_with_a_regression() -> None:
+    content = tomllib.loads(OF_A_TABLE)
+    reference = {
+        "name": "known",
+        "hyperparameters": {**content["fixed"], "hidden_layers": 0, "units": 1,
+                            "label_smoothing": 0.1},
+    }  # fmt: skip
+    text = refusal(lambda: parsed({**content, "reference": [reference]}))
+    assert text == (
+        "[[reference]] 'known' hyperparameters label_smoothing: found 0.1, which is for classes "
+        "alone, allowed with diabetes is 0.0"
+    )
+
+
+def test_what_is_for_tables_is_refused_with_pictures() -> None:
+    text = refusal(lambda: parsed(changed("fixed", "embedding_size", to=4)))
+    assert text.startswith("[fixed] embedding_size: found 4, which is for tables alone, ")
+
+
+def test_what_is_off_may_be_said_of_any_data() -> None:
+    content = tomllib.loads(OF_A_TABLE)
+    off = {"cutout": 0, "layer_kind": "dense", "label_smoothing": 0, "random_flip": False}
+    assert parsed({**content, "fixed": {**content["fixed"], **off}}).fixed["cutout"] == 0
+    assert parsed(changed("fixed", "numeric_encoding", to="standard"))
+
+
+OF_A_TABLE = """
+goal = "Look at what is allowed."
+dataset = "diabetes"
+budget = { trials = 1 }
+
+[fixed]
+optimizer = "adam"
+batch_size = 32
+epochs = 2
+learning_rate = 0.001
+
+[space]
+hidden_layers = { type = "int", low = 1, high = 2 }
+units = { type = "int", low = 4, high = 8 }
+"""

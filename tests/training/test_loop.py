@@ -337,8 +337,8 @@ def test_train_counts_epochs_from_one_and_finishes_once(job: Job) -> None:
 def test_train_halves_the_rate_after_two_epochs_that_are_no_better(
     metric: str, direction: str, job: Job
 ) -> None:
-    given = replace(RESTLESS, learning_rate_schedule="plateau", epochs=14, learning_rate=0.03)
-    job = replace(job, hyperparameters=given, metric=metric, direction=direction, patience=14)
+    given = replace(RESTLESS, learning_rate_schedule="plateau", epochs=25, learning_rate=0.03)
+    job = replace(job, hyperparameters=given, metric=metric, direction=direction, patience=25)
     epochs = [event.metrics for event in epochs_of(loop.train(job))]
     sign = 1 if direction == "maximize" else -1
     rate, best, n_waited, expected = 0.03, -np.inf, 0, []

@@ -38,8 +38,8 @@ def make_project(folder: Path, study: str) -> None:
     (folder / "studies" / "small.toml").write_text(study)
 
 
-def test_a_hyperparameter_takes_two_files(package: Path, project_folder: Path) -> None:
-    assert len(files_of("A hyperparameter")) == 2
+def test_a_hyperparameter_takes_three_files(package: Path, project_folder: Path) -> None:
+    assert len(files_of("A hyperparameter")) == 3
     apply("A hyperparameter", package)
     make_project(
         project_folder,
