@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -318,3 +319,15 @@ def test_what_makes_others_idle_is_a_value_that_it_may_have() -> None:
             assert name != other
             for value in values:
                 check(other, value)
+
+
+def test_the_document_has_a_row_for_each_that_says_what_the_rule_says() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "hyperparameters.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == [*RULES]
+    for row, (name, rule) in zip(rows, RULES.items(), strict=True):
+        said = row[2].replace("`", "")
+        assert said == str(rule).removeprefix("one of ")
+        default = row[3].strip("` ") if len(row) > 3 else ""
+        assert default == (json.dumps(DEFAULTS[name]) if name in DEFAULTS else "")
+        assert (row[4].strip(" |") if len(row) > 4 else "") == rule.data
