@@ -89,7 +89,7 @@ def train(file: str, encoding: str, n_epochs: str, seed: str) -> None:
         metric="val_loss",
         direction="minimize",
         patience=int(n_epochs),
-        incumbent=-math.inf,  # whose model is not wanted
+        to_beat=-math.inf,  # whose model is not wanted
     )
     lowest = min(
         event.metrics["val_loss"] for event in loop.train(job) if isinstance(event, EpochEnd)

@@ -1,4 +1,4 @@
-"""The models that a study keeps: those of trials that were the best so far when they ended."""
+"""The models that a study keeps: those of its best trials."""
 
 import contextlib
 import math
@@ -10,8 +10,9 @@ from pipeline.doctor.plan import Kind, Repair
 from pipeline.doctor.subject import Subject
 from pipeline.doctor.wording import name_trials, say
 from pipeline.errors import PipelineError
+from pipeline.storage import study_store
 from pipeline.study.assignment import Assignment
-from pipeline.study.trial import Trial, champion_of, is_better, ranking
+from pipeline.study.trial import Trial, champion_of, ranking, with_model
 from pipeline.tracking import reader, registry
 from pipeline.tracking.reader import Run
 from pipeline.tracking.versions import Version, versions_of
@@ -29,7 +30,10 @@ def check_models(subject: Subject) -> Iterator[Repair]:
     if subject.is_behind:
         return
     own = subject.match.own
-    present = [t.number for t in _records(subject) if t.number in own]
+    direction = subject.spec.direction
+    ranked = ranking(list(subject.ended.values()), direction)
+    kept = with_model(ranked, direction, study_store.n_models(subject.study))
+    present = [trial.number for trial in kept if trial.number in own]
     present = [number for number in present if not own[number].is_deleted]  # said before
     troubles = {number: reader.model_trouble(subject.project, own[number]) for number in present}
     versions = versions_of(
@@ -45,8 +49,8 @@ def check_models(subject: Subject) -> Iterator[Repair]:
     if broken:
         yield Repair(
             Kind.TRAIN_AGAIN,
-            f"the {inflect('model', len(broken))} of {name_trials(broken)}, the best when "
-            f"{inflect('it', len(broken), 'they')} ended: "
+            f"the {inflect('model', len(broken))} of {name_trials(broken)}, which "
+            f"{inflect('is', len(broken), 'are')} kept: "
             + "; ".join(troubles[number] for number in broken),
             "trained again with the same hyperparameters and seed, to the recorded accuracy",
             broken,
@@ -71,19 +75,6 @@ def check_models(subject: Subject) -> Iterator[Repair]:
 
 def _is_wrong(version: Version) -> bool:
     return bool(version.trouble) or version.is_other
-
-
-def _records(subject: Subject) -> list[Trial]:
-    """Returns the networks that were the best so far when they ended: models of these are kept."""
-    direction = subject.spec.direction
-    best: float | None = None
-    found: list[Trial] = []
-    kept = [trial for trial in subject.ended.values() if trial.keeps_weights]
-    for trial in sorted(ranking(kept, direction), key=lambda trial: (trial.ended, trial.number)):
-        if trial.value is not None and is_better(trial.value, best, direction):
-            best = trial.value
-            found.append(trial)
-    return found
 
 
 def train_again(

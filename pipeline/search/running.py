@@ -39,7 +39,7 @@ class Running:
         n_parameters: trainable weights, known when an epoch was over.
         best: the study's metric at its best epoch.
         best_epoch: that epoch, from 1; 0 before the first.
-        model: with the weights of that epoch, if it beat the incumbent.
+        model: with the weights of that epoch, if it is good enough to be kept.
         reason: what ended it, if neither its own end nor the pruner did.
         cause: what its hyperparameters made of it, if that is known.
         is_pruned: whether the pruner ended it.

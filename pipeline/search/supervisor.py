@@ -20,6 +20,7 @@ import optuna
 from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, samplers
+from pipeline.search.best_trials import BestTrials
 from pipeline.search.distinct import Untried
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
@@ -78,7 +79,7 @@ class Supervisor:
         self._started = self._saved = clock()
         self._states: Counter[str] = Counter()
         self._n_drawn = self._n_failed_in_a_row = 0
-        self._incumbent: float | None = None
+        self._best = BestTrials([], spec.direction, study_store.n_models(study))
         self._best_line = ""
 
     def interrupt(self) -> None:
@@ -151,8 +152,9 @@ class Supervisor:
         for ended in select_counted(known):
             self._states[ended.state] += 1
             self._n_drawn += not ended.reference
-        if best := champion_of(ranking(known, self._spec.direction)):
-            self._incumbent = best.value
+        ranked, direction = ranking(known, self._spec.direction), self._spec.direction
+        self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
+        if best := champion_of(ranked):
             value = self._spec.objective.show(best.value or 0.0)
             self._best_line = f"trial {best.number}: {value}, {best.hyperparameters}"
 
@@ -183,7 +185,7 @@ class Supervisor:
         )
         if run:
             trial.set_user_attr(study_store.RUN_ID, run)
-        self._executor.submit(Job.of(spec, trial.number, assignment, self._incumbent))
+        self._executor.submit(Job.of(spec, trial.number, assignment, self._best.to_beat))
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -229,8 +231,9 @@ class Supervisor:
         """Tells MLflow and Optuna of a trial that came to an end that counts."""
         number, best, spec = running.trial.number, running.best, self._spec
         about = running.about(spec.objective)
-        is_record = self._beats_incumbent(running)
-        if is_record and running.model:
+        is_kept = self._is_better(running, self._best.to_beat)
+        is_record = self._is_better(running, self._best.best)
+        if is_kept and running.model:
             self._tracker.store_model(number, running.model)
             if running.is_pruned:
                 study_store.note_pruned_record(self._study, number)
@@ -242,8 +245,11 @@ class Supervisor:
         self._tracker.finish_trial(number, *running.run_end(spec.metric))
         self._progress.say(f"{running.how:<8} {about}")
         if is_record and best is not None:
-            self._incumbent, self._best_line = best, about
+            self._best_line = about
             self._tracker.log_incumbent(number, spec.metric, best)
+        if is_kept and best is not None:
+            for dropped in self._best.add(best, number):
+                self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
         if running.cause is None:  # else its hyperparameters are to blame, and nothing is broken
             self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if running.reason else 0
         if self._n_failed_in_a_row >= spec.training.stop_after_failures:
@@ -285,10 +291,10 @@ class Supervisor:
             self._study.set_user_attr(study_store.SECONDS, self.seconds)
             self._saved = self._clock()
 
-    def _beats_incumbent(self, running: Running) -> bool:
-        """Tells whether a trial is the best network so far; logistic regression is no network."""
+    def _is_better(self, running: Running, value: float | None) -> bool:
+        """Tells whether a trial is a network and better; logistic regression is no network."""
         return (
             running.assignment.hyperparameters is not None
             and running.best is not None
-            and is_better(running.best, self._incumbent, self._spec.direction)
+            and is_better(running.best, value, self._spec.direction)
         )

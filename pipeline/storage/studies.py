@@ -38,6 +38,8 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
             load_if_exists=True,
         )
         _take_over(project, study, spec)
+        if study_store.FINGERPRINT not in study.user_attrs:
+            study.set_user_attr(study_store.N_MODELS, study_store.N_MODELS_OF_NEW)
         study.set_user_attr(study_store.SPEC, spec.model_dump_json())
         study.set_user_attr(study_store.FINGERPRINT, spec.fingerprint)
         study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.data_spec))

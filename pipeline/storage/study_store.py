@@ -26,6 +26,8 @@ CHANGES = "changes"  # of the study file, since the study was begun
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 _N_EXAMPLES = {"n_images": "n_examples"}  # as a look called it before schema version 3
 PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
+N_MODELS = "n_models"  # of how many of the best trials models are kept
+N_MODELS_OF_NEW = 10  # enough for an ensemble
 
 
 def read_trials(study: optuna.Study) -> list[Trial]:
@@ -59,6 +61,11 @@ def champion(study: optuna.Study) -> Trial:
     return best
 
 
+def n_models(study: optuna.Study) -> int:
+    """Says of how many of the best trials models are kept; 0 in an older study (`with_model`)."""
+    return int(study.user_attrs.get(N_MODELS, 0))
+
+
 def is_exhausted(study: optuna.Study) -> bool:
     """Tells whether the sampler has ever said that all is drawn, which is then noted."""
     if optuna_internals.has_sampler_stopped(study) and not study.user_attrs.get(EXHAUSTED):
@@ -90,6 +97,13 @@ def note_run(study: optuna.Study, trial: int, run: str) -> None:
     """
     known = study.user_attrs.get(LATE_RUNS, {})
     study.set_user_attr(LATE_RUNS, {**known, str(trial): run})
+
+
+def run_of(study: optuna.Study, trial: int) -> str:
+    """Finds the MLflow run of a trial by its number; "" if it has none."""
+    known = study.user_attrs.get(LATE_RUNS, {}).get(str(trial))
+    attributes = optuna_internals.read_trial(study, trial).user_attrs
+    return str(known or attributes.get(RUN_ID, ""))
 
 
 def test_looks(study: optuna.Study) -> list[dict[str, Any]]:

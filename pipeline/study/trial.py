@@ -64,8 +64,8 @@ class Trial:
             the next time, and was queued again: it does not count.
         cause: what its hyperparameters made of it, so that it has no value; None if that is not
             known.
-        keeps_weights: whether its weights were kept if it was the best when it ended. Versions
-            up to 0.2 kept none of what they pruned or stopped.
+        keeps_weights: whether its weights were kept if it was good enough when it ended (see
+            `with_model`). Versions up to 0.2 kept none of what they pruned or stopped.
     """
 
     number: int
@@ -192,6 +192,27 @@ def ranking(trials: Sequence[Trial], direction: str) -> list[Trial]:
 def champion_of(ranked: Sequence[Trial]) -> Trial | None:
     """Finds the best of ranked trials whose weights were kept; None if there is none."""
     return next((trial for trial in ranked if trial.keeps_weights), None)
+
+
+def with_model(ranked: Sequence[Trial], direction: str, n_kept: int) -> list[Trial]:
+    """Selects the trials whose models are kept.
+
+    Args:
+        ranked: by `ranking`.
+        direction: "maximize" or "minimize".
+        n_kept: so many of the best; 0 in a study of an older version, which has kept the model of
+            each trial that was the best so far when it ended.
+    """
+    kept = [trial for trial in ranked if trial.keeps_weights]
+    if n_kept:
+        return kept[:n_kept]
+    best: float | None = None
+    found = []
+    for trial in sorted(kept, key=lambda trial: (trial.ended, trial.number)):
+        if trial.value is not None and is_better(trial.value, best, direction):
+            best = trial.value
+            found.append(trial)
+    return found
 
 
 def best_epoch(values: Sequence[float], direction: str) -> int:

@@ -44,3 +44,18 @@ def last_step(client: mlflow.MlflowClient, run: Run, metric: str) -> int:
     if known is None:
         known = client.get_metric_history(run.info.run_id, metric)
     return max((int(each.step) for each in known if each.key == metric), default=0)
+
+
+def delete_artifact(client: mlflow.MlflowClient, run: str, artifact: str) -> None:
+    """Deletes a file of a run's artifacts, if the store can do that; else it stays.
+
+    Args:
+        client: of the store.
+        run: id of the run.
+        artifact: its path there.
+    """
+    with contextlib.suppress(ImportError, NotImplementedError):
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        uri = client.get_run(run).info.artifact_uri
+        get_artifact_repository(uri, tracking_uri=client.tracking_uri).delete_artifacts(artifact)

@@ -60,7 +60,7 @@ def _champion(client: mlflow.MlflowClient, study: str) -> ModelVersion | None:
 
 
 def load_model_bytes(project: Project, run: str) -> bytes:
-    """Reads the `.keras` file of a trial that beat the incumbent.
+    """Reads the `.keras` file of a trial whose model is kept.
 
     Raises:
         PipelineError: it is not there.

@@ -76,12 +76,7 @@ class RunWriter:
     ) -> Self:
         """Opens a project's store, creates it if it is not there, and returns its writer.
 
-        Args:
-            project: see the class, as for all others.
-            study: name of the study.
-            say: told when MLflow is out of reach, and when it is back.
-            note_run: told of runs that are created late.
-            check: called before each write.
+        Arguments are those of the class.
 
         Raises:
             PipelineError: the store cannot be opened; the text says which and why.
@@ -223,8 +218,12 @@ class RunWriter:
         self._flushed = time.monotonic()
 
     def store_model(self, trial: int, model: bytes) -> None:
-        """Keeps the model of a trial that beat the incumbent, as an artifact of its run."""
+        """Keeps the model of a trial that is one of the best, as an artifact of its run."""
         self._delivery.send({"what": "model", **self._run_of(trial)}, model)
+
+    def drop_model(self, trial: int, run: str) -> None:
+        """Removes the model of a trial that is none of the best; arguments as in `Tracker`."""
+        self._delivery.send({"what": "drop", "trial": trial, "run": run or None})
 
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
@@ -279,8 +278,8 @@ class RunWriter:
         self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
     ) -> None:
         values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
-        write = {"what": "log", **self._run_of(trial), "metrics": values, "tags": dict(tags)}
-        self._delivery.send(write)
+        noted = {"metrics": values, "tags": dict(tags)}
+        self._delivery.send({"what": "log", **self._run_of(trial), **noted})
 
     def _end(self, trial: int | None, status: str) -> None:
         end = {"status": status, "ended": _now()}

@@ -47,7 +47,16 @@ class Tracker(Protocol):
         ...
 
     def store_model(self, trial: int, model: bytes) -> None:
-        """Keeps the model of a trial that beat the incumbent, as an artifact of its run."""
+        """Keeps the model of a trial that is one of the best, as an artifact of its run."""
+        ...
+
+    def drop_model(self, trial: int, run: str) -> None:
+        """Removes the model of a trial that is none of the best any more.
+
+        Args:
+            trial: its number.
+            run: its run's id; "" if that is not known yet.
+        """
         ...
 
     def finish_trial(

@@ -28,7 +28,7 @@ class Job:
         metric: watched by early stopping: name of one of the task's objectives.
         direction: "maximize" or "minimize".
         patience: epochs without improvement before training stops.
-        incumbent: best value known so far; the model of an epoch that is no better is not sent.
+        to_beat: value above which a model is kept; that of an epoch that is no better is not sent.
     """
 
     trial: int
@@ -38,7 +38,7 @@ class Job:
     metric: str
     direction: str
     patience: int
-    incumbent: float | None = None
+    to_beat: float | None = None
     trainer: str = "keras"
 
     @classmethod
@@ -47,7 +47,7 @@ class Job:
         spec: "StudySpec",
         trial: int,
         assignment: Assignment,
-        incumbent: float | None = None,
+        to_beat: float | None = None,
     ) -> "Job":
         """Makes the job of a trial of a study.
 
@@ -55,7 +55,7 @@ class Job:
             spec: the study file; says what is watched, and on which data.
             trial: number of the trial.
             assignment: what the trial was given.
-            incumbent: best value known so far.
+            to_beat: value above which a model is kept.
         """
         return cls(
             trial=trial,
@@ -65,7 +65,7 @@ class Job:
             metric=spec.metric,
             direction=spec.direction,
             patience=assignment.patience or spec.training.patience,
-            incumbent=incumbent,
+            to_beat=to_beat,
             trainer=assignment.trainer,
         )
 
@@ -93,7 +93,7 @@ class EpochEnd:
             (of the epoch; none in which the process was stopped).
         n_parameters: number of trainable weights.
         model: a `.keras` file with the weights of this epoch if it is the job's best so far and
-            beats its `incumbent`; they must not be lost, however the job ends. None if not.
+            is better than `to_beat`; they must not be lost, however the job ends. None if not.
     """
 
     trial: int

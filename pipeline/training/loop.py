@@ -33,7 +33,7 @@ def train(job: Job) -> Iterator[Event]:
     members = [Member(each, job, given) for each in datasets.load_members(job.data)]
     task = members[0].task
     n_parameters = sum(member.n_parameters for member in members)
-    record, best, n_waited = job.incumbent, None, 0
+    record, best, n_waited = job.to_beat, None, 0
     whole: keras.Model | None = None  # what is kept; made once, for it shares the weights
     for epoch in range(1, given.epochs + 1):
         metrics = measure([member.train_epoch() for member in members], members)

@@ -647,7 +647,7 @@ def test_a_models_trial_is_trained_again(
     (job,) = workers.jobs
     champion = ended(project)[CHAMPION]
     assert (job.hyperparameters, job.seed) == (champion.hyperparameters, champion.seed)
-    assert job.incumbent is None, "else a model that is no better would not be sent"
+    assert job.to_beat is None, "else a model that is no better would not be sent"
 
 
 @pytest.mark.parametrize("played", [[0.7, 0.79], "no memory"])

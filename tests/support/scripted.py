@@ -73,7 +73,7 @@ class ScriptedExecutor(Playback):
             yield script
             return
         script, failure = script if isinstance(script, tuple) else (script, None)
-        best = job.incumbent
+        best = job.to_beat
         for epoch, value in enumerate(script, start=1):
             model = None
             if is_better(value, best, job.direction):
@@ -122,6 +122,11 @@ class ListTracker:
     def store_model(self, trial: int, model: bytes) -> None:
         self._called("store_model")
         self.models[self.run_of(trial)] = model
+
+    def drop_model(self, trial: int, run: str) -> None:
+        self._called("drop_model")
+        assert run in ("", self.run_of(trial))
+        self.models.pop(self.run_of(trial), None)
 
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]

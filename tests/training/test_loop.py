@@ -415,7 +415,7 @@ def test_train_sends_a_model_only_if_it_is_better_than_the_record(metric: str, j
     events = list(loop.train(job))
     best = max(sign * event.metrics[metric] for event in epochs_of(events)) * sign
     for record, is_sent in ((best - sign * 0.01, True), (best, False)):
-        again = epochs_of(loop.train(replace(job, incumbent=record)))
+        again = epochs_of(loop.train(replace(job, to_beat=record)))
         assert any(event.model for event in again) is is_sent
         assert not any(
             event.model for event in again if sign * event.metrics[metric] <= sign * record
