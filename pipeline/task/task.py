@@ -45,7 +45,7 @@ class Metric:
         part: of the data.
         label: as a sentence says it; the quantity, if not given.
         is_scored: whether it is computed from predictions, outside the graph, by
-            `data.scoring`; of the training part it is not, then.
+            `task.scoring`; of the training part it is not, then.
     """
 
     quantity: str
@@ -87,7 +87,7 @@ class Metric:
         return f"{value:,.{max(0, N_DIGITS - before)}f}"
 
 
-# Computed from predictions, by `data.scoring`. Of classes only the one that a study optimizes.
+# Computed from predictions, by `task.scoring`. Of classes only the one that a study optimizes.
 SCORED_CLASSIFICATION = (
     Metric(
         "balanced_accuracy",

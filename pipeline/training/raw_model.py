@@ -1,7 +1,7 @@
 """A network made into a model that is handed over: it takes raw columns and answers in own units.
 
 Made of Keras's own layers and operations, so that whoever loads it needs nothing of this package,
-nor to trust code in it. What it computes is what `data.encoding` does before training.
+nor to trust code in it. What it computes is what `preparation.encoding` does before training.
 """
 
 import warnings
@@ -162,7 +162,7 @@ def _standardised(numbers: Sequence[Number], values: keras.KerasTensor) -> keras
 def _codes(
     category: Category, texts: keras.KerasTensor, also_missing: Sequence[str]
 ) -> keras.KerasTensor:
-    """Finds the codes of texts, as `data.encoding` does.
+    """Finds the codes of texts, as `preparation.encoding` does.
 
     Also of a text behind a space, as many a file has it that puts one behind each comma.
     """
