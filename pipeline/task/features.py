@@ -60,8 +60,8 @@ class RawInput:
         name: of the column.
         kind: "number" (float64; booleans too), "category" (text) or "date" (text).
         date_format: of a date, as `strptime` has it.
-        parts: of a date: which numbers are made of it (see `preparation.dates`), in the order in which
-            their `Number`s stand.
+        parts: of a date: which numbers are made of it (see `preparation.dates`), in the order in
+            which their `Number`s stand.
     """
 
     name: str
