@@ -100,6 +100,7 @@ def supervisor(
     project: Project, executor: ScriptedExecutor, n_trials: int, tracker: RunWriter | None = None
 ) -> Supervisor:
     study = studies.open_study(project, spec(n_trials))
+    study.set_user_attr(study_store.N_MODELS, 0)  # as before: of each that was the best
     study.set_user_attr(study_store.VERSIONS, collect_provenance())
     study.set_user_attr(study_store.DATA_FINGERPRINT, DATA)
     tracker = tracker or writer(project, study)
@@ -637,10 +638,7 @@ def test_a_models_trial_is_trained_again(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    found = (
-        f"the model of trial 2, the best when it ended: {path.relative_to(project.root)} "
-        f"is {trouble}"
-    )
+    found = f"the model of trial 2, which is kept: {path.relative_to(project.root)} is {trouble}"
     is_mended(project, run, found, "trained again with the same hyperparameters and seed")
     assert path.read_bytes() == model_file()
     assert shown(project) == before
@@ -668,6 +666,14 @@ def test_a_model_that_does_not_come_out_the_same_is_not_stored(
 def test_trials_that_set_no_record_need_no_model(project: Project, run: Any) -> None:
     assert not model_of(project, LAST).exists()
     assert run()[0] == 0
+
+
+def test_each_of_the_best_few_needs_its_model(project: Project, run: Any, workers: Player) -> None:
+    stored(project).set_user_attr(study_store.N_MODELS, 2)
+    path = model_of(project, LAST)
+    found = f"the model of trial 5, which is kept: {path.relative_to(project.root)} is missing"
+    is_mended(project, run, found, "trained again with the same hyperparameters and seed")
+    assert model_of(project, LAST).read_bytes() == model_file()
 
 
 @pytest.mark.parametrize("registered", [None, FIRST])

@@ -285,6 +285,23 @@ def test_what_keeps_mlflow_from_taking_a_write_is_called_what_it_is(
     opened.assert_whole(0)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_model_is_dropped_now_or_when_mlflow_answers(opened: Opened, is_cut: bool) -> None:
+    for trial in (0, 1):
+        opened.train(trial)
+    opened.line.is_cut = is_cut
+    opened.tracker.drop_model(0, opened.noted[0])
+    opened.tracker.drop_model(0, opened.noted[0])  # which is nothing to it
+    opened.line.is_cut = False
+    assert opened.tracker.settle() == 0
+    left = {
+        trial: [each.path for each in opened.client.list_artifacts(run)]
+        for trial, run in opened.noted.items()
+    }
+    assert left == {0: [], 1: ["model.keras"]}
+    assert not any("refuses" in line for line in opened.said)
+
+
 def test_another_trouble_is_said_when_it_comes(opened: Opened) -> None:
     opened.line.is_cut = True
     opened.train(0)
