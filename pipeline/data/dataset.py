@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.source import Inputs, Targets, Weights
+from pipeline.data.source import Groups, Inputs, Targets, Weights
 from pipeline.data.task import Task
 
 
@@ -22,6 +22,7 @@ class Dataset:
         fingerprint: SHA-256 of the content of all files.
         train_weights: of each training example in the loss, float32 (n,); None if all are 1.
         validation_weights: of each validation example in loss and metrics; None if all are 1.
+        validation_groups: numbers of each validation example's; None if they err independently.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Dataset:
     fingerprint: str
     train_weights: "Weights | None" = None
     validation_weights: "Weights | None" = None
+    validation_groups: "Groups | None" = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -29,7 +29,8 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
     trust = ""
     score, value = task.score, test[task.score.quantity]
     noted = test.get(f"{score.quantity}_se")
-    interval = intervals.interval_of(score, value, test["n_examples"], noted)
+    groups = test.get("n_groups")
+    interval = intervals.interval_of(score, value, groups or test["n_examples"], noted)
     error = intervals.error_of(score, test)
     if interval and error is not None:
         trust = (
@@ -37,6 +38,8 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
             f"With 95 % confidence the {score.noun} on such\n  {inflect(task.example, 2)} is "
             f"{interval.show(score, value)}.\n"
         )
+        if groups:
+            trust += f"  These come in {count_noun(groups, 'group')}, of which the error is.\n"
     n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
     n_parameters = count_noun(found["n_parameters"], "parameter")
     n_epochs = count_noun(found["epochs_trained"], "epoch")

@@ -149,7 +149,7 @@ def _error(runs: Sequence[Trial], facts: StudySummary) -> float | None:
 def _gap(model: _Model, facts: StudySummary) -> Interval | None:
     """Computes the interval of the champion's score less a model's, if one is known."""
     own = _score(facts.champion, facts)
-    score, n = facts.spec.task.score, facts.n_validation_examples
+    score, n = facts.spec.task.score, facts.n_independent
     errors = _error([facts.champion], facts), model.error
     return intervals.difference_of(score, own, model.value, n, errors)
 
@@ -159,7 +159,7 @@ def _chance(model: _Model, facts: StudySummary) -> str:
     gap = _gap(model, facts)
     if gap is None:
         return ""
-    n = count_noun(facts.n_validation_examples, facts.spec.task.example)
+    n = facts.validated_on
     if gap.low <= 0 <= gap.high:
         return f" By these {n} alone that may be chance: the 95 % interval includes zero."
     return f" That is more than chance in these {n} would give."

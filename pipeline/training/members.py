@@ -32,9 +32,9 @@ class Member:
         self.dataset, self.task = dataset, dataset.task.scored_by(job.metric)
         self.model = build_model(hyperparameters, self.task)
         self.outputs: Outputs | None = None
-        self._evaluation = evaluation_of(
-            self.model, self.task, keeps_outputs=bool(self.task.scored)
-        )
+        errs_by_rows = dataset.validation_weights is None and dataset.validation_groups is None
+        self.is_scored = bool(self.task.scored) or not errs_by_rows
+        self._evaluation = evaluation_of(self.model, self.task, keeps_outputs=self.is_scored)
         self._epochs = fit(
             self.model,
             dataset,
@@ -89,7 +89,7 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
         }
         metrics["seconds"] = float(sum(each["seconds"] for each in epochs))
     task, outputs = members[0].task, [member.outputs for member in members]
-    if not task.scored:
+    if not members[0].is_scored:
         return metrics
     data = [member.dataset for member in members]
     seconds = metrics.pop("seconds")
@@ -104,6 +104,7 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
             ]
         ),
         _joined([each.validation_weights for each in data]),
+        _joined([each.validation_groups for each in data]),
     )
     return {
         **metrics,
@@ -154,6 +155,6 @@ def _weight_of_validation(data: Dataset) -> float:
     return float(len(data.validation_targets) if weights is None else weights.sum())
 
 
-def _joined(weights: "Sequence[Outputs | None]") -> "Outputs | None":
-    known = [each for each in weights if each is not None]
+def _joined(parts: "Sequence[NDArray[Any] | None]") -> "NDArray[Any] | None":
+    known = [each for each in parts if each is not None]
     return np.concatenate(known) if known else None

@@ -23,7 +23,7 @@ from pipeline.data import datasets, scoring
 from pipeline.data.dataset import Dataset
 from pipeline.data.features import Features
 from pipeline.data.settings import DataSettings
-from pipeline.data.source import Inputs, Weights
+from pipeline.data.source import Groups, Inputs, Weights
 from pipeline.data.targets import class_weights
 from pipeline.data.task import LOSS, Target, Task
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
@@ -43,11 +43,13 @@ class _Part:
         targets: as in a `Dataset`.
         answers: probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
         weights: None if all are 1.
+        groups: None if the examples err independently, or it does not matter.
     """
 
     targets: NDArray[Any]
     answers: NDArray[np.float64]
     weights: "Weights | None"
+    groups: "Groups | None" = None
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -107,7 +109,10 @@ def _fit(
     del inputs  # before there are those of validation
     inputs = _as_seen(trainer, data.validation_inputs, data.task)
     validation = _Part(
-        data.validation_targets, _answers(model, inputs, data.task), data.validation_weights
+        data.validation_targets,
+        _answers(model, inputs, data.task),
+        data.validation_weights,
+        data.validation_groups,
     )
     if data.task.target.transform == "log":  # e to the power of a line soon is astronomical
         seen = float(data.train_targets.min()), float(data.train_targets.max())
@@ -243,16 +248,18 @@ def _scored(task: Task, kinds: Sequence[Target], parts: Sequence[_Part]) -> dict
         answers = np.concatenate([scoring.restore(kind, part.answers) for kind, part in both])
     elif task.n_outputs == 1:
         answers = answers[:, 1:]
-    return scoring.score(task, targets, answers, pooled.weights)
+    return scoring.score(task, targets, answers, pooled.weights, pooled.groups)
 
 
 def _pool(parts: Sequence[_Part]) -> _Part:
     """Puts the rows of all parts into one."""
     weights = [part.weights for part in parts if part.weights is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     return _Part(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.answers for part in parts]),
         np.concatenate(weights) if weights else None,
+        np.concatenate(groups) if groups else None,
     )
 
 

@@ -43,6 +43,28 @@ def test_folds_have_the_weights_of_the_file(tmp_path: Path) -> None:
         assert member.train_weights.mean() == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.parametrize("folds", [None, 3])
+def test_groups_go_with_the_rows_on_which_is_measured(tmp_path: Path, folds: int | None) -> None:
+    table = weighted_table()
+    who = np.arange(200) // 4 % 37
+    table["who"] = [f"c{each}" if each else "" for each in who]  # some of nobody
+    settings = DataSettings(group="who", folds=folds)
+    data = DataSpec.of(written(tmp_path, table), "y", settings)
+    members, examples = datasets.load_members(data), datasets.validation_sets(data)
+    seen = []
+    for member, each in zip(members, examples, strict=True):
+        assert member.validation_groups is not None
+        assert each.groups is not None
+        np.testing.assert_array_equal(member.validation_groups, each.groups)
+        seen += each.groups.tolist()
+    assert datasets.task_of(data).n_validation_groups == len({*seen})
+    test = datasets.open_test_set(data)
+    assert test.groups is not None
+    assert not {*seen} & {*test.groups.tolist()}
+    plain = datasets.load(DataSpec(data.dataset, "y"))
+    assert (plain.validation_groups, plain.task.n_validation_groups) == (None, None)
+
+
 def test_a_part_without_weight_is_refused(tmp_path: Path) -> None:
     table = weighted_table()
     table["when"] = np.arange(len(table))

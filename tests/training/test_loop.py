@@ -227,6 +227,15 @@ def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
         assert np.shares_memory(np.asarray(memoryview(tensor)), images)
 
 
+def test_accuracy_has_the_error_of_groups(
+    job: Job, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grouped = replace(dataset, validation_groups=np.arange(N_VALIDATION) // 10)
+    monkeypatch.setattr(datasets, "load_members", lambda _: (grouped,))
+    plain, *_ = epochs_of(loop.train(job))
+    assert 0 < plain.metrics["val_accuracy_se"] < 0.2
+
+
 def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: Path) -> None:
     *epochs, last = loop.train(job)
     assert isinstance(last, Finished)
