@@ -20,6 +20,7 @@ DELIMITER: str = ","
 ENCODING: str = "utf-8-sig"
 DECIMAL: str = "."  # sign in numbers that are text; the other one, and blanks, part thousands
 OTHER_DECIMAL: tuple[str, ...] = ()  # columns in which the other one is the decimal sign
+UNITS: tuple[tuple[str, str], ...] = ()  # of columns, by name; any other is refused
 N_SKIPPED: int = 0  # lines of titles above the table, which other files may lack
 NAMES: tuple[str, ...] = ()  # of the columns, if the file has no line of names
 ALSO_MISSING: tuple[str, ...] = ()  # texts that mean a missing value, too
@@ -119,7 +120,7 @@ def _numbers(column: Any) -> Any:
     return numbers
 
 
-def _parsed(name: str, written: Any, decimal: str) -> Any:
+def _parsed(name: Any, written: Any, decimal: str) -> Any:
     """Reads numbers with thousands, signs of currency or per cent, true and false."""
     import numpy as np
     import pandas as pd
@@ -128,21 +129,24 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
     grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
     number = (
-        rf"^(\(?)\s*({SIGN})\s*(?:{CURRENCY})?\s*({SIGN})({plain}|{grouped})"
-        rf"([\u2212-]?)\s*(?:{UNIT})?\s*(\)?)$"
+        rf"^(\(?)\s*({SIGN})\s*((?:{CURRENCY})?)\s*({SIGN})({plain}|{grouped})"
+        rf"([\u2212-]?)\s*((?:{UNIT})?)\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
-    digits = parts[3].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
-    signs = parts[0] + parts[1] + parts[2] + parts[4]  # a bracket or a minus on either side
+    digits = parts[4].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
+    signs = parts[0] + parts[1] + parts[3] + parts[5]  # a bracket or a minus on either side
     signs = signs.str.replace("[\u2212(]", "-", regex=True)
-    is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[5] == ")"))
+    is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[7] == ")"))
+    unit = dict(UNITS).get(name, "")
+    is_one &= (parts[2] + parts[6]).isin(["", unit])
     numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
     is_missing = (folded.isin(MISSING) | texts.isin(ALSO_MISSING)).to_numpy(bool)
     if (is_bad := ~np.isfinite(numbers) & ~is_missing).any():
         found = written[is_bad][0]
-        raise ValueError(f"column {name}: found {found!r}, no number (decimal sign {decimal})")
+        known = f"decimal sign {decimal}{unit and f', unit {unit}'}"
+        raise ValueError(f"column {name}: found {found!r}, no number ({known})")
     return numbers
 
 

@@ -204,8 +204,9 @@ NUMERALS = [
 def test_numbers_are_read_as_the_training_reads_them(
     written: str, decimal: str, tmp_path: Path
 ) -> None:
-    module = module_of(tmp_path, Dialect(decimal=decimal))
-    known = numerals.parse(pa.array([written]), decimal)[0][0].as_py()
+    numbers, unit = numerals.parse(pa.array([written]), decimal)
+    module = module_of(tmp_path, Dialect(decimal=decimal, units=(("a", unit),) if unit else ()))
+    known = numbers[0].as_py()
     column = pd.Series([written, "", None, 1.5, True], dtype=object, name="a")
     if known is None or np.isinf(known):
         with pytest.raises(ValueError, match=r"^column a: found .* no number"):
@@ -213,6 +214,23 @@ def test_numbers_are_read_as_the_training_reads_them(
     else:
         expected = [known, np.nan, np.nan, 1.5, 1]
         np.testing.assert_array_equal(module._numbers(column), expected)
+
+
+def test_no_unit_is_taken_for_another(tmp_path: Path) -> None:
+    """Whoever has pounds for kilograms would be answered, and wrongly."""
+    file = tmp_path / "weighed.csv"
+    file.write_text("w;p;y\n" + "".join(f"{i},5 kg;{i};{i % 7}\n" for i in range(20)))
+    dialect = read_table(file).dialect
+    assert dialect.units == (("w", "kg"),)
+    module = module_of(tmp_path, dialect)
+    column = pd.Series(["1,5 kg", "1,5", "\u22122kg"], dtype=object, name="w")
+    np.testing.assert_array_equal(module._numbers(column), [1.5, 1.5, -2])
+    for other in ("3 lb", "$3", "3 %"):
+        column[1] = other
+        with pytest.raises(ValueError, match=r"no number \(decimal sign ,, unit kg\)$"):
+            module._numbers(column)
+    with pytest.raises(ValueError, match=r"^column p: found '3 kg', no number"):
+        module._numbers(pd.Series(["3 kg"], dtype=object, name="p"))
 
 
 def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
