@@ -130,6 +130,18 @@ def test_what_is_chosen_for_a_table(
     assert (spec.metric, data.folds, data.target_transform, data.class_weights) == expected
 
 
+def test_a_study_file_says_what_folds_cost_and_what_a_value_is(project: Project) -> None:
+    table("d.csv", 3_000, y=numbers(3_000))
+    new(project, "d.csv")
+    text = (project.root / "studies" / "d.toml").read_text(encoding="utf-8")
+    assert (
+        "# fewer than 6,000 rows, so a trial trains 5 networks, which takes 5 times as long; its "
+        "value\n# is of all rows but the test's, each answered by the network that has not seen "
+        "it\n"
+        "folds = 5  # or instead validation = 0.2, one network\n" in text
+    )
+
+
 def test_batches_leave_an_epoch_some_steps_and_grow_with_the_rows(project: Project) -> None:
     largest = []
     for n in (200, 3_000, 40_000):
