@@ -73,9 +73,19 @@ def simple_models(facts: StudySummary) -> list[Block]:
         Paragraph(
             f"Simple models are scikit-learn's, fitted to the training {task.example}s of this "
             "study and scored as its networks are; with more than one run, by the mean. Nothing "
-            f"of them was searched.{picked if len(facts.ranked) > 1 else ''}"
+            f"of them was searched.{_taught(facts)}{picked if len(facts.ranked) > 1 else ''}"
         ),
     ]
+
+
+def _taught(facts: StudySummary) -> str:
+    """Says what is not as scikit-learn has it by default: what the data settings ask of all."""
+    said = ""
+    if facts.spec.task.target.transform == "log":
+        said = " The linear model and the trees learn the logarithm of the target, as networks do."
+    if facts.spec.data.class_weights:
+        said += " The linear model and the trees learn with the class weights of networks."
+    return said
 
 
 def said_of_simple_models(facts: StudySummary) -> str:

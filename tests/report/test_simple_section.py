@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import recorded
 
-from pipeline.data.task import Kind, Task
+from pipeline.data.task import Kind, Target, Task
 from pipeline.paths import Project
 from pipeline.report import document, sections, simple_section, verdict_sections
 from pipeline.report.simple_section import said_of_simple_models
@@ -55,6 +55,27 @@ def of_regression(
     champion = dataclasses.replace(champion, history={**champion.history, **history})
     ranked = [champion, *(trial for trial in facts.ranked if trial is not facts.champion)]
     return with_models(dataclasses.replace(facts, ranked=ranked), "val_rmse", **values)
+
+
+def test_what_simple_models_learn_as_networks_do_is_said(
+    plain: StudySummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = of_regression(plain, monkeypatch, 50.0, linear=60.0)
+    assert "logarithm" not in document.as_markdown("", simple_section.simple_models(facts))
+    logarithms = dataclasses.replace(REGRESSION, target=Target("price", transform="log"))
+    monkeypatch.setattr(StudySpec, "task", property(lambda self: logarithms))
+    assert (
+        "The linear model and the trees learn the logarithm of the target, as networks do."
+        in document.as_markdown("", simple_section.simple_models(facts))
+    )
+    data = facts.spec.data.model_copy(update={"class_weights": "balanced"})
+    spec = facts.spec.model_copy(update={"data": data})
+    assert (
+        "The linear model and the trees learn with the class weights of networks."
+        in document.as_markdown(
+            "", simple_section.simple_models(dataclasses.replace(facts, spec=spec))
+        )
+    )
 
 
 def test_a_study_without_simple_models_says_nothing_of_them(plain: StudySummary) -> None:
