@@ -45,6 +45,7 @@ class Column:
             if there is no doubt.
         decimal: sign in its numbers, where it is not that of the file; else "".
         unit: that all its numbers have, such as "kg"; else "".
+        is_whole: of a category, whether its values came as integers, which may be quantities.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Column:
     doubt: str = ""
     decimal: str = ""
     unit: str = ""
+    is_whole: bool = False
 
     @property
     def is_coded(self) -> bool:

@@ -123,7 +123,7 @@ class _Archive:
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         elif _is_one_hot(array):
-            array = array.argmax(axis=1)
+            array = array.argmax(axis=1).astype(str)
             remark += ", one-hot"
         if array.ndim != 1:
             raise self.error(
@@ -154,7 +154,8 @@ class _Archive:
             ) from None
         if texts[0] == "":  # sorted before all others
             texts, codes = texts[1:], codes - 1
-        return Column("y", ColumnKind.CATEGORY, codes.astype(np.int32), texts)
+        is_whole = array.dtype.kind in "iu"
+        return Column("y", ColumnKind.CATEGORY, codes.astype(np.int32), texts, is_whole=is_whole)
 
     def _check_finite(
         self, name: str, array: "NDArray[Any]", numbers: "NDArray[Any]", may_miss: bool

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.metrics import mean_squared_error
 
 from pipeline.data import datasets, preparation
@@ -85,6 +86,29 @@ def test_whole_answers_of_an_archive_may_be_numbers(tmp_path: Path) -> None:
     data = DataSpec(str(tmp_path / "prices.npz"))
     assert datasets.task_of(data).is_regression
     np.testing.assert_array_equal(datasets.open_test_set(data).targets, arrays["y_test"])
+
+
+def test_names_of_classes_may_be_numerals(tmp_path: Path) -> None:
+    """As folders are that are called after the things in the pictures, or types that are set."""
+    names = [f"{7 * i:03}" for i in range(12)]
+    rng = np.random.default_rng(0)
+    for name in names:
+        (tmp_path / "parts" / name).mkdir(parents=True)
+        for i in range(12):
+            noise = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / "parts" / name / f"{i}.png")
+    x, y = rng.normal(size=(240, 4)), np.repeat(names, 20)
+    np.savez(tmp_path / "texts.npz", x=x, y=y)
+    np.savez(tmp_path / "hot.npz", x=x, y=(y[:, None] == names).astype(np.float32))
+    table = written(tmp_path, pd.DataFrame({"x": x[:, 0], "y": y}))
+    set_as_text = DataSpec.of(table, "y", DataSettings(types={"y": "category"}))
+    for file in ("parts", "texts.npz"):
+        assert datasets.task_of(DataSpec(str(tmp_path / file))).class_names == tuple(names)
+    assert datasets.task_of(set_as_text).class_names == tuple(names)
+    counted = datasets.task_of(DataSpec(str(tmp_path / "hot.npz"))).class_names
+    assert counted == tuple(map(str, range(12)))
+    ages = DataSpec.of(str(tmp_path / "parts"), "", DataSettings(task="regression"))
+    assert datasets.task_of(ages).is_regression
 
 
 def test_a_class_of_the_test_set_alone_is_refused(tmp_path: Path) -> None:
