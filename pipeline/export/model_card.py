@@ -1,6 +1,7 @@
 """The model card of an export: what the model is and how far to trust it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.data import datasets
@@ -27,7 +28,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
     test, validation = found["test"], found["validation"]
     task = spec.task
     trust = ""
-    score, value = task.score, test[task.score.quantity]
+    score, value, source = task.score, test[task.score.quantity], Path(spec.data_spec.dataset)
     noted = test.get(f"{score.quantity}_se")
     groups = test.get("n_groups")
     interval = intervals.interval_of(score, value, groups or test["n_examples"], noted)
@@ -72,7 +73,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 
 ## Use
 
-{use(task, row)}
+{use(task, row, is_folder=source.is_absolute() and source.is_dir())}
 ## How good it is
 
 | {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |
