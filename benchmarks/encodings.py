@@ -74,8 +74,8 @@ def train(file: str, encoding: str, n_epochs: str, seed: str) -> None:
     hide_gpus()
     import_keras()
     from pipeline.data import datasets
-    from pipeline.data.settings import DataSettings
-    from pipeline.data.source import DataSpec
+    from pipeline.task.settings import DataSettings
+    from pipeline.task.source import DataSpec
     from pipeline.training import loop
     from pipeline.training.job import EpochEnd, Job
 

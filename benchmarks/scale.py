@@ -22,7 +22,7 @@ from pipeline.report.document import Paragraph, Table
 if TYPE_CHECKING:
     import keras
 
-    from pipeline.data.dataset import Dataset
+    from pipeline.task.dataset import Dataset
 
 N_COLUMNS = million.N_NUMBERS + len(million.N_VALUES) + 2
 GOAL_GB, N_WORKERS = 4, 2
@@ -225,8 +225,8 @@ def contend(name: str, which: str, file: str, cache: str) -> None:
     """Runs an epoch, or its matrix products, for each line on stdin; answers with the seconds."""
     os.environ["PIPELINE_DATA_DIR"] = cache
     from pipeline.data import datasets
-    from pipeline.data.source import DataSpec
     from pipeline.study.hyperparameters import Hyperparameters
+    from pipeline.task.source import DataSpec
     from pipeline.training import loop
     from pipeline.training.model import build_model
 

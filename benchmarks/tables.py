@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.data.task import Task
     from pipeline.study.spec import StudySpec
+    from pipeline.task.task import Task
 
 SHORT, MINUTES, MINUTES_FULL = ("concrete", "jobs"), 1.0, 10.0
 N_DRAWS = 1_000
@@ -230,15 +230,15 @@ def _answers_of_trees(spec: "StudySpec") -> "NDArray[np.float64]":
     """Fits trees to the training part, with folds to all of it; returns answers to the test."""
     import numpy as np
 
-    from pipeline.data import building, preparation
-    from pipeline.data.dataset import Dataset
-    from pipeline.data.materials import material_of
-    from pipeline.data.scoring import restore
-    from pipeline.data.source import DataSpec
+    from pipeline.preparation import building, cache
+    from pipeline.preparation.materials import material_of
     from pipeline.study.trainers import GRADIENT_BOOSTING
+    from pipeline.task.dataset import Dataset
+    from pipeline.task.scoring import restore
+    from pipeline.task.source import DataSpec
     from pipeline.training import simple_models
 
-    entry = preparation.prepare(spec.data_spec).folder
+    entry = cache.prepare(spec.data_spec).folder
     # in the target's own units, whatever suits the network: at their defaults
     settings = spec.data.model_copy(update={"target_transform": "none"})
     data = DataSpec.of(spec.data_spec.dataset, spec.target, settings)
@@ -249,7 +249,7 @@ def _answers_of_trees(spec: "StudySpec") -> "NDArray[np.float64]":
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         task = building.build_member(material, spec.task, data, training, test, path)
-        rows = Dataset(name="", task=task, fingerprint="", **preparation.arrays_in(path))
+        rows = Dataset(name="", task=task, fingerprint="", **cache.arrays_in(path))
         found = simple_models.answers(GRADIENT_BOOSTING, rows, spec.seed, settings)
     if task.is_regression:
         return restore(task.target, found)[:, None]
@@ -265,7 +265,7 @@ def _value(
     """Computes the study's metric."""
     import numpy as np
 
-    from pipeline.data import scoring
+    from pipeline.task import scoring
 
     if not task.scored:  # accuracy
         chosen = answers.argmax(axis=1) if answers.shape[1] > 1 else answers[:, 0] > 0.5

@@ -16,10 +16,10 @@ from benchmarks import results, turns
 from benchmarks.epochs import DATASET, N_CLASSES
 from benchmarks.results import Section, spread
 from pipeline.cores import n_cores
-from pipeline.data.source import DataSpec
 from pipeline.execution.local import LocalExecutor
 from pipeline.report.document import Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.source import DataSpec
 from pipeline.training.job import EpochEnd, Failed, Job
 
 UNITS, BATCH_SIZE, N_EPOCHS = (256, 128), 64, 4

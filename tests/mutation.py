@@ -52,6 +52,12 @@ MUTATIONS = (
         ("tests/data/test_datasets.py",),
     ),
     Mutation(
+        "pipeline/task/scoring.py",
+        "answers = np.hstack([1 - answers, answers])",
+        "answers = np.hstack([answers, 1 - answers])",
+        ("tests/task/test_scoring.py",),
+    ),
+    Mutation(
         "pipeline/study/space.py",
         "if entry.log and entry.low <= 0:",
         "if entry.log and entry.low < 0:",
@@ -82,10 +88,10 @@ MUTATIONS = (
         ("tests/reading/test_kinds.py", "tests/reading/test_tables.py"),
     ),
     Mutation(
-        "pipeline/data/encoding.py",
+        "pipeline/preparation/encoding.py",
         "fewest = 1 if len(rows) < FEW_ROWS else RARE",
         "fewest = 1",
-        ("tests/data/test_encoding.py",),
+        ("tests/preparation/test_encoding.py",),
     ),
     Mutation(
         "pipeline/new/plan.py",

@@ -1,1 +1,1 @@
-"""What is learned: data sets by name, fetched, verified and split, with the test set sealed."""
+"""Data sets by name or path, loaded, shown, and with the test set sealed."""

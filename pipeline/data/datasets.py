@@ -1,7 +1,7 @@
 """A data set by name or path: fetched, verified and split; its test set sealed.
 
 To add one by name: a module beside this one with a `SOURCE`; its name is the name of the data set
-(`docs/extending.md` has an example). Files and folders are read by `preparation.py`.
+(`docs/extending.md` has an example). Files and folders are made ready by `pipeline/preparation`.
 """
 
 import functools
@@ -16,14 +16,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 import pipeline.data
-from pipeline.data import preparation
-from pipeline.data.dataset import Dataset
-from pipeline.data.source import DataSpec, Examples, Images, Labels, Source
-from pipeline.data.task import Task, n_validation
 from pipeline.errors import UsageError
 from pipeline.paths import data_dir, display_path
+from pipeline.preparation import cache
 from pipeline.reading.bundled import BUNDLED
 from pipeline.reading.column import Dialect
+from pipeline.task.dataset import Dataset
+from pipeline.task.source import DataSpec, Examples, Images, Labels, Source
+from pipeline.task.task import Task, n_validation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ALIGNMENT_BYTES = 64  # of memory that TensorFlow shares with NumPy
 SPLIT_SEED = 42  # the chapter's train_test_split
-_NO_SOURCES = ("datasets", "preparation", "settings", "show", "__main__")  # looked into by none
+_NO_SOURCES = ("datasets", "predict", "show", "show_table", "__main__")  # looked into by none
 
 Data: TypeAlias = DataSpec | str  # a data set by name needs no more
 
@@ -60,7 +60,7 @@ def load_members(data: Data) -> tuple[Dataset, ...]:
 @functools.cache
 def _load(data: DataSpec) -> tuple[Dataset, ...]:
     if (source := _source(data)) is None:
-        return preparation.load(data)
+        return cache.load(data)
     images, labels = load_training_file(data)
     train, validation = split_indices(len(images))
     dataset = Dataset(
@@ -85,7 +85,7 @@ def task_of(data: Data) -> Task:
     """
     spec = _spec(data)
     source = _source(spec)
-    return source.task if source else preparation.prepare(spec).task
+    return source.task if source else cache.prepare(spec).task
 
 
 def load_training_file(data: Data) -> tuple[Images, Labels]:
@@ -104,7 +104,7 @@ def open_test_set(data: Data) -> Examples:
     spec = _spec(data)
     if source := _source(spec):
         return Examples(*source.read_test(fetch(spec)))
-    return preparation.raw_test(spec)
+    return cache.raw_test(spec)
 
 
 def validation_sets(data: Data) -> tuple[Examples, ...]:
@@ -113,7 +113,7 @@ def validation_sets(data: Data) -> tuple[Examples, ...]:
     if _source(spec):
         dataset = load(spec)
         return (Examples(dataset.validation_inputs, dataset.validation_targets),)
-    return preparation.raw_validation(spec)
+    return cache.raw_validation(spec)
 
 
 def fetch(data: Data) -> Path:
@@ -125,7 +125,7 @@ def fetch(data: Data) -> Path:
     """
     spec = _spec(data)
     if (source := _source(spec)) is None:
-        return preparation.prepare(spec).folder
+        return cache.prepare(spec).folder
     folder = data_dir() / spec.dataset
     source.fetch(folder)
     return folder
@@ -140,7 +140,7 @@ def about(data: Data) -> tuple[tuple[str, ...], tuple[str, ...]]:
     spec = _spec(data)
     if _source(spec):
         return (), ()
-    known = preparation.prepare(spec).about
+    known = cache.prepare(spec).about
     return known.remarks, known.warnings
 
 
@@ -149,7 +149,7 @@ def dialect(data: Data) -> Dialect:
     spec = _spec(data)
     if _source(spec):
         return Dialect()
-    return replace(preparation.prepare(spec).about.dialect, target=spec.target)
+    return replace(cache.prepare(spec).about.dialect, target=spec.target)
 
 
 def n_validation_examples(data: Data) -> int:
@@ -163,7 +163,7 @@ def fingerprint(data: Data) -> str:
     spec = _spec(data)
     source = _source(spec)
     if source is None:
-        return preparation.fingerprint(spec)
+        return cache.fingerprint(spec)
     return hashlib.sha256("".join(source.checksums.values()).encode()).hexdigest()
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.data.source import Images, Labels, Source
-from pipeline.data.task import Kind, Task
 from pipeline.errors import PipelineError
 from pipeline.files import remove_leftovers, scratch_folder
 from pipeline.paths import display_path
+from pipeline.task.source import Images, Labels, Source
+from pipeline.task.task import Kind, Task
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data.dataset import Dataset
 from pipeline.data.datasets import fetch, load
 from pipeline.errors import PipelineError
 from pipeline.paths import Project, display_path
+from pipeline.task.dataset import Dataset
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.data.source import Inputs
+    from pipeline.task.source import Inputs
 
 _BLACK = 32  # of 255: the ground of pictures of which half of all pixels are darker
 

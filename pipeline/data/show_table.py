@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.data.building import read
-from pipeline.data.settings import DataSettings
-from pipeline.data.source import DataSpec
 from pipeline.errors import UsageError, printable
+from pipeline.preparation.building import read
 from pipeline.reading.column import RawTable
 from pipeline.reading.kinds import ColumnRow, describe
+from pipeline.task.settings import DataSettings
+from pipeline.task.source import DataSpec
 from pipeline.wording import count_noun, join_names
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from pipeline.data.task import Task
 from pipeline.evaluation.intervals import Interval, students_t
 from pipeline.study.measures import has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import Trial
+from pipeline.task.task import Task
 
 N_FOR_VERDICT = 3  # runs; of fewer, nothing can be said about how they scatter
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.data.task import Metric
+from pipeline.task.task import Metric
 
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 FEW = 30  # examples, below which Student's t is noticeably wider

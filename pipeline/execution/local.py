@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from pipeline.data.source import DataSpec
 from pipeline.errors import PipelineError, one_line
 from pipeline.execution import forkserver
 from pipeline.execution.worker import (
@@ -29,6 +28,7 @@ from pipeline.execution.worker import (
 )
 from pipeline.paths import display_path
 from pipeline.study.trial import Cause
+from pipeline.task.source import DataSpec
 from pipeline.training.job import Event, Failed, Finished, Job, Started
 
 STOP_SECONDS = 2.0  # for a process to be gone

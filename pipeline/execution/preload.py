@@ -42,7 +42,7 @@ def _import_all() -> None:
     sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
     import_keras()
     from pipeline.data import datasets
-    from pipeline.data.source import DataSpec
+    from pipeline.task.source import DataSpec
     from pipeline.training import loop  # noqa: F401
 
     for module in unused:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline import snapshot
 from pipeline.clock import now
 from pipeline.data import datasets, pixels
-from pipeline.data.source import Examples
 from pipeline.environment import hide_gpus, import_keras
 from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.export import model_card
@@ -25,6 +24,7 @@ from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
+from pipeline.task.source import Examples
 from pipeline.tracking import registry, rows_flavor
 from pipeline.wording import doctor_command
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data.scoring import all_scores, losses, transform
-from pipeline.data.source import Examples
-from pipeline.data.task import LOSS, Task
+from pipeline.task.scoring import all_scores, losses, transform
+from pipeline.task.source import Examples
+from pipeline.task.task import LOSS, Task
 
 if TYPE_CHECKING:
     import keras

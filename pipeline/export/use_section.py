@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.data import pixels
-from pipeline.data.features import Features, RawInput
-from pipeline.data.task import Kind, Task
 from pipeline.escaping import for_code, for_markdown
+from pipeline.task.features import Features, RawInput
+from pipeline.task.task import Kind, Task
 
 _LOAD = """\
 import os

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data import datasets
-from pipeline.data.settings import DataSettings
 from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
 from pipeline.files import create_whole
@@ -23,6 +22,7 @@ from pipeline.paths import Project, display_path, parse_study_name
 from pipeline.reading.bundled import BUNDLED
 from pipeline.study.load import load, parse
 from pipeline.study.spec import StudySpec, is_known
+from pipeline.task.settings import DataSettings
 
 WIDTH = 80  # of a terminal
 _ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".dat", ".parquet", ".pq", ".npz")

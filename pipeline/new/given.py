@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.data.settings import DataSettings
 from pipeline.errors import UsageError
 from pipeline.study.messages import describe_error
+from pipeline.task.settings import DataSettings
 
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _NAMED = re.compile(  # a key in a sentence, and what helps

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 from pipeline.cores import n_cores
-from pipeline.data.encoding import N_VOCABULARY
-from pipeline.data.settings import DataSettings
-from pipeline.data.task import Kind
 from pipeline.new.survey import Survey
+from pipeline.preparation.encoding import N_VOCABULARY
+from pipeline.task.settings import DataSettings
+from pipeline.task.task import Kind
 
 # Rows; of fewer, one split's validation part says too little, and the mean of several networks is
 # mostly better than one.

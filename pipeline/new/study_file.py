@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pipeline.cores import n_cores
-from pipeline.data.settings import DataSettings
-from pipeline.data.task import Kind
 from pipeline.errors import printable
 from pipeline.new.plan import MANY_VALUES, SMALL, Plan
 from pipeline.new.survey import Survey
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, SIMPLE
+from pipeline.task.settings import DataSettings
+from pipeline.task.task import Kind
 from pipeline.wording import count_noun
 
 N_LEFT_OUT = 20  # columns that are left out, each in a line of its own

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import building, datasets
-from pipeline.data.materials import ArrayMaterial, Material, TableMaterial, material_of
-from pipeline.data.settings import DataSettings
-from pipeline.data.source import DataSpec
-from pipeline.data.task import Kind
+from pipeline.data import datasets
 from pipeline.errors import UsageError
+from pipeline.preparation import building
+from pipeline.preparation.materials import ArrayMaterial, Material, TableMaterial, material_of
 from pipeline.reading.bundled import BUNDLED
 from pipeline.reading.column import Column, ColumnKind, RawArrays, RawTable
 from pipeline.reading.kinds import distinct
+from pipeline.task.settings import DataSettings
+from pipeline.task.source import DataSpec
+from pipeline.task.task import Kind
 from pipeline.wording import count_noun, join_names
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pipeline.data.task import Metric
 from pipeline.escaping import for_figure
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.trial import State, Trial
+from pipeline.task.task import Metric
 
 COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23b3b"}
 N_COLUMNS = 3  # of panels

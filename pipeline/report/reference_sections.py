@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from pipeline.data.task import METRICS
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import claims, intervals
 from pipeline.report import figures
@@ -12,6 +11,7 @@ from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
+from pipeline.task.task import METRICS
 from pipeline.training.job import N_FOLDS
 from pipeline.wording import capitalize, join_names
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from pipeline.data.task import LOSS, Metric
 from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
@@ -10,6 +9,7 @@ from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
 from pipeline.study.trial import State, Trial, count_ends, is_better
+from pipeline.task.task import LOSS, Metric
 from pipeline.wording import capitalize, count_noun, inflect, join_names
 
 N_TOP = 10

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.data.task import Metric
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
@@ -12,6 +11,7 @@ from pipeline.report.simple_section import said_of_simple_models
 from pipeline.report.summary import StudySummary, measured_on
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
+from pipeline.task.task import Metric
 from pipeline.wording import count_noun, inflect, join_names
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.data.task import Metric
 from pipeline.errors import UsageError, one_line
 from pipeline.search import samplers
 from pipeline.search.distinct import Untried
@@ -21,6 +20,7 @@ from pipeline.study.ranges import Entry
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, is_better, name_end, run_end
+from pipeline.task.task import Metric
 from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
 

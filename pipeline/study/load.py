@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.data import datasets
-from pipeline.data.split import check as check_split
 from pipeline.errors import UsageError
 from pipeline.names import file_of_study, normalize
 from pipeline.paths import Project, display_path, study_name
+from pipeline.preparation.split import check as check_split
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.measures import MEASURES
 from pipeline.study.messages import describe_error, place_of

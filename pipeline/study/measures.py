@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pipeline.data.task import METRICS, Metric, Task
 from pipeline.study.network_input import layer_parameters
 from pipeline.study.trial import Trial
+from pipeline.task.task import METRICS, Metric, Task
 
 
 @dataclass(frozen=True)

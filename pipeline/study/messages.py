@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.data.settings import DataSettings
 from pipeline.study.ranges import Choices, FloatRange, IntRange
 from pipeline.study.spec import Budget, Comparison, Reference, StudySpec, Training
+from pipeline.task.settings import DataSettings
 
 _LISTS = ("reference", "comparison")
 _TABLES: Mapping[str, type[BaseModel]] = {

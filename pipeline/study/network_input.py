@@ -6,8 +6,8 @@ That is bins, one-hot codes and embeddings: `training.encoding` makes these laye
 import math
 from collections.abc import Sequence
 
-from pipeline.data.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
 
 
 def layer_parameters(

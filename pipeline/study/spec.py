@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.data import datasets
-from pipeline.data.settings import DataSettings
-from pipeline.data.source import DataSpec
-from pipeline.data.task import Direction, Metric, Task
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import EntryTable
 from pipeline.study.space import Space
 from pipeline.study.trainers import Trainer
+from pipeline.task.settings import DataSettings
+from pipeline.task.source import DataSpec
+from pipeline.task.task import Direction, Metric, Task
 
 MOST_REPEATS = 10_000  # of a reference
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from pipeline.data.task import Task
+from pipeline.task.task import Task
 
 Trainer = Literal["keras", "sgd_classifier", "constant", "linear", "gradient_boosting"]
 CONSTANT, LINEAR, GRADIENT_BOOSTING = "constant", "linear", "gradient_boosting"

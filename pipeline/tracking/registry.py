@@ -12,11 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import snapshot
 from pipeline.data import pixels
-from pipeline.data.task import Task
 from pipeline.environment import import_keras
 from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.reading.column import Dialect
+from pipeline.task.task import Task
 from pipeline.tracking import relocation, rows_flavor
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.wording import doctor_command

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data import predict
-from pipeline.data.task import Task
 from pipeline.reading.column import Dialect
+from pipeline.task.task import Task
 
 CODE = "code"  # the folder of it, beside an MLmodel
 

@@ -13,10 +13,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from pipeline.data.features import Category, Features, Number
-from pipeline.data.task import Task
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.network_input import chosen_knots, embedded, shown_codes
+from pipeline.task.features import Category, Features, Number
+from pipeline.task.task import Task
 
 
 def is_table(task: Task) -> bool:

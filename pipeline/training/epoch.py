@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import datasets
-from pipeline.data.dataset import Dataset
-from pipeline.data.source import Inputs, Targets, Weights
+from pipeline.task.dataset import Dataset
+from pipeline.task.source import Inputs, Targets, Weights
 from pipeline.training.fused_optimizers import fused_update
 
 EVALUATION_BATCH = 1000  # examples; large enough for matrix products, small enough for the cache

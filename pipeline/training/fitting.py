@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.clock import WorkingClock
-from pipeline.data.dataset import Dataset
-from pipeline.data.source import Inputs, Outputs, Targets, Weights
-from pipeline.data.task import Task
+from pipeline.task.dataset import Dataset
+from pipeline.task.source import Inputs, Outputs, Targets, Weights
+from pipeline.task.task import Task
 from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluation, tensors
 
 

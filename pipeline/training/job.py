@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.data.source import DataSpec
 from pipeline.study.assignment import Assignment
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause
+from pipeline.task.source import DataSpec
 
 if TYPE_CHECKING:  # a worker needs no pydantic
     from pipeline.study.spec import StudySpec

@@ -13,8 +13,8 @@ import keras
 import tensorflow as tf
 
 from pipeline.data import datasets
-from pipeline.data.task import LOSS
 from pipeline.study.trial import Cause, is_better
+from pipeline.task.task import LOSS
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.members import Member, as_one_model, measure, measure_training
 

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Dataset
-from pipeline.data.scoring import restore, score
-from pipeline.data.source import Outputs
-from pipeline.data.task import Task
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.dataset import Dataset
+from pipeline.task.scoring import restore, score
+from pipeline.task.source import Outputs
+from pipeline.task.task import Task
 from pipeline.training.epoch import tensors
 from pipeline.training.fitting import evaluation_of, fit
 from pipeline.training.job import Job

@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import keras
 
-from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.task import Kind, Task
 from pipeline.training.encoding import encoding_layers, is_table
 
 _OPTIMIZERS: Mapping[str, Callable[..., keras.Optimizer]] = MappingProxyType(

@@ -11,8 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.data import dates, pixels
-from pipeline.data.features import (
+from pipeline.data import pixels
+from pipeline.preparation import dates
+from pipeline.reading.missing import MISSING_TEXTS
+from pipeline.task.features import (
     FIRST_CODE,
     MISSING_CODE,
     OTHER_CODE,
@@ -21,8 +23,7 @@ from pipeline.data.features import (
     Number,
     RawInput,
 )
-from pipeline.data.task import Target, Task
-from pipeline.reading.missing import MISSING_TEXTS
+from pipeline.task.task import Target, Task
 from pipeline.training.encoding import is_table
 from pipeline.training.raw_dates import DateReader
 

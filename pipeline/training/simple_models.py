@@ -19,14 +19,15 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
 from pipeline.clock import WorkingClock
-from pipeline.data import datasets, scoring
-from pipeline.data.dataset import Dataset
-from pipeline.data.features import Features
-from pipeline.data.settings import DataSettings
-from pipeline.data.source import Groups, Inputs, Weights
-from pipeline.data.targets import class_weights
-from pipeline.data.task import LOSS, Target, Task
+from pipeline.data import datasets
+from pipeline.preparation.targets import class_weights
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
+from pipeline.task import scoring
+from pipeline.task.dataset import Dataset
+from pipeline.task.features import Features
+from pipeline.task.settings import DataSettings
+from pipeline.task.source import Groups, Inputs, Weights
+from pipeline.task.task import LOSS, Target, Task
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
 MOST_CODES = 255  # of a category, in the trees

@@ -22,8 +22,8 @@ from PIL import Image
 
 from pipeline.data import __main__ as data_command
 from pipeline.data import datasets, fashion_mnist, show
-from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError, UsageError
+from pipeline.task.dataset import Dataset
 
 Source = Callable[[Path], Path]
 
@@ -85,7 +85,7 @@ def test_the_first_training_image_is_where_the_split_puts_it(dataset: Dataset) -
 
 
 def test_the_test_set_has_1000_images_of_each_class() -> None:
-    images, labels, _ = datasets.open_test_set("fashion_mnist")
+    images, labels, *_ = datasets.open_test_set("fashion_mnist")
     assert isinstance(images, np.ndarray)
     assert images.shape == (10_000, 28, 28)
     assert np.bincount(labels).tolist() == [1_000] * 10

@@ -16,12 +16,12 @@ import pytest
 import tensorflow as tf
 
 from pipeline.best import _reading
-from pipeline.data.features import Features
-from pipeline.data.preparation import About, _adapter
-from pipeline.data.task import Kind, Target, Task
+from pipeline.preparation.cache import About, _adapter
 from pipeline.reading import numerals
 from pipeline.reading.column import ColumnKind, Dialect, RawTable
 from pipeline.reading.tables import read_table
+from pipeline.task.features import Features
+from pipeline.task.task import Kind, Target, Task
 from pipeline.tracking.rows_flavor import predict_script
 
 TASK = Task(Kind.REGRESSION, (1,), loss="squared", target=Target("y", 0.0, 1.0))

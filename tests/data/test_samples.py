@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from pipeline.data import show
-from pipeline.data.dataset import Dataset
-from pipeline.data.task import Kind, Target, Task
+from pipeline.task.dataset import Dataset
+from pipeline.task.task import Kind, Target, Task
 
 LABEL_WIDTH, SIZE = 130, 56
 

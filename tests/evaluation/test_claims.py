@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 from pipeline.data import fashion_mnist
-from pipeline.data.task import METRICS, Metric
 from pipeline.evaluation import claims
 from pipeline.evaluation.claims import Verdict
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import Trial
+from pipeline.task.task import METRICS, Metric
 
 # Four epochs; the best accuracy is in the second, the lowest loss in the third.
 HISTORY = {

@@ -7,10 +7,10 @@ import statistics as standard_library
 import numpy as np
 import pytest
 
-from pipeline.data import scoring
-from pipeline.data.task import OBJECTIVES, Kind, Task
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
+from pipeline.task import scoring
+from pipeline.task.task import OBJECTIVES, Kind, Task
 
 METRICS = {metric.quantity: metric for metric in OBJECTIVES}
 

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.data.source import DataSpec
 from pipeline.errors import PipelineError
 from pipeline.execution.local import LocalExecutor
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.source import DataSpec
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
 DEADLINE_SECONDS = 120.0  # for what should take seconds, on a machine that is busy

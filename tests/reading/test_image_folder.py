@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.task import Kind, Task
 from pipeline.errors import UsageError
 from pipeline.export.use_section import use
 from pipeline.reading.bundled import fingerprint_of_bundled
 from pipeline.reading.column import ColumnKind
 from pipeline.reading.content import fingerprint_of, fingerprint_of_file, fingerprint_of_folder
 from pipeline.reading.image_folder import read_image_folder
+from pipeline.task.task import Kind, Task
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import recorded
 
-from pipeline.data.task import CLASSIFICATION, Metric
 from pipeline.paths import Project
 from pipeline.report import figures
 from pipeline.storage.study_store import read_trials
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Choices, Entry, FloatRange, IntRange
 from pipeline.study.trial import State, Trial, ranking, select_counted
+from pipeline.task.task import CLASSIFICATION, Metric
 
 ACCURACY, LOSS = CLASSIFICATION
 SPACE: Mapping[str, Entry] = {

@@ -13,7 +13,6 @@ import recorded
 
 from pipeline import best
 from pipeline.data import datasets
-from pipeline.data.task import Kind, Metric, Target, Task
 from pipeline.export import champion, model_card
 from pipeline.paths import Project
 from pipeline.report import document, figures, sections, verdict_sections
@@ -21,6 +20,7 @@ from pipeline.report.summary import StudySummary, summarize
 from pipeline.storage import study_store
 from pipeline.study.spec import Reference, StudySpec
 from pipeline.study.trial import Trial, ranking
+from pipeline.task.task import Kind, Metric, Target, Task
 
 RMSE = Task(
     Kind.REGRESSION, (9,), (), "float32", target=Target("price"), loss="squared", example="row"

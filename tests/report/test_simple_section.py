@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import recorded
 
-from pipeline.data.task import Kind, Target, Task
 from pipeline.paths import Project
 from pipeline.report import document, sections, simple_section, verdict_sections
 from pipeline.report.simple_section import said_of_simple_models
@@ -14,6 +13,7 @@ from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Reference, StudySpec
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import State, Trial
+from pipeline.task.task import Kind, Target, Task
 
 CHAMPION = 0.8950  # the recorded one's accuracy
 REGRESSION = Task(Kind.REGRESSION, (3,), loss="squared", example="row").scored_by("val_rmse")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.data.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
-from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import RULES, Hyperparameters
 from pipeline.study.network_input import layer_parameters
+from pipeline.task.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Category, Features, Number
+from pipeline.task.task import Kind, Task
 from pipeline.training.encoding import encoding_layers
 from pipeline.training.model import build_model
 

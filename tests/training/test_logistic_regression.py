@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.data.source import DataSpec, Images, Labels
+from pipeline.task.source import DataSpec, Images, Labels
 from pipeline.training import logistic_regression
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.data.dataset import Dataset
-from pipeline.data.source import DataSpec
-from pipeline.data.task import Kind
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause
+from pipeline.task.dataset import Dataset
+from pipeline.task.source import DataSpec
+from pipeline.task.task import Kind
 from pipeline.training import epoch as one_epoch
 from pipeline.training import fitting, loop
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import RULES, Hyperparameters
+from pipeline.task.task import Kind, Task
 from pipeline.training.model import build_model, build_optimizer
 
 IMAGE, N_CLASSES = (28, 28), 10

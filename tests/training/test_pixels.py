@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.data import pixels
-from pipeline.data.task import Kind, Task
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.task import Kind, Task
 from pipeline.training import fitting
 from pipeline.training.model import build_model
 

@@ -17,11 +17,12 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.data import encoding, predict
-from pipeline.data.task import Kind, Target, Task
+from pipeline.data import predict
+from pipeline.preparation import encoding
 from pipeline.reading.column import Column, ColumnKind, Dialect
 from pipeline.reading.missing import MISSING_TEXTS
 from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.task.task import Kind, Target, Task
 from pipeline.tracking import rows_flavor
 from pipeline.training.model import build_model
 from pipeline.training.raw_dates import DateReader

@@ -16,11 +16,11 @@ from sklearn.preprocessing import OneHotEncoder
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.data import datasets
-from pipeline.data.dataset import Dataset
-from pipeline.data.features import Category, Features, Number
-from pipeline.data.settings import DataSettings
-from pipeline.data.source import DataSpec
-from pipeline.data.task import Kind, Target, Task
+from pipeline.task.dataset import Dataset
+from pipeline.task.features import Category, Features, Number
+from pipeline.task.settings import DataSettings
+from pipeline.task.source import DataSpec
+from pipeline.task.task import Kind, Target, Task
 from pipeline.training import simple_models
 from pipeline.training.job import EpochEnd, Finished, Job
 

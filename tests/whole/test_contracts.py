@@ -16,7 +16,6 @@ from pydantic import BaseModel
 
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
-from pipeline.data.settings import DataSettings
 from pipeline.export import champion, folder
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
@@ -25,6 +24,7 @@ from pipeline.storage import lease, study_store
 from pipeline.study import assignment, ranges, spec
 from pipeline.study.hyperparameters import RULES
 from pipeline.study.trial import run_end
+from pipeline.task.settings import DataSettings
 from pipeline.tracking import delivery, reader, registry
 
 ROOT = Path(__file__).parents[2]

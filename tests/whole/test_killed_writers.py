@@ -19,13 +19,13 @@ from killing import killed_at, killed_at_every_step
 
 from pipeline import best, files
 from pipeline.data import datasets
-from pipeline.data.source import Examples
 from pipeline.errors import run_command
 from pipeline.export import bundle
 from pipeline.export.folder import FILES, SCRIPT_FILE, check_folder
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.storage import study_store
+from pipeline.task.source import Examples
 
 Run = Callable[..., tuple[int, str]]
 

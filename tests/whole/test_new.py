@@ -16,8 +16,6 @@ import pytest
 from PIL import Image
 
 from pipeline.data import datasets
-from pipeline.data.settings import DataSettings
-from pipeline.data.task import Kind
 from pipeline.errors import BAD_USAGE, UsageError
 from pipeline.new.__main__ import main
 from pipeline.new.command import Asked, create, ensure
@@ -29,6 +27,8 @@ from pipeline.paths import Project
 from pipeline.search.dry_run import preview
 from pipeline.study.load import load, parse
 from pipeline.study.spec import StudySpec
+from pipeline.task.settings import DataSettings
+from pipeline.task.task import Kind
 
 REPOSITORY = Path(__file__).parents[2]
 

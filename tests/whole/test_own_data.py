@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score, root_mean_squared_error
 
-from pipeline.data.preparation import prepare
 from pipeline.paths import Project
+from pipeline.preparation.cache import prepare
 from pipeline.study.load import load
 
 REPOSITORY = Path(__file__).parents[2]

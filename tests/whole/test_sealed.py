@@ -18,7 +18,6 @@ import sqlalchemy
 from benchmarks.growth import Playback
 from pipeline import best
 from pipeline.data import datasets
-from pipeline.data.source import DataSpec, Examples
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
@@ -28,6 +27,7 @@ from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
 from pipeline.storage import studies, study_store
+from pipeline.task.source import DataSpec, Examples
 from pipeline.tracking import registry
 
 TEN = Examples(np.zeros((10, 28, 28), np.uint8), np.zeros(10, np.uint8))

@@ -4,8 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pipeline.data import dates
-from pipeline.data.features import (
+from pipeline.preparation import dates
+from pipeline.reading.column import Column, ColumnKind
+from pipeline.reading.kinds import FEW_ROWS, RARE
+from pipeline.reading.missing import MISSING_TEXTS
+from pipeline.task.features import (
     FIRST_CODE,
     MISSING_CODE,
     OTHER_CODE,
@@ -14,9 +17,6 @@ from pipeline.data.features import (
     Number,
     RawInput,
 )
-from pipeline.reading.column import Column, ColumnKind
-from pipeline.reading.kinds import FEW_ROWS, RARE
-from pipeline.reading.missing import MISSING_TEXTS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.data.source import DataSpec, Weights
 from pipeline.errors import UsageError
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
 from pipeline.reading.kinds import fate
+from pipeline.task.source import DataSpec, Weights
 from pipeline.wording import count_noun, inflect, join_names
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
-from pipeline.data.features import Features
+from pipeline.task.features import Features
 
 VALIDATION_SHARE = 0.2  # of the training file: the chapter's train_test_split
 LOSS = "loss"  # the quantity that every task has and every optimizer descends

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.features import Features
 from pipeline.reading.column import Column
+from pipeline.task.features import Features
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from pipeline.data import scoring
-from pipeline.data.task import Kind, Target, Task
+from pipeline.task import scoring
+from pipeline.task.task import Kind, Target, Task
 
 N_RESAMPLES = 1000
 TWO = Task(Kind.BINARY, (3,), ("no", "yes"))

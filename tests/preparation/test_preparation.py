@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from killing import killed_at_every_step
 
-from pipeline.data import building, preparation
-from pipeline.data.preparation import fingerprint, load, prepare
-from pipeline.data.source import DataSpec
 from pipeline.errors import PipelineError, UsageError
 from pipeline.paths import Project
+from pipeline.preparation import building, cache
+from pipeline.preparation.cache import fingerprint, load, prepare
 from pipeline.reading.column import RawArrays, RawTable
 from pipeline.storage import studies
 from pipeline.study.load import parse
+from pipeline.task.source import DataSpec
 
 N_ROWS = 2_000
 
@@ -258,7 +258,7 @@ def test_an_entry_that_was_long_unused_is_removed(
     entries: Path, data: DataSpec, tmp_path: Path
 ) -> None:
     old = prepare(data).folder
-    long_ago = old.stat().st_mtime - (preparation.KEPT_DAYS + 1) * 24 * 3600
+    long_ago = old.stat().st_mtime - (cache.KEPT_DAYS + 1) * 24 * 3600
     os.utime(old / "about.json", (long_ago, long_ago))
     write(Path(data.dataset), first=1)
     forget()

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.task import Target, Task
+from pipeline.task.task import Target, Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline.data import split, twins
-from pipeline.data.settings import DataSettings
-from pipeline.data.split import Parts
 from pipeline.errors import UsageError
+from pipeline.preparation import split, twins
+from pipeline.preparation.split import Parts
+from pipeline.task.settings import DataSettings
 
 NAMES = [f"class {i}" for i in range(40)]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pipeline.data.task import Task
+from pipeline.task.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.data.settings import DataSettings
+    from pipeline.task.settings import DataSettings
 
 Images: TypeAlias = "NDArray[np.uint8]"
 Labels: TypeAlias = "NDArray[np.uint8]"
@@ -90,6 +90,6 @@ class DataSpec:
 
 @functools.cache
 def _settings(options: str) -> "DataSettings":
-    from pipeline.data.settings import DataSettings  # and so pydantic, which a worker does without
+    from pipeline.task.settings import DataSettings  # and so pydantic, which a worker does without
 
     return DataSettings.model_validate_json(options, strict=False)

@@ -4,15 +4,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import encoding
-from pipeline.data.features import Features
-from pipeline.data.raw import raw_columns
-from pipeline.data.roles import assign_roles
-from pipeline.data.source import DataSpec, Inputs, Weights
-from pipeline.data.targets import Answers, understand, understand_test
-from pipeline.data.twins import hash_examples, hash_rows
 from pipeline.errors import UsageError
+from pipeline.preparation import encoding
+from pipeline.preparation.raw import raw_columns
+from pipeline.preparation.roles import assign_roles
+from pipeline.preparation.targets import Answers, understand, understand_test
+from pipeline.preparation.twins import hash_examples, hash_rows
 from pipeline.reading.column import Codes, Column, Numbers, RawArrays, RawTable
+from pipeline.task.features import Features
+from pipeline.task.source import DataSpec, Inputs, Weights
 
 if TYPE_CHECKING:
     import numpy as np

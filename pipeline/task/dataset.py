@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.data.source import Groups, Inputs, Targets, Weights
-from pipeline.data.task import Task
+from pipeline.task.source import Groups, Inputs, Targets, Weights
+from pipeline.task.task import Task
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.data import dates
-from pipeline.data.encoding import encode, encode_array, fit_array, fit_features
-from pipeline.data.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Features
+from pipeline.preparation import dates
+from pipeline.preparation.encoding import encode, encode_array, fit_array, fit_features
 from pipeline.reading.column import Column, ColumnKind
 from pipeline.reading.kinds import FEW_ROWS
+from pipeline.task.features import FIRST_CODE, MISSING_CODE, OTHER_CODE, Features
 
 NAN = math.nan
 

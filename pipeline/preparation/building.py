@@ -6,19 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.materials import Material, material_of, test_material_of
-from pipeline.data.scoring import transform
-from pipeline.data.source import DataSpec, Examples
-from pipeline.data.split import fold_rows, number_groups, say_split, split_rows
-from pipeline.data.targets import class_weights, fit_target
-from pipeline.data.task import Task
-from pipeline.data.twins import count_twins, say_twins
 from pipeline.errors import UsageError
+from pipeline.preparation.materials import Material, material_of, test_material_of
+from pipeline.preparation.split import fold_rows, number_groups, say_split, split_rows
+from pipeline.preparation.targets import class_weights, fit_target
+from pipeline.preparation.twins import count_twins, say_twins
 from pipeline.reading.bundled import BUNDLED, read_bundled
 from pipeline.reading.column import RawArrays, RawTable
 from pipeline.reading.image_folder import read_image_folder
 from pipeline.reading.npz_file import read_npz
 from pipeline.reading.tables import read_table
+from pipeline.task.scoring import transform
+from pipeline.task.source import DataSpec, Examples
+from pipeline.task.task import Task
 
 if TYPE_CHECKING:
     import numpy as np

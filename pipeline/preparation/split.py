@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.data import dealing
-from pipeline.data.settings import DataSettings
 from pipeline.errors import UsageError
+from pipeline.preparation import dealing
+from pipeline.task.settings import DataSettings
 from pipeline.wording import count_noun, join_names
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import building
-from pipeline.data.dataset import Dataset
-from pipeline.data.materials import material_of
-from pipeline.data.source import DataSpec, Examples
-from pipeline.data.task import Task
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import create_whole, remove_leftovers
 from pipeline.paths import data_dir, display_path
+from pipeline.preparation import building
+from pipeline.preparation.materials import material_of
 from pipeline.reading.column import Dialect, RawTable
 from pipeline.reading.content import fingerprint_of
+from pipeline.task.dataset import Dataset
+from pipeline.task.source import DataSpec, Examples
+from pipeline.task.task import Task
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from sklearn.metrics import mean_squared_error
 
-from pipeline.data import datasets, preparation
-from pipeline.data.settings import DataSettings
-from pipeline.data.source import DataSpec
+from pipeline.data import datasets
 from pipeline.errors import UsageError
+from pipeline.preparation import cache
+from pipeline.task.settings import DataSettings
+from pipeline.task.source import DataSpec
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +117,7 @@ def test_a_class_of_the_test_set_alone_is_refused(tmp_path: Path) -> None:
     y = np.array(["a", "b"] * 30)
     np.savez(tmp_path / "own.npz", x=x, y=y, x_test=x[:3], y_test=np.array(["a", "b", "c"]))
     with pytest.raises(UsageError, match=r"found the class 'c' in the test set alone, allowed"):
-        preparation.prepare(DataSpec(str(tmp_path / "own.npz")))
+        cache.prepare(DataSpec(str(tmp_path / "own.npz")))
 
 
 def test_rmse_of_a_mean_is_the_files_own(tmp_path: Path) -> None:

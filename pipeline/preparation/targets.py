@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.data.settings import DataSettings
-from pipeline.data.task import Kind, Target
 from pipeline.errors import UsageError
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers
+from pipeline.task.settings import DataSettings
+from pipeline.task.task import Kind, Target
 
 if TYPE_CHECKING:
     import numpy as np
