@@ -181,8 +181,10 @@ def build_member(
         inputs.flush()
         np.save(folder / f"{part}_targets.npy", values[rows])
         weights = None if material.weights is None else material.weights[rows]
+        counts = None
         if part == "train" and of_classes is not None:
-            weights = of_classes if weights is None else weights * of_classes
+            counts = np.ones(len(rows), np.float32) if weights is None else weights
+            weights = of_classes * counts
         if weights is not None:
             if not np.any(weights > 0):
                 raise UsageError(
@@ -192,6 +194,9 @@ def build_member(
             if part == "train":  # of mean 1: so the learning rate means what it always does
                 weights = weights / weights.mean(dtype=np.float64)
             np.save(folder / f"{part}_weights.npy", weights.astype(np.float32))
+        if counts is not None:
+            counts = counts / counts.mean(dtype=np.float64)
+            np.save(folder / "train_counts.npy", counts.astype(np.float32))
     if material.groups is not None:
         np.save(folder / "validation_groups.npy", number_groups(material.groups)[validation])
     return task

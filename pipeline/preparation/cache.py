@@ -118,7 +118,7 @@ def load(data: DataSpec) -> tuple[Dataset, ...]:
 def arrays_in(folder: Path) -> dict[str, Any]:
     """Maps the arrays of one split into memory, by the names that a `Dataset` has for them."""
     names = [f"{part}_{what}" for part in _PARTS for what in ("inputs", "targets", "weights")]
-    names.append("validation_groups")
+    names += ["train_counts", "validation_groups"]
     return {name: building.mapped(folder, name) for name in names}
 
 

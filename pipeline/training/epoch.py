@@ -43,6 +43,7 @@ def compile_epoch(
         dataset.validation_inputs, dataset.validation_targets, dataset.validation_weights
     )
     n_examples, is_weighted = len(dataset.train_inputs), dataset.train_weights is not None
+    counts = None if dataset.train_counts is None else tf.constant(dataset.train_counts)
     has_classes = not dataset.task.is_regression
     variables = model.trainable_variables
     update = fused_update(model.optimizer, variables)
@@ -61,7 +62,8 @@ def compile_epoch(
                 losses *= weight
             loss = tf.reduce_mean(losses)
         update(tape.gradient(loss, [variable.value for variable in variables]))
-        sums = _sums(losses, wanted, outputs, weight, has_classes)
+        counted = weight if counts is None else tf.gather(counts, batch)
+        sums = _sums(losses, wanted, outputs, counted, has_classes)
         return start + batch_size, order, total + sums
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]

@@ -62,9 +62,12 @@ class Member:
         self.model.set_weights(self._weights)
 
     def evaluate_training(self) -> tuple[dict[str, float], Outputs]:
-        """Evaluates the training set in inference mode: quantities in the graph, and outputs."""
+        """Evaluates the training set in inference mode: quantities in the graph, and outputs.
+
+        As the validation set is: classes that weigh more in training do not here.
+        """
         data = self.dataset
-        part = tensors(data.train_inputs, data.train_targets, data.train_weights)
+        part = tensors(data.train_inputs, data.train_targets, data.measured_weights)
         means, outputs = self._evaluation(*part)
         return dict(zip(self.task.in_graph, means.numpy().tolist(), strict=True)), outputs.numpy()
 
@@ -124,7 +127,7 @@ def measure_training(members: Sequence[Member]) -> dict[str, float]:
                 member.task,
                 in_own_units(member.task, data.train_targets),
                 in_own_units(member.task, outputs),
-                data.train_weights,
+                data.measured_weights,
             )
             quantities |= {m.quantity: scored[m.quantity] for m in member.task.scored}
         found.append(quantities)

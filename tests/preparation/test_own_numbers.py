@@ -45,6 +45,22 @@ def test_folds_have_the_weights_of_the_file(tmp_path: Path) -> None:
         assert member.train_weights.mean() == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.parametrize("weight", ["", "w"])
+def test_classes_weigh_in_the_loss_alone(tmp_path: Path, weight: str) -> None:
+    table = weighted_table()
+    table["y"] = np.where(np.arange(200) % 10 < 9, "common", "rare")
+    settings = DataSettings(class_weights="balanced", weight=weight)
+    data = datasets.load(DataSpec.of(written(tmp_path, table), "y", settings))
+    assert data.train_weights is not None
+    assert data.measured_weights is not None
+    of_class = 1 / np.bincount(data.train_targets)[data.train_targets]
+    ratio = data.train_weights / data.measured_weights / of_class
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    if not weight:
+        assert (data.measured_weights == 1).all()
+    assert (data.validation_weights is None) == (not weight)
+
+
 @pytest.mark.parametrize("folds", [None, 3])
 def test_groups_go_with_the_rows_on_which_is_measured(tmp_path: Path, folds: int | None) -> None:
     table = weighted_table()

@@ -227,6 +227,20 @@ def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
         assert np.shares_memory(np.asarray(memoryview(tensor)), images)
 
 
+def test_training_accuracy_is_of_all_examples_alike_though_classes_weigh(
+    job: Job, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heavy = np.where(dataset.train_targets < 3, 3, 0.01).astype(np.float32)
+    weighted = replace(dataset, train_weights=heavy, train_counts=np.ones(N_TRAIN, np.float32))
+    monkeypatch.setattr(datasets, "load_members", lambda _: (weighted,))
+    *epochs, last = loop.train(job)
+    assert isinstance(last, Finished)
+    found = [each.metrics["accuracy"] for each in epochs_of(epochs)]
+    for accuracy in (*found, last.scores["train_accuracy"]):
+        assert accuracy * N_TRAIN == pytest.approx(round(accuracy * N_TRAIN), abs=1e-2)
+        assert accuracy < 0.5  # of classes that hardly weigh anything is nothing learned
+
+
 def test_accuracy_has_the_error_of_groups(
     job: Job, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
