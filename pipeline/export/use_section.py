@@ -37,7 +37,8 @@ images = np.stack([read(path) for path in ["picture.jpg"]])
 _MISSING = """\
 A missing number (NaN, or empty) counts as the median of the training rows; true and false are 1
 and 0. A missing text has a code of its own if any was missing there, else that of all values that
-are rare or were never seen there. A date may be missing, too, and one that cannot be read is.
+are rare or were never seen there. A date may be missing, too, and one that cannot be read is;
+`predict.py` refuses dates that are written otherwise than in the training's file.
 """
 
 
