@@ -181,6 +181,21 @@ def test_an_array_of_more_dimensions_keeps_its_shape_and_has_one_scale() -> None
     np.testing.assert_allclose(matrix, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("values", "n_seen"),
+    [((1.0, 2.0, 1.7e308, 1.7e308), 2), ((-1e200, 5.0, 1e200), 3), ((1e-320, 2e-320), 2)],
+)
+def test_numbers_as_large_and_as_small_as_there_are(
+    values: tuple[float, ...], n_seen: int
+) -> None:
+    """As the largest one stands for a missing value in many a file."""
+    features, matrix = encoded([number(*values)], len(values))
+    assert np.isfinite(matrix).all()
+    assert np.isfinite(features.numbers[0].knots).all()
+    assert len(np.unique(matrix)) == n_seen
+
+
 @pytest.mark.parametrize("wave", ["sin", "cos"])
 def test_what_a_clock_says_is_the_same_every_day(wave: str) -> None:
     """Else what is rounded otherwise since 2014-11-10 would be a feature as large as any."""
