@@ -40,7 +40,10 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
             f"{interval.show(score, value)}.\n"
         )
         if groups:
-            trust += f"  These come in {count_noun(groups, 'group')}, of which the error is.\n"
+            example = inflect(task.example, 2)
+            trust += (
+                f"  Both are by group: these {example} come in {count_noun(groups, 'group')}.\n"
+            )
     n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
     n_parameters = count_noun(found["n_parameters"], "parameter")
     n_epochs = count_noun(found["epochs_trained"], "epoch")
