@@ -250,7 +250,7 @@ def _answers_of_trees(spec: "StudySpec") -> "NDArray[np.float64]":
         path = Path(folder)
         task = building.build_member(material, spec.task, data, training, test, path)
         rows = Dataset(name="", task=task, fingerprint="", **cache.arrays_in(path))
-        found = simple_models.answers(GRADIENT_BOOSTING, rows, spec.seed, settings)
+        found = simple_models.answers(GRADIENT_BOOSTING, rows, spec.seed)
     if task.is_regression:
         return restore(task.target, found)[:, None]
     return found[:, 1:] if found.shape[1] == 2 else found

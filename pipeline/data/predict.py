@@ -20,8 +20,10 @@ DELIMITER: str = ","
 ENCODING: str = "utf-8-sig"
 DECIMAL: str = "."  # sign in numbers that are text; the other one, and blanks, part thousands
 OTHER_DECIMAL: tuple[str, ...] = ()  # columns in which the other one is the decimal sign
+UNITS: tuple[tuple[str, str], ...] = ()  # of columns, by name; any other is refused
 N_SKIPPED: int = 0  # lines of titles above the table, which other files may lack
 NAMES: tuple[str, ...] = ()  # of the columns, if the file has no line of names
+DATES: tuple[tuple[str, str], ...] = ()  # columns of dates, each with how they are written
 ALSO_MISSING: tuple[str, ...] = ()  # texts that mean a missing value, too
 TARGET: str = ""  # the column that is answered, which other files may lack
 
@@ -33,6 +35,13 @@ SPACES = " '\u2019\u00a0\u202f"  # may part thousands
 SIGN = "[+\u2212-]?"
 CURRENCY = "[$€£¥₩₹]|USD|EUR|GBP|CHF"
 UNIT = "[%$€£¥₩₹원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
+DAY_PARTS = {"%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%b": r"[^\W\d_]{3,10}[.]?",
+             "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}"}  # fmt: skip
+ISO_DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+TIME = (
+    "[0-9]{1,2}:[0-9]{1,2}(?::[0-9]{1,2}(?:[.][0-9]{1,9})?)?"
+    "(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+)
 FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -41,7 +50,8 @@ def answer(model: Any, rows: Any) -> Any:
     """Answers rows: probabilities (n, classes), of two classes those of the second; or numbers.
 
     Raises:
-        ValueError: a column is missing, stands twice, or is to be of numbers and has other text.
+        ValueError: a column is missing, stands twice, or is to be of numbers, or of dates that are
+            written in one way, and has other text.
     """
     import numpy as np
     import tensorflow as tf
@@ -100,7 +110,25 @@ def _texts(column: Any) -> Any:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     values = column.astype(object).where(column.notna(), "")
     whole = (int(x) if isinstance(x, float) and x.is_integer() else x for x in values.tolist())
-    return np.array([str(value).strip() for value in whole], object)
+    texts = np.array([str(value).strip() for value in whole], object)
+    if written := dict(DATES).get(column.name):
+        _refuse_other_dates(column.name, texts, written)
+    return texts
+
+
+def _refuse_other_dates(name: str, texts: Any, written: str) -> None:
+    """Refuses what a model takes for a missing date, or for one with day and month swapped."""
+    import pandas as pd
+
+    day = re.split("(?:,? |T)%[HI]", written)[0].replace(".", "[.]")
+    for code, pattern in DAY_PARTS.items():
+        day = day.replace(code, pattern)
+    found = pd.Series(texts, dtype=object).astype(str)
+    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T){TIME})?")
+    is_bad = ~is_date & ~found.str.lower().isin(MISSING) & ~found.isin(ALSO_MISSING)
+    if is_bad.any():
+        example = texts[is_bad.to_numpy(bool)][0]
+        raise ValueError(f"column {name}: found {example!r}, no date ({written}, or ISO 8601)")
 
 
 def _numbers(column: Any) -> Any:
@@ -119,7 +147,7 @@ def _numbers(column: Any) -> Any:
     return numbers
 
 
-def _parsed(name: str, written: Any, decimal: str) -> Any:
+def _parsed(name: Any, written: Any, decimal: str) -> Any:
     """Reads numbers with thousands, signs of currency or per cent, true and false."""
     import numpy as np
     import pandas as pd
@@ -128,21 +156,24 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
     grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
     number = (
-        rf"^(\(?)\s*({SIGN})\s*(?:{CURRENCY})?\s*({SIGN})({plain}|{grouped})"
-        rf"([\u2212-]?)\s*(?:{UNIT})?\s*(\)?)$"
+        rf"^(\(?)\s*({SIGN})\s*((?:{CURRENCY})?)\s*({SIGN})({plain}|{grouped})"
+        rf"([\u2212-]?)\s*((?:{UNIT})?)\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
-    digits = parts[3].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
-    signs = parts[0] + parts[1] + parts[2] + parts[4]  # a bracket or a minus on either side
+    digits = parts[4].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
+    signs = parts[0] + parts[1] + parts[3] + parts[5]  # a bracket or a minus on either side
     signs = signs.str.replace("[\u2212(]", "-", regex=True)
-    is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[5] == ")"))
+    is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[7] == ")"))
+    unit = dict(UNITS).get(name, "")
+    is_one &= (parts[2] + parts[6]).isin(["", unit])
     numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
     is_missing = (folded.isin(MISSING) | texts.isin(ALSO_MISSING)).to_numpy(bool)
     if (is_bad := ~np.isfinite(numbers) & ~is_missing).any():
         found = written[is_bad][0]
-        raise ValueError(f"column {name}: found {found!r}, no number (decimal sign {decimal})")
+        known = f"decimal sign {decimal}{unit and f', unit {unit}'}"
+        raise ValueError(f"column {name}: found {found!r}, no number ({known})")
     return numbers
 
 

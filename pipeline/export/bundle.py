@@ -159,6 +159,8 @@ def _look_at_test_set(stored: StoredStudy, champion: Trial, model: "keras.Model"
     examples = datasets.open_test_set(stored.spec.data_spec)
     found = scores.score_test(model, task, examples)
     known = {**look, **found, "n_examples": len(examples.targets)}
+    if examples.groups is not None:
+        known["n_groups"] = len(set(examples.groups.tolist()))
     looks = study_store.test_looks(study)
     # the last such: one that broke off within the same second is equal
     looks[len(looks) - 1 - looks[::-1].index(look)] = known

@@ -15,6 +15,7 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
     """Collects what is recorded of the champion, as plain values."""
     spec = stored.spec
     n_examples = datasets.n_validation_examples(spec.data_spec)
+    groups = spec.task.n_validation_groups
     at_best = {name: values[champion.best_epoch - 1] for name, values in champion.history.items()}
     validation: dict[str, Any] = {}
     for metric in spec.task.objectives:
@@ -23,7 +24,7 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
             validation[metric.quantity] = value
             if error is not None:
                 validation[f"{metric.quantity}_se"] = error
-            if interval := intervals.interval_of(metric, value, n_examples, error):
+            if interval := intervals.interval_of(metric, value, groups or n_examples, error):
                 digits = intervals.decimals(metric, value)
                 both = [round(interval.low, digits), round(interval.high, digits)]
                 validation[f"{metric.quantity}_95"] = both
@@ -39,7 +40,11 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "best_epoch": champion.best_epoch,
         "epochs_trained": champion.n_epochs,
         "ended": champion.ending,
-        "validation": {**validation, "n_examples": n_examples},
+        "validation": {
+            **validation,
+            "n_examples": n_examples,
+            **({"n_groups": groups} if groups else {}),
+        },
         "training": {name: at_best[name] for name in validation if name in at_best},
         "test": {k: v for k, v in look.items() if k not in _ABOUT_LOOK} if look else None,
     }

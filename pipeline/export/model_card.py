@@ -1,6 +1,7 @@
 """The model card of an export: what the model is and how far to trust it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.data import datasets
@@ -27,9 +28,10 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
     test, validation = found["test"], found["validation"]
     task = spec.task
     trust = ""
-    score, value = task.score, test[task.score.quantity]
+    score, value, source = task.score, test[task.score.quantity], Path(spec.data_spec.dataset)
     noted = test.get(f"{score.quantity}_se")
-    interval = intervals.interval_of(score, value, test["n_examples"], noted)
+    groups = test.get("n_groups")
+    interval = intervals.interval_of(score, value, groups or test["n_examples"], noted)
     error = intervals.error_of(score, test)
     if interval and error is not None:
         trust = (
@@ -37,6 +39,11 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
             f"With 95 % confidence the {score.noun} on such\n  {inflect(task.example, 2)} is "
             f"{interval.show(score, value)}.\n"
         )
+        if groups:
+            example = inflect(task.example, 2)
+            trust += (
+                f"  Both are by group: these {example} come in {count_noun(groups, 'group')}.\n"
+            )
     n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
     n_parameters = count_noun(found["n_parameters"], "parameter")
     n_epochs = count_noun(found["epochs_trained"], "epoch")
@@ -69,7 +76,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 
 ## Use
 
-{use(task, row)}
+{use(task, row, is_folder=source.is_absolute() and source.is_dir())}
 ## How good it is
 
 | {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |

@@ -55,7 +55,8 @@ def is_as_recorded(task: Task, value: float, recorded: float) -> bool:
 
 def score_test(model: "keras.Model", task: Task, examples: Examples) -> dict[str, float]:
     """Scores a model on test examples by all that can be said of it."""
-    return measure(task, examples.targets, answer(model, examples), examples.weights)
+    answers = answer(model, examples)
+    return measure(task, examples.targets, answers, examples.weights, examples.groups)
 
 
 def answer(model: "keras.Model", examples: Examples) -> "NDArray[Any]":
@@ -82,6 +83,7 @@ def measure(
     targets: "NDArray[Any]",
     answers: "NDArray[Any]",
     weights: "NDArray[np.float32] | None",
+    groups: "NDArray[np.integer] | None" = None,
 ) -> dict[str, float]:
     """Computes loss and every metric of a task from answers; derived metrics too.
 
@@ -90,11 +92,12 @@ def measure(
         targets: integers of classes, or numbers in units of their own, (n,).
         answers: as `answer` returns them.
         weights: of the examples; None if all are 1.
+        groups: numbers of the examples'; None if they err independently.
     """
     if task.is_regression:
         seen = transform(task.target, targets), transform(task.target, answers[:, 0])
     else:
         seen = targets, np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
-    scored = all_scores(task, targets, answers, weights)
+    scored = all_scores(task, targets, answers, weights, groups)
     loss = float(np.average(losses(task, *seen).astype(np.float64), weights=weights))
     return task.quantities_of({LOSS: loss, **scored})

@@ -16,19 +16,39 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 """
 _MODEL = 'model = keras.saving.load_model("model.keras")\n'
+_READ = """\
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def read(path):  # as the pictures of the training were; of one of 16 bits divide by 257 first
+    with Image.open(path) as picture:
+        picture.draft(None, ({twice}, {twice}))
+        picture = ImageOps.exif_transpose(picture)
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    picture = picture.convert("{mode}").resize(({width}, {height}), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+images = np.stack([read(path) for path in ["picture.jpg"]])
+"""
 _MISSING = """\
 A missing number (NaN, or empty) counts as the median of the training rows; true and false are 1
 and 0. A missing text has a code of its own if any was missing there, else that of all values that
-are rare or were never seen there. A date may be missing, too, and one that cannot be read is.
+are rare or were never seen there. A date may be missing, too, and one that cannot be read is;
+`predict.py` refuses dates that are written otherwise than in the training's file.
 """
 
 
-def use(task: Task, row: Mapping[str, Any] | None = None) -> str:
+def use(task: Task, row: Mapping[str, Any] | None = None, *, is_folder: bool = False) -> str:
     """Writes the section's text in Markdown, without a heading.
 
     Args:
         task: what the model has learned.
         row: of a table, an example of each column's values; None if there is none.
+        is_folder: whether its examples were pictures in a folder, and so of many sizes.
     """
     if task.features and task.features.inputs:
         return _of_table(task, task.features, row or {})
@@ -40,8 +60,13 @@ def use(task: Task, row: Mapping[str, Any] | None = None) -> str:
         raw = (len(task.features.numbers),)  # without what says which are missing
     shape = ", ".join(map(str, raw))
     answers, examples = "numbers" if task.is_regression else "probabilities", f"{task.example}s"
+    read = ""
+    if is_folder:
+        height, width, *channels = raw
+        mode = "RGB" if channels else "L"
+        read = _READ.format(twice=2 * max(height, width), mode=mode, width=width, height=height)
     return f"""```python
-{_LOAD}
+{_LOAD}{read}
 {_MODEL}{answers} = model.predict({examples})  # {examples}: (n, {shape}){", 0 to 255" * is_image}
 ```
 

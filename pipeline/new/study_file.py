@@ -107,8 +107,10 @@ def _chosen(data: Survey, plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.folds:
         yield (
             "folds",
-            f"folds = {plan.folds}  # fewer than {SMALL:,} {data.example}s: each trial is "
-            "cross-validated, outside the test set",
+            f"# fewer than {SMALL:,} {data.example}s, so a trial trains {plan.folds} networks, "
+            f"which takes {plan.folds} times as long; its value\n# is of all {data.example}s but "
+            "the test's, each answered by the network that has not seen it\n"
+            f"folds = {plan.folds}  # or instead validation = 0.2, one network",
         )
     else:
         share = f"validation = 0.2  # share of all {data.example}s that chooses among networks"

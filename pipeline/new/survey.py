@@ -27,7 +27,9 @@ LEAST_SKEW = 2.0  # of a target that a logarithm may help: that of an exponentia
 # Of columns whose values each stand for somebody or something that has several rows.
 _GROUP = re.compile(
     r"(?i:(.*[\W_])?(customer|client|patient|user|subject|person|participant|household|family|"
-    r"session|device|group|school|hospital|id)([\W_]*(id|no|nr|number|code))?)|.*[a-z0-9]I[dD]"
+    r"session|device|group|school|hospital|student|employee|member|account|player|driver|vehicle|"
+    r"machine|sensor|station|store|shop|site|animal|plot|batch|kunden?|patienten|nutzer|cliente|"
+    r"paciente|고객|환자|id)([\W_]*(id|no|nr|number|code))?)|.*[a-z0-9]I[dD]"
 )
 
 

@@ -1,13 +1,14 @@
 """Builds the arrays that networks are trained on, from what stands in a file."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.preparation.materials import Material, material_of, test_material_of
-from pipeline.preparation.split import fold_rows, say_split, split_rows
+from pipeline.preparation.split import fold_rows, number_groups, say_split, split_rows
 from pipeline.preparation.targets import class_weights, fit_target
 from pipeline.preparation.twins import count_twins, say_twins
 from pipeline.reading.bundled import BUNDLED, read_bundled
@@ -113,6 +114,7 @@ def build(
         n_examples=len(answers.values),
         n_test=n_test,
         n_validation_rows=sum(len(validation) for _, validation in splits),
+        n_validation_groups=_count_groups(material, [rows for _, rows in splits]),
         n_folds=len(splits),
         example=material.example,
         loss=settings.loss or ("squared" if not answers.class_names else "cross-entropy"),
@@ -179,8 +181,10 @@ def build_member(
         inputs.flush()
         np.save(folder / f"{part}_targets.npy", values[rows])
         weights = None if material.weights is None else material.weights[rows]
+        counts = None
         if part == "train" and of_classes is not None:
-            weights = of_classes if weights is None else weights * of_classes
+            counts = np.ones(len(rows), np.float32) if weights is None else weights
+            weights = of_classes * counts
         if weights is not None:
             if not np.any(weights > 0):
                 raise UsageError(
@@ -190,7 +194,20 @@ def build_member(
             if part == "train":  # of mean 1: so the learning rate means what it always does
                 weights = weights / weights.mean(dtype=np.float64)
             np.save(folder / f"{part}_weights.npy", weights.astype(np.float32))
+        if counts is not None:
+            counts = counts / counts.mean(dtype=np.float64)
+            np.save(folder / "train_counts.npy", counts.astype(np.float32))
+    if material.groups is not None:
+        np.save(folder / "validation_groups.npy", number_groups(material.groups)[validation])
     return task
+
+
+def _count_groups(material: Material, parts: "Sequence[Rows]") -> int | None:
+    import numpy as np
+
+    if material.groups is None:
+        return None
+    return len(np.unique(number_groups(material.groups)[np.concatenate(parts)]))
 
 
 def _reserve(file: Path) -> None:
@@ -238,4 +255,6 @@ def raw_test(raw: RawTable | RawArrays, data: DataSpec, task: Task, folder: Path
 
 def _selected(material: Material, task: Task, rows: "Rows") -> Examples:
     weights = None if material.weights is None else material.weights[rows]
-    return Examples(material.raw(task.features, rows), material.answers.values[rows], weights)
+    groups = None if material.groups is None else number_groups(material.groups)[rows]
+    inputs = material.raw(task.features, rows)
+    return Examples(inputs, material.answers.values[rows], weights, groups)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 RECIPE = "2"  # of reading, splitting and encoding; changed when the arrays become others
+LAYOUT = "2"  # of an entry; changed when it gets other files, of the same arrays
 KEPT_DAYS = 60  # since an entry of the cache was last used
 _ABOUT, _PARTS = "about.json", ("train", "validation")
 
@@ -117,6 +118,7 @@ def load(data: DataSpec) -> tuple[Dataset, ...]:
 def arrays_in(folder: Path) -> dict[str, Any]:
     """Maps the arrays of one split into memory, by the names that a `Dataset` has for them."""
     names = [f"{part}_{what}" for part in _PARTS for what in ("inputs", "targets", "weights")]
+    names += ["train_counts", "validation_groups"]
     return {name: building.mapped(folder, name) for name in names}
 
 
@@ -148,7 +150,7 @@ def _fingerprint_now(data: DataSpec) -> str:
 
 
 def _key(data: DataSpec) -> str:
-    asked = f"{fingerprint(data)} {data.target} {data.options}"
+    asked = f"{LAYOUT} {fingerprint(data)} {data.target} {data.options}"
     return hashlib.sha256(asked.encode()).hexdigest()[:32]
 
 

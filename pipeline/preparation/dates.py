@@ -31,6 +31,7 @@ def part(name: str, seconds: Any, ops: Any) -> Any:
     if name == "days":
         return seconds / _DAY
     period, wave = name[:-1].split(" (")
-    turns = seconds / _PERIODS[period]
-    angle = (turns - ops.floor(turns)) * (2 * math.pi)
+    length = _PERIODS[period]  # whole seconds: what is left of moments is exact
+    left = seconds - ops.floor(seconds / length) * length
+    angle = left / length * (2 * math.pi)
     return ops.sin(angle) if wave == "sin" else ops.cos(angle)

@@ -166,12 +166,24 @@ def _fit_number(name: str, values: "NDArray[Any]", may_miss: bool | None = None)
     if not len(present):
         return Number(name, 0.0, 1.0, 0.0, may_miss, (0.0, 1.0))
     quantiles = np.quantile(present, np.linspace(0, 1, N_KNOTS), method="closest_observation")
-    mean, is_constant = float(np.mean(present)), quantiles[0] == quantiles[-1]
-    scale = 1.0 if is_constant else float(np.std(present, mean=mean))
+    is_constant = quantiles[0] == quantiles[-1]
+    mean, scale = _mean_and_deviation(present)
+    if not (math.isfinite(scale) and (scale > 0 or is_constant)):  # 1e308 that means missing, say
+        unit = float(np.abs(present).max())
+        mean, scale = (unit * each for each in _mean_and_deviation(present / unit))
+    scale = 1.0 if is_constant else scale
     knots = np.unique(((quantiles - mean) / scale).astype(np.float32)).tolist()
     if len(knots) == 1:
         knots.append(knots[0] + 1)
     return Number(name, mean, scale, float(np.median(present)), may_miss, tuple(knots))
+
+
+def _mean_and_deviation(values: "NDArray[Any]") -> tuple[float, float]:
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.mean(values))
+        return mean, float(np.std(values, mean=mean))
 
 
 def _fit_category(column: Column, rows: Rows) -> Category:

@@ -81,7 +81,7 @@ def split_rows(
         _check_times(times, fewest, each, settings)
         part = dealing.by_time(times, shares)
     elif groups is not None:
-        numbers = _whole(groups)
+        numbers = number_groups(groups)
         if (n_groups := int(numbers.max()) + 1) < fewest:
             raise UsageError(
                 f'[data] group: column "{settings.group}" has {count_noun(n_groups, "value")}, '
@@ -147,7 +147,7 @@ def fold_rows(
     if groups is None:
         splitter = KFold(**asked) if classes is None else StratifiedKFold(**asked)
     else:
-        whole = _whole(groups)[rows]
+        whole = number_groups(groups)[rows]
         if (n_groups := len(np.unique(whole))) < settings.folds:
             raise UsageError(
                 f'[data] group: column "{settings.group}" has {count_noun(n_groups, "value")} '
@@ -263,8 +263,8 @@ def _check_times(times: "Numbers", fewest: int, each: str, settings: DataSetting
         )
 
 
-def _whole(groups: "Codes") -> "Rows":
-    """Numbers groups from 0; each row whose group is missing gets a number of its own."""
+def number_groups(groups: "Codes") -> "Rows":
+    """Numbers groups from 0; each row whose group is missing, -1, gets a number of its own."""
     import numpy as np
 
     numbers = groups.astype(np.int64)

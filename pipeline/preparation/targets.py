@@ -49,7 +49,7 @@ def understand_test(target: Column, training: Answers, place: str) -> Answers:
         if target.kind is not ColumnKind.NUMBER:
             raise UsageError(f"{place}: found {target.kind} in the test set, allowed are numbers")
         return Answers(target.name, training.kind, target.values)
-    values, names = _classes(_as_number(target))
+    values, names = _classes(_as_number(target) if target.is_whole else target)
     if unknown := [name for name in names if name not in training.class_names]:
         raise UsageError(
             f"{place}: found the class {unknown[0]!r} in the test set alone, allowed are "
@@ -73,12 +73,12 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
     import numpy as np
 
     place = f"{where}, target {target.name!r}"
-    is_label = target.is_coded
-    target = _as_number(target)
+    is_label, chosen = target.is_coded, settings.task
+    if target.is_whole or chosen == "regression":
+        target = _as_number(target)
     is_number = target.kind in (ColumnKind.NUMBER, ColumnKind.BOOLEAN)
     if target.kind is ColumnKind.DATE:
         raise UsageError(f"{place}: found dates, allowed are classes or numbers")
-    chosen = settings.task
     if chosen == "regression" and not is_number:
         example = target.vocabulary[0] if target.vocabulary else ""
         raise UsageError(f"{place}: found {example!r}, allowed in a regression are numbers")

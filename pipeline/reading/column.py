@@ -44,6 +44,8 @@ class Column:
         doubt: why its kind may be a wrong one, and what sets another, a sentence for people; ""
             if there is no doubt.
         decimal: sign in its numbers, where it is not that of the file; else "".
+        unit: that all its numbers have, such as "kg"; else "".
+        is_whole: of a category, whether its values came as integers, which may be quantities.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Column:
     remark: str = ""
     doubt: str = ""
     decimal: str = ""
+    unit: str = ""
+    is_whole: bool = False
 
     @property
     def is_coded(self) -> bool:
@@ -94,6 +98,7 @@ class Dialect:
         encoding: as Python calls it; one of UTF-8 is "utf-8-sig", which takes a mark at the top.
         decimal: sign in numbers; the other one, and blanks, may part thousands.
         other_decimal: columns whose numbers have the other sign.
+        units: of columns whose numbers have one, each a name and a unit; other units are refused.
         n_skipped: lines before the names, or before the first row if there are none.
         names: of the columns if the file has no line of names; else none.
         target: column that is answered, which a file of rows to be answered may lack.
@@ -103,6 +108,7 @@ class Dialect:
     encoding: str = "utf-8-sig"
     decimal: str = "."
     other_decimal: tuple[str, ...] = ()
+    units: tuple[tuple[str, str], ...] = ()
     n_skipped: int = 0
     names: tuple[str, ...] = ()
     target: str = ""

@@ -58,6 +58,7 @@ def read_csv(
         encoding=file.encoding,
         decimal=file.decimal,
         other_decimal=tuple(name for name, column in columns.items() if column.decimal),
+        units=tuple((name, column.unit) for name, column in columns.items() if column.unit),
         n_skipped=file.n_skipped,
         names=() if file.has_names else file.names,
     )

@@ -21,6 +21,7 @@ _NAMES = {
     "y_test": ("y_test",),
 }  # upper or lower case
 _CHANNELS = (1, 3, 4)
+_MOST_BLURRED = 0.01  # of a standard deviation, by rounding
 _MOST_EXACT = 2**24  # float32 holds every integer up to here
 
 
@@ -102,6 +103,10 @@ class _Archive:
         self._check_finite(name, array, numbers, may_miss=array.ndim == 2)
         if array.dtype.kind in "iu" and max(-int(array.min()), int(array.max())) > _MOST_EXACT:
             remark += f", integers beyond {_MOST_EXACT:,} are rounded"
+        for i in _blurred(array):
+            remark += (
+                f", [:, {i}] differs too little for float32, which blurs it: subtract its mean"
+            )
         if array.ndim == 2 and (n_missing := int(np.isnan(numbers).sum())):
             remark += f", {count_noun(n_missing, 'missing value')}"
         self.remarks.append(f"{remark}, numbers")
@@ -118,7 +123,7 @@ class _Archive:
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         elif _is_one_hot(array):
-            array = array.argmax(axis=1)
+            array = array.argmax(axis=1).astype(str)
             remark += ", one-hot"
         if array.ndim != 1:
             raise self.error(
@@ -149,7 +154,8 @@ class _Archive:
             ) from None
         if texts[0] == "":  # sorted before all others
             texts, codes = texts[1:], codes - 1
-        return Column("y", ColumnKind.CATEGORY, codes.astype(np.int32), texts)
+        is_whole = array.dtype.kind in "iu"
+        return Column("y", ColumnKind.CATEGORY, codes.astype(np.int32), texts, is_whole=is_whole)
 
     def _check_finite(
         self, name: str, array: "NDArray[Any]", numbers: "NDArray[Any]", may_miss: bool
@@ -244,6 +250,21 @@ class _Archive:
     def _called(self, name: str) -> str:
         member = self._members[name]
         return name if member == name else f"{name} (the file's {member})"
+
+
+def _blurred(array: "NDArray[Any]") -> list[int]:
+    """Lists the columns of a matrix that as float32 lose a good part of how they differ."""
+    import numpy as np
+
+    found: list[int] = []
+    if array.ndim != 2 or array.dtype.itemsize <= np.float32().itemsize:
+        return found
+    for i in range(array.shape[1]):
+        known = array[np.isfinite(array[:, i]), i].astype(np.float64)
+        lost = known - known.astype(np.float32)
+        if len(known) and lost.std() > _MOST_BLURRED * known.std():
+            found.append(i)
+    return found
 
 
 def _is_pictures(shape: tuple[int, ...]) -> bool:

@@ -47,7 +47,9 @@ def read_parquet(path: Path, *, asked: Asked) -> RawTable:
             f"{shown}: cannot be read ({first_line(error)}), allowed is a Parquet file"
         ) from None
     other = tuple(name for name, column in columns.items() if column.decimal)
-    return RawTable(path, columns, tuple(said), dialect=Dialect(other_decimal=other))
+    units = tuple((name, column.unit) for name, column in columns.items() if column.unit)
+    dialect = Dialect(other_decimal=other, units=units)
+    return RawTable(path, columns, tuple(said), dialect=dialect)
 
 
 def _is_text(kind: "pa.DataType") -> bool:

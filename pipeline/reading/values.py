@@ -125,7 +125,7 @@ class _Encoded:
             for sign in [decimal] if is_decimal_set else [decimal, other]:
                 numbers, unit = numerals.parse(self.values, sign)
                 if not numbers.null_count:
-                    column = self._of(ColumnKind.NUMBER, numbers)
+                    column = replace(self._of(ColumnKind.NUMBER, numbers), unit=unit)
                     words = [f"unit {unit} of all values of column {self.name}"] * bool(unit)
                     if sign != decimal:
                         column = replace(column, decimal=sign)

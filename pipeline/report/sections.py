@@ -223,8 +223,7 @@ def _how(facts: StudySummary) -> list[Block]:
         ["time", f"{facts.minutes:.1f} minutes"],
         [
             "data",
-            f"{for_markdown(spec.dataset)}{target}, validation on "
-            f"{count_noun(facts.n_validation_examples, spec.task.example)}",
+            f"{for_markdown(spec.dataset)}{target}, validation on {facts.validated_on}",
         ],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
         ["sampler", for_code(str(spec.sampler))],

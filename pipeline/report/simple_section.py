@@ -73,9 +73,19 @@ def simple_models(facts: StudySummary) -> list[Block]:
         Paragraph(
             f"Simple models are scikit-learn's, fitted to the training {task.example}s of this "
             "study and scored as its networks are; with more than one run, by the mean. Nothing "
-            f"of them was searched.{picked if len(facts.ranked) > 1 else ''}"
+            f"of them was searched.{_taught(facts)}{picked if len(facts.ranked) > 1 else ''}"
         ),
     ]
+
+
+def _taught(facts: StudySummary) -> str:
+    """Says what is not as scikit-learn has it by default: what the data settings ask of all."""
+    said = ""
+    if facts.spec.task.target.transform == "log":
+        said = " The linear model and the trees learn the logarithm of the target, as networks do."
+    if facts.spec.data.class_weights:
+        said += " The linear model and the trees learn with the class weights of networks."
+    return said
 
 
 def said_of_simple_models(facts: StudySummary) -> str:
@@ -149,7 +159,7 @@ def _error(runs: Sequence[Trial], facts: StudySummary) -> float | None:
 def _gap(model: _Model, facts: StudySummary) -> Interval | None:
     """Computes the interval of the champion's score less a model's, if one is known."""
     own = _score(facts.champion, facts)
-    score, n = facts.spec.task.score, facts.n_validation_examples
+    score, n = facts.spec.task.score, facts.n_independent
     errors = _error([facts.champion], facts), model.error
     return intervals.difference_of(score, own, model.value, n, errors)
 
@@ -159,7 +169,7 @@ def _chance(model: _Model, facts: StudySummary) -> str:
     gap = _gap(model, facts)
     if gap is None:
         return ""
-    n = count_noun(facts.n_validation_examples, facts.spec.task.example)
+    n = facts.validated_on
     if gap.low <= 0 <= gap.high:
         return f" By these {n} alone that may be chance: the 95 % interval includes zero."
     return f" That is more than chance in these {n} would give."

@@ -15,6 +15,7 @@ from pipeline.storage.importance import constant, importance
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, champion_of, ranking, select_counted
+from pipeline.wording import count_noun
 
 N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
 
@@ -72,6 +73,18 @@ class StudySummary:
     warnings: Sequence[str] = ()
 
     @property
+    def n_independent(self) -> int:
+        """Of what intervals are made: validation examples, or the groups in which they come."""
+        return self.spec.task.n_validation_groups or self.n_validation_examples
+
+    @property
+    def validated_on(self) -> str:
+        """On how many examples the metric was measured: "200 rows in 30 groups"."""
+        return measured_on(
+            self.spec.task.example, self.n_validation_examples, self.spec.task.n_validation_groups
+        )
+
+    @property
     def champion(self) -> Trial:
         """The best trial whose weights were kept; the best of all if none were."""
         return champion_of(self.ranked) or self.ranked[0]
@@ -90,6 +103,11 @@ class StudySummary:
     def best_reference(self) -> Trial | None:
         """The best of the references, if there are any."""
         return next((trial for trial in self.ranked if trial.reference), None)
+
+
+def measured_on(example: str, n: int, n_groups: int | None) -> str:
+    """Says on how many examples something was measured, and in how many groups they come."""
+    return count_noun(n, example) + (f" in {count_noun(n_groups, 'group')}" if n_groups else "")
 
 
 def summarize(stored: StoredStudy) -> StudySummary:

@@ -8,7 +8,7 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.report.simple_section import said_of_simple_models
-from pipeline.report.summary import StudySummary
+from pipeline.report.summary import StudySummary, measured_on
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
 from pipeline.task.task import Metric
@@ -23,11 +23,10 @@ def verdict(facts: StudySummary) -> list[Block]:
     biased = f" It is optimistically biased: selected as the best of {n_trials}."
     trusted = f"95 % interval {interval.show(score, value)} from " if interval else ""
     of_target = f" of {for_markdown(name)}" if (name := facts.spec.task.target.name) else ""
-    n_examples = count_noun(facts.n_validation_examples, example)
     items = [
         _best(facts),
         f"Its {score.words}{of_target} is **{score.show(value)}** ({trusted}"
-        f"{n_examples}).{_folds(facts)}{biased if len(facts.ended) > 1 else ''}",
+        f"{facts.validated_on}).{_folds(facts)}{biased if len(facts.ended) > 1 else ''}",
         _compared(facts),
         said_of_simple_models(facts),
     ]
@@ -136,10 +135,13 @@ def _scored(look: Mapping[str, Any], facts: StudySummary) -> str:
     """Tells what a look at the test set found, with an interval if an error was noted."""
     score, n, example = facts.spec.task.score, look["n_examples"], facts.spec.task.example
     value, error = look[score.quantity], look.get(f"{score.quantity}_se")
-    interval = intervals.interval_of(score, value, n, error) if error is not None else None
+    groups = look.get("n_groups")
+    interval = None
+    if error is not None:
+        interval = intervals.interval_of(score, value, groups or n, error)
     trusted = f" (95 % interval {interval.show(score, value)})" if interval else ""
     name = "" if score.quantity == "accuracy" else f"{score.noun} "
-    return f"{name}{score.show(value)}{trusted} on {count_noun(n, example)}"
+    return f"{name}{score.show(value)}{trusted} on {measured_on(example, n, groups)}"
 
 
 def gain(facts: StudySummary) -> list[Block]:
@@ -200,7 +202,7 @@ def _interval(trial: Trial, facts: StudySummary) -> Interval | None:
     """Computes the interval of a trial's score; None if none is known."""
     score = facts.spec.task.score
     error = trial.kept(score.error_name)
-    return intervals.interval_of(score, kept(score, trial), facts.n_validation_examples, error)
+    return intervals.interval_of(score, kept(score, trial), facts.n_independent, error)
 
 
 def _difference(first: Trial, second: Trial, facts: StudySummary) -> Interval | None:
@@ -208,7 +210,7 @@ def _difference(first: Trial, second: Trial, facts: StudySummary) -> Interval | 
     score = facts.spec.task.score
     values = kept(score, first), kept(score, second)
     errors = first.kept(score.error_name), second.kept(score.error_name)
-    return intervals.difference_of(score, *values, facts.n_validation_examples, errors)
+    return intervals.difference_of(score, *values, facts.n_independent, errors)
 
 
 def _compare(metric: Metric, difference: Interval) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.task.source import Inputs, Targets, Weights
+from pipeline.task.source import Groups, Inputs, Targets, Weights
 from pipeline.task.task import Task
 
 
@@ -21,7 +21,10 @@ class Dataset:
         task: what is learned.
         fingerprint: SHA-256 of the content of all files.
         train_weights: of each training example in the loss, float32 (n,); None if all are 1.
+        train_counts: of each training example in metrics, float32 (n,); None if as in the loss,
+            that is unless classes have weights.
         validation_weights: of each validation example in loss and metrics; None if all are 1.
+        validation_groups: numbers of each validation example's; None if they err independently.
     """
 
     name: str
@@ -32,7 +35,14 @@ class Dataset:
     task: Task
     fingerprint: str
     train_weights: "Weights | None" = None
+    train_counts: "Weights | None" = None
     validation_weights: "Weights | None" = None
+    validation_groups: "Groups | None" = None
+
+    @property
+    def measured_weights(self) -> "Weights | None":
+        """Of each training example in metrics; None if all are 1."""
+        return self.train_weights if self.train_counts is None else self.train_counts
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ A standard error is that of the infinitesimal jackknife (Efron 1982, The Jackkni
 and Other Resampling Plans, chapter 6): each metric is a smooth function of weighted means over the
 rows, so that a row moves it by its weight times its influence, and the standard error is the root
 of the sum of squares of these. It is what a bootstrap of the rows would find, without the draws.
+Where rows come in groups, whose rows err alike, each group moves it by the sum of its rows'.
 """
 
 import math
@@ -33,6 +34,7 @@ def score(
     targets: "NDArray[np.generic]",
     predictions: "Predictions",
     weights: "NDArray[np.floating] | None" = None,
+    groups: "NDArray[np.integer] | None" = None,
 ) -> dict[str, float]:
     """Scores predictions by every metric in `task.scored`.
 
@@ -42,17 +44,21 @@ def score(
         predictions: probabilities of class 1, (n, 1), of two classes; of each class, (n, k), of
             more; of a regression (n,) or (n, 1) in units of its own.
         weights: of each row, (n,); None if all are 1.
+        groups: numbers of each row's, (n,); None if rows err independently.
 
     Returns:
         The value of each by its quantity, such as "rmse", and its standard error by "rmse_se".
+        Of classes with weights or groups also "accuracy_se", which does not follow from n then.
         A metric that the targets leave undefined says that nothing was learned, and has no
         standard error: a ROC AUC is 0.5 if all are of one class, an R² 0 if all are equal.
         Which errors there are is decided by the targets alone, and so the same in every epoch.
         Predictions that are not finite make all of them NaN.
     """
-    return _scores(
-        task, [metric.quantity for metric in task.scored], targets, predictions, weights
-    )
+    quantities = [metric.quantity for metric in task.scored]
+    if not task.is_regression and (weights is not None or groups is not None):
+        quantities.append("accuracy")  # the value itself is computed in the training graph
+    found = _scores(task, quantities, targets, predictions, weights, groups)
+    return {name: value for name, value in found.items() if name != "accuracy"}
 
 
 def all_scores(
@@ -60,18 +66,18 @@ def all_scores(
     targets: "NDArray[np.generic]",
     predictions: "Predictions",
     weights: "NDArray[np.floating] | None" = None,
+    groups: "NDArray[np.integer] | None" = None,
 ) -> dict[str, float]:
     """Scores predictions as `score` does, by every metric that a task of this kind may have.
 
-    Of classes that is accuracy too; with a standard error only if rows have weights, since
-    otherwise their number alone gives a better interval.
+    Of classes that is accuracy too; without weights and groups it has no standard error, since
+    the number of rows alone gives a better interval.
     """
     quantities = [metric.quantity for metric in task.allowed_objectives if metric.is_scored]
-    if task.is_regression:
-        return _scores(task, quantities, targets, predictions, weights)
-    found = _scores(task, ["accuracy", *quantities], targets, predictions, weights)
-    if weights is None:
-        del found["accuracy_se"]
+    quantities += [] if task.is_regression else ["accuracy"]
+    found = _scores(task, quantities, targets, predictions, weights, groups)
+    if weights is None and groups is None:
+        found.pop("accuracy_se", None)
     return found
 
 
@@ -117,11 +123,7 @@ def restore(target: Target, values: "NDArray[Any]") -> "Numbers":
 
 
 def _scores(
-    task: Task,
-    quantities: list[str],
-    targets: "NDArray[np.generic]",
-    predictions: "Predictions",
-    weights: "NDArray[np.floating] | None",
+    task: Task, quantities: list[str], targets: Any, predictions: Any, weights: Any, groups: Any
 ) -> dict[str, float]:
     import numpy as np
     from sklearn import config_context
@@ -136,9 +138,10 @@ def _scores(
         if answers.shape[1] == 1:
             answers = np.hstack([1 - answers, answers])
     shares = np.ones(len(known)) if weights is None else np.asarray(weights, np.float64)
+    units: Any = np.arange(len(known)) if groups is None else groups
     if not shares.all():  # what weighs nothing does not count, as a row of its class neither
-        known, answers, shares = (each[shares > 0] for each in (known, answers, shares))
-    shares = shares / shares.sum()
+        known, answers, units, shares = (x[shares > 0] for x in (known, answers, units, shares))
+    shares, n = shares / shares.sum(), int(np.count_nonzero(np.bincount(units)))
     is_finite, found = bool(np.isfinite(answers).all()), {}
     with config_context(assume_finite=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, of classes that nothing is or answers
@@ -148,8 +151,8 @@ def _scores(
                 continue
             found[quantity], influence = formulas[quantity](known, answers, shares)
             if influence is not None:
-                n = len(known)
-                error = np.linalg.norm(shares * influence) * math.sqrt(n / max(1, n - 1))
+                moved = np.bincount(units, shares * influence)
+                error = np.linalg.norm(moved) * math.sqrt(n / max(1, n - 1))
                 found[f"{quantity}_se"] = float(error)
     return found
 

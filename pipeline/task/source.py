@@ -20,6 +20,7 @@ Labels: TypeAlias = "NDArray[np.uint8]"
 Inputs: TypeAlias = "NDArray[np.uint8] | NDArray[np.float32]"
 Targets: TypeAlias = "NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]"
 Weights: TypeAlias = "NDArray[np.float32]"
+Groups: TypeAlias = "NDArray[np.intp]"
 Outputs: TypeAlias = "NDArray[np.float32]"
 
 
@@ -30,11 +31,13 @@ class Examples(NamedTuple):
         inputs: pictures, (n, ...); numbers, (n, ...); or by name the columns of a table, (n,).
         targets: integers of classes, (n,), or numbers in units of their own, (n,).
         weights: of the examples in metrics, (n,); None if all are 1.
+        groups: numbers of each example's, (n,); None if they err independently.
     """
 
     inputs: "NDArray[Any] | Mapping[str, NDArray[Any]]"
     targets: "NDArray[Any]"
     weights: "Weights | None" = None
+    groups: "Groups | None" = None
 
 
 @dataclass(frozen=True)

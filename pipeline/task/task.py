@@ -156,6 +156,7 @@ class Task:
         n_folds: of a cross-validation, in which every validation row is predicted by the network
             that has not seen it; 1 if there is one split.
         example: what one is called: "image" or "row".
+        n_validation_groups: in which validation rows come; None if they err independently.
     """
 
     kind: Kind
@@ -171,6 +172,7 @@ class Task:
     scored: tuple[Metric, ...] = ()
     n_folds: int = 1
     example: str = "image"
+    n_validation_groups: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses a kind of answer that does not go with the number of classes.

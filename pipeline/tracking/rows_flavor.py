@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.data import predict
 from pipeline.reading.column import Dialect
+from pipeline.task.features import Features
 from pipeline.task.task import Task
 
 CODE = "code"  # the folder of it, beside an MLmodel
@@ -30,8 +31,10 @@ def predict_script(task: Task, dialect: Dialect) -> str:
         dialect: how the file was written that it has learned from, and so others are.
     """
     code = Path(predict.__file__).read_text(encoding="utf-8")
-    missing = task.features.missing if task.features else ()
-    given = {"answers": answer_names(task), "also_missing": missing, **asdict(dialect)}
+    features = task.features or Features((), ())
+    dates = tuple((each.name, each.date_format) for each in features.inputs if each.date_format)
+    given = {"answers": answer_names(task), "dates": dates, "also_missing": features.missing}
+    given |= asdict(dialect)
     for field, value in given.items():
         constant = re.compile(rf"^({field.upper()}\b.*? = ).+?(?=  #|$)", re.MULTILINE)
         found = constant.search(code)

@@ -54,7 +54,8 @@ def compile_epoch(
         dataset.validation_inputs, dataset.validation_targets, dataset.validation_weights
     )
     task, batch_size, n_examples = dataset.task, given.batch_size, len(dataset.train_inputs)
-    is_weighted = dataset.train_weights is not None
+    is_weighted, has_classes = dataset.train_weights is not None, not dataset.task.is_regression
+    counts = None if dataset.train_counts is None else tf.constant(dataset.train_counts)
     variables, steps = model.trainable_variables, model.optimizer.iterations
     update = fused_update(model.optimizer, variables)
     average = MovingAverage(variables, given.ema_momentum) if given.ema_momentum else None
@@ -64,19 +65,16 @@ def compile_epoch(
         batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
         if n_examples % batch_size == 0:
             batch = tf.ensure_shape(batch, (batch_size,))
-        step, examples, wanted = (
-            tf.identity(steps.value),
-            tf.gather(inputs, batch),
-            tf.gather(targets, batch),
-        )
+        examples, wanted = tf.gather(inputs, batch), tf.gather(targets, batch)
         weight = tf.gather(weights, batch) if is_weighted else None
+        counted = weight if counts is None else tf.gather(counts, batch)
+        answers, right = [(wanted, weight)], [(wanted, counted)]
         step = tf.identity(steps.value)
         if augment:
             examples = augment(examples, seed_of_step(seed, step))
-        answers = [(wanted, weight)]
         if given.mixup:
             examples, share = mix(examples, given.mixup, seed_of_step(seed, step))
-            answers = _of_pairs(wanted, weight, share)
+            answers, right = _of_pairs(wanted, weight, share), _of_pairs(wanted, counted, share)
         with tf.GradientTape() as tape:
             outputs = model(examples, training=True)
             losses = tf.add_n([_weighted(loss_of(each, outputs), w) for each, w in answers])
@@ -84,7 +82,7 @@ def compile_epoch(
         update(tape.gradient(loss, [variable.value for variable in variables]))
         if average:
             average.add_step(step)
-        sums = _sums(losses, outputs, answers, not task.is_regression)
+        sums = _sums(losses, outputs, right, has_classes)
         return start + batch_size, order, total + sums
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
@@ -94,7 +92,7 @@ def compile_epoch(
         *_, total = tf.while_loop(
             lambda start, *_: start < n_examples,
             train_step,
-            (tf.constant(0), order, tf.zeros(1 + (not task.is_regression))),
+            (tf.constant(0), order, tf.zeros(1 + has_classes)),
             parallel_iterations=1,
         )
         if average:

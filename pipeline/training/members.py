@@ -35,9 +35,9 @@ class Member:
         self.dataset, self.task = dataset, dataset.task.scored_by(job.metric)
         self.model = build_model(hyperparameters, self.task)
         self.outputs: Outputs | None = None
-        self._evaluation = evaluation_of(
-            self.model, self.task, keeps_outputs=bool(self.task.scored)
-        )
+        errs_by_rows = dataset.validation_weights is None and dataset.validation_groups is None
+        self.is_scored = bool(self.task.scored) or not errs_by_rows
+        self._evaluation = evaluation_of(self.model, self.task, keeps_outputs=self.is_scored)
         self._epochs = fit(
             self.model,
             dataset,
@@ -77,9 +77,12 @@ class Member:
         self.model.set_weights(self._weights)
 
     def evaluate_training(self) -> tuple[dict[str, float], Outputs]:
-        """Evaluates the training set in inference mode: quantities in the graph, and outputs."""
+        """Evaluates the training set in inference mode: quantities in the graph, and outputs.
+
+        As the validation set is: classes that weigh more in training do not here.
+        """
         data = self.dataset
-        part = tensors(data.train_inputs, data.train_targets, data.train_weights)
+        part = tensors(data.train_inputs, data.train_targets, data.measured_weights)
         means, outputs = self._evaluation(*part)
         return dict(zip(self.task.in_graph, means.numpy().tolist(), strict=True)), outputs.numpy()
 
@@ -112,7 +115,7 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
         }
         metrics["seconds"] = float(sum(each["seconds"] for each in epochs))
     task, outputs = members[0].task, [member.outputs for member in members]
-    if not task.scored:
+    if not members[0].is_scored:
         return metrics
     data = [member.dataset for member in members]
     seconds = metrics.pop("seconds")
@@ -127,6 +130,7 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
             ]
         ),
         _joined([each.validation_weights for each in data]),
+        _joined([each.validation_groups for each in data]),
     )
     return {
         **metrics,
@@ -146,7 +150,7 @@ def measure_training(members: Sequence[Member]) -> dict[str, float]:
                 member.task,
                 in_own_units(member.task, data.train_targets),
                 in_own_units(member.task, outputs),
-                data.train_weights,
+                data.measured_weights,
             )
             quantities |= {m.quantity: scored[m.quantity] for m in member.task.scored}
         found.append(quantities)
@@ -177,6 +181,6 @@ def _weight_of_validation(data: Dataset) -> float:
     return float(len(data.validation_targets) if weights is None else weights.sum())
 
 
-def _joined(weights: "Sequence[Outputs | None]") -> "Outputs | None":
-    known = [each for each in weights if each is not None]
+def _joined(parts: "Sequence[NDArray[Any] | None]") -> "NDArray[Any] | None":
+    known = [each for each in parts if each is not None]
     return np.concatenate(known) if known else None

@@ -20,13 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.preparation.targets import class_weights
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, LINEAR
 from pipeline.task import scoring
 from pipeline.task.dataset import Dataset
 from pipeline.task.features import Features
-from pipeline.task.settings import DataSettings
-from pipeline.task.source import Inputs, Weights
+from pipeline.task.source import Groups, Inputs, Weights
 from pipeline.task.task import LOSS, Target, Task
 from pipeline.training.job import EpochEnd, Event, Finished, Job
 
@@ -44,11 +42,13 @@ class _Part:
         targets: as in a `Dataset`.
         answers: probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
         weights: None if all are 1.
+        groups: None if the examples err independently, or it does not matter.
     """
 
     targets: NDArray[Any]
     answers: NDArray[np.float64]
     weights: "Weights | None"
+    groups: "Groups | None" = None
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -62,8 +62,7 @@ def train(job: Job) -> Iterator[Event]:
         warnings.simplefilter("ignore", ConvergenceWarning)  # of what is stopped in time
         members = datasets.load_members(job.data)
         task = members[0].task.scored_by(job.metric)
-        given = job.seed, job.data.settings
-        fits = [_fit(job.trainer, member, *given) for member in members]
+        fits = [_fit(job.trainer, member, job.seed) for member in members]
         targets = [member.task.target for member in members]
         validation = [part for _, _, part in fits]
         scored = _scored(task, targets, validation)
@@ -85,30 +84,31 @@ def train(job: Job) -> Iterator[Event]:
     yield Finished(job.trial, {f"train_{name}": value for name, value in quantities.items()})
 
 
-def answers(trainer: str, data: Dataset, seed: int, settings: DataSettings) -> NDArray[np.float64]:
+def answers(trainer: str, data: Dataset, seed: int) -> NDArray[np.float64]:
     """Fits a model to the training part; returns its answers to the validation part.
 
     These are probabilities of all classes, (n, n_classes), or standardised numbers, (n,).
     """
-    return _fit(trainer, data, seed, settings)[2].answers
+    return _fit(trainer, data, seed)[2].answers
 
 
-def _fit(
-    trainer: str, data: Dataset, seed: int, settings: DataSettings
-) -> tuple[Any, _Part, _Part]:
+def _fit(trainer: str, data: Dataset, seed: int) -> tuple[Any, _Part, _Part]:
     """Fits a model to the training part, and returns it with its answers to both parts."""
     inputs = _as_seen(trainer, data.train_inputs, data.task)
     model = _model(trainer, data.task, inputs, seed)
     if trainer == CONSTANT:
-        _fit_constant(model, inputs, data, settings)
+        _fit_constant(model, inputs, data)
     else:
         weighted = {} if data.train_weights is None else {"sample_weight": data.train_weights}
         model.fit(inputs, data.train_targets, **weighted)
-    training = _Part(data.train_targets, _answers(model, inputs, data.task), data.train_weights)
+    training = _Part(data.train_targets, _answers(model, inputs, data.task), data.measured_weights)
     del inputs  # before there are those of validation
     inputs = _as_seen(trainer, data.validation_inputs, data.task)
     validation = _Part(
-        data.validation_targets, _answers(model, inputs, data.task), data.validation_weights
+        data.validation_targets,
+        _answers(model, inputs, data.task),
+        data.validation_weights,
+        data.validation_groups,
     )
     if data.task.target.transform == "log":  # e to the power of a line soon is astronomical
         seen = float(data.train_targets.min()), float(data.train_targets.max())
@@ -117,17 +117,13 @@ def _fit(
     return model, training, validation
 
 
-def _fit_constant(model: Any, inputs: Any, data: Dataset, settings: DataSettings) -> None:
+def _fit_constant(model: Any, inputs: Any, data: Dataset) -> None:
     """Fits what answers all alike: to the classes as often as they come, or to numbers themselves.
 
     Class weights would make all classes equally frequent, and the mean of logarithms is no mean.
     """
-    weights, task = data.train_weights, data.task
+    weights, task = data.measured_weights, data.task
     if not task.is_regression:
-        classes = data.train_targets.astype(np.int32)
-        of_classes = class_weights(settings, classes, task.class_names)
-        if weights is not None and of_classes is not None:
-            weights = weights / of_classes
         model.fit(inputs, data.train_targets, sample_weight=weights)
         return
     model.fit(inputs, scoring.restore(task.target, data.train_targets), sample_weight=weights)
@@ -244,16 +240,18 @@ def _scored(task: Task, kinds: Sequence[Target], parts: Sequence[_Part]) -> dict
         answers = np.concatenate([scoring.restore(kind, part.answers) for kind, part in both])
     elif task.n_outputs == 1:
         answers = answers[:, 1:]
-    return scoring.score(task, targets, answers, pooled.weights)
+    return scoring.score(task, targets, answers, pooled.weights, pooled.groups)
 
 
 def _pool(parts: Sequence[_Part]) -> _Part:
     """Puts the rows of all parts into one."""
     weights = [part.weights for part in parts if part.weights is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     return _Part(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.answers for part in parts]),
         np.concatenate(weights) if weights else None,
+        np.concatenate(groups) if groups else None,
     )
 
 

@@ -85,7 +85,7 @@ def test_the_first_training_image_is_where_the_split_puts_it(dataset: Dataset) -
 
 
 def test_the_test_set_has_1000_images_of_each_class() -> None:
-    images, labels, _ = datasets.open_test_set("fashion_mnist")
+    images, labels, *_ = datasets.open_test_set("fashion_mnist")
     assert isinstance(images, np.ndarray)
     assert images.shape == (10_000, 28, 28)
     assert np.bincount(labels).tolist() == [1_000] * 10

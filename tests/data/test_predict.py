@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,8 +20,9 @@ from pipeline.best import _reading
 from pipeline.preparation.cache import About, _adapter
 from pipeline.reading import numerals
 from pipeline.reading.column import ColumnKind, Dialect, RawTable
+from pipeline.reading.dates import COMPACT, FORMATS
 from pipeline.reading.tables import read_table
-from pipeline.task.features import Features
+from pipeline.task.features import Features, RawInput
 from pipeline.task.task import Kind, Target, Task
 from pipeline.tracking.rows_flavor import predict_script
 
@@ -204,8 +206,9 @@ NUMERALS = [
 def test_numbers_are_read_as_the_training_reads_them(
     written: str, decimal: str, tmp_path: Path
 ) -> None:
-    module = module_of(tmp_path, Dialect(decimal=decimal))
-    known = numerals.parse(pa.array([written]), decimal)[0][0].as_py()
+    numbers, unit = numerals.parse(pa.array([written]), decimal)
+    module = module_of(tmp_path, Dialect(decimal=decimal, units=(("a", unit),) if unit else ()))
+    known = numbers[0].as_py()
     column = pd.Series([written, "", None, 1.5, True], dtype=object, name="a")
     if known is None or np.isinf(known):
         with pytest.raises(ValueError, match=r"^column a: found .* no number"):
@@ -213,6 +216,60 @@ def test_numbers_are_read_as_the_training_reads_them(
     else:
         expected = [known, np.nan, np.nan, 1.5, 1]
         np.testing.assert_array_equal(module._numbers(column), expected)
+
+
+def test_no_unit_is_taken_for_another(tmp_path: Path) -> None:
+    """Whoever has pounds for kilograms would be answered, and wrongly."""
+    file = tmp_path / "weighed.csv"
+    file.write_text("w;p;y\n" + "".join(f"{i},5 kg;{i};{i % 7}\n" for i in range(20)))
+    dialect = read_table(file).dialect
+    assert dialect.units == (("w", "kg"),)
+    module = module_of(tmp_path, dialect)
+    column = pd.Series(["1,5 kg", "1,5", "\u22122kg"], dtype=object, name="w")
+    np.testing.assert_array_equal(module._numbers(column), [1.5, 1.5, -2])
+    for other in ("3 lb", "$3", "3 %"):
+        column[1] = other
+        with pytest.raises(ValueError, match=r"no number \(decimal sign ,, unit kg\)$"):
+            module._numbers(column)
+    with pytest.raises(ValueError, match=r"^column p: found '3 kg', no number"):
+        module._numbers(pd.Series(["3 kg"], dtype=object, name="p"))
+
+
+DATES = {
+    "%d.%m.%Y": (["31.12.2023", "1.2.2024", "2024-02-01T10:00:00Z", "01.02.2024 10:30"],
+                 ["12/31/2023", "01/02/2024", "01.02.24", "2024.02.01", "soon", "45000"]),
+    "%m/%d/%Y %I:%M %p": (["12/31/2023 11:59 PM", "12/31/2023", "2023-12-31 23:59:00"],
+                          ["31.12.2023", "12-31-2023"]),
+    "%Y-%m-%dT%H:%M:%S.%f%z": (["2023-12-31T23:59:59.123+01:00", "2023-12-31"], ["12/31/2023"]),
+    "%d %b %Y": (["1 Mar 2021", "2021-03-01"], ["1 3 2021"]),
+    "%Y%m%d": (["20211231", "2021-12-31"], ["31122021 1"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", DATES)
+def test_dates_that_are_written_otherwise_are_refused(written: str, tmp_path: Path) -> None:
+    """Else the model would take them for missing, or the first of February for the second day."""
+    features = Features((RawInput("d", "date", written),), (), missing=("open",))
+    module = module_of(tmp_path, Dialect(), replace(TASK, features=features))
+    good, bad = DATES[written]
+    column = pd.Series([*good, "", None, "NA", "open"], dtype=object, name="d")
+    assert module._texts(column).tolist() == [*good, "", "", "NA", "open"]
+    for text in bad:
+        column[1] = text
+        with pytest.raises(
+            ValueError, match=r"^column d: found .*, no date \(%.*, or ISO 8601\)$"
+        ):
+            module._texts(column)
+    moments = pd.Series(pd.to_datetime(["2023-12-31 10:00", "NaT"]), name="d")
+    assert module._texts(moments).tolist() == ["2023-12-31 10:00:00", ""]
+
+
+@pytest.mark.parametrize("written", [*FORMATS, COMPACT])
+def test_dates_of_every_format_are_known(written: str, tmp_path: Path) -> None:
+    features = Features((RawInput("d", "date", written),), ())
+    module = module_of(tmp_path, Dialect(), replace(TASK, features=features))
+    moment = datetime(2024, 2, 29, 23, 59, 58, tzinfo=UTC).strftime(written)
+    assert module._texts(pd.Series([moment], dtype=object, name="d")).tolist() == [moment]
 
 
 def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ def noisy(seed: int, size: float = 1.0) -> NDArray[np.float64]:
 
 
 def mean_of(answers: list[NDArray[np.float64]], picks: tuple[int, ...]) -> NDArray[np.float64]:
-    return np.mean([answers[i] for i in picks], axis=0)
+    mean: NDArray[np.float64] = np.mean([answers[i] for i in picks], axis=0)
+    return mean
 
 
 def test_models_that_err_differently_are_averaged() -> None:

@@ -179,3 +179,27 @@ def test_an_array_of_more_dimensions_keeps_its_shape_and_has_one_scale() -> None
     expected = (inputs[::-1] - np.nanmean(fitted)) / np.nanstd(fitted)
     expected[499, 0, 0, 0] = (np.nanmedian(fitted) - np.nanmean(fitted)) / np.nanstd(fitted)
     np.testing.assert_allclose(matrix, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("values", "n_seen"),
+    [((1.0, 2.0, 1.7e308, 1.7e308), 2), ((-1e200, 5.0, 1e200), 3), ((1e-320, 2e-320), 2)],
+)
+def test_numbers_as_large_and_as_small_as_there_are(
+    values: tuple[float, ...], n_seen: int
+) -> None:
+    """As the largest one stands for a missing value in many a file."""
+    features, matrix = encoded([number(*values)], len(values))
+    assert np.isfinite(matrix).all()
+    assert np.isfinite(features.numbers[0].knots).all()
+    assert len(np.unique(matrix)) == n_seen
+
+
+@pytest.mark.parametrize("wave", ["sin", "cos"])
+def test_what_a_clock_says_is_the_same_every_day(wave: str) -> None:
+    """Else what is rounded otherwise since 2014-11-10 would be a feature as large as any."""
+    mornings = 8 * 3600 + 86_400.0 * np.arange(15_000, 18_000)
+    assert len(np.unique(dates.part(f"time of day ({wave})", mornings, np))) == 1
+    tuesdays = 5 * 86_400 + 7 * 86_400.0 * np.arange(1_900, 2_300)
+    assert len(np.unique(dates.part(f"day of week ({wave})", tuesdays, np))) == 1

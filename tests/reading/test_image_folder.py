@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
+from pipeline.export.use_section import use
 from pipeline.reading.bundled import fingerprint_of_bundled
 from pipeline.reading.column import ColumnKind
 from pipeline.reading.content import fingerprint_of, fingerprint_of_file, fingerprint_of_folder
 from pipeline.reading.image_folder import read_image_folder
+from pipeline.task.task import Kind, Task
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -148,6 +151,28 @@ def test_a_large_jpeg_is_the_same_as_a_resized_one(tmp_path: Path) -> None:
         expected = np.asarray(image.resize((40, 30), Image.Resampling.BILINEAR))
     found = read_image_folder(tmp_path, size=(30, 40)).inputs[0]
     assert np.abs(found.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_card_reads_pictures_as_they_were_read(tmp_path: Path, colour: bool) -> None:
+    """Whoever is handed a model has files: of any size, upright or not, see-through or not."""
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 255, (300, 200, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(noise, tmp_path / "f" / "a" / "1.jpg", exif=exif)
+    save(noise.convert("L"), tmp_path / "f" / "a" / "2.png")
+    see_through = Image.fromarray(rng.integers(0, 255, (30, 20, 4), dtype=np.uint8))
+    save(see_through, tmp_path / "f" / "b" / "3.png")
+    save(noise.convert("P"), tmp_path / "f" / "b" / "4.png")
+    expected = read_image_folder(tmp_path / "f", size=(20, 30), colour=colour).inputs
+    task = Task(Kind.BINARY, expected.shape[1:], ("a", "b"))
+    (block,) = re.findall("```python\n(.*?)```", use(task, is_folder=True), re.DOTALL)
+    code = block[block.index("import numpy") : block.index("images = ")]
+    given: dict[str, Any] = {}
+    exec(code, given)
+    for path, each in zip(sorted((tmp_path / "f").rglob("*.*g")), expected, strict=True):
+        np.testing.assert_array_equal(given["read"](path), each)
 
 
 def test_what_is_no_picture_of_a_class_is_left_out_and_counted(folder: Path) -> None:

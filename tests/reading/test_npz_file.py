@@ -67,6 +67,19 @@ def test_all_other_numbers_become_float32(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(raw.inputs, numbers.astype(np.float32))
 
 
+def test_what_float32_blurs_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    seconds = 1.7e9 + rng.normal(0, 30, 50)
+    years = rng.integers(1990, 2020, 50).astype(np.float64)
+    years[3] = np.nan
+    x = np.stack([years, seconds, np.full(50, 0.1), np.full(50, np.nan)], axis=1)
+    (said, *_) = read(tmp_path, x=x, y=np.arange(50) / 7).remarks
+    assert ", [:, 1] differs too little for float32, which blurs it: subtract its mean" in said
+    assert said.count("blurs") == 1
+    kept = read(tmp_path, x=x.astype(np.float32), y=np.arange(50) / 7)
+    assert "blurs" not in "".join(kept.remarks)
+
+
 def test_spellings_are_taken_and_said(tmp_path: Path) -> None:
     raw = read(tmp_path, X_train=NUMBERS, y_train=LABELS, ids=LABELS)
     assert raw.test_inputs is None

@@ -197,6 +197,23 @@ def test_a_study_with_folds_says_what_its_values_are(
     )
 
 
+def test_of_groups_their_number_tells(
+    plain: StudySummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as few as twenty Student's t is wider."""
+    houses = as_if(plain, monkeypatch, RMSE, of_houses, 0.02)
+    alone = "\n".join(verdict(houses))
+    task = dataclasses.replace(RMSE, n_validation_groups=20)
+    grouped = as_if(plain, monkeypatch, task, of_houses, 0.02)
+    text = "\n".join(verdict(grouped))
+    assert "from 1,234 rows in 20 groups)." in text
+    assert alone.replace("1,234 rows)", "1,234 rows in 20 groups)") != text
+    look = {"when": "2026-03-02 10:30", "trial": 9, "rmse": 4012.6, "n_examples": 1_200}
+    look |= {"rmse_se": 90.0, "n_groups": 9}
+    text = "\n".join(verdict(dataclasses.replace(houses, test_looks=[look])))
+    assert "(95 % interval 3,810.3 to 4,225.6) on 1,200 rows in 9 groups (2026" in text
+
+
 def test_a_look_at_the_test_set_has_its_interval(houses: StudySummary) -> None:
     look = {"when": "2026-03-02 10:30", "trial": 9, "rmse": 4012.6, "n_examples": 1_200}
     (line,) = [each for each in verdict(dataclasses.replace(houses, test_looks=[look]))

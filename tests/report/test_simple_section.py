@@ -13,7 +13,7 @@ from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Reference, StudySpec
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import State, Trial
-from pipeline.task.task import Kind, Task
+from pipeline.task.task import Kind, Target, Task
 
 CHAMPION = 0.8950  # the recorded one's accuracy
 REGRESSION = Task(Kind.REGRESSION, (3,), loss="squared", example="row").scored_by("val_rmse")
@@ -55,6 +55,27 @@ def of_regression(
     champion = dataclasses.replace(champion, history={**champion.history, **history})
     ranked = [champion, *(trial for trial in facts.ranked if trial is not facts.champion)]
     return with_models(dataclasses.replace(facts, ranked=ranked), "val_rmse", **values)
+
+
+def test_what_simple_models_learn_as_networks_do_is_said(
+    plain: StudySummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = of_regression(plain, monkeypatch, 50.0, linear=60.0)
+    assert "logarithm" not in document.as_markdown("", simple_section.simple_models(facts))
+    logarithms = dataclasses.replace(REGRESSION, target=Target("price", transform="log"))
+    monkeypatch.setattr(StudySpec, "task", property(lambda self: logarithms))
+    assert (
+        "The linear model and the trees learn the logarithm of the target, as networks do."
+        in document.as_markdown("", simple_section.simple_models(facts))
+    )
+    data = facts.spec.data.model_copy(update={"class_weights": "balanced"})
+    spec = facts.spec.model_copy(update={"data": data})
+    assert (
+        "The linear model and the trees learn with the class weights of networks."
+        in document.as_markdown(
+            "", simple_section.simple_models(dataclasses.replace(facts, spec=spec))
+        )
+    )
 
 
 def test_a_study_without_simple_models_says_nothing_of_them(plain: StudySummary) -> None:

@@ -130,6 +130,31 @@ def test_a_weight_of_two_counts_as_two_rows() -> None:
                 assert weighed[name] == pytest.approx(value, rel=1e-6), name
 
 
+@pytest.mark.parametrize("is_weighted", [False, True], ids=["", "weighted"])
+def test_rows_of_one_group_count_as_one(is_weighted: bool) -> None:
+    """Whoever repeats each row five times knows no more, if it is said to whom rows belong."""
+    rng = np.random.RandomState(5)
+    rows = rng.permutation(np.repeat(np.arange(300), 5))
+    for task, drawn in CASES:
+        targets, predictions = drawn(300, rng)
+        weights = rng.gamma(2, 1, 300) if is_weighted else np.ones(300)
+        once = scoring.all_scores(task, targets, predictions, weights)
+        given = targets[rows], predictions[rows], weights[rows]
+        for name, value in scoring.all_scores(task, *given, 7 * rows).items():
+            is_corrected = name == "roc_auc_se"  # for few of a class, of which rows are counted
+            assert value == pytest.approx(once[name], rel=0.1 if is_corrected else 1e-6), name
+
+
+def test_accuracy_has_an_error_where_rows_are_not_alike_or_not_independent() -> None:
+    targets, predictions = of_two(300, np.random.RandomState(3))
+    groups = np.arange(300) // 10
+    found = scoring.score(TWO, targets, predictions, None, groups)
+    assert list(found) == ["accuracy_se"]
+    known = scoring.all_scores(TWO, targets, predictions, None, groups)
+    assert found["accuracy_se"] == known["accuracy_se"]
+    assert list(scoring.score(TWO, targets, predictions, np.ones(300))) == ["accuracy_se"]
+
+
 def test_a_task_is_scored_by_what_it_asks_for_alone() -> None:
     targets, predictions = of_two(300, np.random.RandomState(3))
     assert scoring.score(TWO, targets, predictions) == {}

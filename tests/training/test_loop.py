@@ -226,6 +226,29 @@ def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
         assert np.shares_memory(np.asarray(memoryview(tensor)), images)
 
 
+def test_training_accuracy_is_of_all_examples_alike_though_classes_weigh(
+    job: Job, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heavy = np.where(dataset.train_targets < 3, 3, 0.01).astype(np.float32)
+    weighted = replace(dataset, train_weights=heavy, train_counts=np.ones(N_TRAIN, np.float32))
+    monkeypatch.setattr(datasets, "load_members", lambda _: (weighted,))
+    *epochs, last = loop.train(job)
+    assert isinstance(last, Finished)
+    found = [each.metrics["accuracy"] for each in epochs_of(epochs)]
+    for accuracy in (*found, last.scores["train_accuracy"]):
+        assert accuracy * N_TRAIN == pytest.approx(round(accuracy * N_TRAIN), abs=1e-2)
+        assert accuracy < 0.5  # of classes that hardly weigh anything is nothing learned
+
+
+def test_accuracy_has_the_error_of_groups(
+    job: Job, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grouped = replace(dataset, validation_groups=np.arange(N_VALIDATION) // 10)
+    monkeypatch.setattr(datasets, "load_members", lambda _: (grouped,))
+    plain, *_ = epochs_of(loop.train(job))
+    assert 0 < plain.metrics["val_accuracy_se"] < 0.2
+
+
 def test_train_scores_the_kept_weights_on_the_training_set(job: Job, tmp_path: Path) -> None:
     *epochs, last = loop.train(job)
     assert isinstance(last, Finished)

@@ -242,7 +242,7 @@ def test_the_champion_is_a_registered_model(walk: Walk) -> None:
 import mlflow.keras, mlflow.pyfunc, numpy as np
 from pipeline.data import datasets
 mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
-images, labels, _ = datasets.open_test_set("fashion_mnist")
+images, labels, *_ = datasets.open_test_set("fashion_mnist")
 model = mlflow.keras.load_model("models:/small@champion")
 pyfunc = mlflow.pyfunc.load_model("models:/small@champion")
 assert str(pyfunc.metadata.signature.inputs) == "[Tensor('float32', (-1, 28, 28))]"
@@ -281,7 +281,7 @@ def test_the_export_is_a_plain_keras_model(walk: Walk) -> None:
 import keras, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 from pipeline.data.datasets import open_test_set
-images, labels, _ = open_test_set("fashion_mnist")
+images, labels, *_ = open_test_set("fashion_mnist")
 assert images.dtype == "uint8" and images.shape == (10000, 28, 28)
 model = keras.saving.load_model("model.keras")
 answers = model.predict(images, verbose=0)

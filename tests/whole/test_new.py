@@ -130,6 +130,26 @@ def test_what_is_chosen_for_a_table(
     assert (spec.metric, data.folds, data.target_transform, data.class_weights) == expected
 
 
+@pytest.mark.parametrize("name", ["store", "Kunden-Nr", "machine_id", "고객"])
+def test_whose_rows_they_are_may_be_meant_to_stay_together(project: Project, name: str) -> None:
+    table("d.csv", 300, y=numbers(300), **{name: np.arange(300) % 60})
+    new(project, "d.csv")
+    text = (project.root / "studies" / "d.toml").read_text(encoding="utf-8")
+    assert f'# group = "{name}"  # would keep all rows of one value in one part' in text
+
+
+def test_a_study_file_says_what_folds_cost_and_what_a_value_is(project: Project) -> None:
+    table("d.csv", 3_000, y=numbers(3_000))
+    new(project, "d.csv")
+    text = (project.root / "studies" / "d.toml").read_text(encoding="utf-8")
+    assert (
+        "# fewer than 6,000 rows, so a trial trains 5 networks, which takes 5 times as long; its "
+        "value\n# is of all rows but the test's, each answered by the network that has not seen "
+        "it\n"
+        "folds = 5  # or instead validation = 0.2, one network\n" in text
+    )
+
+
 def test_batches_leave_an_epoch_some_steps_and_grow_with_the_rows(project: Project) -> None:
     largest = []
     for n in (200, 3_000, 40_000):
