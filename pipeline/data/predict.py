@@ -29,10 +29,10 @@ ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a.", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
            "#null!", "\\n"]  # fmt: skip
-SPACES = " '\u2019\u00a0\u202f"  # may part thousands
-SIGN = "[+\u2212-]?"
-CURRENCY = "[$€£¥₩₹]|USD|EUR|GBP|CHF"
-UNIT = "[%$€£¥₩₹원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
+SPACES = " '\u2019\u00a0\u2009\u202f"  # may part thousands
+SIGN = "[+\u2212\u2013-]?"
+CURRENCY = "[A-Z]{0,2}[$€£¥₩₹]|USD|EUR|GBP|CHF"
+UNIT = "[A-Z]{0,2}[$€£¥₩₹]|[%원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
 FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -129,13 +129,14 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
     number = (
         rf"^(\(?)\s*({SIGN})\s*(?:{CURRENCY})?\s*({SIGN})({plain}|{grouped})"
-        rf"([\u2212-]?)\s*(?:{UNIT})?\s*(\)?)$"
+        rf"([\u2212\u2013-]{{0,2}})\s*(?:{UNIT})?\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
     digits = parts[3].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
-    signs = parts[0] + parts[1] + parts[2] + parts[4]  # a bracket or a minus on either side
-    signs = signs.str.replace("[\u2212(]", "-", regex=True)
+    last = parts[4].mask(parts[3].str.contains("[.,]$", na=False), "")  # 5,- has no cents
+    signs = parts[0] + parts[1] + parts[2] + last  # a bracket or a minus on either side
+    signs = signs.str.replace("[\u2212\u2013(]", "-", regex=True)
     is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[5] == ")"))
     numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
