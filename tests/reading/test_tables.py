@@ -372,6 +372,11 @@ def test_what_is_set_is_obeyed_or_refused(tmp_path: Path) -> None:
         "Sales, of 2024\r\n\r\n",
         "# by Ann\n# not final, yet\n",
         "A\nB\n \n\n",
+        "Sales of 2024;;\n;;\n",
+        "Sales of 2024;;\nby: Ann;;\n",
+        "Sales of 2024\nby: Ann\n",
+        '"Sales; of 2024";;\n',
+        "# by; Ann;;\n# not; final\n#\n",
     ],
 )
 def test_what_stands_above_the_names(tmp_path: Path, above: str, encoding: str) -> None:
@@ -392,6 +397,12 @@ def test_a_first_line_with_a_hash_or_a_gap_below_may_be_the_names(tmp_path: Path
     assert list(read_table(written(tmp_path, "#id;b\n1;2\n5;6\n")).columns) == ["#id", "b"]
     assert list(read_table(written(tmp_path, "price\n3,5\n\n4,25\n1,5\n")).columns) == ["price"]
     assert list(read_table(written(tmp_path, "a,b\n1,2\n\n5,6\n")).columns) == ["a", "b"]
+    for text in ("price\n3,5\n4,25\n", "place\n1.5,2\n1.5,3\n", "say\nwell, well\nyes, no\nor\n"):
+        assert len(read_table(written(tmp_path, text)).columns) == 1
+    saved = "# x y\n1.5 2.5\n3.5 4.5\n"  # as NumPy does
+    assert len(read_table(written(tmp_path, saved)).columns) == 1
+    assert list(read_table(written(tmp_path, "# x,y\n1.5,2\n3,4\n")).columns) == ["# x", "y"]
+    assert "column 1" in read_table(written(tmp_path, "5;NA;7\n6;1;2\n7;2;3\n")).columns
 
 
 def test_names_that_are_missing(tmp_path: Path) -> None:
@@ -405,6 +416,12 @@ def test_words_above_words_are_names_and_numbers_above_numbers_are_not(tmp_path:
     assert "column 1" in read_table(written(tmp_path, people)).columns
     years = "country,2019,2020\nA,1.5,2\nB,2.5,3\n"
     assert list(read_table(written(tmp_path, years)).columns) == ["country", "2019", "2020"]
+    cars = "low,two,ok\nhigh,two,bad\nlow,four,bad\nhigh,four,ok\n"
+    assert read_table(written(tmp_path, cars * 3)).n_rows == 12
+    twice = (
+        f"buying,doors,class\n{cars}buying,doors,class\n{cars}"  # two files, one behind the other
+    )
+    assert list(read_table(written(tmp_path, twice)).columns) == ["buying", "doors", "class"]
 
 
 def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
