@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
 _SHOWN, _LONGEST = 3, 30  # values in a sentence, characters of one
 # A year of four digits at one end, or two short numbers and a longer one, with words for months.
-_MONTH = r"(?:[0-9]{1,2}|\pL{3,10})"
-_BETWEEN = r"[^0-9\pL]{1,3}"
+_DAY = "(?:0?[1-9]|[12][0-9]|3[01])"
+_MONTH = rf"(?:{_DAY}|\pL{{3,10}})"
+_BETWEEN = r"[^0-9\pL:]{1,3}"
 _AROUND = rf"(?:{_BETWEEN}|[^0-9]\s?)"  # also 2021년 03월 01일
 _LIKE_A_DATE = (
-    rf"^(?:[0-9]{{4}}{_AROUND}{_MONTH}{_AROUND}[0-9]{{1,2}}"
-    rf"|[0-9]{{1,2}}{_BETWEEN}{_MONTH}{_BETWEEN}(?:[0-9]{{4}}|[0-9]{{2}})"
-    rf"|\pL{{3,10}}{_BETWEEN}[0-9]{{1,2}}{_BETWEEN}[0-9]{{4}})(?:[^0-9].*)?$"
+    rf"^(?:\pL{{2,9}}\.?,? )?(?:[0-9]{{4}}{_AROUND}{_MONTH}{_AROUND}{_DAY}"
+    rf"|{_DAY}(?:st|nd|rd|th)?{_BETWEEN}{_MONTH}{_BETWEEN}(?:[0-9]{{4}}|[0-9]{{2}})"
+    rf"|\pL{{3,10}}{_BETWEEN}{_DAY}{_BETWEEN}[0-9]{{4}})(?:[^0-9].*)?$"
 )
 _COMPACT = r"^(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$"
 UNKNOWN_DATES = "looks like dates in a form that is not known"
@@ -60,6 +61,15 @@ def are_like_dates(values: "pa.Array") -> bool:
 
     return bool(
         pc.mean(pc.match_substring_regex(values.slice(0, 1000), _LIKE_A_DATE)).as_py() > 0.8
+    )
+
+
+def said_of_unknown_dates(name: str, values: "pa.Array", *, is_useless: bool) -> str:
+    """Says of what looks like dates what becomes of it, and what would have it read."""
+    fate = "left out" if is_useless else "taken for a category"
+    return (
+        f"column {name!r} {UNKNOWN_DATES}, such as {_cut(values[0].as_py())!r}: it is {fate}; it "
+        "is read if the dates are written like 2024-03-31 or 2024-03-31 23:59"
     )
 
 

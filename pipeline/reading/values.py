@@ -177,9 +177,10 @@ class _Encoded:
         kind = self.kind or (ColumnKind.TEXT if self._is_free_text() else ColumnKind.CATEGORY)
         vocabulary = tuple(self.values.to_pylist())
         remark = remark_of(self.name, kind, self.codes, is_set=self.kind is not None)
-        is_useless = not self.kind and (kind == ColumnKind.TEXT or remark in (ID, ALL_RARE))
-        if is_useless and doubts.are_like_dates(self.values):
-            remark = doubts.UNKNOWN_DATES
+        if not self.kind and not doubt and doubts.are_like_dates(self.values):
+            is_useless = kind == ColumnKind.TEXT or remark in (ID, ALL_RARE)
+            remark = doubts.UNKNOWN_DATES if is_useless else remark
+            doubt = doubts.said_of_unknown_dates(self.name, self.values, is_useless=is_useless)
         return Column(self.name, kind, self.codes, vocabulary, remark=remark, doubt=doubt)
 
     def _doubt_of(self, found: "pa.Array", what: str) -> str:

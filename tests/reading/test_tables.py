@@ -178,11 +178,20 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ),
         ("01/02/2024 03:04 PM", "12/31/2024 11:59 AM", "%m/%d/%Y %I:%M %p", 1704207840),
         ("2024-01-02", "2024-12-31 23:59:00", "%Y-%m-%d %H:%M:%S", 1704153600),
+        ("2. Januar 2024", "31. Dezember 2024", "%d. %b %Y", 1704153600),
+        ("02-Jan-24", "31-Dec-24", "%d-%b-%y", 1704153600),
+        ("2024년 1월 2일", "2024년 12월 31일", "%Y년 %m월 %d일", 1704153600),
+        ("2024. 1. 2. 3:04", "2024. 12. 31. 23:59", "%Y. %m. %d. %H:%M", 1704164640),
+        ("1/2/2024, 3:04:00 PM", "12/31/2024, 1:04:00 AM", "%m/%d/%Y, %I:%M:%S %p", 1704207840),
+        ("2024-01-02 03:04:05+00", "2024-12-31 03:04:05+00", "%Y-%m-%d %H:%M:%S%z", 1704164645),
+        ("2024-01-02 03:04:05 UTC", "2024-12-31 03:04:05 UTC", "%Y-%m-%d %H:%M:%S%z", 1704164645),
+        ("2024-01", "2024-12", "%Y-%m", 1704067200),
+        ("Januar 2024", "Dezember 2024", "%b %Y", 1704067200),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
 )
 def test_dates(tmp_path: Path, first: str, last: str, date_format: str, seconds: int) -> None:
-    table = read_table(written(tmp_path, f"d,x\n{first},1\nNA,2\n{last},3\n"))
+    table = read_table(written(tmp_path, f"d;x\n{first};1\nNA;2\n{last};3\n"))
     column = table.columns["d"]
     assert (column.kind, column.date_format) == (ColumnKind.DATE, date_format)
     assert column.values[0] == seconds
@@ -206,13 +215,15 @@ def test_day_and_month_that_could_be_swapped_are_said(tmp_path: Path) -> None:
         UsageError, match=r"line 2, column d: .* allowed is a date written %Y-%m-%d"
     ):
         read_table(tmp_path / "t.csv", types={"d": "%Y-%m-%d"})
-    with pytest.raises(UsageError, match=r"types of d: found '%m/%Y', allowed is number, boolean"):
-        read_table(tmp_path / "t.csv", types={"d": "%m/%Y"})
+    with pytest.raises(UsageError, match=r"types of d: found '%m/%d', allowed is number, boolean"):
+        read_table(tmp_path / "t.csv", types={"d": "%m/%d"})
 
 
 def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
-    rows = "".join(f"202403{i:02},{i:02}. März {1990 + i}\n" for i in range(1, 25))
-    path = written(tmp_path, f"d,e\n{rows}")
+    rows = "".join(
+        f"202403{i:02},Di {i:02}.03.{1990 + i},{i // 9 + 1}st March 2021\n" for i in range(1, 25)
+    )
+    path = written(tmp_path, f"d,e,f\n{rows}")
     table = read_table(path)
     said = (
         "column d is taken for a number, its values look like dates written %Y%m%d: "
@@ -220,6 +231,17 @@ def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
     )
     assert said in table.remarks
     assert table.columns["e"].remark == "looks like dates in a form that is not known"
+    assert table.columns["e"].doubt == (
+        "column 'e' looks like dates in a form that is not known, such as 'Di 01.03.1991': it is "
+        "left out; it is read if the dates are written like 2024-03-31 or 2024-03-31 23:59"
+    )
+    rows = "".join(
+        f"13:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
+    )
+    others = read_table(written(tmp_path, f"time,address,phone\n{rows}", "o.csv"))
+    assert not any(column.doubt for column in others.columns.values())
+    assert not table.columns["f"].remark
+    assert "such as '1st March 2021': it is taken for a category;" in table.columns["f"].doubt
     column = read_table(path, types={"d": "date"}).columns["d"]
     assert (column.kind, column.date_format) == (ColumnKind.DATE, "%Y%m%d")
     assert column.values[0] == np.datetime64("2024-03-01", "s").astype(np.int64)
