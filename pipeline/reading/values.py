@@ -70,8 +70,10 @@ def of_text(
     if kind in (None, ColumnKind.NUMBER) and (plain := numerals.cast(text, decimal)) is not None:
         numbers = _to_numpy(plain)
         _refuse_infinite(name, numbers, text)
+        doubt = "" if kind else doubts.said_of_numbers(name, numbers, text, numbers)
         said = "" if kind else doubts.said_of_compact_dates(name, text)
-        return _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None), said
+        column = _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None)
+        return replace(column, doubt=doubt), said
     codes, values = _encoded(text)
     del text, is_missing
     encoded = _Encoded(name, codes, values, kind, asked.date_formats.get(name, ""))
@@ -125,7 +127,7 @@ class _Encoded:
             for sign in [decimal] if is_decimal_set else [decimal, other]:
                 numbers, unit = numerals.parse(self.values, sign)
                 if not numbers.null_count:
-                    column = self._of(ColumnKind.NUMBER, numbers)
+                    column = self._number(numbers)
                     words = [f"unit {unit} of all values of column {self.name}"] * bool(unit)
                     if sign != decimal:
                         column = replace(column, decimal=sign)
@@ -138,11 +140,8 @@ class _Encoded:
             formats = dates.allowed(self.date_format, is_date=self.kind is not None)
             date_format, found, other = dates.find_format(self.values, self.counts, formats)
             if not found.null_count:
-                said = f"dates of column {self.name} read as {date_format}, which could be {other}"
-                said += (
-                    f": [data] types = {{ {quoted(self.name)} = {quoted(other)} }} reads them so"
-                )
-                return self._of(ColumnKind.DATE, found, date_format), said if other else ""
+                said = doubts.said_of_order(self.name, date_format, other) if other else ""
+                return self._of(ColumnKind.DATE, found, date_format), said
             is_mostly = f"a date written {date_format}"
             self._refuse_if_mostly(found, dates.ALLOWED if self.kind else is_mostly)
             doubt = doubt or self._doubt_of(found, f"dates written {date_format}")
@@ -173,6 +172,11 @@ class _Encoded:
             self._refuse(pc.if_else(pc.is_finite(values), values, None), "a finite number")
         return _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
 
+    def _number(self, numbers: "pa.Array") -> Column:
+        column = self._of(ColumnKind.NUMBER, numbers)
+        known: Any = self.name, column.values, self.values, _to_numpy(numbers)
+        return column if self.kind else replace(column, doubt=doubts.said_of_numbers(*known))
+
     def _words(self, doubt: str) -> Column:
         kind = self.kind or (ColumnKind.TEXT if self._is_free_text() else ColumnKind.CATEGORY)
         vocabulary = tuple(self.values.to_pylist())
@@ -181,6 +185,8 @@ class _Encoded:
             is_useless = kind == ColumnKind.TEXT or remark in (ID, ALL_RARE)
             remark = doubts.UNKNOWN_DATES if is_useless else remark
             doubt = doubts.said_of_unknown_dates(self.name, self.values, is_useless=is_useless)
+        if not doubt and (last := self.codes[-1]) >= 0 and self.counts[last] == 1:
+            doubt = doubts.said_of_total(self.name, vocabulary[last])
         return Column(self.name, kind, self.codes, vocabulary, remark=remark, doubt=doubt)
 
     def _doubt_of(self, found: "pa.Array", what: str) -> str:
@@ -242,13 +248,10 @@ def _all_missing(name: str, n_rows: int, kind: ColumnKind | None) -> Column:
     import numpy as np
 
     kind = kind or ColumnKind.NUMBER
-    values: Any = np.full(n_rows, np.nan)
-    if kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
-        values = np.full(n_rows, -1, np.int32)
+    is_coded = kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
+    values: Any = np.full(n_rows, -1, np.int32) if is_coded else np.full(n_rows, np.nan)
     date_format = dates.FORMATS[0] if kind == ColumnKind.DATE else ""
-    return Column(
-        name, kind, values, date_format=date_format, remark=remark_of(name, kind, values)
-    )
+    return _finished(name, kind, values, date_format)
 
 
 def _finished(

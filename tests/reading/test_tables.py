@@ -275,6 +275,53 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
 
 
+def test_a_number_far_from_all_others_and_zeros_in_front_are_warned_of(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{-200 if i % 9 == 3 else i / 8};{'999,0 €' if i % 30 == 3 else f'{i},5 €'};"
+        f"{i % 17 * 211:05};{i % 12 + 1:02};{0 if i % 9 else i + 1000};{i % 5}\n".replace(".", ",")
+        for i in range(90)
+    )
+    path = written(tmp_path, f"t;price;zip;month;paid;few\n{rows}")
+    table = read_table(path)
+    assert {name: column.doubt for name, column in table.columns.items() if column.doubt} == {
+        "t": "column 't': 10 rows have -200, all others 0 to 11.125: if it says that nothing is "
+        'known, set [data] missing = ["-200"]',
+        "price": "column 'price': 3 rows have 999,0 €, all others 0.5 to 89.5: if it says that "
+        'nothing is known, set [data] missing = ["999,0 €"]',
+        "zip": "column 'zip' is taken for a number, but has zeros in front, such as '00000': if "
+        'it is a code, set [data] types = { "zip" = "category" }',
+    }
+    mended = read_table(path, missing=["-200", "999,0 €"], types={"zip": "category"})
+    assert not any(column.doubt for column in mended.columns.values())
+    assert [int(np.isnan(mended.columns[name].values).sum()) for name in ("t", "price")] == [10, 3]
+    assert words(mended, "zip")[1] == "00211"
+
+
+def test_what_counts_the_rows_from_any_number_is_an_id(tmp_path: Path) -> None:
+    rows = "".join(f"{7000 + i},{i - 60},{1900 + i}\n" for i in range(120))
+    columns = read_table(written(tmp_path, f"a,b,c\n{rows}")).columns
+    assert [columns[name].remark for name in "abc"] == [
+        "an id: all values differ",
+        "",
+        "an id: all values differ",
+    ]
+    rows = "".join(f"{1950 + i}\n" for i in range(70))
+    assert not read_table(written(tmp_path, f"year\n{rows}")).columns["year"].remark
+
+
+def test_a_row_of_totals_is_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"p{i % 7};{i},5\n" for i in range(60))
+    for last in ("Summe", "Total:", "grand total", "합계"):
+        doubt = (
+            read_table(written(tmp_path, f"name;y\n{rows}{last};1770,0\n")).columns["name"].doubt
+        )
+        assert f"column 'name': the last row has {last!r}, which looks like" in doubt
+    for last in ("Sumatra", "p9"):
+        assert (
+            not read_table(written(tmp_path, f"name;y\n{rows}{last};1,0\n")).columns["name"].doubt
+        )
+
+
 def test_a_column_that_is_dropped_is_not_checked(tmp_path: Path) -> None:
     path = written(tmp_path, f"p,q,y\n{NUMBERS_AND_INF}x,31,1\n")
     with pytest.raises(UsageError):
