@@ -81,6 +81,31 @@ def test_one_table_in_every_dialect(
         assert table.remarks[1] == "encoding cp1252 (line 1 is no UTF-8)"
 
 
+@pytest.mark.parametrize(
+    ("town", "written_in", "found"),
+    [
+        ("서울", "cp949", "cp949 (line 2 is no UTF-8, a guess: if words look wrong, set"),
+        ("Orléans", "latin-1", "cp1252 (line 2 is no UTF-8)"),
+        ("20 °C, 5 m²", "cp1252", "cp1252 (line 2 is no UTF-8)"),
+        ("Москва", "cp1251", "cp1252 (line 2 is no UTF-8, a guess: if words look wrong, set"),
+        (
+            "上海市浦东新区",
+            "gb2312",
+            "cp1252 (line 2 is no UTF-8, a guess: if words look wrong, set",
+        ),
+    ],
+)
+def test_encodings_that_no_mark_says(
+    tmp_path: Path, town: str, written_in: str, found: str
+) -> None:
+    path = written(tmp_path, f"town;y\n{town};1\nUlm;2\n".encode(written_in))
+    table = read_table(path)
+    assert table.remarks[1].startswith(f"encoding {found}")
+    if written_in == "cp949" or "guess" not in found:
+        assert words(table, "town")[0] == town
+    assert words(read_table(path, encoding=written_in), "town")[0] == town
+
+
 def test_scikit_learns_digits_have_no_line_of_names() -> None:
     table = read_table(SCIKIT_LEARN / "digits.csv.gz")
     expected = sklearn.datasets.load_digits()
