@@ -442,6 +442,20 @@ def test_a_column_of_texts_gives_away_a_target_that_is_written_in_numbers(
     assert "'kind'" not in " ".join(warnings)
 
 
+def test_what_gives_a_target_away_in_other_ways(project: Project) -> None:
+    price = np.random.default_rng(5).lognormal(10, 1, 300).round(2)
+    y, is_sold = np.arange(300) % 3, np.arange(300) % 2 == 1
+    table("d.csv", 300, price=price, log_price=np.log(price), root=np.sqrt(price).round(3))
+    _, warnings = datasets.about(new(project, "d.csv", target="price").data_spec)
+    assert "columns 'log_price' and 'root' give the target away" in " ".join(warnings)
+    table("e.csv", 300, paid=np.where(is_sold, price.astype(str), ""), sold=is_sold, y=y)
+    _, warnings = datasets.about(new(project, "e.csv", target="sold").data_spec)
+    assert "column 'paid' gives the target away" in " ".join(warnings)
+    table("f.csv", 16, y=np.arange(16) % 2, u=price[:16])  # of so few rows all differ
+    _, warnings = datasets.about(new(project, "f.csv").data_spec)
+    assert "away" not in " ".join(warnings)
+
+
 @pytest.mark.parametrize(
     ("target", "setting", "said"),
     [
