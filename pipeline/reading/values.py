@@ -293,7 +293,7 @@ def _refuse_infinite(name: str, numbers: "NDArray[np.float64]", values: "pa.Chun
     import numpy as np
 
     if (is_infinite := np.isinf(numbers)).any():
-        row = int(np.argmax(is_infinite))
-        found = str(values[row].as_py())
-        advice = f"or set [data] drop = [{quoted(name)}]"
-        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}; {advice}")
+        found = values[row := int(np.argmax(is_infinite))].as_py()
+        drop = f"[data] drop = [{quoted(name)}]"
+        advice = doubts.advice_of_missing([found]) if isinstance(found, str) else drop
+        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}; or set {advice}")

@@ -398,6 +398,7 @@ NUMBERS = "".join(f'"two\nlines",{i}.5\n' for i in range(30))
         ("a,b\n1,2\n\n3,4,5\n6,7\n", {}, "t.csv line 4: found 3 fields, allowed is 2"),
         ('a,b\n"x\ny",2\n3\n', {}, "t.csv line 4: found 1 field, allowed is 2"),
         ("a,b\n1,\n\n2,-inf\n", {}, "line 4, column b: found '-inf', allowed is a finite number"),
+        ("a,b\n1,\n\n2,-inf\n", {}, 'or set [data] missing = ["-inf"]'),
         ("a\n1\n1e999\n", {}, "line 3, column a: found '1e999', allowed is a finite number"),
         (f"a,p\n{NUMBERS}x,abc\n", {}, "line 62, column p: found 'abc', allowed is a number as"),
         (f"a,p\n{NUMBERS}x,abc\n", {}, 'set [data] types = { "p" = "category" }'),

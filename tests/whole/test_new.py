@@ -394,6 +394,15 @@ def test_an_error_says_how_to_give_what_it_advises(
     assert run(*asked).endswith('[data] task = "regression"')  # who gave one, knows
     table("d.csv", 60, y=["a"] * 60)
     assert "--set" not in run()
+    table("d.csv", 60, y=[f"{i}.5" if i % 5 else "unknown" for i in range(60)])
+    advice = """; with pipeline.new: --set 'missing=["unknown"]'"""
+    for given, found in (
+        ((), "text, 49 different"),
+        (("--set", "task=regression"), "text, allow"),
+    ):
+        said = run(*given)
+        assert f"target 'y': found {found}" in said
+        assert said.endswith(f'[data] missing = ["unknown"] makes it one of numbers{advice}')
     assert say_how("set its type in [data]", read_settings([]), is_new=True) == (
         "set its type in [data]; with pipeline.new: --set 'SETTING=VALUE'"
     )
