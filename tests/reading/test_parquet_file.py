@@ -80,6 +80,7 @@ def test_the_index_that_pandas_writes(tmp_path: Path) -> None:
     [
         ({"a": [[1]]}, {}, "column a: found list<element: int64>, allowed are numbers"),
         ({"a": [b"x"]}, {}, "column a: found binary, allowed are numbers"),
+        ({"a": [b"x"]}, {}, '[data] drop = ["a"] leaves it out'),
         ({"a": [1.0, -math.inf]}, {}, "t.parquet row 2, column a: found '-inf', allowed is a fin"),
         ({"a": pa.array([], pa.int8())}, {}, "has no rows"),
         ({"a": ["x"]}, {"a": "number"}, "row 1, column a: found 'x', allowed is a number"),

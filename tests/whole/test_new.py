@@ -465,6 +465,18 @@ def test_what_gives_a_target_away_in_other_ways(project: Project) -> None:
     assert "away" not in " ".join(warnings)
 
 
+def test_a_share_of_a_test_set_is_refused_where_the_data_bring_one(project: Project) -> None:
+    x, y = numbers(200).reshape(50, 4), np.arange(50) % 2
+    np.savez("d.npz", x=x, y=y, x_test=x, y_test=y)
+    asked = Asked.of(project, None, "d.npz", "", DataSettings(test=0.2))
+    with pytest.raises(
+        UsageError, match=r"\[data\] test: found 0.2, allowed is none: the data br"
+    ):
+        create(project, asked)
+    new(project, "d.npz")
+    assert "\ntest = " not in (project.root / "studies/d.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("target", "setting", "said"),
     [
