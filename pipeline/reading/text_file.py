@@ -158,20 +158,20 @@ def _find_table(sample: str, delimiter: str | None) -> tuple[int, str]:
         rows = _sampled(sample[below:], inner)
         if rows and len(rows[0]) > 1 and all(len(row) == 1 for row in _sampled(top[0], inner)):
             return below, inner
-    return _below_titles(sample, start, delimiter, found) or (start, found)
+    first = next(iter(_sampled(sample[start:], found)), [""])  # a name may have several lines
+    titled = _below_titles(sample, start, delimiter) if _is_title(first) else None
+    return titled or (start, found)
 
 
-def _below_titles(
-    sample: str, start: int, delimiter: str | None, found: str
-) -> tuple[int, str] | None:
+def _below_titles(sample: str, start: int, delimiter: str | None) -> tuple[int, str] | None:
     """Finds a table whose names come right below comments, or lines that have one field.
 
     The line of a title may be filled up with delimiters, as Excel does.
     """
-    for i in range(_MOST_TITLES):
+    for _ in range(_MOST_TITLES):
         begin, start = start, _end_of(_TITLE, sample, start)
         inner = delimiter or _sniff(sample[start:])
-        titles = _sampled(sample[begin:start], inner if i else found)
+        titles = _sampled(sample[begin:start], inner)
         if begin == start or not all(map(_is_title, titles)):
             return None
         rows = _sampled(sample[start:], inner)

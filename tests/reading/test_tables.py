@@ -500,6 +500,11 @@ def test_a_first_line_with_a_hash_or_a_gap_below_may_be_the_names(tmp_path: Path
     assert "column 1" in read_table(written(tmp_path, "5;NA;7\n6;1;2\n7;2;3\n")).columns
 
 
+def test_a_name_of_two_lines_is_no_title(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, '"a\nb";c;y\n1,5;x;2\n2,5;y;3\n'))
+    assert list(table.columns) == ["a\nb", "c", "y"]
+
+
 def test_names_that_are_missing(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, ",a,\n0,1.5,\n1,2.5,\n"))
     assert list(table.columns) == ["index", "a", "column 3"]
