@@ -140,6 +140,7 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[5] == ")"))
     numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
+    numbers[texts.isin(ALSO_MISSING)] = np.nan
     is_missing = (folded.isin(MISSING) | texts.isin(ALSO_MISSING)).to_numpy(bool)
     if (is_bad := ~np.isfinite(numbers) & ~is_missing).any():
         found = written[is_bad][0]

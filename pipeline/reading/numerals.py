@@ -43,6 +43,11 @@ def is_number(value: str) -> bool:
     return bool(_NUMBER.fullmatch(value.strip()))
 
 
+def plain(texts: Iterable[str]) -> list[float]:
+    """Reads those of some texts that are numbers with a point, or whole ones."""
+    return [float(text) for text in texts if is_number(text) and "," not in text]
+
+
 def decimal_of(values: Iterable[str], is_likely_comma: bool) -> tuple[str, str]:
     """Finds the decimal sign of values, by those that could not be read with the other sign.
 

@@ -101,7 +101,8 @@ def _column(name: str, values: "pa.ChunkedArray", asked: Asked) -> tuple[Column,
         return of_numbers(name, seconds, native, date_format=date_format), ""
     if native == ColumnKind.BOOLEAN:
         values = values.cast(pa.uint8())
-    return of_numbers(name, values, native, is_set=kind is not None), ""
+        return of_numbers(name, values, native, is_set=kind is not None), ""
+    return of_numbers(name, values, is_set=kind is not None, missing=asked.missing), ""
 
 
 def _native(kind: "pa.DataType") -> ColumnKind | None:

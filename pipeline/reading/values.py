@@ -1,5 +1,6 @@
 """Text or typed values of a column: found out what they are, and made a `Column` of."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def of_text(
     if text.null_count == len(text):
         return _all_missing(name, len(text), kind), ""
     if kind in (None, ColumnKind.NUMBER) and (plain := numerals.cast(text, decimal)) is not None:
-        numbers = _to_numpy(plain)
+        numbers = _to_numpy(plain, asked.missing)
         _refuse_infinite(name, numbers, text)
         doubt = "" if kind else doubts.said_of_numbers(name, numbers, text, numbers)
         said = "" if kind else doubts.said_of_compact_dates(name, text)
@@ -86,6 +87,7 @@ def of_numbers(
     kind: ColumnKind = ColumnKind.NUMBER,
     date_format: str = "",
     is_set: bool = False,
+    missing: Sequence[str] = (),
 ) -> Column:
     """Makes a column of numbers, or of dates as seconds; missing are nulls and NaN.
 
@@ -95,7 +97,7 @@ def of_numbers(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False))
+    numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False), missing)
     _refuse_infinite(name, numbers, values)
     return _finished(name, kind, numbers, date_format, is_set)
 
@@ -202,8 +204,7 @@ class _Encoded:
 
         bad = np.flatnonzero(~dates.is_valid(found))
         bad = bad[np.argsort(-self.counts[bad], kind="stable")]
-        others: list[str] = self.values.take(bad).to_pylist()
-        return others
+        return list(self.values.take(bad).to_pylist())
 
     def _is_free_text(self) -> bool:
         """Tells whether nearly all values differ and are of several words, or many are long."""
@@ -250,8 +251,7 @@ def _all_missing(name: str, n_rows: int, kind: ColumnKind | None) -> Column:
     kind = kind or ColumnKind.NUMBER
     is_coded = kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
     values: Any = np.full(n_rows, -1, np.int32) if is_coded else np.full(n_rows, np.nan)
-    date_format = dates.FORMATS[0] if kind == ColumnKind.DATE else ""
-    return _finished(name, kind, values, date_format)
+    return _finished(name, kind, values, dates.FORMATS[0] if kind == ColumnKind.DATE else "")
 
 
 def _finished(
@@ -280,13 +280,14 @@ def _encoded(text: "pa.ChunkedArray") -> tuple["NDArray[np.int32]", "pa.Array"]:
     return codes.astype(np.int32), encoded.dictionary
 
 
-def _to_numpy(numbers: "pa.ChunkedArray | pa.Array") -> "NDArray[np.float64]":
-    """Copies numbers to memory of NumPy's own, nulls as NaN."""
+def _to_numpy(numbers: Any, missing: Sequence[str] = ()) -> "NDArray[np.float64]":
+    """Copies numbers to memory of NumPy's own, as NaN nulls and those that mean a missing one."""
     import numpy as np
 
-    if not hasattr(numbers, "chunks"):
-        return np.array(numbers.to_numpy(zero_copy_only=False), np.float64)
-    return np.array(numbers.to_numpy(), np.float64)
+    asked: Any = {} if hasattr(numbers, "chunks") else {"zero_copy_only": False}
+    copied = np.array(numbers.to_numpy(**asked), np.float64)
+    copied[np.isin(copied, numerals.plain(missing))] = np.nan
+    return copied
 
 
 def _refuse_infinite(name: str, numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:

@@ -221,6 +221,9 @@ def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
     module = module_of(tmp_path, Dialect(), task)
     column = pd.Series(["1", "refused"], dtype=object, name="a")
     np.testing.assert_array_equal(module._numbers(column), [1, np.nan])
+    task = replace(TASK, features=Features((), (), missing=("-9 €",)))
+    other = module_of(tmp_path, Dialect(), task)
+    np.testing.assert_array_equal(other._numbers(column.replace("refused", "-9 €")), [1, np.nan])
     column[1] = "Refused"
     with pytest.raises(ValueError, match=r"^column a: found 'Refused', no number"):
         module._numbers(column)

@@ -70,6 +70,14 @@ def test_kinds_can_be_set(tmp_path: Path) -> None:
     assert columns["price"].vocabulary == ("1.25", "-2.50")
 
 
+def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
+    columns = {"a": [1, -200, 3], "b": [1.5, -200.0, None], "c": ["x", "-200", "y"]}
+    table = read(tmp_path, columns, missing=["-200"])
+    for name, expected in (("a", [False, True, False]), ("b", [False, True, True])):
+        assert table.columns[name].is_missing.tolist() == expected
+    assert table.columns["c"].is_missing.tolist() == [False, True, False]
+
+
 def test_the_index_that_pandas_writes(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1.5, 2.5]}, index=["x", "y"]).to_parquet(tmp_path / "t.parquet")
     assert list(read_table(tmp_path / "t.parquet").columns) == ["a", "index"]

@@ -207,6 +207,16 @@ def test_what_somebody_says_is_missing_is() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_number_that_somebody_says_is_missing_is() -> None:
+    task = replace(CLASSES, features=replace(FEATURES, missing=("-200", "n/k")))
+    network = network_of(task)
+    found, expected = (
+        np.asarray(accept_raw(network, task)(raw_inputs({**ROWS, HOLES: [hole] * N})))
+        for hole in (-200.0, None)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_logarithm_is_undone() -> None:
     task = replace(REGRESSION, target=Target("y", 2.0, 0.5, "log"))
     network = network_of(task)
