@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
+N_EACH = 5  # columns that are left out for the same reason, of which each is said by itself
 N_SHOWN = 12  # names of columns in a message
 N_FIRST = 10_000  # rows that are looked at before all are
 N_FEW = 20  # different values, of what may be classes
@@ -77,6 +78,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
     columns = {name: _select(column, rows) for name, column in table.columns.items()}
     target = columns[target.name]
     inputs, doubts = [], [target.doubt]
+    left_out: dict[str, list[str]] = {}
     not_inputs = {target.name, settings.weight, settings.group, *settings.drop}
     for column in columns.values():
         if column.name in not_inputs:
@@ -91,9 +93,13 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
                 "categories and dates: leave it out with [data] drop, or set its type"
             )
         else:
-            remarks.append(f"column {column.name!r} is {words}")
+            left_out.setdefault(words, []).append(column.name)
+    for words, names in left_out.items():
+        each = [[name] for name in names] if len(names) <= N_EACH else [names]
+        remarks += [_said_of_left_out(some, words) for some in each]
     if not inputs:
-        raise UsageError(f"{where}: found no column to learn from beside the target")
+        why = f" ({'; '.join(remarks)})" if remarks else ""
+        raise UsageError(f"{where}: found no column to learn from beside the target{why}")
     return Roles(
         target=target,
         inputs=tuple(inputs),
@@ -101,8 +107,34 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         groups=_as_codes(columns[settings.group]) if settings.group else None,
         times=_times(columns[settings.time], where) if settings.time else None,
         remarks=tuple(remarks),
-        warnings=(*filter(None, doubts), *_leaks(inputs, target)),
+        warnings=(
+            *filter(None, doubts),
+            *filter(None, map(_said_of_case, [target, *inputs])),
+            *_leaks(inputs, target),
+        ),
     )
+
+
+def _said_of_left_out(names: Sequence[str], words: str) -> str:
+    verb = inflect("is", len(names), "are")
+    return f"{inflect('column', len(names))} {join_names([*map(repr, names)])} {verb} {words}"
+
+
+def _said_of_case(column: Column) -> str:
+    """Says that values of a category differ in case alone; "" if none do."""
+    import numpy as np
+
+    if not column.is_coded:
+        return ""
+    seen: dict[str, str] = {}
+    for code in np.unique(column.values[column.values >= 0]):
+        value = column.vocabulary[code]
+        if (other := seen.setdefault(value.casefold(), value)) != value:
+            return (
+                f"column {column.name!r}: {other!r} and {value!r} differ in case alone, and are "
+                "taken for two values: if they are one, write them alike in the file"
+            )
+    return ""
 
 
 def _column(table: RawTable, name: str, key: str, where: str) -> Column:

@@ -451,6 +451,27 @@ def test_a_column_of_texts_gives_away_a_target_that_is_written_in_numbers(
     assert "'kind'" not in " ".join(warnings)
 
 
+def test_values_that_differ_in_case_alone_are_warned_of(project: Project) -> None:
+    towns, answers = ["Ulm", "ulm", "Köln"] * 20, ["Yes", "no", "yes", "No"] * 15
+    table("d.csv", 60, town=towns, y=answers)
+    _, warnings = datasets.about(new(project, "d.csv").data_spec)
+    said = " ".join(warnings)
+    assert "column 'town': 'Ulm' and 'ulm' differ in case alone" in said
+    assert "column 'y': 'Yes' and 'yes' differ in case alone" in said
+
+
+def test_many_columns_that_are_left_out_are_said_together(project: Project) -> None:
+    table("d.csv", 60, y=[0, 1] * 30, **{f"c{i}": 1 for i in range(40)}, id=range(60))
+    pd.DataFrame({"id": range(60), "y": [0, 1] * 30}).to_csv("e.csv", index=False)
+    assert refused(project, "e.csv", "y") == (
+        "e.csv: found no column to learn from beside the target (column 'id' is dropped: an id: "
+        "all values differ)"
+    )
+    remarks, _ = datasets.about(new(project, "d.csv").data_spec)
+    assert len([each for each in remarks if "dropped" in each]) == 2
+    assert "columns 'c0', 'c1', 'c2', 'c3'" in " ".join(remarks)
+
+
 def test_what_gives_a_target_away_in_other_ways(project: Project) -> None:
     price = np.random.default_rng(5).lognormal(10, 1, 300).round(2)
     y, is_sold = np.arange(300) % 3, np.arange(300) % 2 == 1
