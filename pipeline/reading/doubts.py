@@ -100,7 +100,7 @@ def said_of_numbers(
 
     Args:
         name: of the column.
-        values: of all rows, NaN where missing.
+        values: of all rows, NaN where missing; of dates seconds.
         text: as they are written, of all rows or each different one.
         numbers: that are written so.
     """
@@ -124,8 +124,8 @@ def said_of_numbers(
             if max(low - end, end - high) > high - low:
                 found = text[int(np.argmax(numbers == end))].as_py()
                 return (
-                    f"column {name!r}: {len(present) - len(others):,} rows have {found}, all "
-                    f"others {low:.6g} to {high:.6g}: if it says that nothing is known, set "
+                    f"column {name!r}: {len(present) - len(others):,} rows have {found}, far from "
+                    f"all others: if it says that nothing is known, set "
                     f"{advice_of_missing([found])}"
                 )
     return ""

@@ -129,7 +129,7 @@ class _Encoded:
             for sign in [decimal] if is_decimal_set else [decimal, other]:
                 numbers, unit = numerals.parse(self.values, sign)
                 if not numbers.null_count:
-                    column = self._number(numbers)
+                    column = self._of(ColumnKind.NUMBER, numbers)
                     words = [f"unit {unit} of all values of column {self.name}"] * bool(unit)
                     if sign != decimal:
                         column = replace(column, decimal=sign)
@@ -172,11 +172,8 @@ class _Encoded:
         numbers = np.append(numbers, np.nan)[self.codes]  # -1 is the last
         if not np.isfinite(numbers[self.codes >= 0]).all():
             self._refuse(pc.if_else(pc.is_finite(values), values, None), "a finite number")
-        return _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
-
-    def _number(self, numbers: "pa.Array") -> Column:
-        column = self._of(ColumnKind.NUMBER, numbers)
-        known: Any = self.name, column.values, self.values, _to_numpy(numbers)
+        column = _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
+        known = self.name, numbers, self.values, _to_numpy(values)
         return column if self.kind else replace(column, doubt=doubts.said_of_numbers(*known))
 
     def _words(self, doubt: str) -> Column:

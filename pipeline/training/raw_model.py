@@ -129,6 +129,9 @@ def _of_columns(features: Features, inputs: Sequence[keras.KerasTensor]) -> kera
             codes.append(_codes(next(categories), values, features.missing))
         elif column.kind == "date":
             seconds = reader.seconds(values, column.date_format)
+            if features.missing:
+                lookup = keras.layers.StringLookup(vocabulary=[*features.missing])
+                seconds = ops.where(ops.greater(lookup(values), 0), np.float64("nan"), seconds)
             numbers += [dates.part(part, seconds, ops) for part in column.parts]
         else:
             for number in numerals.plain(features.missing):

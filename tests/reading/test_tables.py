@@ -309,13 +309,18 @@ def test_a_number_far_from_all_others_and_zeros_in_front_are_warned_of(tmp_path:
     path = written(tmp_path, f"t;price;zip;month;paid;few\n{rows}")
     table = read_table(path)
     assert {name: column.doubt for name, column in table.columns.items() if column.doubt} == {
-        "t": "column 't': 10 rows have -200, all others 0 to 11.125: if it says that nothing is "
+        "t": "column 't': 10 rows have -200, far from all others: if it says that nothing is "
         'known, set [data] missing = ["-200"]',
-        "price": "column 'price': 3 rows have 999,0 €, all others 0.5 to 89.5: if it says that "
+        "price": "column 'price': 3 rows have 999,0 €, far from all others: if it says that "
         'nothing is known, set [data] missing = ["999,0 €"]',
         "zip": "column 'zip' is taken for a number, but has zeros in front, such as '00000': if "
         'it is a code, set [data] types = { "zip" = "category" }',
     }
+    days = "".join(
+        f"{'9999-12-31' if i % 9 == 3 else f'2024-01-{i % 28 + 1:02}'}\n" for i in range(90)
+    )
+    doubt = read_table(written(tmp_path, f"d\n{days}", "d.csv")).columns["d"].doubt
+    assert "10 rows have 9999-12-31, far from all others" in doubt
     mended = read_table(path, missing=["-200", "999,0 €"], types={"zip": "category"})
     assert not any(column.doubt for column in mended.columns.values())
     assert [int(np.isnan(mended.columns[name].values).sum()) for name in ("t", "price")] == [10, 3]
