@@ -130,7 +130,8 @@ def _of_columns(features: Features, inputs: Sequence[keras.KerasTensor]) -> kera
         elif column.kind == "date":
             seconds = reader.seconds(values, column.date_format)
             if features.missing:
-                lookup = keras.layers.StringLookup(vocabulary=[*features.missing])
+                texts = [*dict.fromkeys(features.missing)]
+                lookup = keras.layers.StringLookup(vocabulary=texts, oov_token=_UNSEEN)
                 seconds = ops.where(ops.greater(lookup(values), 0), np.float64("nan"), seconds)
             numbers += [dates.part(part, seconds, ops) for part in column.parts]
         else:

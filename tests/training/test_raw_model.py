@@ -208,7 +208,9 @@ def test_what_somebody_says_is_missing_is() -> None:
 
 
 def test_a_number_or_a_date_that_somebody_says_is_missing_is() -> None:
-    task = replace(CLASSES, features=replace(FEATURES, missing=("-200", "n/k", "31.12.9999")))
+    task = replace(
+        CLASSES, features=replace(FEATURES, missing=("-200", "[UNK]", "31.12.9999", "-200"))
+    )
     network = network_of(task)
     model = accept_raw(network, task)
     for name, missing in ((HOLES, -200.0), (DAY, "31.12.9999")):
