@@ -121,7 +121,8 @@ def said_of_numbers(
         is_often = len(present) - len(others) >= max(_STANDS_IN_ROWS, 0.002 * len(present))
         if end and is_often and len(np.unique(others[:1000])) > _LEAST_DIFFERENT:
             low, high = others.min(), others.max()
-            if max(low - end, end - high) > high - low:
+            is_code = abs(end) >= 99 and set(f"{abs(end):.0f}") == {"9"}
+            if max(low - end, end - high) > (high - low) * (0.1 if is_code else 1):
                 found = text[int(np.argmax(numbers == end))].as_py()
                 return (
                     f"column {name!r}: {len(present) - len(others):,} rows have {found}, far from "

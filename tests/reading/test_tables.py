@@ -321,6 +321,9 @@ def test_a_number_far_from_all_others_and_zeros_in_front_are_warned_of(tmp_path:
     )
     doubt = read_table(written(tmp_path, f"d\n{days}", "d.csv")).columns["d"].doubt
     assert "10 rows have 9999-12-31, far from all others" in doubt
+    sums = "".join(f"{-999 if i % 9 == 3 else i * 33}\n" for i in range(90))
+    doubt = read_table(written(tmp_path, f"s\n{sums}", "s.csv")).columns["s"].doubt
+    assert "10 rows have -999, far from all others" in doubt
     mended = read_table(path, missing=["-200", "999,0 €"], types={"zip": "category"})
     assert not any(column.doubt for column in mended.columns.values())
     assert [int(np.isnan(mended.columns[name].values).sum()) for name in ("t", "price")] == [10, 3]
