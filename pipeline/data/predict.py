@@ -31,10 +31,10 @@ ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a.", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
            "#null!", "\\n"]  # fmt: skip
-SPACES = " '\u2019\u00a0\u202f"  # may part thousands
-SIGN = "[+\u2212-]?"
-CURRENCY = "[$€£¥₩₹]|USD|EUR|GBP|CHF"
-UNIT = "[%$€£¥₩₹원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
+SPACES = " '\u2019\u00a0\u2009\u202f"  # may part thousands
+SIGN = "[+\u2212\u2013-]?"
+CURRENCY = "[A-Z]{0,2}[$€£¥₩₹]|USD|EUR|GBP|CHF"
+UNIT = "[A-Z]{0,2}[$€£¥₩₹]|[%원円元]|[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"  # behind a number
 DAY_PARTS = {"%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%b": r"[^\W\d_]{3,10}[.]?",
              "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}"}  # fmt: skip
 ISO_DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
@@ -157,18 +157,20 @@ def _parsed(name: Any, written: Any, decimal: str) -> Any:
     grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
     number = (
         rf"^(\(?)\s*({SIGN})\s*((?:{CURRENCY})?)\s*({SIGN})({plain}|{grouped})"
-        rf"([\u2212-]?)\s*((?:{UNIT})?)\s*(\)?)$"
+        rf"([\u2212\u2013-]{{0,2}})\s*((?:{UNIT})?)\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
     digits = parts[4].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
-    signs = parts[0] + parts[1] + parts[3] + parts[5]  # a bracket or a minus on either side
-    signs = signs.str.replace("[\u2212(]", "-", regex=True)
+    last = parts[5].mask(parts[4].str.contains("[.,]$", na=False), "")  # 5,- has no cents
+    signs = parts[0] + parts[1] + parts[3] + last  # a bracket or a minus on either side
+    signs = signs.str.replace("[\u2212\u2013(]", "-", regex=True)
     is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[7] == ")"))
     unit = dict(UNITS).get(name, "")
     is_one &= (parts[2] + parts[6]).isin(["", unit])
     numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
+    numbers[texts.isin(ALSO_MISSING)] = np.nan
     is_missing = (folded.isin(MISSING) | texts.isin(ALSO_MISSING)).to_numpy(bool)
     if (is_bad := ~np.isfinite(numbers) & ~is_missing).any():
         found = written[is_bad][0]

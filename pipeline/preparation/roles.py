@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
+N_EACH = 5  # columns that are left out for the same reason, of which each is said by itself
 N_SHOWN = 12  # names of columns in a message
 N_FIRST = 10_000  # rows that are looked at before all are
 N_FEW = 20  # different values, of what may be classes
+N_ORDERED = 30  # rows whose order may say something
 LEAK_CORRELATION = 0.99999  # of a number with a target that is one
 
 
@@ -76,6 +78,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
     columns = {name: _select(column, rows) for name, column in table.columns.items()}
     target = columns[target.name]
     inputs, doubts = [], [target.doubt]
+    left_out: dict[str, list[str]] = {}
     not_inputs = {target.name, settings.weight, settings.group, *settings.drop}
     for column in columns.values():
         if column.name in not_inputs:
@@ -90,9 +93,13 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
                 "categories and dates: leave it out with [data] drop, or set its type"
             )
         else:
-            remarks.append(f"column {column.name!r} is {words}")
+            left_out.setdefault(words, []).append(column.name)
+    for words, names in left_out.items():
+        each = [[name] for name in names] if len(names) <= N_EACH else [names]
+        remarks += [_said_of_left_out(some, words) for some in each]
     if not inputs:
-        raise UsageError(f"{where}: found no column to learn from beside the target")
+        why = f" ({'; '.join(remarks)})" if remarks else ""
+        raise UsageError(f"{where}: found no column to learn from beside the target{why}")
     return Roles(
         target=target,
         inputs=tuple(inputs),
@@ -100,8 +107,34 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         groups=_as_codes(columns[settings.group]) if settings.group else None,
         times=_times(columns[settings.time], where) if settings.time else None,
         remarks=tuple(remarks),
-        warnings=(*filter(None, doubts), *_leaks(inputs, target)),
+        warnings=(
+            *filter(None, doubts),
+            *filter(None, map(_said_of_case, [target, *inputs])),
+            *_leaks(inputs, target),
+        ),
     )
+
+
+def _said_of_left_out(names: Sequence[str], words: str) -> str:
+    verb = inflect("is", len(names), "are")
+    return f"{inflect('column', len(names))} {join_names([*map(repr, names)])} {verb} {words}"
+
+
+def _said_of_case(column: Column) -> str:
+    """Says that values of a category differ in case alone; "" if none do."""
+    import numpy as np
+
+    if not column.is_coded:
+        return ""
+    seen: dict[str, str] = {}
+    for code in np.unique(column.values[column.values >= 0]):
+        value = column.vocabulary[code]
+        if (other := seen.setdefault(value.casefold(), value)) != value:
+            return (
+                f"column {column.name!r}: {other!r} and {value!r} differ in case alone, and are "
+                "taken for two values: if they are one, write them alike in the file"
+            )
+    return ""
 
 
 def _column(table: RawTable, name: str, key: str, where: str) -> Column:
@@ -181,7 +214,7 @@ def _is_of_few(target: Column) -> bool:
 
 
 def _is_line(column: Column, target: Column) -> bool:
-    """Tells whether a number is a line in a column."""
+    """Tells whether a number follows from a column: as a line, or its logarithm, say, by order."""
     import numpy as np
 
     if column.is_coded:
@@ -190,23 +223,36 @@ def _is_line(column: Column, target: Column) -> bool:
     x, y = column.values[both], target.values[both]
     if both.mean() < 0.5 or x.std() == 0 or y.std() == 0:
         return False
-    return abs(float(np.corrcoef(x, y)[0, 1])) > LEAK_CORRELATION
+    if abs(float(np.corrcoef(x, y)[0, 1])) > LEAK_CORRELATION:
+        return True
+    if column.kind is ColumnKind.DATE or len(x) < N_ORDERED:
+        return False
+    for n in (N_FIRST, len(x)):  # the first rows nearly always tell, and soon
+        ranks, order = (np.unique(each[:n], return_inverse=True)[1] for each in (x, y))
+        if abs(float(np.corrcoef(ranks, order)[0, 1])) <= LEAK_CORRELATION:
+            return False
+    return True
 
 
 def _is_one_to_one(column: Column, classes: Codes) -> bool:
-    """Tells whether each of a few values of a column stands with one class alone."""
+    """Tells whether each of a few values, or having one at all, stands with one class alone."""
+    known = ~column.is_missing
+    if _tell(known, classes):
+        return True
+    return bool(known.mean() >= 0.5) and _tell(column.values[known], classes[known])
+
+
+def _tell(values: "NDArray[Any]", classes: Codes) -> bool:
+    """Tells whether each of a few values stands with one class alone."""
     import numpy as np
 
-    known = ~column.is_missing
-    values, classes = column.values[known], classes[known]
-    n_classes = len(np.unique(classes))
-    if known.mean() < 0.5 or n_classes < 2:
+    if (n_classes := len(np.unique(classes))) < 2:
         return False
     most = max(N_FEW, 2 * n_classes)  # values; else every id would be one
-    for n in (N_FIRST, len(values)):  # the first rows nearly always tell, and soon
+    for n in (N_FIRST, len(values)):  # as above
         _, codes = np.unique(values[:n], return_inverse=True)
         n_values = int(codes.max()) + 1
-        if n_values > most:
+        if n_values > min(most, len(codes) // 2):
             return False
         pairs = codes.astype(np.int64) * (int(classes.max()) + 1) + classes[:n]
         if len(np.unique(pairs)) > n_values:

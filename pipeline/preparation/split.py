@@ -73,9 +73,13 @@ def split_rows(
     if n < fewest:
         raise UsageError(f"found {count_noun(n, 'row')}, allowed are {fewest} or more, {each}")
     for code in _too_few(kinds, fewest) if classes is not None and times is None else ():
+        n_rows = count_noun(int((kinds == code).sum()), "row")
+        advice = "remove them, or join the class with another one"
+        if all(name.lstrip("-").isdecimal() for name in class_names):
+            advice = f'{advice}; of a quantity set [data] task = "regression"'
         raise UsageError(
-            f"target: class {class_names[code]!r} has {count_noun((kinds == code).sum(), 'row')}, "
-            f"allowed are {fewest} or more, {each}"
+            f"target: class {class_names[code]!r} has {n_rows}, allowed are {fewest} or more, "
+            f"{each}: {advice}"
         )
     if times is not None:
         _check_times(times, fewest, each, settings)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 MOST_CLASSES_OF_NUMBERS = 10  # distinct whole numbers; more are taken for a quantity
 N_SHOWN = 40  # characters of an answer in a message
+_OTHER = {
+    "classification": '[data] task = "classification" would make them classes',
+    "regression": '[data] task = "regression" would make them quantities',
+}
 LEAST_ROWS_OF_A_NUMBER = 10  # each, on average, for whole numbers to be classes
 
 
@@ -79,15 +83,16 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
     is_number = target.kind in (ColumnKind.NUMBER, ColumnKind.BOOLEAN)
     if target.kind is ColumnKind.DATE:
         raise UsageError(f"{place}: found dates, allowed are classes or numbers")
+    doubt = f"; {target.doubt}" if target.doubt else ""
     if chosen == "regression" and not is_number:
-        example = target.vocabulary[0] if target.vocabulary else ""
-        raise UsageError(f"{place}: found {example!r}, allowed in a regression are numbers")
+        found = "text" if target.doubt else repr(next(iter(target.vocabulary), ""))
+        raise UsageError(f"{place}: found {found}, allowed in a regression are numbers{doubt}")
     if chosen == "regression" or (
         chosen is None and is_number and not _are_classes(target, is_label)
     ):
         if float(np.ptp(target.values)) == 0:
             raise UsageError(f"{place}: found {target.values[0]:g} in every row, allowed are more")
-        remark = "" if chosen else 'numbers, so a regression ([data] task = "classification")'
+        remark = "" if chosen else f"numbers, so a regression; {_OTHER['classification']}"
         return Answers(target.name, Kind.REGRESSION, target.values, remark=remark)
     _refuse_regression_settings(settings, place)
     values, names = _classes(target)
@@ -97,7 +102,7 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
     if 2 * n_classes > n_rows and target.is_coded:
         raise UsageError(
             f"{place}: found text, {n_classes} different in {n_rows} rows, such as "
-            f"{_shorten(names[0])!r}; allowed are classes that come again, or numbers"
+            f"{_shorten(names[0])!r}; allowed are classes that come again, or numbers{doubt}"
         )
     if 2 * n_classes > n_rows:
         raise UsageError(
@@ -106,7 +111,7 @@ def understand(target: Column, settings: DataSettings, where: str) -> Answers:
         )
     remark = ""
     if chosen is None and target.kind is ColumnKind.NUMBER and not is_label:
-        remark = f'{n_classes} whole numbers, so classes ([data] task = "regression")'
+        remark = f"{n_classes} whole numbers, so classes; {_OTHER['regression']}"
     kind = Kind.BINARY if n_classes == 2 else Kind.MULTICLASS
     return Answers(target.name, kind, values, tuple(names), remark)
 

@@ -1,8 +1,10 @@
 """The bytes of a file as text: compression, encoding, and what is no text at all."""
 
 import codecs
+import contextlib
 import gzip
 import io
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +79,12 @@ def scan(path: Path, encoding: str | None) -> Scan:
         try:
             return _scanned(path, _codec("utf-8"), "utf-8")
         except _NotInEncodingError as error:
-            why = f"(line {error.args[0]} is no UTF-8)"
-        try:
-            return _scanned(path, "cp1252", f"cp1252 {why}")
-        except _NotInEncodingError:
-            return _scanned(path, "latin-1", f"latin-1 {why}")
+            why = f"line {error.args[0]} is no UTF-8"
+        doubt = ", a guess: if words look wrong, set [data] encoding" if _is_dense(path) else ""
+        for encoding in [*["cp949"] * _is_korean(path), "cp1252", "latin-1"]:
+            with contextlib.suppress(_NotInEncodingError):
+                return _scanned(path, encoding, f"{encoding} ({why}{doubt})")
+        raise AssertionError("any bytes are latin-1")
     except _NotInEncodingError as error:
         raise UsageError(
             f"{shown} line {error.args[0]}: found bytes that are no {encoding}, allowed is text "
@@ -89,6 +92,21 @@ def scan(path: Path, encoding: str | None) -> Scan:
         ) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UsageError(f"{shown}: cannot be decompressed ({error}), allowed is gzip") from None
+
+
+def _is_korean(path: Path) -> bool:
+    """Tells whether nearly all that is not ASCII would be Hangul, as in no Western text."""
+    with _bytes(path) as file:
+        text = file.read(_CHUNK).decode("euc_kr", "replace")
+    n_hangul = len(re.findall("[가-힣]", text))
+    return n_hangul > 0.9 * len(re.findall(r"[^\0-\x7f]", text))
+
+
+def _is_dense(path: Path) -> bool:
+    """Tells whether letters that are not ASCII mostly touch, as few do in the West."""
+    with _bytes(path) as file:
+        runs = re.findall(rb"[\x80-\xff]+", file.read(_CHUNK))
+    return sum(map(len, runs)) >= 2 * len(runs)
 
 
 def _codec(encoding: str) -> str:

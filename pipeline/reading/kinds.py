@@ -15,15 +15,18 @@ RARE = 5  # rows that a value of a category needs for a code of its own ...
 FEW_ROWS = 1_000  # ... unless the training part has fewer rows than this
 CONSTANT, ALL_MISSING, ID = "constant", "all missing", "an id: all values differ"
 ALL_RARE = f"no value in {RARE} rows or more"
-_NAMED_ID = re.compile(r"(.*[a-z0-9]I[dD])|(?i:(.*[\W_])?(id|uuid|guid)|index)")
+_NAMED_ID = re.compile(
+    r".*[a-z0-9](?:I[dD]|N[or])\.?|(?i:(?:.*[\W_])?(?:id|uuid|guid|nr|no)\.?|index|.*(?:number|nummer|번호))"
+)
+_LEAST_ROWS_COUNTED = 100  # from another number than 0 or 1; fewer may be years
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def remark_of(name: str, kind: ColumnKind, values: "Numbers | Codes", is_set: bool = False) -> str:
     """Says what speaks against a column, "" if nothing does.
 
-    A number is an id if its values count the rows from 0 or 1, in any order, or if it is called
-    id and has integers that all differ. A category is one if all its values differ; as little is
+    A number is an id if its values count the rows, in any order, or if it is called id or number
+    and has integers that all differ. A category is one if all its values differ; as little is
     learned from one of which most values stand in a row or two, and none in `RARE`.
 
     Args:
@@ -53,7 +56,8 @@ def remark_of(name: str, kind: ColumnKind, values: "Numbers | Codes", is_set: bo
     if (present[:1000] != np.floor(present[:1000])).any():
         return ""  # what most numbers are, found at once
     low, high = present.min(), present.max()
-    counts_rows = not is_missing.any() and low in (0, 1) and high - low == len(present) - 1
+    counts_rows = not is_missing.any() and high - low == len(present) - 1
+    counts_rows &= low in (0, 1) or (low > 0 and len(present) >= _LEAST_ROWS_COUNTED)
     if not (counts_rows or _NAMED_ID.fullmatch(name)) or (present != np.floor(present)).any():
         return ""
     return ID if len(np.unique(present)) == len(present) else ""

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_NAMES = {
-    "x": ("x", "x_train"),
-    "y": ("y", "y_train"),
-    "x_test": ("x_test",),
-    "y_test": ("y_test",),
-}  # upper or lower case
+_NAMES = {  # upper or lower case; the second ones only where none of the first is there
+    "x": (("x", "x_train"), ("images", "train_images", "data")),
+    "y": (("y", "y_train"), ("labels", "train_labels", "target")),
+    "x_test": (("x_test",), ("test_images",)),
+    "y_test": (("y_test",), ("test_labels",)),
+}
 _CHANNELS = (1, 3, 4)
 _MOST_BLURRED = 0.01  # of a standard deviation, by rounding
 _MOST_EXACT = 2**24  # float32 holds every integer up to here
@@ -29,12 +29,12 @@ def read_npz(path: Path) -> RawArrays:
     """Reads the arrays `x` and `y` of an archive, and `x_test` and `y_test` if it has them.
 
     Args:
-        path: of the `.npz`. `x` (or `X`, `x_train`) has any shape (n, ...); pictures, uint8
-            (n, height, width) or (n, height, width, 1, 3 or 4), stay as they are, those with
+        path: of the `.npz`. `x` (or `X`, `x_train`, `images`) has any shape (n, ...); pictures,
+            uint8 (n, height, width) or (n, height, width, 1, 3 or 4), stay as they are, those with
             channels first are transposed; all other numbers and booleans become float32, and
-            NaN is a missing value if `x` has two axes. `y` (or `Y`, `y_train`) of integers, texts
-            and booleans is a category, of floats a number; (n, 1) is one answer for each example,
-            as is a one-hot (n, classes). Nothing is unpickled.
+            NaN is a missing value if `x` has two axes. `y` (or `Y`, `y_train`, `labels`) of
+            integers, texts and booleans is a category, of floats a number; (n, 1) is one answer
+            for each example, as is a one-hot (n, classes). Nothing is unpickled.
 
     Raises:
         UsageError: it cannot be read, or what is in it does not fit.
@@ -229,7 +229,8 @@ class _Archive:
         """Finds which arrays of the archive are meant, by `x`, `y`, `x_test` and `y_test`."""
         chosen: dict[str, str] = {}
         for meant, spellings in _NAMES.items():
-            found = [name for name in names if name.lower() in spellings]
+            several = ([name for name in names if name.lower() in each] for each in spellings)
+            found = next(filter(None, several), [])
             if len(found) > 1:
                 raise self.error(f"found {join_names(found)}, allowed is one of them")
             chosen |= dict.fromkeys([meant], *found) if found else {}

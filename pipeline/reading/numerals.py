@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SPACES = " '\u2019\u00a0\u202f"  # between thousands, besides the sign that is not the decimal one
-_MINUS = "\u2212"  # as typesetters write it
-_CURRENCY = r"[$€£¥₩₹]|USD|EUR|GBP|CHF"
+# Between thousands, besides the sign that is not the decimal one.
+_SPACES = " '\u2019\u00a0\u2009\u202f"
+_MINUS = "\u2212\u2013"  # as typesetters write it
+_NO_CENTS = f"[\\-{_MINUS}]{{1,2}}"  # behind the decimal sign, where others have cents
+_CURRENCY = r"[A-Z]{0,2}[$€£¥₩₹]|USD|EUR|GBP|CHF"
 _UNIT = "[a-zA-Zµμ°][a-zA-Z0-9µμ°²³/]{0,9}"
-_GAP = "[\\s\u00a0\u202f]*"
+_GAP = "[\\s\u00a0\u2009\u202f]*"
 _AFFIXED = (
     rf"^(?P<open>\(?){_GAP}(?P<minus>[+\-{_MINUS}]?){_GAP}(?P<before>(?:{_CURRENCY})?){_GAP}"
     rf"(?P<minus_after>[+\-{_MINUS}]?)"
     rf"(?P<digits>[0-9.,](?:[0-9.,{_SPACES}]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)"
-    rf"(?P<minus_last>[\-{_MINUS}]?){_GAP}(?P<after>(?:%|{_CURRENCY}|원|円|元|{_UNIT})?){_GAP}"
+    rf"(?P<minus_last>(?:{_NO_CENTS})?){_GAP}(?P<after>(?:%|{_CURRENCY}|원|円|元|{_UNIT})?){_GAP}"
     rf"(?P<close>\)?)$"
 )
 _AFFIXED_VALUE = re.compile(_AFFIXED)
@@ -39,6 +41,11 @@ _WRITTEN = {sign: re.compile(f"{_plain(sign)}|{_grouped(sign)}") for sign in ".,
 def is_number(value: str) -> bool:
     """Tells whether a value is a number, whichever its decimal sign is."""
     return bool(_NUMBER.fullmatch(value.strip()))
+
+
+def plain(texts: Iterable[str]) -> list[float]:
+    """Reads those of some texts that are numbers with a point, or whole ones."""
+    return [float(text) for text in texts if is_number(text) and "," not in text]
 
 
 def decimal_of(values: Iterable[str], is_likely_comma: bool) -> tuple[str, str]:
@@ -97,7 +104,8 @@ def parse(values: "pa.Array", decimal: str) -> tuple["pa.Array", str]:
         float64, (n,), null where a value is no number; and the unit that all numbers have, "" if
         none. A unit, be it a sign of currency, per cent or a word, is passed over where every
         number has the same one; where only some have it, none of those is a number. One is
-        negative with a minus on either side, or in brackets.
+        negative with a minus on either side, or in brackets; a dash behind the decimal sign, as in
+        1.299,- says that there are no cents.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -107,6 +115,7 @@ def parse(values: "pa.Array", decimal: str) -> tuple["pa.Array", str]:
     if parts.null_count == len(values):
         return nothing, ""
     before, digits, after = (pc.struct_field(parts, x) for x in ("before", "digits", "after"))
+    has_no_cents = pc.match_substring_regex(digits, "[.,]$")
     units = pc.unique(pc.drop_null(pc.binary_join_element_wise(before, after, ""))).to_pylist()
     if len(units) > 1:
         bare = pc.and_(pc.equal(before, ""), pc.equal(after, ""))
@@ -119,8 +128,10 @@ def parse(values: "pa.Array", decimal: str) -> tuple["pa.Array", str]:
     digits = pc.if_else(is_plain, digits, pc.if_else(is_grouped, ungrouped, None))
     if decimal == ",":
         digits = pc.replace_substring(digits, ",", ".")
-    signs = ("open", "minus", "minus_after", "minus_last", "close")
-    sign = pc.binary_join_element_wise(*(pc.struct_field(parts, each) for each in signs), "")
+    names = ("open", "minus", "minus_after", "minus_last", "close")
+    signs = {name: pc.struct_field(parts, name) for name in names}
+    signs["minus_last"] = pc.if_else(has_no_cents, "", signs["minus_last"])
+    sign = pc.binary_join_element_wise(*signs.values(), "")
     numbers = pc.cast(digits, pa.float64())
     is_negative = pc.match_substring_regex(sign, rf"^(?:[\-{_MINUS}]|\(\))$")
     is_sign = pc.match_substring_regex(sign, rf"^(?:[+\-{_MINUS}]?|\(\))$")

@@ -7,6 +7,7 @@ from pipeline.errors import UsageError, first_line
 from pipeline.paths import display_path
 from pipeline.reading.column import Asked, Column, ColumnKind, Dialect, RawTable
 from pipeline.reading.csv_file import refuse_unknown, refuse_value
+from pipeline.reading.doubts import quoted
 from pipeline.reading.text_file import name_columns
 from pipeline.reading.values import BadValueError, of_numbers, of_text
 
@@ -31,7 +32,7 @@ def read_parquet(path: Path, *, asked: Asked) -> RawTable:
             refuse_unknown(asked, names, shown)
             wanted = [x for x in zip(names, schema, strict=True) if x[0] not in asked.drop]
             for name, field in wanted:
-                _refuse_type(f"{shown}, column {name}", field.type)
+                _refuse_type(f"{shown}, column {name}", name, field.type)
             if not file.metadata.num_rows or not names:
                 raise UsageError(f"{shown}: has no rows, allowed is at least one")
             columns, said = {}, list(remarks)
@@ -59,7 +60,7 @@ def _is_text(kind: "pa.DataType") -> bool:
     return any(test(kind) for test in tests)
 
 
-def _refuse_type(where: str, kind: "pa.DataType") -> None:
+def _refuse_type(where: str, name: str, kind: "pa.DataType") -> None:
     """Refuses what is no column of a table.
 
     Raises:
@@ -73,7 +74,8 @@ def _refuse_type(where: str, kind: "pa.DataType") -> None:
         test(inner) for test in (*tests, types.is_decimal, types.is_date, types.is_timestamp)
     ):
         raise UsageError(
-            f"{where}: found {kind}, allowed are numbers, booleans, text, dates and timestamps"
+            f"{where}: found {kind}, allowed are numbers, booleans, text, dates and timestamps; "
+            f"[data] drop = [{quoted(name)}] leaves it out"
         )
 
 
@@ -101,7 +103,8 @@ def _column(name: str, values: "pa.ChunkedArray", asked: Asked) -> tuple[Column,
         return of_numbers(name, seconds, native, date_format=date_format), ""
     if native == ColumnKind.BOOLEAN:
         values = values.cast(pa.uint8())
-    return of_numbers(name, values, native, is_set=kind is not None), ""
+        return of_numbers(name, values, native, is_set=kind is not None), ""
+    return of_numbers(name, values, is_set=kind is not None, missing=asked.missing), ""
 
 
 def _native(kind: "pa.DataType") -> ColumnKind | None:

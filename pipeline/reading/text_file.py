@@ -26,6 +26,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _BLANK = re.compile(r"(?:[ \t]*(?:\r\n|\r|\n))+")
 _SEP = re.compile(r"sep=(.)\r?\n")  # written by Excel, for Excel
 _TOP = re.compile(r"(?:#[^\r\n]*\r?\n)+|(?:[^\r\n]+\r?\n){1,5}(?=[ \t]*\r?\n)")
+_TITLE = re.compile(r"(?:# [^\r\n]*(?:\r\n|\r|\n))+|[^\r\n]*(?:\r\n|\r|\n)")
+_MOST_TITLES = 5  # lines, of which comments count as one
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,32 @@ def _find_table(sample: str, delimiter: str | None) -> tuple[int, str]:
         rows = _sampled(sample[below:], inner)
         if rows and len(rows[0]) > 1 and all(len(row) == 1 for row in _sampled(top[0], inner)):
             return below, inner
-    return start, found
+    first = next(iter(_sampled(sample[start:], found)), [""])  # a name may have several lines
+    titled = _below_titles(sample, start, delimiter) if _is_title(first) else None
+    return titled or (start, found)
+
+
+def _below_titles(sample: str, start: int, delimiter: str | None) -> tuple[int, str] | None:
+    """Finds a table whose names come right below comments, or lines that have one field.
+
+    The line of a title may be filled up with delimiters, as Excel does.
+    """
+    for _ in range(_MOST_TITLES):
+        begin, start = start, _end_of(_TITLE, sample, start)
+        inner = delimiter or _sniff(sample[start:])
+        titles = _sampled(sample[begin:start], inner)
+        if begin == start or not all(map(_is_title, titles)):
+            return None
+        rows = _sampled(sample[start:], inner)
+        n_even = sum(len(row) == len(rows[0]) for row in rows)
+        is_table = len(rows) > 1 and len(rows[0]) > 1 and n_even >= 0.75 * len(rows)
+        if is_table and all(rows[0]) and not is_number(rows[0][0]):
+            return None if _are_values(rows[0], rows[1:]) else (start, inner)
+    return None
+
+
+def _is_title(row: Sequence[str]) -> bool:
+    return row[0].startswith("# ") or not (any(row[1:]) or is_number(row[0]))
 
 
 def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
@@ -216,20 +243,22 @@ def _names(rows: Sequence[Sequence[str]], shown: str) -> tuple[tuple[str, ...], 
 def _are_values(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Tells whether a file's first record is one like the others, and no line of names.
 
-    It is if it has numbers where the others have, and one of its words stands below it again. One
-    of numbers alone is, unless they count: 0, 1, 2 or 2023, 2024.
+    It is if it has numbers where the others have, and one of its words stands below it again, or
+    if all do, but not as a line of names that comes again. One of numbers alone is, unless they
+    count: 0, 1, 2 or 2023, 2024.
     """
-    if all(map(is_number, first)):
-        start = int(first[0]) if first[0].isdecimal() else 0
-        return list(first) != [str(start + i) for i in range(len(first))]
+    given = [name for name in first if name not in MISSING_TEXTS]
+    if given and all(map(is_number, given)):
+        start = int(given[0]) if given[0].isdecimal() else 0
+        return given != [str(start + i) for i in range(len(given))]
     below = list(zip(*(row for row in rows if len(row) == len(first)), strict=True))
-    is_again = False
+    n_again, n_same = 0, [[value.strip() for value in row] for row in rows].count(list(first))
     for name, values in zip(first, below, strict=False):
         present = [value.strip() for value in values if value.strip() not in MISSING_TEXTS]
         if present and all(map(is_number, present)) and not is_number(name):
             return False
-        is_again = is_again or (not is_number(name) and name in present)
-    return is_again and any(map(is_number, first))
+        n_again += not is_number(name) and present.count(name) > n_same
+    return n_again == len(first) > 1 or (n_again > 0 and any(map(is_number, first)))
 
 
 def name_columns(given: Sequence[str], shown: str) -> tuple[tuple[str, ...], list[str]]:

@@ -1,5 +1,6 @@
 """Text or typed values of a column: found out what they are, and made a `Column` of."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +69,12 @@ def of_text(
     if text.null_count == len(text):
         return _all_missing(name, len(text), kind), ""
     if kind in (None, ColumnKind.NUMBER) and (plain := numerals.cast(text, decimal)) is not None:
-        numbers = _to_numpy(plain)
+        numbers = _to_numpy(plain, asked.missing)
         _refuse_infinite(name, numbers, text)
+        doubt = "" if kind else doubts.said_of_numbers(name, numbers, text, numbers)
         said = "" if kind else doubts.said_of_compact_dates(name, text)
-        return _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None), said
+        column = _finished(name, ColumnKind.NUMBER, numbers, is_set=kind is not None)
+        return replace(column, doubt=doubt), said
     codes, values = _encoded(text)
     del text, is_missing
     encoded = _Encoded(name, codes, values, kind, asked.date_formats.get(name, ""))
@@ -84,6 +87,7 @@ def of_numbers(
     kind: ColumnKind = ColumnKind.NUMBER,
     date_format: str = "",
     is_set: bool = False,
+    missing: Sequence[str] = (),
 ) -> Column:
     """Makes a column of numbers, or of dates as seconds; missing are nulls and NaN.
 
@@ -93,7 +97,7 @@ def of_numbers(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False))
+    numbers = _to_numpy(pc.cast(values, pa.float64(), safe=False), missing)
     _refuse_infinite(name, numbers, values)
     return _finished(name, kind, numbers, date_format, is_set)
 
@@ -138,11 +142,8 @@ class _Encoded:
             formats = dates.allowed(self.date_format, is_date=self.kind is not None)
             date_format, found, other = dates.find_format(self.values, self.counts, formats)
             if not found.null_count:
-                said = f"dates of column {self.name} read as {date_format}, which could be {other}"
-                said += (
-                    f": [data] types = {{ {quoted(self.name)} = {quoted(other)} }} reads them so"
-                )
-                return self._of(ColumnKind.DATE, found, date_format), said if other else ""
+                said = doubts.said_of_order(self.name, date_format, other) if other else ""
+                return self._of(ColumnKind.DATE, found, date_format), said
             is_mostly = f"a date written {date_format}"
             self._refuse_if_mostly(found, dates.ALLOWED if self.kind else is_mostly)
             doubt = doubt or self._doubt_of(found, f"dates written {date_format}")
@@ -171,15 +172,20 @@ class _Encoded:
         numbers = np.append(numbers, np.nan)[self.codes]  # -1 is the last
         if not np.isfinite(numbers[self.codes >= 0]).all():
             self._refuse(pc.if_else(pc.is_finite(values), values, None), "a finite number")
-        return _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
+        column = _finished(self.name, kind, numbers, date_format, is_set=self.kind is not None)
+        known = self.name, numbers, self.values, _to_numpy(values)
+        return column if self.kind else replace(column, doubt=doubts.said_of_numbers(*known))
 
     def _words(self, doubt: str) -> Column:
         kind = self.kind or (ColumnKind.TEXT if self._is_free_text() else ColumnKind.CATEGORY)
         vocabulary = tuple(self.values.to_pylist())
         remark = remark_of(self.name, kind, self.codes, is_set=self.kind is not None)
-        is_useless = not self.kind and (kind == ColumnKind.TEXT or remark in (ID, ALL_RARE))
-        if is_useless and doubts.are_like_dates(self.values):
-            remark = doubts.UNKNOWN_DATES
+        if not self.kind and not doubt and doubts.are_like_dates(self.values):
+            is_useless = kind == ColumnKind.TEXT or remark in (ID, ALL_RARE)
+            remark = doubts.UNKNOWN_DATES if is_useless else remark
+            doubt = doubts.said_of_unknown_dates(self.name, self.values, is_useless=is_useless)
+        if not doubt and (last := self.codes[-1]) >= 0 and self.counts[last] == 1:
+            doubt = doubts.said_of_total(self.name, vocabulary[last])
         return Column(self.name, kind, self.codes, vocabulary, remark=remark, doubt=doubt)
 
     def _doubt_of(self, found: "pa.Array", what: str) -> str:
@@ -195,8 +201,7 @@ class _Encoded:
 
         bad = np.flatnonzero(~dates.is_valid(found))
         bad = bad[np.argsort(-self.counts[bad], kind="stable")]
-        others: list[str] = self.values.take(bad).to_pylist()
-        return others
+        return list(self.values.take(bad).to_pylist())
 
     def _is_free_text(self) -> bool:
         """Tells whether nearly all values differ and are of several words, or many are long."""
@@ -241,13 +246,9 @@ def _all_missing(name: str, n_rows: int, kind: ColumnKind | None) -> Column:
     import numpy as np
 
     kind = kind or ColumnKind.NUMBER
-    values: Any = np.full(n_rows, np.nan)
-    if kind in (ColumnKind.CATEGORY, ColumnKind.TEXT):
-        values = np.full(n_rows, -1, np.int32)
-    date_format = dates.FORMATS[0] if kind == ColumnKind.DATE else ""
-    return Column(
-        name, kind, values, date_format=date_format, remark=remark_of(name, kind, values)
-    )
+    is_coded = kind in (ColumnKind.CATEGORY, ColumnKind.TEXT)
+    values: Any = np.full(n_rows, -1, np.int32) if is_coded else np.full(n_rows, np.nan)
+    return _finished(name, kind, values, dates.FORMATS[0] if kind == ColumnKind.DATE else "")
 
 
 def _finished(
@@ -276,20 +277,21 @@ def _encoded(text: "pa.ChunkedArray") -> tuple["NDArray[np.int32]", "pa.Array"]:
     return codes.astype(np.int32), encoded.dictionary
 
 
-def _to_numpy(numbers: "pa.ChunkedArray | pa.Array") -> "NDArray[np.float64]":
-    """Copies numbers to memory of NumPy's own, nulls as NaN."""
+def _to_numpy(numbers: Any, missing: Sequence[str] = ()) -> "NDArray[np.float64]":
+    """Copies numbers to memory of NumPy's own, as NaN nulls and those that mean a missing one."""
     import numpy as np
 
-    if not hasattr(numbers, "chunks"):
-        return np.array(numbers.to_numpy(zero_copy_only=False), np.float64)
-    return np.array(numbers.to_numpy(), np.float64)
+    asked: Any = {} if hasattr(numbers, "chunks") else {"zero_copy_only": False}
+    copied = np.array(numbers.to_numpy(**asked), np.float64)
+    copied[np.isin(copied, numerals.plain(missing))] = np.nan
+    return copied
 
 
 def _refuse_infinite(name: str, numbers: "NDArray[np.float64]", values: "pa.ChunkedArray") -> None:
     import numpy as np
 
     if (is_infinite := np.isinf(numbers)).any():
-        row = int(np.argmax(is_infinite))
-        found = str(values[row].as_py())
-        advice = f"or set [data] drop = [{quoted(name)}]"
-        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}; {advice}")
+        found = values[row := int(np.argmax(is_infinite))].as_py()
+        drop = f"[data] drop = [{quoted(name)}]"
+        advice = doubts.advice_of_missing([found]) if isinstance(found, str) else drop
+        raise BadValueError(row, found, f"a finite number, or {_NO_VALUE}; or set {advice}")

@@ -69,7 +69,8 @@ class DataSpec:
     Attributes:
         dataset: name of a data set, or the absolute path of a file or folder.
         target: column that is to be answered; "" if the data set says it itself.
-        options: the `DataSettings` that are not at their defaults, as JSON with sorted keys.
+        options: the `DataSettings` that are not at their defaults, and the share of a test set if
+            it was given, which data may bring, as JSON with sorted keys.
     """
 
     dataset: str
@@ -80,6 +81,7 @@ class DataSpec:
     def of(cls, dataset: str, target: str, settings: "DataSettings") -> "DataSpec":
         """Makes one of a study file's values."""
         given = settings.model_dump(mode="json", exclude_defaults=True)
+        given |= {"test": settings.test} if "test" in settings.model_fields_set else {}
         return cls(dataset, target, json.dumps(given, sort_keys=True))
 
     @property

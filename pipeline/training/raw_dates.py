@@ -1,5 +1,6 @@
 """Dates read by a model that is handed over: text in, seconds since 1970 out, in Keras's graph."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -7,9 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-_KNOWN = "0123456789-./: ,+abcdefghijklmnopqrstuvwxyz"
+from pipeline.reading.dates import MONTHS
+
+_KNOWN = "0123456789-./: ,+abcdefghijklmnopqrstuvwxyzäéû년월일年月日"
 _CODES = {character: i for i, character in enumerate(_KNOWN, start=2)}  # 0: none, 1: another
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LONGEST = 40  # characters; what is beyond is cut off
 _MOST_FIELDS = 7  # runs of digits: year to second, and its fraction
 _WIDTHS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2, "%f": 6}
@@ -50,19 +52,22 @@ class DateReader:
         characters = self._characters(texts)
         moment, ahead = _split_zone(characters)
         fields, month = _fields(moment), None
-        own = re.findall(r"(?:%[A-Za-z])+", re.sub("%[bpz]", "", date_format.replace("%I", "%H")))
-        if tuple(own) == _ISO[: len(own)]:
+        own = re.findall(r"(?:%[A-Za-z])+", re.sub("%[bpz]", " ", date_format.replace("%I", "%H")))
+        is_monthly = "%d" not in date_format
+        if tuple(own) == _ISO[: len(own)] and not is_monthly:
             seconds = _in_layout(*fields, _ISO, n_needed=3)
         else:
             n_needed = 1 + max(i for i, run in enumerate(own) if any(x in run for x in _DAY))
-            missing = [each for each in _ISO[3:] if each not in own]
+            missing = [each for each in _ISO[3:] if each not in own and not is_monthly]
             if "%b" in date_format:
                 month = _month_by_name(moment)
             seconds = _in_layout(*fields, [*own, *missing], n_needed, month)
-            if _n_digits(own[0]) != 4:
-                is_iso = ops.equal(fields[1][:, :1], 4)
+            if is_monthly or _n_digits(own[0]) != 4:
+                n_digits = fields[1][:, 2:3] if is_monthly else fields[1][:, :1]
+                is_iso = ops.greater(n_digits, 0) if is_monthly else ops.equal(n_digits, 4)
                 seconds = ops.where(is_iso, _in_layout(*fields, _ISO, n_needed=3), seconds)
-        letters = _KNOWN if "%b" in date_format else "tzapm" if "%p" in date_format else "tz"
+        letters = "tz" + "apm" * ("%p" in date_format) + "utcgm" * ("%z" in date_format)
+        letters = _KNOWN if "%b" in date_format else letters + re.sub("%.", "", date_format)
         if "%p" in date_format:
             seconds = _of_24_hours(moment, seconds)
         is_known = np.array([True, False, *(x in "0123456789-./: ," + letters for x in _KNOWN)])
@@ -85,9 +90,12 @@ def _has(characters: keras.KerasTensor, word: str) -> keras.KerasTensor:
 
 
 def _month_by_name(characters: keras.KerasTensor) -> keras.KerasTensor:
-    """Finds the month that is named in English, int64 (n, 1), 0 if none is."""
-    names = enumerate(_MONTHS, start=1)
-    return sum(ops.cast(_has(characters, name), "int64") * i for i, name in names)
+    """Finds the month that is named, int64 (n, 1), 0 if none is."""
+    found = 0
+    for i, names in enumerate(MONTHS, start=1):
+        is_here = [_has(characters, name) for name in names.split("|")]
+        found = found + ops.cast(functools.reduce(ops.logical_or, is_here), "int64") * i
+    return found
 
 
 def _of_24_hours(characters: keras.KerasTensor, seconds: keras.KerasTensor) -> keras.KerasTensor:
@@ -121,7 +129,8 @@ def _split_zone(
     hours = ops.where(is_whole, value // 100, value)
     minutes = ops.where(is_whole, value % 100, values[:, 1:2])
     is_parted = ops.logical_and(ops.equal(n_digits[:, :1], 2), ops.equal(n_digits[:, 1:2], 2))
-    is_zone = ops.logical_or(ops.logical_and(is_whole, ops.equal(n_digits[:, 1:2], 0)), is_parted)
+    is_one = ops.logical_or(is_whole, ops.equal(n_digits[:, :1], 2))
+    is_zone = ops.logical_or(ops.logical_and(is_one, ops.equal(n_digits[:, 1:2], 0)), is_parted)
     may_be = np.array([True, False, *(x in "0123456789+-:" for x in _KNOWN)])
     is_zone = ops.logical_and(is_zone, ops.all(ops.take(may_be, zone), axis=1, keepdims=True))
     is_zone = ops.logical_and(is_zone, ops.equal(n_digits[:, 2:3], 0))
@@ -175,7 +184,9 @@ def _in_layout(
         n_needed: fields that must be there.
         month: if no field is one.
     """
-    found: dict[str, keras.KerasTensor] = {} if month is None else {"%m": month}
+    found: dict[str, keras.KerasTensor] = {"%d": np.int64(1)}
+    if month is not None:
+        found["%m"] = month
     is_date = ops.equal(n_digits[:, len(layout) : len(layout) + 1], 0)  # no field is left over
     for i, run in enumerate(layout):
         value, n = values[:, i : i + 1], n_digits[:, i : i + 1]

@@ -13,6 +13,7 @@ from keras import ops
 
 from pipeline.data import pixels
 from pipeline.preparation import dates
+from pipeline.reading import numerals
 from pipeline.reading.missing import MISSING_TEXTS
 from pipeline.task.features import (
     FIRST_CODE,
@@ -127,8 +128,14 @@ def _of_columns(features: Features, inputs: Sequence[keras.KerasTensor]) -> kera
             codes.append(_codes(next(categories), values, features.missing))
         elif column.kind == "date":
             seconds = reader.seconds(values, column.date_format)
+            if features.missing:
+                texts = [*dict.fromkeys(features.missing)]
+                lookup = keras.layers.StringLookup(vocabulary=texts, oov_token=_UNSEEN)
+                seconds = ops.where(ops.greater(lookup(values), 0), np.float64("nan"), seconds)
             numbers += [dates.part(part, seconds, ops) for part in column.parts]
         else:
+            for number in numerals.plain(features.missing):
+                values = ops.where(ops.equal(values, number), np.float64("nan"), values)
             numbers.append(values)
     if numbers:
         codes = [*_of_numbers(features.numbers, _beside(numbers)), *codes]

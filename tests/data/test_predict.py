@@ -197,7 +197,8 @@ NUMERALS = [
     "5 kg", "01,000", "USD 5", "5EUR", "\u0661",
     "(302)", "(302", "-(302)", "302-", "-302-", "(€ 1,5)", "1e3 kg", "1,5\u00a0€", "- 5",
     "₩301658",
-    "8원", "1,7\u202f%", "5 kg of it",
+    "8원", "1,7\u202f%", "5 kg of it", "1.299,-", "1,299.-", "-5,-", "5,--", "5--", "5,\u2013 €",
+    "5\u2013", "1\u2009234,5", "US$ 5", "-R$5", "5 US$", "5,---",
 ]  # fmt: skip
 
 
@@ -277,6 +278,9 @@ def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
     module = module_of(tmp_path, Dialect(), task)
     column = pd.Series(["1", "refused"], dtype=object, name="a")
     np.testing.assert_array_equal(module._numbers(column), [1, np.nan])
+    task = replace(TASK, features=Features((), (), missing=("-9 €",)))
+    other = module_of(tmp_path, Dialect(), task)
+    np.testing.assert_array_equal(other._numbers(column.replace("refused", "-9 €")), [1, np.nan])
     column[1] = "Refused"
     with pytest.raises(ValueError, match=r"^column a: found 'Refused', no number"):
         module._numbers(column)

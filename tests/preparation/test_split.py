@@ -64,8 +64,10 @@ def test_a_class_with_too_few_rows_is_named() -> None:
         split.split_rows(52, settings(), classes=classes, class_names=["ham", "spam"])
     assert str(refused.value) == (
         "target: class 'spam' has 2 rows, allowed are 3 or more, one for each of training, "
-        "validation and test"
+        "validation and test: remove them, or join the class with another one"
     )
+    with pytest.raises(UsageError, match=r'of a quantity set \[data\] task = "regression"$'):
+        split.split_rows(52, settings(), classes=classes, class_names=["0", "7"])
     with pytest.raises(UsageError, match="one for each of 5 folds and for test"):
         split.split_rows(52, settings(folds=5), classes=classes, class_names=["ham", "spam"])
     split.split_rows(52, settings(), classes=classes, class_names=["a", "b"], has_test_set=True)

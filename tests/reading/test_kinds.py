@@ -58,6 +58,10 @@ def test_fate_of_other_kinds() -> None:
         ("price_index", False),
         ("body_mass_index", False),
         ("idle", False),
+        ("Kundennummer", True),
+        ("order_no", True),
+        ("BestellNr.", True),
+        ("casino", False),
     ],
 )
 def test_whole_numbers_that_all_differ_are_an_id_by_name_alone(name: str, is_id: bool) -> None:

@@ -87,6 +87,16 @@ def test_spellings_are_taken_and_said(tmp_path: Path) -> None:
     assert "x (the file's X_train): float64 (6, 4), numbers" in remarks
     assert "y (the file's y_train): int64 (6,), 3 classes" in remarks
     assert "not read: ids" in remarks
+    raw = read(
+        tmp_path,
+        train_images=NUMBERS,
+        train_labels=LABELS,
+        test_images=NUMBERS,
+        test_labels=LABELS,
+    )
+    assert raw.test_inputs is not None
+    assert "x (the file's train_images): float64 (6, 4), numbers" in raw.remarks
+    assert "not read: labels" in read(tmp_path, x=NUMBERS, y=LABELS, labels=LABELS).remarks
 
 
 @pytest.mark.parametrize(
@@ -163,7 +173,8 @@ def test_objects_are_refused_and_not_unpickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"x": NUMBERS, "labels": LABELS}, "found x and labels, allowed are x and y, besides"),
+        ({"x": NUMBERS, "z": LABELS}, "found x and z, allowed are x and y, besides"),
+        ({"images": NUMBERS, "data": NUMBERS}, "found images and data, allowed is one of them"),
         ({}, "found no array, allowed are x and y"),
         ({"x": NUMBERS, "X": NUMBERS, "y": LABELS}, "found x and X, allowed is one of them"),
         ({"x": NUMBERS, "y": LABELS, "y_test": LABELS}, "found y_test without x_test"),

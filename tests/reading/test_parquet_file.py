@@ -70,6 +70,14 @@ def test_kinds_can_be_set(tmp_path: Path) -> None:
     assert columns["price"].vocabulary == ("1.25", "-2.50")
 
 
+def test_what_somebody_says_is_missing_is(tmp_path: Path) -> None:
+    columns = {"a": [1, -200, 3], "b": [1.5, -200.0, None], "c": ["x", "-200", "y"]}
+    table = read(tmp_path, columns, missing=["-200"])
+    for name, expected in (("a", [False, True, False]), ("b", [False, True, True])):
+        assert table.columns[name].is_missing.tolist() == expected
+    assert table.columns["c"].is_missing.tolist() == [False, True, False]
+
+
 def test_the_index_that_pandas_writes(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1.5, 2.5]}, index=["x", "y"]).to_parquet(tmp_path / "t.parquet")
     assert list(read_table(tmp_path / "t.parquet").columns) == ["a", "index"]
@@ -80,6 +88,7 @@ def test_the_index_that_pandas_writes(tmp_path: Path) -> None:
     [
         ({"a": [[1]]}, {}, "column a: found list<element: int64>, allowed are numbers"),
         ({"a": [b"x"]}, {}, "column a: found binary, allowed are numbers"),
+        ({"a": [b"x"]}, {}, '[data] drop = ["a"] leaves it out'),
         ({"a": [1.0, -math.inf]}, {}, "t.parquet row 2, column a: found '-inf', allowed is a fin"),
         ({"a": pa.array([], pa.int8())}, {}, "has no rows"),
         ({"a": ["x"]}, {"a": "number"}, "row 1, column a: found 'x', allowed is a number"),

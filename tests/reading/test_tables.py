@@ -81,6 +81,31 @@ def test_one_table_in_every_dialect(
         assert table.remarks[1] == "encoding cp1252 (line 1 is no UTF-8)"
 
 
+@pytest.mark.parametrize(
+    ("town", "written_in", "found"),
+    [
+        ("서울", "cp949", "cp949 (line 2 is no UTF-8, a guess: if words look wrong, set"),
+        ("Orléans", "latin-1", "cp1252 (line 2 is no UTF-8)"),
+        ("20 °C, 5 m²", "cp1252", "cp1252 (line 2 is no UTF-8)"),
+        ("Москва", "cp1251", "cp1252 (line 2 is no UTF-8, a guess: if words look wrong, set"),
+        (
+            "上海市浦东新区",
+            "gb2312",
+            "cp1252 (line 2 is no UTF-8, a guess: if words look wrong, set",
+        ),
+    ],
+)
+def test_encodings_that_no_mark_says(
+    tmp_path: Path, town: str, written_in: str, found: str
+) -> None:
+    path = written(tmp_path, f"town;y\n{town};1\nUlm;2\n".encode(written_in))
+    table = read_table(path)
+    assert table.remarks[1].startswith(f"encoding {found}")
+    if written_in == "cp949" or "guess" not in found:
+        assert words(table, "town")[0] == town
+    assert words(read_table(path, encoding=written_in), "town")[0] == town
+
+
 def test_scikit_learns_digits_have_no_line_of_names() -> None:
     table = read_table(SCIKIT_LEARN / "digits.csv.gz")
     expected = sklearn.datasets.load_digits()
@@ -115,6 +140,10 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
         (["1,7\u00a0%", "-3,25\u202f%"], [1.7, -3.25]),
         (["(302)", "32", "(1.302,5)"], [-302, 32, -1302.5]),
         (["302-", "32", "5-"], [-302, 32, -5]),
+        (["1.299,-", "5,--", "7,50", "12,\u2013", "7-"], [1299, 5, 7.5, 12, -7]),
+        (["1.299,- €", "-5,00 €"], [1299, -5]),
+        (["1\u2009299,5", "12"], [1299.5, 12]),
+        (["US$ 1.299,50", "-US$5"], [1299.5, -5]),
         (["\u2212\u00a05", "7"], [-5, 7]),
         (["₩301658", "₩ 7"], [301658, 7]),
         (["301658원", "7 원"], [301658, 7]),
@@ -174,11 +203,20 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ),
         ("01/02/2024 03:04 PM", "12/31/2024 11:59 AM", "%m/%d/%Y %I:%M %p", 1704207840),
         ("2024-01-02", "2024-12-31 23:59:00", "%Y-%m-%d %H:%M:%S", 1704153600),
+        ("2. Januar 2024", "31. Dezember 2024", "%d. %b %Y", 1704153600),
+        ("02-Jan-24", "31-Dec-24", "%d-%b-%y", 1704153600),
+        ("2024년 1월 2일", "2024년 12월 31일", "%Y년 %m월 %d일", 1704153600),
+        ("2024. 1. 2. 3:04", "2024. 12. 31. 23:59", "%Y. %m. %d. %H:%M", 1704164640),
+        ("1/2/2024, 3:04:00 PM", "12/31/2024, 1:04:00 AM", "%m/%d/%Y, %I:%M:%S %p", 1704207840),
+        ("2024-01-02 03:04:05+00", "2024-12-31 03:04:05+00", "%Y-%m-%d %H:%M:%S%z", 1704164645),
+        ("2024-01-02 03:04:05 UTC", "2024-12-31 03:04:05 UTC", "%Y-%m-%d %H:%M:%S%z", 1704164645),
+        ("2024-01", "2024-12", "%Y-%m", 1704067200),
+        ("Januar 2024", "Dezember 2024", "%b %Y", 1704067200),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
 )
 def test_dates(tmp_path: Path, first: str, last: str, date_format: str, seconds: int) -> None:
-    table = read_table(written(tmp_path, f"d,x\n{first},1\nNA,2\n{last},3\n"))
+    table = read_table(written(tmp_path, f"d;x\n{first};1\nNA;2\n{last};3\n"))
     column = table.columns["d"]
     assert (column.kind, column.date_format) == (ColumnKind.DATE, date_format)
     assert column.values[0] == seconds
@@ -202,13 +240,15 @@ def test_day_and_month_that_could_be_swapped_are_said(tmp_path: Path) -> None:
         UsageError, match=r"line 2, column d: .* allowed is a date written %Y-%m-%d"
     ):
         read_table(tmp_path / "t.csv", types={"d": "%Y-%m-%d"})
-    with pytest.raises(UsageError, match=r"types of d: found '%m/%Y', allowed is number, boolean"):
-        read_table(tmp_path / "t.csv", types={"d": "%m/%Y"})
+    with pytest.raises(UsageError, match=r"types of d: found '%m/%d', allowed is number, boolean"):
+        read_table(tmp_path / "t.csv", types={"d": "%m/%d"})
 
 
 def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
-    rows = "".join(f"202403{i:02},{i:02}. März {1990 + i}\n" for i in range(1, 25))
-    path = written(tmp_path, f"d,e\n{rows}")
+    rows = "".join(
+        f"202403{i:02},Di {i:02}.03.{1990 + i},{i // 9 + 1}st March 2021\n" for i in range(1, 25)
+    )
+    path = written(tmp_path, f"d,e,f\n{rows}")
     table = read_table(path)
     said = (
         "column d is taken for a number, its values look like dates written %Y%m%d: "
@@ -216,6 +256,17 @@ def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
     )
     assert said in table.remarks
     assert table.columns["e"].remark == "looks like dates in a form that is not known"
+    assert table.columns["e"].doubt == (
+        "column 'e' looks like dates in a form that is not known, such as 'Di 01.03.1991': it is "
+        "left out; it is read if the dates are written like 2024-03-31 or 2024-03-31 23:59"
+    )
+    rows = "".join(
+        f"13:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
+    )
+    others = read_table(written(tmp_path, f"time,address,phone\n{rows}", "o.csv"))
+    assert not any(column.doubt for column in others.columns.values())
+    assert not table.columns["f"].remark
+    assert "such as '1st March 2021': it is taken for a category;" in table.columns["f"].doubt
     column = read_table(path, types={"d": "date"}).columns["d"]
     assert (column.kind, column.date_format) == (ColumnKind.DATE, "%Y%m%d")
     assert column.values[0] == np.datetime64("2024-03-01", "s").astype(np.int64)
@@ -247,6 +298,61 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     assert "85 % are dates written %Y-%m-%d, 'soon' is not" in doubt
     few = "\n".join(["12"] * 9 + ["x", "y"] * 4)
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
+
+
+def test_a_number_far_from_all_others_and_zeros_in_front_are_warned_of(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{-200 if i % 9 == 3 else i / 8};{'999,0 €' if i % 30 == 3 else f'{i},5 €'};"
+        f"{i % 17 * 211:05};{i % 12 + 1:02};{0 if i % 9 else i + 1000};{i % 5}\n".replace(".", ",")
+        for i in range(90)
+    )
+    path = written(tmp_path, f"t;price;zip;month;paid;few\n{rows}")
+    table = read_table(path)
+    assert {name: column.doubt for name, column in table.columns.items() if column.doubt} == {
+        "t": "column 't': 10 rows have -200, far from all others: if it says that nothing is "
+        'known, set [data] missing = ["-200"]',
+        "price": "column 'price': 3 rows have 999,0 €, far from all others: if it says that "
+        'nothing is known, set [data] missing = ["999,0 €"]',
+        "zip": "column 'zip' is taken for a number, but has zeros in front, such as '00000': if "
+        'it is a code, set [data] types = { "zip" = "category" }',
+    }
+    days = "".join(
+        f"{'9999-12-31' if i % 9 == 3 else f'2024-01-{i % 28 + 1:02}'}\n" for i in range(90)
+    )
+    doubt = read_table(written(tmp_path, f"d\n{days}", "d.csv")).columns["d"].doubt
+    assert "10 rows have 9999-12-31, far from all others" in doubt
+    sums = "".join(f"{-999 if i % 9 == 3 else i * 33}\n" for i in range(90))
+    doubt = read_table(written(tmp_path, f"s\n{sums}", "s.csv")).columns["s"].doubt
+    assert "10 rows have -999, far from all others" in doubt
+    mended = read_table(path, missing=["-200", "999,0 €"], types={"zip": "category"})
+    assert not any(column.doubt for column in mended.columns.values())
+    assert [int(np.isnan(mended.columns[name].values).sum()) for name in ("t", "price")] == [10, 3]
+    assert words(mended, "zip")[1] == "00211"
+
+
+def test_what_counts_the_rows_from_any_number_is_an_id(tmp_path: Path) -> None:
+    rows = "".join(f"{7000 + i},{i - 60},{1900 + i}\n" for i in range(120))
+    columns = read_table(written(tmp_path, f"a,b,c\n{rows}")).columns
+    assert [columns[name].remark for name in "abc"] == [
+        "an id: all values differ",
+        "",
+        "an id: all values differ",
+    ]
+    rows = "".join(f"{1950 + i}\n" for i in range(70))
+    assert not read_table(written(tmp_path, f"year\n{rows}")).columns["year"].remark
+
+
+def test_a_row_of_totals_is_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"p{i % 7};{i},5\n" for i in range(60))
+    for last in ("Summe", "Total:", "grand total", "합계"):
+        doubt = (
+            read_table(written(tmp_path, f"name;y\n{rows}{last};1770,0\n")).columns["name"].doubt
+        )
+        assert f"column 'name': the last row has {last!r}, which looks like" in doubt
+    for last in ("Sumatra", "p9"):
+        assert (
+            not read_table(written(tmp_path, f"name;y\n{rows}{last};1,0\n")).columns["name"].doubt
+        )
 
 
 def test_a_column_that_is_dropped_is_not_checked(tmp_path: Path) -> None:
@@ -300,6 +406,7 @@ NUMBERS = "".join(f'"two\nlines",{i}.5\n' for i in range(30))
         ("a,b\n1,2\n\n3,4,5\n6,7\n", {}, "t.csv line 4: found 3 fields, allowed is 2"),
         ('a,b\n"x\ny",2\n3\n', {}, "t.csv line 4: found 1 field, allowed is 2"),
         ("a,b\n1,\n\n2,-inf\n", {}, "line 4, column b: found '-inf', allowed is a finite number"),
+        ("a,b\n1,\n\n2,-inf\n", {}, 'or set [data] missing = ["-inf"]'),
         ("a\n1\n1e999\n", {}, "line 3, column a: found '1e999', allowed is a finite number"),
         (f"a,p\n{NUMBERS}x,abc\n", {}, "line 62, column p: found 'abc', allowed is a number as"),
         (f"a,p\n{NUMBERS}x,abc\n", {}, 'set [data] types = { "p" = "category" }'),
@@ -368,6 +475,11 @@ def test_what_is_set_is_obeyed_or_refused(tmp_path: Path) -> None:
         "Sales, of 2024\r\n\r\n",
         "# by Ann\n# not final, yet\n",
         "A\nB\n \n\n",
+        "Sales of 2024;;\n;;\n",
+        "Sales of 2024;;\nby: Ann;;\n",
+        "Sales of 2024\nby: Ann\n",
+        '"Sales; of 2024";;\n',
+        "# by; Ann;;\n# not; final\n#\n",
     ],
 )
 def test_what_stands_above_the_names(tmp_path: Path, above: str, encoding: str) -> None:
@@ -388,6 +500,17 @@ def test_a_first_line_with_a_hash_or_a_gap_below_may_be_the_names(tmp_path: Path
     assert list(read_table(written(tmp_path, "#id;b\n1;2\n5;6\n")).columns) == ["#id", "b"]
     assert list(read_table(written(tmp_path, "price\n3,5\n\n4,25\n1,5\n")).columns) == ["price"]
     assert list(read_table(written(tmp_path, "a,b\n1,2\n\n5,6\n")).columns) == ["a", "b"]
+    for text in ("price\n3,5\n4,25\n", "place\n1.5,2\n1.5,3\n", "say\nwell, well\nyes, no\nor\n"):
+        assert len(read_table(written(tmp_path, text)).columns) == 1
+    saved = "# x y\n1.5 2.5\n3.5 4.5\n"  # as NumPy does
+    assert len(read_table(written(tmp_path, saved)).columns) == 1
+    assert list(read_table(written(tmp_path, "# x,y\n1.5,2\n3,4\n")).columns) == ["# x", "y"]
+    assert "column 1" in read_table(written(tmp_path, "5;NA;7\n6;1;2\n7;2;3\n")).columns
+
+
+def test_a_name_of_two_lines_is_no_title(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, '"a\nb";c;y\n1,5;x;2\n2,5;y;3\n'))
+    assert list(table.columns) == ["a\nb", "c", "y"]
 
 
 def test_names_that_are_missing(tmp_path: Path) -> None:
@@ -401,6 +524,12 @@ def test_words_above_words_are_names_and_numbers_above_numbers_are_not(tmp_path:
     assert "column 1" in read_table(written(tmp_path, people)).columns
     years = "country,2019,2020\nA,1.5,2\nB,2.5,3\n"
     assert list(read_table(written(tmp_path, years)).columns) == ["country", "2019", "2020"]
+    cars = "low,two,ok\nhigh,two,bad\nlow,four,bad\nhigh,four,ok\n"
+    assert read_table(written(tmp_path, cars * 3)).n_rows == 12
+    twice = (
+        f"buying,doors,class\n{cars}buying,doors,class\n{cars}"  # two files, one behind the other
+    )
+    assert list(read_table(written(tmp_path, twice)).columns) == ["buying", "doors", "class"]
 
 
 def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

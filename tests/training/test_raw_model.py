@@ -207,6 +207,19 @@ def test_what_somebody_says_is_missing_is() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_number_or_a_date_that_somebody_says_is_missing_is() -> None:
+    task = replace(
+        CLASSES, features=replace(FEATURES, missing=("-200", "[UNK]", "31.12.9999", "-200"))
+    )
+    network = network_of(task)
+    model = accept_raw(network, task)
+    for name, missing in ((HOLES, -200.0), (DAY, "31.12.9999")):
+        found, expected = (
+            np.asarray(model(raw_inputs({**ROWS, name: [each] * N}))) for each in (missing, None)
+        )
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_logarithm_is_undone() -> None:
     task = replace(REGRESSION, target=Target("y", 2.0, 0.5, "log"))
     network = network_of(task)

@@ -414,6 +414,15 @@ def test_an_error_says_how_to_give_what_it_advises(
     assert run(*asked).endswith('[data] task = "regression"')  # who gave one, knows
     table("d.csv", 60, y=["a"] * 60)
     assert "--set" not in run()
+    table("d.csv", 60, y=[f"{i}.5" if i % 5 else "unknown" for i in range(60)])
+    advice = """; with pipeline.new: --set 'missing=["unknown"]'"""
+    for given, found in (
+        ((), "text, 49 different"),
+        (("--set", "task=regression"), "text, allow"),
+    ):
+        said = run(*given)
+        assert f"target 'y': found {found}" in said
+        assert said.endswith(f'[data] missing = ["unknown"] makes it one of numbers{advice}')
     assert say_how("set its type in [data]", read_settings([]), is_new=True) == (
         "set its type in [data]; with pipeline.new: --set 'SETTING=VALUE'"
     )
@@ -460,6 +469,53 @@ def test_a_column_of_texts_gives_away_a_target_that_is_written_in_numbers(
     _, warnings = datasets.about(new(project, "d.csv").data_spec)
     assert [each for each in warnings if "column 'alive' gives the target away" in each]
     assert "'kind'" not in " ".join(warnings)
+
+
+def test_values_that_differ_in_case_alone_are_warned_of(project: Project) -> None:
+    towns, answers = ["Ulm", "ulm", "Köln"] * 20, ["Yes", "no", "yes", "No"] * 15
+    table("d.csv", 60, town=towns, y=answers)
+    _, warnings = datasets.about(new(project, "d.csv").data_spec)
+    said = " ".join(warnings)
+    assert "column 'town': 'Ulm' and 'ulm' differ in case alone" in said
+    assert "column 'y': 'Yes' and 'yes' differ in case alone" in said
+
+
+def test_many_columns_that_are_left_out_are_said_together(project: Project) -> None:
+    table("d.csv", 60, y=[0, 1] * 30, **{f"c{i}": 1 for i in range(40)}, id=range(60))
+    pd.DataFrame({"id": range(60), "y": [0, 1] * 30}).to_csv("e.csv", index=False)
+    assert refused(project, "e.csv", "y") == (
+        "e.csv: found no column to learn from beside the target (column 'id' is dropped: an id: "
+        "all values differ)"
+    )
+    remarks, _ = datasets.about(new(project, "d.csv").data_spec)
+    assert len([each for each in remarks if "dropped" in each]) == 2
+    assert "columns 'c0', 'c1', 'c2', 'c3'" in " ".join(remarks)
+
+
+def test_what_gives_a_target_away_in_other_ways(project: Project) -> None:
+    price = np.random.default_rng(5).lognormal(10, 1, 300).round(2)
+    y, is_sold = np.arange(300) % 3, np.arange(300) % 2 == 1
+    table("d.csv", 300, price=price, log_price=np.log(price), root=np.sqrt(price).round(3))
+    _, warnings = datasets.about(new(project, "d.csv", target="price").data_spec)
+    assert "columns 'log_price' and 'root' give the target away" in " ".join(warnings)
+    table("e.csv", 300, paid=np.where(is_sold, price.astype(str), ""), sold=is_sold, y=y)
+    _, warnings = datasets.about(new(project, "e.csv", target="sold").data_spec)
+    assert "column 'paid' gives the target away" in " ".join(warnings)
+    table("f.csv", 16, y=np.arange(16) % 2, u=price[:16])  # of so few rows all differ
+    _, warnings = datasets.about(new(project, "f.csv").data_spec)
+    assert "away" not in " ".join(warnings)
+
+
+def test_a_share_of_a_test_set_is_refused_where_the_data_bring_one(project: Project) -> None:
+    x, y = numbers(200).reshape(50, 4), np.arange(50) % 2
+    np.savez("d.npz", x=x, y=y, x_test=x, y_test=y)
+    asked = Asked.of(project, None, "d.npz", "", DataSettings(test=0.2))
+    with pytest.raises(
+        UsageError, match=r"\[data\] test: found 0.2, allowed is none: the data br"
+    ):
+        create(project, asked)
+    new(project, "d.npz")
+    assert "\ntest = " not in (project.root / "studies/d.toml").read_text()
 
 
 @pytest.mark.parametrize(
