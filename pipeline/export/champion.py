@@ -8,8 +8,6 @@ from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
 
-_ABOUT_LOOK = ("when", "trial")  # what a look at the test set notes, but what it found
-
 
 def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
     """Collects what is recorded of the champion, as plain values."""
@@ -28,7 +26,7 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
                 digits = intervals.decimals(metric, value)
                 both = [round(interval.low, digits), round(interval.high, digits)]
                 validation[f"{metric.quantity}_95"] = both
-    look = study_store.test_look(stored.study, champion.number)
+    look = study_store.last_look(stored.study, champion.number)
     assert champion.hyperparameters is not None
     return {
         "study": spec.name,
@@ -46,5 +44,5 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
             **({"n_groups": groups} if groups else {}),
         },
         "training": {name: at_best[name] for name in validation if name in at_best},
-        "test": {k: v for k, v in look.items() if k not in _ABOUT_LOOK} if look else None,
+        "test": study_store.scores_of(look) if look else None,
     }

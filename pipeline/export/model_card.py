@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.data import datasets
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
+from pipeline.evaluation.intervals import Interval
 from pipeline.export.use_section import use
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
@@ -21,7 +22,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 
     Args:
         stored: the study.
-        found: the champion's `champion.summary`, test score included.
+        found: the champion's `champion.summary`, or an ensemble's, test score included.
         row: of a table, an example of each column's values.
     """
     study, spec = stored.study, stored.spec
@@ -45,32 +46,22 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
                 f"  Both are by group: these {example} come in {count_noun(groups, 'group')}.\n"
             )
     n_trials = count_noun(len(select_counted(study_store.read_trials(study))), "trial")
-    n_parameters = count_noun(found["n_parameters"], "parameter")
-    n_epochs = count_noun(found["epochs_trained"], "epoch")
     n_looks = len(study_store.test_looks(study))
     looks = "once" if n_looks == 1 else f"{n_looks} times"
     facts = study.user_attrs[study_store.VERSIONS]
     versions = ", ".join(f"{k[8:]} {v}" for k, v in facts.items() if k.startswith("version."))
-    hyperparameters = "\n".join(
-        f"| {name} | {value} |"
-        for name, value in Hyperparameters(**found["hyperparameters"]).shown(spec.named).items()
-    )
-    seed = f"seed {found['seed']}. Another seed gives another score."
-    trained = f"- The network was trained once, with {seed}"
-    if task.n_folds > 1:
-        trained = (
-            f"- The model is the mean of {task.n_folds} networks, each trained once on all rows "
-            f"but one fold and the test\n  rows, with {seed} Each validation row was answered by "
-            "the network\n  that had not seen it."
-        )
-    ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
     metrics = [each for each in task.objectives if each.quantity in {*test} & {*validation}]
     scores = "\n".join(
         f"| {name} | {' | '.join(m.show(part[m.quantity]) for m in metrics)} "
         f"| {part['n_examples']:,} |"
         for name, part in (("test", test), ("validation", validation))
     )
-    return f"""# {spec.name}: the champion, trial {found["trial"]}
+    is_ensemble = "ensemble" in found
+    title = f"the champion, trial {found['trial']}" if not is_ensemble else "an ensemble"
+    selected = f"selected as the best of {n_trials}, at its\n  best epoch"
+    if is_ensemble:
+        selected = f"of {n_trials}, these networks were\n  chosen by it"
+    return f"""# {spec.name}: {title}
 
 {for_markdown(spec.goal)}
 
@@ -84,18 +75,12 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 {scores}
 
 {trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
-- The validation score is optimistically biased: selected as the best of {n_trials}, at its
-  best epoch. The test score is not.
-{trained}
+- The validation score is optimistically biased: {selected}. The test score is not.
+{_gain(spec, found) if is_ensemble else _trained(spec, found)}
 
 {_data(spec)}## What it is
 
-{n_parameters}. Trained for {n_epochs}; the weights are
-those of epoch {found["best_epoch"]}.{ended}
-
-| hyperparameter | value |
-|---|---|
-{hyperparameters}
+{_members(found) if is_ensemble else _network(spec, found)}
 
 ## Where it comes from
 
@@ -103,11 +88,71 @@ those of epoch {found["best_epoch"]}.{ended}
 |---|---|
 | data | {spec.dataset}, fingerprint {study.user_attrs[study_store.DATA_FINGERPRINT][:12]} |
 | study | {spec.name}, fingerprint {spec.fingerprint[:12]} |
-| MLflow run | {found["run_id"]} |
+| MLflow run | {", ".join(each["run_id"] for each in found.get("ensemble", [found]))} |
 | machine | {facts["machine"]} |
 | versions | {versions} |
 | commit | {facts.get("git_commit", "unknown")} |
 """
+
+
+def _trained(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    seed = f"seed {found['seed']}. Another seed gives another score."
+    n_folds = spec.task.n_folds
+    if n_folds == 1:
+        return f"- The network was trained once, with {seed}"
+    return (
+        f"- The model is the mean of {n_folds} networks, each trained once on all rows "
+        f"but one fold and the test\n  rows, with {seed} Each validation row was answered by "
+        "the network\n  that had not seen it."
+    )
+
+
+def _network(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    n_parameters = count_noun(found["n_parameters"], "parameter")
+    n_epochs = count_noun(found["epochs_trained"], "epoch")
+    ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
+    hyperparameters = "\n".join(
+        f"| {name} | {value} |"
+        for name, value in Hyperparameters(**found["hyperparameters"]).shown(spec.named).items()
+    )
+    return f"""{n_parameters}. Trained for {n_epochs}; the weights are
+those of epoch {found["best_epoch"]}.{ended}
+
+| hyperparameter | value |
+|---|---|
+{hyperparameters}"""
+
+
+def _gain(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    """Says what the mean is better by than the best network alone."""
+    metric, gain = spec.objective, found["gain"]
+    like = gain["champion"]
+    more = intervals.show(metric, gain["ensemble"] - like, like, is_signed=True)
+    interval = Interval(*gain["difference_95"]).show(metric, like, is_signed=True)
+    return (
+        f"- By {metric.words} the best network alone has {metric.show(like)}, the mean of all "
+        f"{more}\n  (95 % interval {interval}, from a bootstrap of the\n  "
+        f"{inflect(spec.task.example, 2)} on which they were chosen)."
+    )
+
+
+def _members(found: Mapping[str, Any]) -> str:
+    """Lists the networks of an ensemble."""
+    members = found["ensemble"]
+    n_picks = sum(each["picks"] for each in members)
+    rows = "\n".join(
+        f"| {each['trial']} | {each['picks']} of {n_picks} | {each['seed']} "
+        f"| {Hyperparameters.from_mapping(each['hyperparameters'])} |"
+        for each in members
+    )
+    return f"""The mean answer of {count_noun(len(members), "network")}, with
+{count_noun(found["n_parameters"], "parameter")} in all. They are the best of the study, and were
+chosen one after the other, each as the one with which the mean is best; one may come again
+(Caruana et al. 2004).
+
+| trial | share | seed | network |
+|---|---|---|---|
+{rows}"""
 
 
 def _data(spec: StudySpec) -> str:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.task.scoring import all_scores, losses, transform
+from pipeline.task.scoring import all_scores, losses, score, transform
 from pipeline.task.source import Examples
-from pipeline.task.task import LOSS, Task
+from pipeline.task.task import LOSS, Metric, Task
 
 if TYPE_CHECKING:
     import keras
@@ -18,28 +19,36 @@ BATCH = 1000  # examples, for which a model is asked at a time
 TOLERANCE = 1e-4  # between a recorded metric and one measured again: one example in 10,000
 
 
-def validate(model: "keras.Model", task: Task, examples: Sequence[Examples]) -> float:
-    """Scores a model on the validation set as the search did; returns the task's `score`.
+def answers_to(model: "keras.Model", examples: Sequence[Examples]) -> "NDArray[Any]":
+    """Asks a model about the validation set, as `answer` does.
 
     With folds each row is answered by that network of the model that has not seen it.
 
     Args:
         model: takes raw inputs.
-        task: what was asked.
         examples: by `datasets.validation_sets`.
     """
     networks = [model]
     if len(examples) > 1:
         networks = [model.get_layer(f"fold_{i}") for i in range(1, len(examples) + 1)]
-    answers = [answer(network, each) for network, each in zip(networks, examples, strict=True)]
+    found = [answer(network, each) for network, each in zip(networks, examples, strict=True)]
+    return np.concatenate(found)
+
+
+def joined(examples: Sequence[Examples]) -> Examples:
+    """Joins the right answers of the validation sets of all folds, as `answers_to` does answers.
+
+    Returns:
+        Examples without inputs.
+    """
     weights = [each.weights for each in examples if each.weights is not None]
-    found = measure(
-        task,
+    groups = [each.groups for each in examples if each.groups is not None]
+    return Examples(
+        {},
         np.concatenate([each.targets for each in examples]),
-        np.concatenate(answers),
         np.concatenate(weights) if weights else None,
+        np.concatenate(groups) if groups else None,
     )
-    return found[task.score.quantity]
 
 
 def is_as_recorded(task: Task, value: float, recorded: float) -> bool:
@@ -51,12 +60,6 @@ def is_as_recorded(task: Task, value: float, recorded: float) -> bool:
     if task.score.digits is None:
         unit = target.scale * (math.exp(target.mean) if target.transform == "log" else 1.0)
     return math.isclose(value, recorded, rel_tol=TOLERANCE, abs_tol=TOLERANCE * unit)
-
-
-def score_test(model: "keras.Model", task: Task, examples: Examples) -> dict[str, float]:
-    """Scores a model on test examples by all that can be said of it."""
-    answers = answer(model, examples)
-    return measure(task, examples.targets, answers, examples.weights, examples.groups)
 
 
 def answer(model: "keras.Model", examples: Examples) -> "NDArray[Any]":
@@ -78,26 +81,45 @@ def answer(model: "keras.Model", examples: Examples) -> "NDArray[Any]":
     return np.concatenate(answers)
 
 
-def measure(
-    task: Task,
-    targets: "NDArray[Any]",
-    answers: "NDArray[Any]",
-    weights: "NDArray[np.float32] | None",
-    groups: "NDArray[np.integer] | None" = None,
-) -> dict[str, float]:
+def measure(task: Task, answers: "NDArray[Any]", examples: Examples) -> dict[str, float]:
     """Computes loss and every metric of a task from answers; derived metrics too.
 
     Args:
         task: what was asked.
-        targets: integers of classes, or numbers in units of their own, (n,).
         answers: as `answer` returns them.
-        weights: of the examples; None if all are 1.
-        groups: numbers of the examples'; None if they err independently.
+        examples: with integers of classes, or numbers in units of their own, as targets.
     """
+    _, targets, weights, groups = examples
+    scored = all_scores(task, targets, answers, weights, groups)
+    return task.quantities_of({LOSS: _loss(task, answers, targets, weights), **scored})
+
+
+def value_of(
+    metric: Metric,
+    task: Task,
+    answers: "NDArray[Any]",
+    targets: "NDArray[Any]",
+    weights: "NDArray[np.floating] | None",
+) -> float:
+    """Computes one metric alone; arguments as in `measure`."""
+    if metric.is_scored:
+        known = replace(task, scored=(metric,))
+        return score(known, targets, answers, weights)[metric.quantity]
+    found = {LOSS: _loss(task, answers, targets, weights)} if metric.quantity != "accuracy" else {}
+    if not task.is_regression:
+        chosen = answers.argmax(axis=1) if answers.shape[1] > 1 else answers[:, 0] > 0.5
+        found["accuracy"] = float(np.average(chosen == targets, weights=weights))
+    return task.quantities_of(found)[metric.quantity]
+
+
+def _loss(
+    task: Task,
+    answers: "NDArray[Any]",
+    targets: "NDArray[Any]",
+    weights: "NDArray[np.floating] | None",
+) -> float:
     if task.is_regression:
         seen = transform(task.target, targets), transform(task.target, answers[:, 0])
     else:
         seen = targets, np.hstack([1 - answers, answers]) if answers.shape[1] == 1 else answers
-    scored = all_scores(task, targets, answers, weights, groups)
-    loss = float(np.average(losses(task, *seen).astype(np.float64), weights=weights))
-    return task.quantities_of({LOSS: loss, **scored})
+    return float(np.average(losses(task, *seen).astype(np.float64), weights=weights))

@@ -13,6 +13,7 @@ from pipeline.paths import Project
 from pipeline.storage import studies, study_store
 from pipeline.storage.importance import constant, importance
 from pipeline.storage.studies import StoredStudy
+from pipeline.study.rules import RULES
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State, Trial, champion_of, ranking, select_counted
 from pipeline.wording import count_noun
@@ -166,8 +167,9 @@ def as_csv(facts: StudySummary) -> str:
     ]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
-    names = list(max(known, key=lambda each: each.hidden_layers).flat())
-    others = [name for name in table.columns if name not in names]
+    shown = {name for each in known for name in each.shown(facts.spec.named)}
+    names = list(max(known, key=lambda each: each.hidden_layers).flat(shown))
+    others = [name for name in table.columns if name not in names and name not in RULES]
     return table[[*others, *names]].to_csv(index=False)
 
 

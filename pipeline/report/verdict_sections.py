@@ -118,7 +118,11 @@ def _test_line(facts: StudySummary) -> str:
     if not looks:
         return "The test set is sealed: nobody has looked at it for this study."
     scores = "; ".join(
-        f"trial {look['trial']} "
+        (
+            f"the mean of trials {join_names([*look['ensemble']])} "
+            if look.get("ensemble")
+            else f"trial {look['trial']} "
+        )
         + (
             "was to be scored, and the export broke off"
             if look["n_examples"] is None

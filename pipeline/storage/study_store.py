@@ -117,10 +117,26 @@ def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
     ]
 
 
-def test_look(study: optuna.Study, trial: int) -> dict[str, Any] | None:
-    """Finds the last look that scored a trial; None if there is none."""
-    scored = [each for each in test_looks(study) if each["n_examples"] is not None]
-    return next((each for each in reversed(scored) if each["trial"] == trial), None)
+def last_look(
+    study: optuna.Study, trial: int, ensemble: Mapping[str, int] | None = None
+) -> dict[str, Any] | None:
+    """Finds the last look that scored a model; None if there is none.
+
+    Args:
+        study: whose test set it is.
+        trial: number of the trial, of an ensemble of the best in it.
+        ensemble: how often each trial is in it, by number; None of one that is none.
+    """
+    for look in reversed(test_looks(study)):
+        asked = look["trial"], look.get("ensemble")
+        if look["n_examples"] is not None and asked == (trial, ensemble):
+            return dict(look)
+    return None
+
+
+def scores_of(look: Mapping[str, Any]) -> dict[str, Any]:
+    """Says what a look at the test set has found."""
+    return {key: value for key, value in look.items() if key not in ("when", "trial", "ensemble")}
 
 
 def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Trial:

@@ -121,10 +121,16 @@ class Hyperparameters:
         """Returns plain values; `units` is a list, so that JSON gives back what it took."""
         return {**asdict(self), "units": list(self.units)}
 
-    def flat(self) -> dict[str, Scalar]:
-        """Returns one scalar a name, as Optuna and MLflow hold them: `units_1`, `units_2`, ..."""
+    def flat(self, names: Container[str] = RULES) -> dict[str, Scalar]:
+        """Returns one scalar a name, as Optuna and MLflow hold them: `units_1`, `units_2`, ...
+
+        Args:
+            names: of those that are wanted.
+        """
         values: dict[str, Scalar] = {}
         for name, value in asdict(self).items():
+            if name not in names:
+                continue
             if RULES[name].per_layer:
                 values |= {layer_name(name, i): each for i, each in enumerate(value)}
             else:

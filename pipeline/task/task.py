@@ -68,6 +68,11 @@ class Metric:
         return f"{self.name}_se"
 
     @property
+    def error_quantity(self) -> str:
+        """Under which its standard error stands beside a value of its quantity."""
+        return f"{self.quantity}_se"
+
+    @property
     def noun(self) -> str:
         """What it is called in a sentence: "ROC AUC"."""
         return self.label or self.quantity

@@ -168,7 +168,8 @@ def as_one_model(members: Sequence[Member]) -> keras.Model:
         is_plain = task.features is None and task.input_dtype == "uint8"
         model = members[0].model
         return model if is_plain else accept_raw(model, task)
-    return average([accept_raw(member.model, member.task) for member in members])
+    models = [accept_raw(member.model, member.task) for member in members]
+    return average({f"fold_{i}": model for i, model in enumerate(models, start=1)})
 
 
 def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:

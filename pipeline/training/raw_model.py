@@ -5,7 +5,7 @@ nor to trust code in it. What it computes is what `preparation.encoding` does be
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -62,21 +62,24 @@ def accept_raw(network: keras.Model, task: Task) -> keras.Model:
     return model
 
 
-def average(models: Sequence[keras.Model]) -> keras.Model:
+def average(models: Mapping[str, keras.Model], picks: Sequence[str] | None = None) -> keras.Model:
     """Makes one model of several that take the same raw inputs: it gives their mean answer.
 
     Args:
-        models: by `accept_raw`; each stays a layer, `fold_1` and so on.
+        models: by `accept_raw`; each stays a layer of that name.
+        picks: names of those in the mean, as often as they count; None for each once.
     """
-    first = models[0]
+    first = next(iter(models.values()))
     inputs = keras.tree.map_structure(
         lambda each: keras.Input(each.shape[1:], dtype=each.dtype, name=each.name), first.input
     )
-    for i, model in enumerate(models, start=1):
-        model.name = f"fold_{i}"
+    for name, model in models.items():
+        model.name = name
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
-        return keras.Model(inputs, keras.layers.Average()([model(inputs) for model in models]))
+        answers = {name: model(inputs) for name, model in models.items()}
+        mean = keras.layers.Average()([answers[name] for name in picks or models])
+        return keras.Model(inputs, mean)
 
 
 def _by_column(columns: Sequence[RawInput], model: keras.Model) -> keras.Model:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from pipeline.best import _reading
+from pipeline.export.texts import _reading
 from pipeline.preparation.cache import About, _adapter
 from pipeline.reading import numerals
 from pipeline.reading.column import ColumnKind, Dialect, RawTable

@@ -21,6 +21,7 @@ from pipeline.errors import run_command
 from pipeline.export import bundle, champion, model_card
 from pipeline.paths import Project
 from pipeline.storage import study_store
+from pipeline.study.hyperparameters import DEFAULTS
 
 
 @pytest.fixture
@@ -134,20 +135,14 @@ def test_the_champion_as_json(recorded_study: Project, run: Any) -> None:
         "run_id": f"{9:032x}",
         "seed": 1009,
         "hyperparameters": {
+            **DEFAULTS,
             "hidden_layers": 2,
             "units": [487, 243],
             "optimizer": "adam",
             "learning_rate": 0.00083,
             "batch_size": 64,
             "epochs": 8,
-            "layer_kind": "dense",
-            "activation": "relu",
             "dropout": 0.24,
-            "numeric_encoding": "standard",
-            "numeric_bins": 16,
-            "embedding_size": 0,
-            "momentum": 0.0,
-            "nesterov": False,
         },
         "n_parameters": 21_106,
         "best_epoch": 7,

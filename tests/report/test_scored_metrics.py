@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import recorded
 
-from pipeline import best
 from pipeline.data import datasets
-from pipeline.export import champion, model_card
+from pipeline.export import champion, model_card, texts
 from pipeline.paths import Project
 from pipeline.report import document, figures, sections, verdict_sections
 from pipeline.report.summary import StudySummary, summarize
@@ -285,7 +284,7 @@ def test_what_is_recorded_of_the_champion_has_errors_and_intervals(exported: Any
 
 def test_the_champion_is_shown_in_units_of_its_own(exported: Any, houses: StudySummary) -> None:
     _, found = exported
-    text = best._as_text(houses.spec, houses.champion, found)
+    text = texts.champion_text(houses.spec, houses.champion, found)
     assert (
         "  validation RMSE  3,912.3 (95 % interval 3,761.9 to 4,068.7), MAE 2,205.0, R² 0.9559, "
         "loss 0.3045\n"

@@ -20,7 +20,7 @@ from killing import killed_at, killed_at_every_step
 from pipeline import best, files
 from pipeline.data import datasets
 from pipeline.errors import run_command
-from pipeline.export import bundle
+from pipeline.export import bundle, stored_model
 from pipeline.export.folder import FILES, SCRIPT_FILE, check_folder
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
@@ -69,7 +69,7 @@ def exporting(
     loop: Any = SimpleNamespace(to_bytes=to_bytes)
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", loop)
     monkeypatch.setattr("pipeline.training.loop", loop, raising=False)
-    monkeypatch.setattr(bundle, "_verified_model", lambda *_: to_bytes(None))
+    monkeypatch.setattr(stored_model, "verified_model", lambda *_: (to_bytes(None), None))
     study = recorded.open_stored(recorded_study).study
     study.set_user_attr(study_store.TEST_LOOKS, [recorded.TEST_LOOK])
     monkeypatch.setattr(datasets, "fetch", lambda _: None)

@@ -90,7 +90,7 @@ def test_the_doctor_does_without_the_test_set(
 ) -> None:
     """It has something to find, and to train again: computed curves have no real models."""
     assert run(doctor_command.main, monkeypatch, small.NAME, *options) == code
-    assert "the models of trials 0 and 1" in capsys.readouterr().out
+    assert "the models of trials 0, 1 and 2" in capsys.readouterr().out
     study = studies.stored_study(searched, small.NAME).study
     assert study_store.test_looks(study) == []
 
@@ -109,8 +109,8 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")
     examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
-    monkeypatch.setattr(scores, "validate", lambda *_: value)
-    monkeypatch.setattr(scores, "score_test", lambda *_: means)
+    monkeypatch.setattr(scores, "answer", lambda *_: np.zeros((1, 10)))
+    monkeypatch.setattr(scores, "measure", lambda *_: means)
 
 
 @pytest.mark.usefixtures("_loop")

@@ -1,0 +1,83 @@
+"""The stored model of a trial, as it is handed over, if it is still what was recorded."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data import pixels
+from pipeline.environment import hide_gpus, import_keras
+from pipeline.errors import PipelineError, first_line, one_line
+from pipeline.storage.studies import StoredStudy
+from pipeline.study.trial import Trial
+from pipeline.task.source import Examples
+from pipeline.tracking import registry
+from pipeline.wording import doctor_command
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+
+def verified_model(
+    stored: StoredStudy, trial: Trial, examples: Sequence[Examples]
+) -> "tuple[keras.Model, NDArray[Any]]":
+    """Loads a trial's model, and looks whether it is as good as was recorded.
+
+    Args:
+        stored: the study.
+        trial: whose model is kept.
+        examples: of the validation, by `datasets.validation_sets`.
+
+    Returns:
+        The model, which takes raw inputs, and its answers to the examples, as
+        `scores.answers_to` has them.
+
+    Raises:
+        PipelineError: it is missing, is not as good, or cannot be loaded.
+    """
+    content = registry.load_model_bytes(stored.project, trial.run_id)
+    hide_gpus()
+    try:
+        with _without_banner():
+            import_keras()
+            from pipeline.training import loop
+    except Exception as error:  # whatever is wrong with an installation
+        raise PipelineError(
+            f"TensorFlow cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from None
+    try:
+        model = pixels.accept_any_scale(loop.from_bytes(content))
+    except Exception as error:  # zipfile's, h5py's, and Keras's, whose safe mode refuses code
+        raise PipelineError(
+            f"the stored model of trial {trial.number} cannot be loaded: {one_line(str(error))}"
+        ) from None
+    from pipeline.export import scores
+
+    score = stored.spec.task.score
+    answers = scores.answers_to(model, examples)
+    value = scores.measure(stored.spec.task, answers, scores.joined(examples))[score.quantity]
+    recorded = trial.history[score.name][trial.best_epoch - 1]
+    if not scores.is_as_recorded(stored.spec.task, value, recorded):
+        raise PipelineError(
+            f"the stored model of trial {trial.number} has {score.words} {score.show(value)}, "
+            f"not its recorded {score.show(recorded)}; if its run's model.keras was changed, what "
+            f"was trained is restored with: {doctor_command()}"
+        )
+    return model, answers
+
+
+@contextlib.contextmanager
+def _without_banner() -> Iterator[None]:
+    """Drops what TensorFlow's libraries print when they are loaded; errors are exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

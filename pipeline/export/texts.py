@@ -1,0 +1,135 @@
+"""What `pipeline.best` prints of a champion, or of an ensemble."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.data import datasets
+from pipeline.evaluation import intervals
+from pipeline.evaluation.intervals import Interval
+from pipeline.masking import mask
+from pipeline.paths import DEFAULT_STUDY
+from pipeline.reading.column import Dialect
+from pipeline.reading.tables import PARQUET
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Trial
+from pipeline.wording import count_noun
+
+
+def ensemble_text(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    """Shows an ensemble, by `ensemble.summary`."""
+    members, gain, objective = found["ensemble"], found["gain"], spec.objective
+    n_picks = sum(each["picks"] for each in members)
+    lines = [f"study {spec.name}: the mean answer of {count_noun(len(members), 'network')}"]
+    for each in members:
+        given = Hyperparameters.from_mapping(each["hyperparameters"])
+        share = f"{each['picks']} of {n_picks}"
+        lines.append(
+            f"  {share:>8}  trial {each['trial']}: {objective.show(each['value'])}, {given}"
+        )
+    like, more = gain["champion"], gain["ensemble"] - gain["champion"]
+    interval = Interval(*gain["difference_95"]).show(objective, like, is_signed=True)
+    return "\n".join(
+        [
+            *lines,
+            f"  {count_noun(found['n_parameters'], 'parameter')} in all",
+            "",
+            *_scores(spec, found),
+            "",
+            f"  {objective.words} of the champion alone: {objective.show(like)}",
+            f"  the mean of all: {intervals.show(objective, more, like, is_signed=True)} "
+            f"(95 % interval {interval},",
+            "  from a bootstrap of the examples on which they were chosen: somewhat too good)",
+        ]
+    )
+
+
+def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) -> str:
+    """Shows the champion, by `champion.summary`, and the commands that hand over its model."""
+    name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
+    lines = [
+        f"study {spec.name}: champion is trial {champion.number}",
+        f"  {champion.hyperparameters}",
+        f"  {champion.n_parameters:,} parameters, weights of epoch {champion.best_epoch} of "
+        f"{champion.n_epochs}, seed {champion.seed}",
+        *([f"  ended before its own end: {champion.ending}"] if champion.ending else []),
+        "",
+        *_scores(spec, found),
+        "",
+        "hyperparameters",
+    ]
+    assert champion.hyperparameters is not None
+    shown = champion.hyperparameters.shown(spec.named)
+    width = max(map(len, shown))
+    lines += [f"  {key:<{width}} {value}" for key, value in shown.items()]
+    lines += [
+        "",
+        f"the model: .venv/bin/python -m pipeline.best{name} --export",
+        *_from_mlflow(spec),
+    ]
+    return "\n".join(lines)
+
+
+def _scores(spec: StudySpec, found: Mapping[str, Any]) -> Iterator[str]:
+    validation, test, score = found["validation"], found["test"], spec.task.score
+    value = score.show(validation[score.quantity])
+    if f"{score.quantity}_95" in validation:
+        interval = Interval(*validation[f"{score.quantity}_95"])
+        value += f" (95 % interval {interval.show(score, validation[score.quantity])})"
+    yield f"  {score.words}  {value}{_others(spec, validation)}"
+    said = "sealed; --export opens the test set, once"
+    if test:
+        said = score.show(test[score.quantity])
+        if (error := intervals.error_of(score, test)) is not None:
+            said += f" (standard error {intervals.show(score, error, test[score.quantity])})"
+        said += _others(spec, test)
+    yield f"  {f'test {score.noun}':<{len(score.words)}}  {said}"
+
+
+def _from_mlflow(spec: StudySpec) -> list[str]:
+    """Spells the command that loads the model from MLflow, as pasted into any shell here.
+
+    Of a table that is one which answers the rows of a file.
+
+    A store with a secret in its URL is not named: whoever has its variable has it again.
+    """
+    store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
+    is_secret = mask(store, store) != store
+    features, model = spec.task.features, f"'models:/{spec.name}@champion'"
+    needed, use = "mlflow", f"mlflow.keras.load_model({model}).summary()"
+    if features and features.inputs:
+        reading = _reading(datasets.dialect(spec.data_spec))
+        if spec.dataset.lower().endswith(PARQUET):
+            reading = "pandas.read_parquet('rows.parquet')"
+        needed, use = (
+            "mlflow, pandas",
+            f"print(mlflow.pyfunc.load_model({model}).predict({reading}))",
+        )
+    given = "" if is_secret else f"MLFLOW_TRACKING_URI={shlex.quote(store)} "
+    return [
+        "or from MLflow, where it is registered when a search ends"
+        f"{', with MLFLOW_TRACKING_URI as now' if is_secret else ''}:",
+        f'KERAS_BACKEND=tensorflow {given}.venv/bin/python -c "import {needed}; {use}"',
+    ]
+
+
+def _reading(dialect: Dialect) -> str:
+    """Spells how pandas reads rows as they were for the training: as text, which a model reads."""
+    sign = dialect.delimiter
+    sep = f"'\\x{ord(sign):02x}'" if sign in "$`'!\\" else repr(sign)  # which a shell would obey
+    given = f"'rows.csv', sep={sep}, encoding='{dialect.encoding}'"
+    if dialect.n_skipped:
+        given += f", skiprows={dialect.n_skipped}"
+    if dialect.names:
+        given += ", header=None"
+    given += f", decimal='{dialect.decimal}', dtype=str, keep_default_na=False"
+    named = ".rename(columns=lambda i: f'column {i + 1}')" if dialect.names else ""
+    return f"pandas.read_csv({given}){named}"
+
+
+def _others(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    """Lists what else was measured, behind the score."""
+    others = [each for each in spec.task.objectives[1:] if each.quantity in found]
+    return "".join(f", {each.noun} {each.show(found[each.quantity])}" for each in others)
