@@ -282,3 +282,54 @@ def test_pictures_in_colour_are_answered_as_well_as_the_report_says(project: Pat
     score = accuracy_score(colours.rows["y"], said)
     assert score == pytest.approx(colours.metrics["test"]["accuracy"], rel=1e-4)
     assert not (colours.folder / "predict.py").exists()
+
+
+# What an ensemble and its members answer, for somebody without this package.
+MEAN = """
+import json, pathlib, sys
+import keras, pandas
+sys.path.insert(0, ".")
+import predict
+texts = pandas.read_csv("rows.csv", sep=";", encoding="cp1252", dtype=str, keep_default_na=False)
+found = json.loads(pathlib.Path("metrics.json").read_text())
+own = predict.answer(keras.saving.load_model("model.keras"), texts)
+mean, n = 0, 0
+for each in found["ensemble"]:
+    (path,) = pathlib.Path("../../mlruns").rglob(f"{each['run_id']}/artifacts/model.keras")
+    mean = mean + each["picks"] * predict.answer(keras.saving.load_model(path), texts)
+    n += each["picks"]
+print(json.dumps({"own": own.tolist(), "mean": (mean / n).tolist()}))
+"""
+
+
+@pytest.mark.parametrize("name", ["häuser", "sold"])
+def test_an_ensemble_is_the_mean_of_its_networks(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    alone = request.getfixturevalue({"häuser": "houses"}.get(name, name))
+    project = alone.folder.parents[1]
+    said = run(project, "-m", "pipeline.best", name, "--ensemble")
+    assert "sealed" in said
+    assert not (project / "exports" / f"{name}_ensemble").exists()
+    said = run(project, "-m", "pipeline.best", name, "--ensemble", "--export")
+    folder = project / "exports" / f"{name}_ensemble"
+    found = json.loads((folder / "metrics.json").read_text())
+    (folder / "rows.csv").write_bytes((alone.folder / "rows.csv").read_bytes())
+    answers = json.loads(run(folder, "-c", MEAN).splitlines()[-1])
+    np.testing.assert_allclose(answers["own"], answers["mean"], rtol=1e-5)
+    if name == "häuser":
+        prices = alone.rows["Preis/€"].str.replace(",", ".").astype(float)
+        score = root_mean_squared_error(prices, np.ravel(answers["own"]))
+        assert score == pytest.approx(found["test"]["rmse"], rel=1e-4)
+        assert found["gain"]["ensemble"] <= found["gain"]["champion"]
+        assert found["validation"]["rmse"] == pytest.approx(found["gain"]["ensemble"])
+    else:
+        score = roc_auc_score(alone.rows["verkauft?"] == "nein", np.ravel(answers["own"]))
+        assert score == pytest.approx(found["test"]["roc_auc"], rel=1e-4)
+        assert found["gain"]["ensemble"] >= found["gain"]["champion"]
+    low, high = found["gain"]["difference_95"]
+    assert low <= found["gain"]["ensemble"] - found["gain"]["champion"] <= high
+    assert "The mean answer of " in (folder / "README.md").read_text(encoding="utf-8")
+    again = run(project, "-m", "pipeline.best", name, "--ensemble")
+    assert "sealed" not in again, "the look is known"
+    assert len(said.splitlines()) == len(again.splitlines())
