@@ -174,7 +174,9 @@ def test_the_files_of_a_report() -> None:
 def test_the_columns_of_trials_csv(recorded_study: Project) -> None:
     facts = summarize(recorded.open_stored(recorded_study))
     header = next(csv.reader(io.StringIO(as_csv(facts))))
-    said = re.search(r"The columns of `trials.csv` are (.*?), and each", SECTIONS["Report"], re.S)
+    said = re.search(
+        r"The columns of `trials.csv` are (.*?), and as a scalar", SECTIONS["Report"], re.S
+    )
     assert said
     promised = quoted(said[1])
     searched = {name for name in header if name.rstrip("_0123456789") in RULES}

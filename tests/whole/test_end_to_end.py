@@ -277,6 +277,15 @@ def test_the_export_is_a_plain_keras_model(walk: Walk) -> None:
         "metrics.json",
         "model.keras",
     ]
+    accuracy = accuracy_of(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert accuracy >= 0.82
+    assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert f"{accuracy:.4f}" in (folder / "README.md").read_text()
+
+
+def accuracy_of(folder: Path) -> float:
+    """The accuracy of an exported model on the raw test images, by plain Keras."""
     code = f"""
 import keras, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
@@ -296,11 +305,26 @@ print((answers.argmax(axis=1) == labels).mean())
         text=True,
         check=True,
     )
-    accuracy = float(result.stdout.strip().splitlines()[-1])
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert accuracy >= 0.82
-    assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
-    assert f"{accuracy:.4f}" in (folder / "README.md").read_text()
+    return float(result.stdout.strip().splitlines()[-1])
+
+
+def test_an_ensemble_is_one_plain_keras_model_too(walk: Walk, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(walk.project, copy)
+    said = run(copy, "pipeline.best", "small", "--ensemble", "--export").stdout
+    assert max(map(len, said.splitlines())) <= 100
+    found = json.loads((copy / "exports" / "small_ensemble" / "metrics.json").read_text())
+    accuracy = accuracy_of(copy / "exports" / "small_ensemble")
+    assert found["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert found["validation"]["accuracy"] == pytest.approx(found["gain"]["ensemble"])
+    assert found["gain"]["ensemble"] >= found["gain"]["champion"]
+    look = stored_study(copy).user_attrs["test_looks"][-1]
+    assert look["ensemble"] == {str(m["trial"]): m["picks"] for m in found["ensemble"]}
+    run(copy, "pipeline.report", "small")
+    report = (copy / "studies" / "small" / "report.md").read_text()
+    assert "The test set was looked at 2 times" in report
+    assert re.search(r"the mean of trials [\d, and]+ scored ", report)
+    assert json.loads(run(copy, "pipeline.best", "small", "--json").stdout)["trial"] >= 0
 
 
 def test_a_second_export_needs_force_and_is_no_second_look(walk: Walk) -> None:
