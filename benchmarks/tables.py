@@ -5,7 +5,6 @@ test set, are the commands. Trees are fitted to the rows that the network was tr
 training part, or with folds all rows but the test rows. Both answer the same sealed test rows.
 """
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import projects, real_tables, results
 from benchmarks.results import Section
+from pipeline.evaluation.selection import N_DRAWS, paired_difference
 from pipeline.report.document import Items, Paragraph, Table
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline.task.task import Task
 
 SHORT, MINUTES, MINUTES_FULL = ("concrete", "jobs"), 1.0, 10.0
-N_DRAWS = 1_000
 NEAR = 0.02  # relative to the trees' value
 GOAL_AS_GOOD, GOAL_NEAR = 0.6, 0.9
 
@@ -182,7 +181,7 @@ def score(study: str) -> None:
 
     from pipeline.data import datasets
     from pipeline.environment import hide_gpus, import_keras
-    from pipeline.export.scores import answer
+    from pipeline.export import scores
     from pipeline.paths import Project
     from pipeline.storage.studies import stored_study
 
@@ -195,21 +194,25 @@ def score(study: str) -> None:
     task, examples = spec.task, datasets.open_test_set(spec.data_spec)
     model = keras.saving.load_model(Project.here().export_dir(study) / "model.keras")
     metrics = json.loads((Project.here().export_dir(study) / "metrics.json").read_text())
-    both: list[NDArray[Any]] = [answer(model, examples), _answers_of_trees(spec)]
-    values = [_value(task, examples.targets, each) for each in both]
-    exported = metrics["test"][task.score.quantity]
-    assert np.isclose(values[0], exported, rtol=1e-4), f"{values[0]}, exported: {exported}"
-    low, high = _interval(task, examples.targets, both)
+    network, trees = scores.answer(model, examples), _answers_of_trees(spec)
+    metric = task.score
+
+    def value_of(answers: NDArray[Any], weights: NDArray[Any] | None = examples.weights) -> float:
+        return scores.value_of(metric, task, answers, examples.targets, weights)
+
+    value, exported = value_of(network), metrics["test"][metric.quantity]
+    assert np.isclose(value, exported, rtol=1e-4), f"{value}, exported: {exported}"
+    difference = paired_difference(value_of, network, trees, examples.weights)
     found = {
         "n_rows": task.n_examples,
         "n_test": len(examples.targets),
         "kind": _kind(task),
-        "metric": task.score.noun,
-        "is_better_high": task.score.direction == "maximize",
-        "network": values[0],
-        "trees": values[1],
-        "low": low,
-        "high": high,
+        "metric": metric.noun,
+        "is_better_high": metric.direction == "maximize",
+        "network": value,
+        "trees": value_of(trees),
+        "low": difference.low,
+        "high": difference.high,
         "n_trials": sum(trial.state.is_finished() for trial in stored.study.trials),
         "hyperparameters": str(_champion(stored).hyperparameters),
     }
@@ -254,40 +257,6 @@ def _answers_of_trees(spec: "StudySpec") -> "NDArray[np.float64]":
     if task.is_regression:
         return restore(task.target, found)[:, None]
     return found[:, 1:] if found.shape[1] == 2 else found
-
-
-def _value(
-    task: "Task",
-    targets: "NDArray[Any]",
-    answers: "NDArray[Any]",
-    weights: "NDArray[np.float64] | None" = None,
-) -> float:
-    """Computes the study's metric."""
-    import numpy as np
-
-    from pipeline.task import scoring
-
-    if not task.scored:  # accuracy
-        chosen = answers.argmax(axis=1) if answers.shape[1] > 1 else answers[:, 0] > 0.5
-        return float(np.average(chosen == targets, weights=weights))
-    known = dataclasses.replace(task, scored=task.scored[:1])
-    return scoring.score(known, targets, answers, weights)[task.score.quantity]
-
-
-def _interval(
-    task: "Task", targets: "NDArray[Any]", both: Sequence["NDArray[Any]"]
-) -> tuple[float, float]:
-    """Bootstraps the difference of two models that answer the same rows: its 95 % interval."""
-    import numpy as np
-
-    random, n = np.random.default_rng(0), len(targets)
-    differences = []
-    for _ in range(N_DRAWS):
-        draws = np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
-        first, second = (_value(task, targets, each, draws) for each in both)
-        differences.append(first - second)
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":
