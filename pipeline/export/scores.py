@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.task.scoring import all_scores, losses, transform
+from pipeline.task.scoring import all_scores, losses, score_folds, transform
 from pipeline.task.source import Examples
 from pipeline.task.task import LOSS, Task
 
@@ -39,6 +39,8 @@ def validate(model: "keras.Model", task: Task, examples: Sequence[Examples]) -> 
         np.concatenate(answers),
         np.concatenate(weights) if weights else None,
     )
+    parts = [(x.targets, y, x.weights, None) for x, y in zip(examples, answers, strict=True)]
+    found |= score_folds(task, parts)
     return found[task.score.quantity]
 
 
