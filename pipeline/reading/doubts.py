@@ -25,6 +25,7 @@ _LIKE_A_DATE = (
     rf"|\pL{{3,10}}{_BETWEEN}{_DAY}{_BETWEEN}[0-9]{{4}})(?:[^0-9].*)?$"
 )
 _COMPACT = r"^(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$"
+_TIME = r"^[0-9]{1,3}[:.][0-9]{2}(?:[:.][0-9]{2}(?:[.,][0-9]+)?)?$"
 _PADDED = "^0[0-9]{2,}$"
 _TOTAL = re.compile(
     r"(?i)(?:(?:grand|sub)[ -]?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|somme|totale|suma"
@@ -78,6 +79,18 @@ def said_of_order(name: str, date_format: str, other: str) -> str:
     return (
         f"dates of column {name} read as {date_format}, which could be {other}: [data] types = "
         f"{{ {quoted(name)} = {quoted(other)} }} reads them so"
+    )
+
+
+def said_of_times(name: str, values: "pa.Array") -> str:
+    """Says of times of day, or how long something took, that they are no numbers; "" of others."""
+    import pyarrow.compute as pc
+
+    if not pc.all(pc.match_substring_regex(values.slice(0, 1000), _TIME)).as_py():
+        return ""
+    return (
+        f"column {name!r} has times such as {values[0].as_py()!r}, which are no numbers to a "
+        "network: they are if they are written in minutes or seconds, or behind a date"
     )
 
 
