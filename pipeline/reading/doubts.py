@@ -99,6 +99,8 @@ def said_of_quantities(name: str, values: "pa.Array") -> str:
     units = Counter(pc.struct_field(found, "unit").to_pylist())
     if found.null_count or not 1 < len(units) < 9 or min(units.values()) < _LEAST_OF_A_UNIT:
         return ""
+    if max(map(len, units)) == 1 and "".join(units).isalpha():
+        return ""  # seats, such as 12A and 12B
     return (
         f"column {name!r} has numbers with several units, {join_names([*units])}, which are no "
         "numbers to a network: they are if they are brought to one"

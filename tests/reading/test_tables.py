@@ -264,10 +264,13 @@ def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
         f"13:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
     )
     others = read_table(written(tmp_path, f"time,address,phone\n{rows}", "o.csv"))
-    rows = "".join(f"{i} {'kg' if i % 3 else 'g'},{i}{'ab'[i % 2] * (i % 5)}\n" for i in range(60))
-    units = read_table(written(tmp_path, f"mass,house\n{rows}", "u.csv")).columns
+    rows = "".join(
+        f"{i} {'kg' if i % 3 else 'g'},{i}{'ab'[i % 2] * (i % 5)},{i}{'AB'[i % 2]}\n"
+        for i in range(60)
+    )
+    units = read_table(written(tmp_path, f"mass,house,seat\n{rows}", "u.csv")).columns
     assert "column 'mass' has numbers with several units, g and kg, wh" in units["mass"].doubt
-    assert not units["house"].doubt
+    assert not units["house"].doubt + units["seat"].doubt
     assert [name for name, column in others.columns.items() if column.doubt] == ["time"]
     assert "column 'time' has times such as '13:00:10', which" in others.columns["time"].doubt
     assert not table.columns["f"].remark
