@@ -166,6 +166,11 @@ def test_numbers_with_units_and_signs_around_them(
         np.testing.assert_equal(numbers(table, "a"), expected)
 
 
+def test_one_sign_alone_parts_thousands(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, 'a,b\n"10 811,938",1\n"642,783",2\n'))
+    assert numbers(table, "a") == [10811.938, 642.783]
+
+
 def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
     path = written(tmp_path, "a;b\n1.234;x\n2.500;y\n")
     guessed = read_table(path)
