@@ -54,7 +54,7 @@ def use(task: Task, row: Mapping[str, Any] | None = None, *, is_folder: bool = F
         return _of_table(task, task.features, row or {})
     is_image = task.input_dtype == "uint8"
     takes = pixels.RANGE if is_image else "raw numbers, NaN where they are missing"
-    care = f"\n{pixels.CARE}\n{_of_picture(task.input_shape)}" if is_image else ""
+    care = f"\n{pixels.CARE}\n" if is_image else ""
     raw = task.input_shape
     if task.features and len(raw) == 1:
         raw = (len(task.features.numbers),)  # without what says which are missing
@@ -72,27 +72,6 @@ def use(task: Task, row: Mapping[str, Any] | None = None, *, is_folder: bool = F
 
 It takes {takes}, scales them itself, and gives {_gives(task)}
 {_classes(task)}{care}"""
-
-
-def _of_picture(shape: tuple[int, ...]) -> str:
-    """Says how the array of a picture in a file is made, as a folder of pictures is read."""
-    height, width, *channels = shape
-    if channels not in ([], [1], [3]):
-        return ""
-    mode, one = "RGB" if channels == [3] else "L", ", ..., np.newaxis" * (channels == [1])
-    return f"""
-An image in a file becomes one of them by
-
-```python
-import numpy as np
-from PIL import Image, ImageOps
-
-image = ImageOps.exif_transpose(Image.open("image.png")).convert("RGBA")
-image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("{mode}")
-image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)
-images = np.asarray(image)[np.newaxis{one}]
-```
-"""
 
 
 def _of_table(task: Task, features: Features, row: Mapping[str, Any]) -> str:

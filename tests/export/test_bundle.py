@@ -11,21 +11,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 import recorded
-from PIL import Image
 
 from pipeline import best
 from pipeline.data import fashion_mnist
 from pipeline.errors import run_command
 from pipeline.export import bundle, champion, model_card
-from pipeline.export.use_section import use
 from pipeline.paths import Project
-from pipeline.reading.image_folder import read_image_folder
 from pipeline.storage import study_store
-from pipeline.task.task import Kind, Task
 
 
 @pytest.fixture
@@ -429,21 +424,3 @@ def test_the_model_card_is_whole(recorded_study: Project) -> None:
     assert lines[0] == "# recorded: the champion, trial 9"
     assert lines[-1].startswith("| commit |")
     assert not [line for line in lines if "None" in line or "nan" in line]
-
-
-@pytest.mark.parametrize(("mode", "n_channels"), [("RGB", 3), ("RGBA", 3), ("P", 3), ("L", 0)])
-def test_the_model_card_reads_an_image_as_the_training_does(
-    mode: str, n_channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
-    picture = Image.fromarray(pixels).convert(mode)
-    for name in "ab":
-        (tmp_path / "data" / name).mkdir(parents=True)
-        picture.save(tmp_path / "data" / name / "image.png")
-    raw = read_image_folder(tmp_path / "data", size=(12, 10))
-    shape = (12, 10, *[n_channels] * bool(n_channels))
-    text = use(Task(Kind.BINARY, shape, ("a", "b")))
-    found: dict[str, Any] = {}
-    monkeypatch.chdir(tmp_path / "data" / "a")
-    exec(text.split("```python\n")[2].split("```")[0], found)
-    np.testing.assert_array_equal(found["images"], raw.inputs[:1])
