@@ -197,8 +197,8 @@ def score(study: str) -> None:
     network, trees = scores.answer(model, examples), _answers_of_trees(spec)
     metric = task.score
 
-    def value_of(answers: NDArray[Any], weights: NDArray[Any] | None = examples.weights) -> float:
-        return scores.value_of(metric, task, answers, examples.targets, weights)
+    def value_of(answers: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
+        return scores.value_of(metric, task, answers, [examples], weights)
 
     value, exported = value_of(network), metrics["test"][metric.quantity]
     assert np.isclose(value, exported, rtol=1e-4), f"{value}, exported: {exported}"

@@ -152,16 +152,17 @@ def _parsed(name: Any, written: Any, decimal: str) -> Any:
     import numpy as np
     import pandas as pd
 
-    parts_thousands = f"[{',' if decimal == '.' else '.'}{SPACES}]"
+    parting = f"{',' if decimal == '.' else '.'}{SPACES}"
+    groups = "|".join(rf"(?:[{sign}][0-9]{{3}})+" for sign in parting)
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
-    grouped = rf"[1-9][0-9]{{0,2}}(?:{parts_thousands}[0-9]{{3}})+(?:[{decimal}][0-9]*)?"
+    grouped = rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
     number = (
         rf"^(\(?)\s*({SIGN})\s*((?:{CURRENCY})?)\s*({SIGN})({plain}|{grouped})"
         rf"([\u2212\u2013-]{{0,2}})\s*((?:{UNIT})?)\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
-    digits = parts[4].str.replace(parts_thousands, "", regex=True).str.replace(decimal, ".")
+    digits = parts[4].str.replace(f"[{parting}]", "", regex=True).str.replace(decimal, ".")
     last = parts[5].mask(parts[4].str.contains("[.,]$", na=False), "")  # 5,- has no cents
     signs = parts[0] + parts[1] + parts[3] + last  # a bracket or a minus on either side
     signs = signs.str.replace("[\u2212\u2013(]", "-", regex=True)

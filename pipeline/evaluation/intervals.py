@@ -63,8 +63,10 @@ def interval_of(
     if metric.interval is None or not math.isfinite(value):
         return None
     if metric.interval == "binomial":
-        # with weights as many examples as would be so far off without
-        return wilson(value, value * (1 - value) / error**2 if error and 0 < value < 1 else n)
+        seen: float = n
+        if error and 0 < value < 1:  # as many as would be so far off without weights and groups
+            seen = value * (1 - value) / (error * quantile(n) / Z95) ** 2
+        return wilson(value, seen)
     if error is None or not math.isfinite(error) or n < 2:
         return None
     if metric.interval == "share" and not (error and 0 < value < 1):

@@ -68,11 +68,10 @@ def build(stored: StoredStudy, examples: "Sequence[Examples]") -> "tuple[Ensembl
 
     from pipeline.export import scores
 
-    known, task, metric = scores.joined(examples), spec.task, spec.objective
     answers = [each for _, each in loaded]
 
-    def value_of(found: Any, weights: Any = known.weights) -> float:
-        return scores.value_of(metric, task, found, known.targets, weights)
+    def value_of(found: Any, weights: Any = None) -> float:
+        return scores.value_of(spec.objective, spec.task, found, examples, weights)
 
     picks = selection.choose(answers, value_of, spec.direction)
     mean = np.mean([answers[i] for i in picks], axis=0)
@@ -81,8 +80,10 @@ def build(stored: StoredStudy, examples: "Sequence[Examples]") -> "tuple[Ensembl
         members=members,
         champion=value_of(answers[0]),
         value=value_of(mean),
-        gain=selection.paired_difference(value_of, mean, answers[0], known.weights),
-        validation=scores.measure(task, mean, known),
+        gain=selection.paired_difference(
+            value_of, mean, answers[0], scores.joined(examples).weights
+        ),
+        validation=scores.validate(spec.task, mean, examples),
         n_parameters=sum(trial.n_parameters for trial, _ in members),
         n_kept=len(kept),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.task.scoring import all_scores, losses, score, transform
+from pipeline.task.scoring import all_scores, losses, score_folds, transform
 from pipeline.task.source import Examples
 from pipeline.task.task import LOSS, Metric, Task
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # between a recorded metric and one measured again: one exampl
 
 
 def answers_to(model: "keras.Model", examples: Sequence[Examples]) -> "NDArray[Any]":
-    """Asks a model about the validation set, as `answer` does.
+    """Asks a model about the validation set, as `answer` does, and joins the answers of all folds.
 
     With folds each row is answered by that network of the model that has not seen it.
 
@@ -33,6 +33,20 @@ def answers_to(model: "keras.Model", examples: Sequence[Examples]) -> "NDArray[A
         networks = [model.get_layer(f"fold_{i}") for i in range(1, len(examples) + 1)]
     found = [answer(network, each) for network, each in zip(networks, examples, strict=True)]
     return np.concatenate(found)
+
+
+def validate(
+    task: Task, answers: "NDArray[Any]", examples: Sequence[Examples]
+) -> dict[str, float]:
+    """Computes loss and every metric on the validation set, as the search did.
+
+    Args:
+        task: what was asked.
+        answers: by `answers_to`.
+        examples: by `datasets.validation_sets`.
+    """
+    found = measure(task, answers, joined(examples))
+    return found | score_folds(task, _parts(answers, examples, None))
 
 
 def joined(examples: Sequence[Examples]) -> Examples:
@@ -49,6 +63,26 @@ def joined(examples: Sequence[Examples]) -> Examples:
         np.concatenate(weights) if weights else None,
         np.concatenate(groups) if groups else None,
     )
+
+
+def _parts(
+    answers: "NDArray[Any]", examples: Sequence[Examples], weights: "NDArray[Any] | None"
+) -> list[tuple[Any, ...]]:
+    """Takes answers apart by folds, as `score_folds` takes them.
+
+    Without weights these are the examples' own, and their groups go along, for standard errors.
+    """
+    ends = np.cumsum([len(each.targets) for each in examples])[:-1]
+    own = [each.weights for each in examples]
+    return [
+        (each.targets, *part, each.groups if weights is None else None)
+        for each, *part in zip(
+            examples,
+            np.split(answers, ends),
+            own if weights is None else np.split(weights, ends),
+            strict=True,
+        )
+    ]
 
 
 def is_as_recorded(task: Task, value: float, recorded: float) -> bool:
@@ -98,13 +132,23 @@ def value_of(
     metric: Metric,
     task: Task,
     answers: "NDArray[Any]",
-    targets: "NDArray[Any]",
-    weights: "NDArray[np.floating] | None",
+    examples: Sequence[Examples],
+    weights: "NDArray[Any] | None" = None,
 ) -> float:
-    """Computes one metric alone; arguments as in `measure`."""
+    """Computes one metric alone, and so faster.
+
+    Args:
+        metric: which.
+        task: what was asked.
+        answers: by `answers_to`; or by `answer` to one set of examples.
+        examples: of each fold; or the one set.
+        weights: of all examples, (n,); None for their own.
+    """
     if metric.is_scored:
         known = replace(task, scored=(metric,))
-        return score(known, targets, answers, weights)[metric.quantity]
+        return score_folds(known, _parts(answers, examples, weights))[metric.quantity]
+    _, targets, own, _ = joined(examples)
+    weights = own if weights is None else weights
     found = {LOSS: _loss(task, answers, targets, weights)} if metric.quantity != "accuracy" else {}
     if not task.is_regression:
         chosen = answers.argmax(axis=1) if answers.shape[1] > 1 else answers[:, 0] > 0.5

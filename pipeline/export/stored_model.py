@@ -58,7 +58,7 @@ def verified_model(
 
     score = stored.spec.task.score
     answers = scores.answers_to(model, examples)
-    value = scores.measure(stored.spec.task, answers, scores.joined(examples))[score.quantity]
+    value = scores.validate(stored.spec.task, answers, examples)[score.quantity]
     recorded = trial.history[score.name][trial.best_epoch - 1]
     if not scores.is_as_recorded(stored.spec.task, value, recorded):
         raise PipelineError(

@@ -88,7 +88,7 @@ def _of_table(task: Task, features: Features, row: Mapping[str, Any]) -> str:
     )
     a_column = "a column for each class, its probability" * (not task.is_regression)
     return f"""`python predict.py rows.csv` prints the answers for the rows of a CSV file, as CSV.
-It reads the file as that of the training was read: delimiter, encoding, decimal sign.
+It reads the file as that of the training was read: delimiter, encoding, decimal sign, units.
 In Python, in this folder:
 
 ```python

@@ -1,6 +1,7 @@
 """The text of a study file, with comments that say why: TOML that a person goes on with."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipeline.task.task import Kind
 from pipeline.wording import count_noun
 
 N_LEFT_OUT = 20  # columns that are left out, each in a line of its own
-_LONGEST = 96  # characters of a comment
+_LONGEST, _MOST_LINES = 96, 4  # characters of a line of a comment, and lines
 _BALANCED = 'class_weights = "balanced"'
 _WORDS_OF_METRIC = {
     "val_rmse": "typical error, in units of the target; or val_mae, val_r2",
@@ -214,6 +215,13 @@ def _toml(value: Any) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    """Makes a comment of one line of a text in which anything may stand."""
-    line = printable(" ".join(text.split()))
-    return [f"# {line if len(line) <= _LONGEST else line[: _LONGEST - 4] + ' ...'}"]
+    """Makes a comment of a text in which anything may stand, of a few lines at most."""
+    lines = textwrap.wrap(
+        printable(" ".join(text.split())),
+        _LONGEST - 2,
+        subsequent_indent="  ",
+        max_lines=_MOST_LINES,
+        placeholder=" ...",
+        break_on_hyphens=False,
+    )
+    return [f"# {line}" for line in lines]

@@ -170,7 +170,7 @@ def _times(column: Column, where: str) -> Numbers:
     if column.is_coded:
         raise UsageError(
             f"{where}, column {column.name!r}: found {column.kind}, allowed as [data] time is a "
-            "date or a number"
+            f"date or a number{'; ' * bool(column.doubt)}{column.doubt}"
         )
     times: Numbers = column.values  # type: ignore[assignment]
     return times

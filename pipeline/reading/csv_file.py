@@ -148,7 +148,7 @@ def _refuse_rows(file: TextFile, reason: str) -> NoReturn:
             if len(record) != n_names:
                 raise UsageError(
                     f"{shown} line {line}: found {count_noun(len(record), 'field')}, allowed "
-                    f"is {n_names:,}, as there are names of columns (delimiter "
-                    f"{file.delimiter!r}; another is set by [data] delimiter)"
+                    f"is {n_names:,}, as there are names of columns: mend or remove the line, or "
+                    f"set another delimiter than {file.delimiter!r} by [data] delimiter"
                 )
     raise UsageError(f"{shown}: cannot be read as a table ({reason})")

@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.wording import inflect
+from pipeline.wording import inflect, join_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,9 @@ _LIKE_A_DATE = (
     rf"|\pL{{3,10}}{_BETWEEN}{_DAY}{_BETWEEN}[0-9]{{4}})(?:[^0-9].*)?$"
 )
 _COMPACT = r"^(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$"
+_TIME = r"^[0-9]{1,3}[:.][0-9]{2}(?:[:.][0-9]{2}(?:[.,][0-9]+)?)?$"
+_WITH_UNIT = r"^[+\-]?[0-9][0-9.,]*[\s\x{a0}\x{202f}]*(?P<unit>[%$€£¥₩₹]|[A-Za-zµμ°²³/]{1,10})$"
+_LEAST_OF_A_UNIT = 5  # different numbers
 _PADDED = "^0[0-9]{2,}$"
 _TOTAL = re.compile(
     r"(?i)(?:(?:grand|sub)[ -]?)?(?:totals?|sum|summe|gesamt(?:summe)?|insgesamt|somme|totale|suma"
@@ -78,6 +82,28 @@ def said_of_order(name: str, date_format: str, other: str) -> str:
     return (
         f"dates of column {name} read as {date_format}, which could be {other}: [data] types = "
         f"{{ {quoted(name)} = {quoted(other)} }} reads them so"
+    )
+
+
+def said_of_quantities(name: str, values: "pa.Array") -> str:
+    """Says of times, or numbers with several units, that they are no numbers; "" of others."""
+    import pyarrow.compute as pc
+
+    sample = values.slice(0, 1000)
+    if pc.all(pc.match_substring_regex(sample, _TIME)).as_py():
+        return (
+            f"column {name!r} has times such as {values[0].as_py()!r}, which are no numbers to a "
+            "network: they are if they are written in minutes or seconds, or behind a date"
+        )
+    found = pc.extract_regex(sample, _WITH_UNIT)
+    units = Counter(pc.struct_field(found, "unit").to_pylist())
+    if found.null_count or not 1 < len(units) < 9 or min(units.values()) < _LEAST_OF_A_UNIT:
+        return ""
+    if max(map(len, units)) == 1 and "".join(units).isalpha():
+        return ""  # seats, such as 12A and 12B
+    return (
+        f"column {name!r} has numbers with several units, {join_names([*units])}, which are no "
+        "numbers to a network: they are if they are brought to one"
     )
 
 

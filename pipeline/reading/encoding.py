@@ -136,7 +136,7 @@ def _scanned(path: Path, encoding: str, said: str) -> Scan:
                 line = n_lines + text[: text.index("\0")].count("\n") + 1
                 raise UsageError(
                     f"{display_path(path)} line {line}: found a zero byte, allowed is text; if it "
-                    "is UTF-16, set [data] encoding"
+                    'is UTF-16, set [data] encoding = "utf-16-le"'
                 )
             n_characters += len(text)
             n_lines += text.count("\n")

@@ -102,7 +102,8 @@ def _pictures(parts: list[Path], n_ignored: Counter[str]) -> dict[str, list[Path
         n_inner = sum(entry.is_dir() for entry in entries)
         if not pictures:
             inside = f", but {count_noun(n_inner, 'folder')}" if n_inner else ""
-            raise UsageError(f"{where}: found no pictures ({_KINDS}){inside}, {_ALLOWED}")
+            hint = "; if those are the classes, give this folder itself" if n_inner > 1 else ""
+            raise UsageError(f"{where}: found no pictures ({_KINDS}){inside}, {_ALLOWED}{hint}")
         n_ignored["folder"] += n_inner
         n_ignored["file"] += len(entries) - len(pictures) - n_inner
         found.setdefault(folder.name, []).extend(pictures)

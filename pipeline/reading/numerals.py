@@ -31,8 +31,9 @@ def _plain(decimal: str) -> str:
 
 
 def _grouped(decimal: str) -> str:
-    other = "." if decimal == "," else ","
-    return rf"[1-9][0-9]{{0,2}}(?:[{other}{_SPACES}][0-9]{{3}})+(?:[{decimal}][0-9]*)?"
+    signs = ("." if decimal == "," else ",", *_SPACES)  # one of them, throughout
+    groups = "|".join(rf"(?:[{sign}][0-9]{{3}})+" for sign in signs)
+    return rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
 
 
 _WRITTEN = {sign: re.compile(f"{_plain(sign)}|{_grouped(sign)}") for sign in ".,"}

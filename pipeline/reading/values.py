@@ -184,6 +184,7 @@ class _Encoded:
             is_useless = kind == ColumnKind.TEXT or remark in (ID, ALL_RARE)
             remark = doubts.UNKNOWN_DATES if is_useless else remark
             doubt = doubts.said_of_unknown_dates(self.name, self.values, is_useless=is_useless)
+        doubt = doubt or ("" if self.kind else doubts.said_of_quantities(self.name, self.values))
         if not doubt and (last := self.codes[-1]) >= 0 and self.counts[last] == 1:
             doubt = doubts.said_of_total(self.name, vocabulary[last])
         return Column(self.name, kind, self.codes, vocabulary, remark=remark, doubt=doubt)

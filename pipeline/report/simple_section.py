@@ -103,7 +103,7 @@ def said_of_simple_models(facts: StudySummary) -> str:
     best, own = ranked[0], _score(facts.champion, facts)
     score = facts.spec.task.score
     of_several = ", the best of the simple models" if len(ranked) > 1 else ""
-    if best.value == own:
+    if score.show(best.value) == score.show(own):  # one may be of float32, the other of float64
         return f"The champion is as good as {best.name}{of_several}: {score.noun} " \
                f"{score.show(own)}.{lost}"  # fmt: skip
     if is_better(own, best.value, score.direction):

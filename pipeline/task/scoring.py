@@ -9,7 +9,7 @@ Where rows come in groups, whose rows err alike, each group moves it by the sum 
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.task.task import Target, Task
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
     Labels = NDArray[np.intp]
-    Predictions = NDArray[np.float32] | NDArray[np.float64]
-    # A metric, and how far each row moves it; without, if the targets leave the metric undefined
-    # or tell nothing of its error.
+    Answers = NDArray[np.float32] | NDArray[np.float64]
+    # A metric, of weights that sum to 1, and how far each row moves it; without, if the targets
+    # leave the metric undefined or tell nothing of its error.
     Scored = tuple[float, Numbers | None]
 
 LEAST_PROBABILITY = 1e-7  # of which Keras takes a logarithm
@@ -30,11 +30,7 @@ _LARGEST_LOG = 80.0  # e**80 is what float32 holds, and its square what float64 
 
 
 def score(
-    task: Task,
-    targets: "NDArray[np.generic]",
-    predictions: "Predictions",
-    weights: "NDArray[np.floating] | None" = None,
-    groups: "NDArray[np.integer] | None" = None,
+    task: Task, targets: Any, predictions: Any, weights: Any = None, groups: Any = None
 ) -> dict[str, float]:
     """Scores predictions by every metric in `task.scored`.
 
@@ -61,12 +57,27 @@ def score(
     return {name: value for name, value in found.items() if name != "accuracy"}
 
 
+def score_folds(task: Task, parts: "Sequence[tuple[Any, Any, Any, Any]]") -> dict[str, float]:
+    """Scores what several models answered, each to rows of its own, as if it were of one.
+
+    A ROC AUC is the mean of theirs, for each has a scale of its own (Forman and Scholz 2010,
+    doi:10.1145/1882471.1882479). Each part is what `score` takes: targets, predictions, weights,
+    groups.
+    """
+    import numpy as np
+
+    given = zip(*parts, strict=True)
+    found = score(task, *(None if each[0] is None else np.concatenate(each) for each in given))
+    telling = [part for part in parts if len(parts) > 1 and len(np.unique(part[0])) > 1]
+    if "roc_auc" in found and telling:
+        sizes = [len(part[0]) if part[2] is None else part[2].sum() for part in telling]
+        each = [score(task, *part)["roc_auc"] for part in telling]
+        found["roc_auc"] = float(np.average(each, weights=sizes))
+    return found
+
+
 def all_scores(
-    task: Task,
-    targets: "NDArray[np.generic]",
-    predictions: "Predictions",
-    weights: "NDArray[np.floating] | None" = None,
-    groups: "NDArray[np.integer] | None" = None,
+    task: Task, targets: Any, predictions: Any, weights: Any = None, groups: Any = None
 ) -> dict[str, float]:
     """Scores predictions as `score` does, by every metric that a task of this kind may have.
 
@@ -93,12 +104,9 @@ def losses(task: Task, targets: "NDArray[Any]", answers: "NDArray[Any]") -> "NDA
 
     if task.is_regression:
         off: NDArray[Any] = np.abs(answers - targets)
-        of_numbers = {
-            "squared": off**2,
-            "absolute": off,
-            "huber": np.where(off <= 1, off**2 / 2, off - 0.5),
-        }
-        return of_numbers[task.loss]
+        if task.loss == "huber":
+            return np.where(off <= 1, off**2 / 2, off - 0.5)
+        return off**2 if task.loss == "squared" else off
     right = answers[np.arange(len(targets)), targets]
     found: NDArray[Any] = -np.log(np.clip(right, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
     return found
@@ -157,10 +165,7 @@ def _scores(
     return found
 
 
-# Each takes targets (n,), predictions and the weights of rows, which sum to 1.
-
-
-def _accuracy(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+def _accuracy(targets: "Labels", predictions: "Answers", shares: "Numbers") -> "Scored":
     from sklearn.metrics import accuracy_score
 
     answers = predictions.argmax(axis=1)
@@ -168,9 +173,7 @@ def _accuracy(targets: "Labels", predictions: "Predictions", shares: "Numbers") 
     return value, (targets == answers) - value
 
 
-def _balanced_accuracy(
-    targets: "Labels", predictions: "Predictions", shares: "Numbers"
-) -> "Scored":
+def _balanced_accuracy(targets: "Labels", predictions: "Answers", shares: "Numbers") -> "Scored":
     """The mean over classes of the share of their rows that is right: independent binomials."""
     import numpy as np
     from sklearn.metrics import balanced_accuracy_score
@@ -183,7 +186,7 @@ def _balanced_accuracy(
     return float(balanced_accuracy_score(targets, answers, sample_weight=shares)), influence
 
 
-def _macro_f1(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+def _macro_f1(targets: "Labels", predictions: "Answers", shares: "Numbers") -> "Scored":
     """The mean over classes of F1; delta method on the confusion matrix.
 
     F1 of a class is 2 TP / (T + P), of targets T and answers P (Takahashi et al. 2022,
@@ -203,7 +206,7 @@ def _macro_f1(targets: "Labels", predictions: "Predictions", shares: "Numbers") 
     return float(value), per_row / n_classes
 
 
-def _roc_auc(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+def _roc_auc(targets: "Labels", predictions: "Answers", shares: "Numbers") -> "Scored":
     """The area under the ROC curve; of many classes, the mean of each one against the rest.
 
     Classes of which there is no row, or nothing but, are left out.
@@ -226,7 +229,7 @@ def _roc_auc(targets: "Labels", predictions: "Predictions", shares: "Numbers") -
 
 
 def _influence_on_auc(
-    is_positive: "NDArray[np.bool_]", scores: "Predictions", shares: "Numbers"
+    is_positive: "NDArray[np.bool_]", scores: "Answers", shares: "Numbers"
 ) -> "Numbers":
     """Computes how each row moves an AUC: by how many of the other class it outranks.
 
@@ -250,12 +253,12 @@ def _influence_on_auc(
     return influence
 
 
-def _log_loss(targets: "Labels", predictions: "Predictions", shares: "Numbers") -> "Scored":
+def _log_loss(targets: "Labels", predictions: "Answers", shares: "Numbers") -> "Scored":
     """The mean of minus the logarithm of the probability of what is right."""
     import numpy as np
     from sklearn.metrics import log_loss
 
-    labels = np.arange(predictions.shape[1])
+    labels = range(predictions.shape[1])
     value = float(log_loss(targets, predictions, sample_weight=shares, labels=labels))
     least = np.finfo(predictions.dtype).eps  # as scikit-learn clips
     right = predictions[np.arange(len(targets)), targets].clip(least, 1 - least)
@@ -290,10 +293,7 @@ def _r2(targets: "Numbers", predictions: "Numbers", shares: "Numbers") -> "Score
 
 
 _OF_CLASSES = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "macro_f1": _macro_f1,
-    "roc_auc": _roc_auc,
-    "log_loss": _log_loss,
+    each.__name__[1:]: each
+    for each in (_accuracy, _balanced_accuracy, _macro_f1, _roc_auc, _log_loss)
 }
 _OF_NUMBERS = {"rmse": _rmse, "mae": _mae, "r2": _r2}

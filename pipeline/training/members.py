@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
-from pipeline.task.scoring import restore, score
+from pipeline.task.scoring import restore, score, score_folds
 from pipeline.task.source import Outputs
 from pipeline.task.task import Task
 from pipeline.training.epoch import tensors
@@ -99,7 +99,7 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
     """Measures an epoch of all members together.
 
     What is scored is scored once, on the validation rows of all members: each was predicted by
-    the network that has not seen it. What the graph measures is a mean over these rows.
+    the network that has not seen it (see `score_folds`). What the graph measures is a mean.
 
     Args:
         epochs: what `Member.train_epoch` has returned of each.
@@ -119,19 +119,17 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
         return metrics
     data = [member.dataset for member in members]
     seconds = metrics.pop("seconds")
-    scored = score(
-        task,
-        np.concatenate([in_own_units(each.task, each.validation_targets) for each in data]),
-        np.concatenate(
-            [
-                in_own_units(each.task, output)
-                for each, output in zip(data, outputs, strict=True)
-                if output is not None
-            ]
-        ),
-        _joined([each.validation_weights for each in data]),
-        _joined([each.validation_groups for each in data]),
-    )
+    parts = [
+        (
+            in_own_units(each.task, each.validation_targets),
+            in_own_units(each.task, output),
+            each.validation_weights,
+            each.validation_groups,
+        )
+        for each, output in zip(data, outputs, strict=True)
+        if output is not None
+    ]
+    scored = score_folds(task, parts)
     return {
         **metrics,
         **{f"val_{name}": each for name, each in scored.items()},
@@ -180,8 +178,3 @@ def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:
 def _weight_of_validation(data: Dataset) -> float:
     weights = data.validation_weights
     return float(len(data.validation_targets) if weights is None else weights.sum())
-
-
-def _joined(parts: "Sequence[NDArray[Any] | None]") -> "NDArray[Any] | None":
-    known = [each for each in parts if each is not None]
-    return np.concatenate(known) if known else None

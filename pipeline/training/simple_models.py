@@ -232,26 +232,25 @@ def _scored(task: Task, kinds: Sequence[Target], parts: Sequence[_Part]) -> dict
         kinds: of target, of each part: as the model's own training part has it.
         parts: one of each model.
     """
-    pooled = _pool(parts)
-    targets, answers = pooled.targets, pooled.answers.astype(np.float32)  # clipped as a network's
-    if task.is_regression:
-        both = list(zip(kinds, parts, strict=True))
-        targets = np.concatenate([scoring.restore(kind, part.targets) for kind, part in both])
-        answers = np.concatenate([scoring.restore(kind, part.answers) for kind, part in both])
-    elif task.n_outputs == 1:
-        answers = answers[:, 1:]
-    return scoring.score(task, targets, answers, pooled.weights, pooled.groups)
+    given = []
+    for kind, part in zip(kinds, parts, strict=True):
+        targets: NDArray[Any] = part.targets
+        answers: NDArray[Any] = part.answers.astype(np.float32)  # clipped as a network's
+        if task.is_regression:
+            targets, answers = (scoring.restore(kind, x) for x in (targets, part.answers))
+        elif task.n_outputs == 1:
+            answers = answers[:, 1:]
+        given.append((targets, answers, part.weights, part.groups))
+    return scoring.score_folds(task, given)
 
 
 def _pool(parts: Sequence[_Part]) -> _Part:
     """Puts the rows of all parts into one."""
     weights = [part.weights for part in parts if part.weights is not None]
-    groups = [part.groups for part in parts if part.groups is not None]
     return _Part(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.answers for part in parts]),
         np.concatenate(weights) if weights else None,
-        np.concatenate(groups) if groups else None,
     )
 
 

@@ -175,6 +175,9 @@ def test_an_accuracy_of_weighted_examples_is_that_of_fewer() -> None:
     quarter = intervals.wilson(0.9, 250)
     assert (weighted.low, weighted.high) == pytest.approx((quarter.low, quarter.high))
     assert intervals.interval_of(METRICS["accuracy"], 1.0, 10, 0.0) == intervals.wilson(1, 10)
+    few = intervals.interval_of(METRICS["accuracy"], 0.5, 10, 0.01)  # of ten groups: Student's t
+    assert few is not None
+    assert (few.high - few.low) / 2 == pytest.approx(0.01 * 2.2622, rel=0.01)
 
 
 def test_a_difference_is_as_uncertain_as_both_together() -> None:

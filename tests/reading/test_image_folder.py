@@ -241,6 +241,10 @@ def test_a_folder_that_has_no_pictures_by_class_is_refused(tmp_path: Path) -> No
     grey(tmp_path / "deep" / "data" / "a" / "1.png")
     assert "data: found no pictures (.png" in refusal(tmp_path / "deep")
     assert "but 1 folder, allowed is" in refusal(tmp_path / "deep")
+    grey(tmp_path / "deep" / "data" / "b" / "1.png")
+    assert refusal(tmp_path / "deep").endswith(
+        "; if those are the classes, give this folder itself"
+    )
 
 
 def test_a_class_without_pictures_is_named(folder: Path) -> None:

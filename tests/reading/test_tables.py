@@ -166,6 +166,11 @@ def test_numbers_with_units_and_signs_around_them(
         np.testing.assert_equal(numbers(table, "a"), expected)
 
 
+def test_one_sign_alone_parts_thousands(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, 'a,b\n"10 811,938",1\n"642,783",2\n'))
+    assert numbers(table, "a") == [10811.938, 642.783]
+
+
 def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
     path = written(tmp_path, "a;b\n1.234;x\n2.500;y\n")
     guessed = read_table(path)
@@ -264,7 +269,15 @@ def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
         f"13:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
     )
     others = read_table(written(tmp_path, f"time,address,phone\n{rows}", "o.csv"))
-    assert not any(column.doubt for column in others.columns.values())
+    rows = "".join(
+        f"{i} {'kg' if i % 3 else 'g'},{i}{'ab'[i % 2] * (i % 5)},{i}{'AB'[i % 2]}\n"
+        for i in range(60)
+    )
+    units = read_table(written(tmp_path, f"mass,house,seat\n{rows}", "u.csv")).columns
+    assert "column 'mass' has numbers with several units, g and kg, wh" in units["mass"].doubt
+    assert not units["house"].doubt + units["seat"].doubt
+    assert [name for name, column in others.columns.items() if column.doubt] == ["time"]
+    assert "column 'time' has times such as '13:00:10', which" in others.columns["time"].doubt
     assert not table.columns["f"].remark
     assert "such as '1st March 2021': it is taken for a category;" in table.columns["f"].doubt
     column = read_table(path, types={"d": "date"}).columns["d"]
@@ -404,6 +417,7 @@ NUMBERS = "".join(f'"two\nlines",{i}.5\n' for i in range(30))
         ("a,b\n", {}, "has a line of names and no rows"),
         ("a,b,a\n1,2,3\n", {}, "found 'a' as the name of columns 1 and 3"),
         ("a,b\n1,2\n\n3,4,5\n6,7\n", {}, "t.csv line 4: found 3 fields, allowed is 2"),
+        ("a,b\n1,2\n3\n", {}, "mend or remove the line, or set another delimiter than ',' by"),
         ('a,b\n"x\ny",2\n3\n', {}, "t.csv line 4: found 1 field, allowed is 2"),
         ("a,b\n1,\n\n2,-inf\n", {}, "line 4, column b: found '-inf', allowed is a finite number"),
         ("a,b\n1,\n\n2,-inf\n", {}, 'or set [data] missing = ["-inf"]'),

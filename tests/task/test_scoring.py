@@ -1,7 +1,7 @@
 """Metrics are scikit-learn's, and their standard errors what a bootstrap of the rows finds."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -143,6 +143,30 @@ def test_rows_of_one_group_count_as_one(is_weighted: bool) -> None:
         for name, value in scoring.all_scores(task, *given, 7 * rows).items():
             is_corrected = name == "roc_auc_se"  # for few of a class, of which rows are counted
             assert value == pytest.approx(once[name], rel=0.1 if is_corrected else 1e-6), name
+
+
+def test_folds_are_scored_as_one_but_for_a_roc_auc() -> None:
+    """Each answers on a scale of its own: a constant, of which pairs of two folds make less."""
+    rng = np.random.RandomState(5)
+    targets, predictions = of_two(600, rng)
+    parts: list[Any] = []
+    for i, rows in enumerate(np.split(np.arange(600), 3)):
+        parts.append((targets[rows], (predictions[rows] / (i + 1)), None, None))
+    joined = np.concatenate([part[1] for part in parts])
+    task = TWO.scored_by("val_roc_auc")
+    found = scoring.score_folds(task, parts)
+    areas = [metrics.roc_auc_score(part[0], part[1]) for part in parts]
+    assert found["roc_auc"] == pytest.approx(np.mean(areas))
+    assert found["roc_auc"] > scoring.score(task, targets, joined)["roc_auc"] + 0.005
+    assert found["roc_auc_se"] == scoring.score(task, targets, joined)["roc_auc_se"]
+    by_loss = TWO.scored_by("val_log_loss")
+    assert scoring.score_folds(by_loss, parts) == scoring.score(by_loss, targets, joined)
+    same = [(part[0], np.full_like(part[1], 0.07 + i / 100), None, None)
+            for i, part in enumerate(parts)]  # fmt: skip
+    assert scoring.score_folds(task, same)["roc_auc"] == 0.5
+    alone = [parts[0], (np.zeros(9, int), np.ones((9, 1)), None, None)]  # not both classes
+    assert scoring.score_folds(task, alone)["roc_auc"] == pytest.approx(areas[0])
+    assert scoring.score_folds(task, parts[:1]) == scoring.score(task, *parts[0])
 
 
 def test_accuracy_has_an_error_where_rows_are_not_alike_or_not_independent() -> None:

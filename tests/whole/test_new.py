@@ -480,6 +480,15 @@ def test_values_that_differ_in_case_alone_are_warned_of(project: Project) -> Non
     assert "column 'y': 'Yes' and 'yes' differ in case alone" in said
 
 
+def test_a_study_file_has_all_of_an_advice(project: Project) -> None:
+    table("d.csv", 60, y=[0, 1] * 30, a_code_of_a_place=[f"{i % 7:04}" for i in range(60)])
+    new(project, "d.csv")
+    text = (project.root / "studies/d.toml").read_text()
+    assert max(len(line) for line in text.splitlines() if line[0:1] == "#") < 100
+    said = " ".join(text.replace("\n#", " ").split())
+    assert 'if it is a code, set [data] types = { "a_code_of_a_place" = "category" }' in said
+
+
 def test_many_columns_that_are_left_out_are_said_together(project: Project) -> None:
     table("d.csv", 60, y=[0, 1] * 30, **{f"c{i}": 1 for i in range(40)}, id=range(60))
     pd.DataFrame({"id": range(60), "y": [0, 1] * 30}).to_csv("e.csv", index=False)
