@@ -138,6 +138,12 @@ def test_whose_rows_they_are_may_be_meant_to_stay_together(project: Project, nam
     assert f'# group = "{name}"  # would keep all rows of one value in one part' in text
 
 
+def test_of_absolute_errors_the_constant_is_a_median(project: Project) -> None:
+    table("d.csv", 300, y=numbers(300))
+    create(project, Asked.of(project, "d", "d.csv", "y", read_settings(["loss=absolute"])))
+    assert load(project, "d").reference[0].name == "median"
+
+
 def test_a_study_file_says_what_folds_cost_and_what_a_value_is(project: Project) -> None:
     table("d.csv", 3_000, y=numbers(3_000))
     new(project, "d.csv")
