@@ -55,7 +55,7 @@ progress() {  # of what pip prints, in a line for people; in a log, one now and 
 }
 
 count_packages() {
-  find .venv/lib/python*/site-packages -maxdepth 1 -name '*.dist-info' | wc -l
+  { compgen -G '.venv/lib/python*/site-packages/*.dist-info' || true; } | wc -l
 }
 
 has=$(version_of .venv/bin/python)
