@@ -202,7 +202,8 @@ def _is_one_to_one(column: Column, classes: Codes) -> bool:
     n_classes = len(np.unique(classes))
     if known.mean() < 0.5 or n_classes < 2:
         return False
-    most = max(N_FEW, 2 * n_classes)  # values; else every id would be one
+    # Values; else every id would be one, and of a few rows every number.
+    most = min(max(N_FEW, 2 * n_classes), len(values) // 2)
     for n in (N_FIRST, len(values)):  # the first rows nearly always tell, and soon
         _, codes = np.unique(values[:n], return_inverse=True)
         n_values = int(codes.max()) + 1

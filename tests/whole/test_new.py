@@ -468,6 +468,14 @@ def test_a_column_of_texts_gives_away_a_target_that_is_written_in_numbers(
     assert "'kind'" not in " ".join(warnings)
 
 
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_of_few_rows_no_number_gives_the_target_away(project: Project, n_classes: int) -> None:
+    y = np.arange(14) % n_classes if n_classes else numbers(14, seed=3)
+    table("d.csv", 14, y=y, x=numbers(14))
+    _, warnings = datasets.about(new(project, "d.csv", "y").data_spec)
+    assert not warnings
+
+
 @pytest.mark.parametrize(
     ("target", "setting", "said"),
     [
