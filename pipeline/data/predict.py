@@ -120,11 +120,11 @@ def _refuse_other_dates(name: str, texts: Any, written: str) -> None:
     """Refuses what a model takes for a missing date, or for one with day and month swapped."""
     import pandas as pd
 
-    day = re.split("(?:,? |T)%[HI]", written)[0].replace(".", "[.]")
+    day = re.split("(?:,? |T)?%[HI]", written)[0].replace(".", "[.]")
     for code, pattern in DAY_PARTS.items():
         day = day.replace(code, pattern)
     found = pd.Series(texts, dtype=object).astype(str)
-    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T){TIME})?")
+    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T)?{TIME})?")
     is_bad = ~is_date & ~found.str.lower().isin(MISSING) & ~found.isin(ALSO_MISSING)
     if is_bad.any():
         example = texts[is_bad.to_numpy(bool)][0]
