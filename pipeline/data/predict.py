@@ -39,7 +39,7 @@ DAY_PARTS = {"%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%b": r"[^\W\d_]{3,10}[.]?",
              "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}"}  # fmt: skip
 ISO_DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 TIME = (
-    "[0-9]{1,2}:[0-9]{1,2}(?::[0-9]{1,2}(?:[.][0-9]{1,9})?)?"
+    "[0-9]{1,2}[:.][0-9]{1,2}(?:[:.][0-9]{1,2}(?:[.][0-9]{1,9})?)?"
     "(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?))?"
 )
 FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
@@ -120,11 +120,11 @@ def _refuse_other_dates(name: str, texts: Any, written: str) -> None:
     """Refuses what a model takes for a missing date, or for one with day and month swapped."""
     import pandas as pd
 
-    day = re.split("(?:,? |T)%[HI]", written)[0].replace(".", "[.]")
+    day = re.split("(?:,? |T)?%[HI]", written)[0].replace(".", "[.]")
     for code, pattern in DAY_PARTS.items():
         day = day.replace(code, pattern)
     found = pd.Series(texts, dtype=object).astype(str)
-    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T){TIME})?")
+    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T)?{TIME})?")
     is_bad = ~is_date & ~found.str.lower().isin(MISSING) & ~found.isin(ALSO_MISSING)
     if is_bad.any():
         example = texts[is_bad.to_numpy(bool)][0]

@@ -77,7 +77,9 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
         model.name = f"fold_{i}"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
-        return keras.Model(inputs, keras.layers.Average()([model(inputs) for model in models]))
+        answers = [model(inputs) for model in models]
+        mean = keras.layers.Average(dtype=first.output.dtype)  # else it casts to float32
+        return keras.Model(inputs, mean(answers))
 
 
 def _by_column(columns: Sequence[RawInput], model: keras.Model) -> keras.Model:

@@ -138,6 +138,12 @@ def test_whose_rows_they_are_may_be_meant_to_stay_together(project: Project, nam
     assert f'# group = "{name}"  # would keep all rows of one value in one part' in text
 
 
+def test_of_absolute_errors_the_constant_is_a_median(project: Project) -> None:
+    table("d.csv", 300, y=numbers(300))
+    create(project, Asked.of(project, "d", "d.csv", "y", read_settings(["loss=absolute"])))
+    assert load(project, "d").reference[0].name == "median"
+
+
 def test_a_study_file_says_what_folds_cost_and_what_a_value_is(project: Project) -> None:
     table("d.csv", 3_000, y=numbers(3_000))
     new(project, "d.csv")
@@ -525,6 +531,14 @@ def test_a_share_of_a_test_set_is_refused_where_the_data_bring_one(project: Proj
         create(project, asked)
     new(project, "d.npz")
     assert "\ntest = " not in (project.root / "studies/d.toml").read_text()
+
+
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_of_few_rows_no_number_gives_the_target_away(project: Project, n_classes: int) -> None:
+    y = np.arange(14) % n_classes if n_classes else numbers(14, seed=3)
+    table("d.csv", 14, y=y, x=numbers(14))
+    _, warnings = datasets.about(new(project, "d.csv", "y").data_spec)
+    assert not warnings
 
 
 @pytest.mark.parametrize(
