@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
+from pipeline.reading.dates import CLOCKS
 from pipeline.reading.kinds import fate
 from pipeline.task.source import DataSpec, Weights
 from pipeline.wording import count_noun, inflect, join_names
@@ -167,9 +168,10 @@ def _weights(column: Column, where: str) -> Weights:
 
 
 def _times(column: Column, where: str) -> Numbers:
-    if column.is_coded:
+    if column.is_coded or column.date_format in CLOCKS:
+        found = column.kind if column.is_coded else "times without a day"
         raise UsageError(
-            f"{where}, column {column.name!r}: found {column.kind}, allowed as [data] time is a "
+            f"{where}, column {column.name!r}: found {found}, allowed as [data] time is a "
             f"date or a number{'; ' * bool(column.doubt)}{column.doubt}"
         )
     times: Numbers = column.values  # type: ignore[assignment]

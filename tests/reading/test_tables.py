@@ -216,6 +216,9 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("2024-01-02 03:04:05+00", "2024-12-31 03:04:05+00", "%Y-%m-%d %H:%M:%S%z", 1704164645),
         ("2024-01-02 03:04:05 UTC", "2024-12-31 03:04:05 UTC", "%Y-%m-%d %H:%M:%S%z", 1704164645),
         ("2024-01", "2024-12", "%Y-%m", 1704067200),
+        ("1:30", "23:59", "%H:%M", 5400),
+        ("01:30:05", "00:00:00", "%H:%M:%S", 5405),
+        ("01.30.05", "18.00.00", "%H.%M.%S", 5405),
         ("Januar 2024", "Dezember 2024", "%b %Y", 1704067200),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
@@ -266,13 +269,15 @@ def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
         "left out; it is read if the dates are written like 2024-03-31 or 2024-03-31 23:59"
     )
     rows = "".join(
-        f"13:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
+        f"{i + 13}:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
     )
     others = read_table(written(tmp_path, f"time,address,phone\n{rows}", "o.csv"))
     rows = "".join(
         f"{i} {'kg' if i % 3 else 'g'},{i}{'ab'[i % 2] * (i % 5)},{i}{'AB'[i % 2]}\n"
         for i in range(60)
     )
+    took = "\n".join(f"{i // 10 + 15}:{i % 60:02}" for i in range(95))
+    assert "has times" in read_table(written(tmp_path, f"t\n{took}\n", "w.csv")).columns["t"].doubt
     units = read_table(written(tmp_path, f"mass,house,seat\n{rows}", "u.csv")).columns
     assert "column 'mass' has numbers with several units, g and kg, wh" in units["mass"].doubt
     assert not units["house"].doubt + units["seat"].doubt

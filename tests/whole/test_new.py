@@ -413,10 +413,14 @@ def test_an_error_says_how_to_give_what_it_advises(
         """; with pipeline.new: --set 'types={ "it'\\''s" = "category" }'"""
     )
     Path("d.csv").write_bytes("이름;y\n".encode("utf-16-le") * 20)
-    assert run().endswith("set [data] encoding; with pipeline.new: --set 'encoding=VALUE'")
+    advice = """encoding = "utf-16-le"; with pipeline.new: --set 'encoding="utf-16-le"'"""
+    assert run().endswith(advice)
+    assert say_how("set [data] encoding", read_settings([]), is_new=True).endswith(
+        "; with pipeline.new: --set 'encoding=VALUE'"
+    )
     assert run("--if-missing").endswith(
         "; write the study file first, by .venv/bin/python -m pipeline.new with --set "
-        "'encoding=VALUE'"
+        """'encoding="utf-16-le"'"""
     )
     assert say_how(ending.partition(";")[0], read_settings([]), is_new=True) == ending
     table("d.csv", 60, y=np.arange(60) * 1.5)
