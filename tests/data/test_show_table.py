@@ -32,7 +32,7 @@ def test_a_table_is_shown_in_80_columns(
         ("note", "text", "0", "50", "dropped: free text"),
         ("gaps", "number", "44", "6", "standardised; 44"),
         ("price", "number", "0", "50", "the target"),
-        ("\\x1b[31mred", "category", "0", "9", "01/2024", "9 values"),
+        ("\\x1b[31mred", "date", "0", "9", "01/2024", "days, day of"),
     ):
         row = next(line for line in lines if line.startswith(f"{words[0]} "))
         assert all(word in row for word in words)
