@@ -110,7 +110,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         remarks=tuple(remarks),
         warnings=(
             *filter(None, doubts),
-            *filter(None, map(_said_of_case, [target, *inputs])),
+            *filter(None, map(said_of_case, [target, *inputs])),
             *_leaks(inputs, target),
         ),
     )
@@ -121,7 +121,7 @@ def _said_of_left_out(names: Sequence[str], words: str) -> str:
     return f"{inflect('column', len(names))} {join_names([*map(repr, names)])} {verb} {words}"
 
 
-def _said_of_case(column: Column) -> str:
+def said_of_case(column: Column) -> str:
     """Says that values of a category differ in case alone; "" if none do."""
     import numpy as np
 
@@ -133,7 +133,7 @@ def _said_of_case(column: Column) -> str:
         if (other := seen.setdefault(value.casefold(), value)) != value:
             return (
                 f"column {column.name!r}: {other!r} and {value!r} differ in case alone, and are "
-                "taken for two values: if they are one, write them alike in the file"
+                "taken for two values: if they are one, write them alike"
             )
     return ""
 

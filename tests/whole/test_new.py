@@ -473,6 +473,13 @@ def test_a_study_file_has_all_of_an_advice(project: Project) -> None:
     assert 'if it is a code, set [data] types = { "a_code_of_a_place" = "category" }' in said
 
 
+def test_classes_of_pictures_that_differ_in_case_alone_are_warned_of(project: Project) -> None:
+    y = np.array(["Cat", "cat", "dog"] * 20)
+    np.savez("d.npz", x=numbers(180).reshape(60, 3), y=y)
+    _, warnings = datasets.about(new(project, "d.npz").data_spec)
+    assert "'Cat' and 'cat' differ in case alone" in " ".join(warnings)
+
+
 def test_many_columns_that_are_left_out_are_said_together(project: Project) -> None:
     table("d.csv", 60, y=[0, 1] * 30, **{f"c{i}": 1 for i in range(40)}, id=range(60))
     pd.DataFrame({"id": range(60), "y": [0, 1] * 30}).to_csv("e.csv", index=False)
