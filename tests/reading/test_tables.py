@@ -318,6 +318,12 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
 
 
+def test_two_decimal_signs_in_a_column_are_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"{i}{',.'[i % 3 > 0]}5;x\n" for i in range(60))
+    doubt = read_table(written(tmp_path, f"a;b\n{rows}")).columns["a"].doubt
+    assert doubt.startswith("column 'a': some numbers, such as '0,5', have another decimal sign")
+
+
 def test_a_number_far_from_all_others_and_zeros_in_front_are_warned_of(tmp_path: Path) -> None:
     rows = "".join(
         f"{-200 if i % 9 == 3 else i / 8};{'999,0 €' if i % 30 == 3 else f'{i},5 €'};"
