@@ -28,7 +28,8 @@ TARGET: str = ""  # the column that is answered, which other files may lack
 ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a.", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
-           "#null!", "\\n"]  # fmt: skip
+           "#null!", "\\n", "#nv", "#wert!", "#bezug!", "#zahl!", "#div/0 !", "#valeur!",
+           "#nombre!", "#nom?"]  # fmt: skip
 SPACES = " '\u2019\u00a0\u2009\u202f"  # may part thousands
 SIGN = "[+\u2212\u2013-]?"
 CURRENCY = "[A-Z]{0,2}[$€£¥₩₹]|USD|EUR|GBP|CHF"

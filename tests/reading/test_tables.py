@@ -153,6 +153,7 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
         (["(302", "7"], None),
         (["-(302)", "7"], None),
         (["\\N", "7,5", "#DIV/0!", "#VALUE!"], [math.nan, 7.5, math.nan, math.nan]),
+        (["#NV", "7,5", "#DIV/0 !", "#WERT!"], [math.nan, 7.5, math.nan, math.nan]),
     ],
 )
 def test_numbers_with_units_and_signs_around_them(
