@@ -127,6 +127,7 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
 
     parting = f"{',' if decimal == '.' else '.'}{SPACES}"
     groups = "|".join(rf"(?:[{sign}][0-9]{{3}})+" for sign in parting)
+    groups += r"|(?:,[0-9]{2})+,[0-9]{3}" if decimal == "." else ""  # as in India
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
     grouped = rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
     number = (

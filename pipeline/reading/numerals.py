@@ -33,6 +33,7 @@ def _plain(decimal: str) -> str:
 def _grouped(decimal: str) -> str:
     signs = ("." if decimal == "," else ",", *_SPACES)  # one of them, throughout
     groups = "|".join(rf"(?:[{sign}][0-9]{{3}})+" for sign in signs)
+    groups += r"|(?:,[0-9]{2})+,[0-9]{3}" if decimal == "." else ""  # as in India
     return rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
 
 

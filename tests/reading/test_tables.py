@@ -170,6 +170,8 @@ def test_numbers_with_units_and_signs_around_them(
 def test_one_sign_alone_parts_thousands(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, 'a,b\n"10 811,938",1\n"642,783",2\n'))
     assert numbers(table, "a") == [10811.938, 642.783]
+    table = read_table(written(tmp_path, 'a,b\n"1,23,456.5",1\n"96,56,188",2\n"12,345",3\n'))
+    assert numbers(table, "a") == [123456.5, 9656188, 12345]
 
 
 def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
@@ -210,6 +212,7 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("01/02/2024 03:04 PM", "12/31/2024 11:59 AM", "%m/%d/%Y %I:%M %p", 1704207840),
         ("2024-01-02", "2024-12-31 23:59:00", "%Y-%m-%d %H:%M:%S", 1704153600),
         ("2. Januar 2024", "31. Dezember 2024", "%d. %b %Y", 1704153600),
+        ("2 de enero de 2024", "31 de dic. de 2024", "%d de %b de %Y", 1704153600),
         ("02-Jan-24", "31-Dec-24", "%d-%b-%y", 1704153600),
         ("2024년 1월 2일", "2024년 12월 31일", "%Y년 %m월 %d일", 1704153600),
         ("2024. 1. 2. 3:04", "2024. 12. 31. 23:59", "%Y. %m. %d. %H:%M", 1704164640),
