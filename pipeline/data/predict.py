@@ -132,7 +132,7 @@ def _parsed(name: str, written: Any, decimal: str) -> Any:
     grouped = rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
     number = (
         rf"^(\(?)\s*({SIGN})\s*(?:{CURRENCY})?\s*({SIGN})({plain}|{grouped})"
-        rf"([\u2212\u2013-]{{0,2}})\s*(?:{UNIT})?\s*(\)?)$"
+        rf"([\u2212\u2013-]{{0,2}})(?:(?<![.,])\s*(?:{UNIT}))?\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()

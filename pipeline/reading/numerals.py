@@ -118,6 +118,9 @@ def parse(values: "pa.Array", decimal: str) -> tuple["pa.Array", str]:
         return nothing, ""
     before, digits, after = (pc.struct_field(parts, x) for x in ("before", "digits", "after"))
     has_no_cents = pc.match_substring_regex(digits, "[.,]$")
+    is_bare = pc.equal(pc.struct_field(parts, "minus_last"), "")
+    is_listed = pc.and_(pc.and_(has_no_cents, is_bare), pc.not_equal(after, ""))
+    digits = pc.if_else(is_listed, None, digits)  # 1. Industry
     units = pc.unique(pc.drop_null(pc.binary_join_element_wise(before, after, ""))).to_pylist()
     if len(units) > 1:
         bare = pc.and_(pc.equal(before, ""), pc.equal(after, ""))

@@ -318,6 +318,8 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     days = "\n".join([f"2024-01-{i:02}" for i in range(1, 29)] + ["soon"] * 5)
     doubt = read_table(written(tmp_path, f"d\n{days}\n")).columns["d"].doubt
     assert "85 % are dates written %Y-%m-%d, 'soon' is not" in doubt
+    listed = "\n".join(["1. Industry", "2. Information"] * 60)
+    assert not read_table(written(tmp_path, f"job\n{listed}\n")).columns["job"].doubt
     few = "\n".join(["12"] * 9 + ["x", "y"] * 4)
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
 
