@@ -66,6 +66,8 @@ def decimal_of(values: Iterable[str], is_likely_comma: bool) -> tuple[str, str]:
         match = _AFFIXED_VALUE.match(value.strip())
         if not match or not ("," in (digits := match["digits"]) or "." in digits):
             continue
+        if digits[-1] in ".," and match["after"] and not match["minus_last"]:
+            continue  # 1. Industry
         point, comma = (_WRITTEN[sign].fullmatch(digits) is not None for sign in ".,")
         if point != comma:
             votes["." if point else ","] += 1

@@ -320,6 +320,8 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     assert "85 % are dates written %Y-%m-%d, 'soon' is not" in doubt
     listed = "\n".join(["1. Industry", "2. Information"] * 60)
     assert not read_table(written(tmp_path, f"job\n{listed}\n")).columns["job"].doubt
+    german = "".join(f'{i % 9}. Bezirk,{i}. Etage,"{i},5"\n' for i in range(60))
+    assert "decimal sign ," in read_table(written(tmp_path, f"a,b,c\n{german}", "g.csv")).remarks
     few = "\n".join(["12"] * 9 + ["x", "y"] * 4)
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
 
