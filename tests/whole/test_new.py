@@ -439,10 +439,14 @@ def test_an_error_says_how_to_give_what_it_advises(
         """; with pipeline.new: --set 'types={ "it'\\''s" = "category" }'"""
     )
     Path("d.csv").write_bytes("이름;y\n".encode("utf-16-le") * 20)
-    assert run().endswith("set [data] encoding; with pipeline.new: --set 'encoding=VALUE'")
+    advice = """encoding = "utf-16-le"; with pipeline.new: --set 'encoding="utf-16-le"'"""
+    assert run().endswith(advice)
+    assert say_how("set [data] encoding", read_settings([]), is_new=True).endswith(
+        "; with pipeline.new: --set 'encoding=VALUE'"
+    )
     assert run("--if-missing").endswith(
         "; write the study file first, by .venv/bin/python -m pipeline.new with --set "
-        "'encoding=VALUE'"
+        """'encoding="utf-16-le"'"""
     )
     assert say_how(ending.partition(";")[0], read_settings([]), is_new=True) == ending
     table("d.csv", 60, y=np.arange(60) * 1.5)
@@ -493,6 +497,13 @@ def test_a_study_file_has_all_of_an_advice(project: Project) -> None:
     assert max(len(line) for line in text.splitlines() if line[0:1] == "#") < 100
     said = " ".join(text.replace("\n#", " ").split())
     assert 'if it is a code, set [data] types = { "a_code_of_a_place" = "category" }' in said
+
+
+def test_classes_of_pictures_that_differ_in_case_alone_are_warned_of(project: Project) -> None:
+    y = np.array(["Cat", "cat", "dog"] * 20)
+    np.savez("d.npz", x=numbers(180).reshape(60, 3), y=y)
+    _, warnings = datasets.about(new(project, "d.npz").data_spec)
+    assert "'Cat' and 'cat' differ in case alone" in " ".join(warnings)
 
 
 def test_many_columns_that_are_left_out_are_said_together(project: Project) -> None:
