@@ -30,7 +30,8 @@ TARGET: str = ""  # the column that is answered, which other files may lack
 ROWS_AT_ONCE = 8192
 MISSING = ["", "na", "n/a", "nan", "-nan", "nat", "null", "none", "?", "-", "--", ".", "#n/a",
            "#n/a n/a", "#na", "<na>", "n.a.", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
-           "#null!", "\\n"]  # fmt: skip
+           "#null!", "\\n", "#nv", "#wert!", "#bezug!", "#zahl!", "#div/0 !", "#valeur!",
+           "#nombre!", "#nom?"]  # fmt: skip
 SPACES = " '\u2019\u00a0\u2009\u202f"  # may part thousands
 SIGN = "[+\u2212\u2013-]?"
 CURRENCY = "[A-Z]{0,2}[$€£¥₩₹]|USD|EUR|GBP|CHF"
@@ -39,7 +40,7 @@ DAY_PARTS = {"%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%b": r"[^\W\d_]{3,10}[.]?",
              "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}"}  # fmt: skip
 ISO_DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 TIME = (
-    "[0-9]{1,2}:[0-9]{1,2}(?::[0-9]{1,2}(?:[.][0-9]{1,9})?)?"
+    "[0-9]{1,2}[:.][0-9]{1,2}(?:[:.][0-9]{1,2}(?:[.][0-9]{1,9})?)?"
     "(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?))?"
 )
 FOUND_AFTER_UTF_8 = ("cp1252", "latin-1", "utf-16")  # in which nearly all bytes are some text
@@ -120,11 +121,11 @@ def _refuse_other_dates(name: str, texts: Any, written: str) -> None:
     """Refuses what a model takes for a missing date, or for one with day and month swapped."""
     import pandas as pd
 
-    day = re.split("(?:,? |T)%[HI]", written)[0].replace(".", "[.]")
+    day = re.split("(?:,? |T)?%[HI]", written)[0].replace(".", "[.]")
     for code, pattern in DAY_PARTS.items():
         day = day.replace(code, pattern)
     found = pd.Series(texts, dtype=object).astype(str)
-    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T){TIME})?")
+    is_date = found.str.fullmatch(f"(?:{day}|{ISO_DAY})(?:(?:,? |T)?{TIME})?")
     is_bad = ~is_date & ~found.str.lower().isin(MISSING) & ~found.isin(ALSO_MISSING)
     if is_bad.any():
         example = texts[is_bad.to_numpy(bool)][0]
@@ -154,11 +155,12 @@ def _parsed(name: Any, written: Any, decimal: str) -> Any:
 
     parting = f"{',' if decimal == '.' else '.'}{SPACES}"
     groups = "|".join(rf"(?:[{sign}][0-9]{{3}})+" for sign in parting)
+    groups += r"|(?:,[0-9]{2})+,[0-9]{3}" if decimal == "." else ""  # as in India
     plain = rf"(?:[0-9]+[{decimal}]?[0-9]*|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?"
     grouped = rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
     number = (
         rf"^(\(?)\s*({SIGN})\s*((?:{CURRENCY})?)\s*({SIGN})({plain}|{grouped})"
-        rf"([\u2212\u2013-]{{0,2}})\s*((?:{UNIT})?)\s*(\)?)$"
+        rf"([\u2212\u2013-]{{0,2}})((?:(?<![.,])\s*(?:{UNIT}))?)\s*(\)?)$"
     )
     texts = pd.Series(written, dtype=object).astype(str)
     parts, folded = texts.str.extract(number), texts.str.lower()
@@ -168,7 +170,7 @@ def _parsed(name: Any, written: Any, decimal: str) -> Any:
     signs = signs.str.replace("[\u2212\u2013(]", "-", regex=True)
     is_one = (signs.str.len() < 2) & ((parts[0] == "(") == (parts[7] == ")"))
     unit = dict(UNITS).get(name, "")
-    is_one &= (parts[2] + parts[6]).isin(["", unit])
+    is_one &= (parts[2] + parts[6].str.strip()).isin(["", unit])
     numbers = (signs + digits).where(is_one, "nan").to_numpy("float64")
     numbers = np.select([folded == "true", folded == "false"], [1.0, 0.0], numbers)
     numbers[texts.isin(ALSO_MISSING)] = np.nan

@@ -141,7 +141,8 @@ def error_of(metric: Metric, measured: Mapping[str, float]) -> float | None:
     """
     noted = measured.get(f"{metric.quantity}_se")
     if noted is None and metric.interval == "binomial":
-        return standard_error(measured[metric.quantity], measured["n_examples"])
+        n = measured.get("n_groups") or measured["n_examples"]
+        return standard_error(measured[metric.quantity], n)
     return noted
 
 

@@ -44,7 +44,7 @@ def text_of(
         settings: of `[data]` that are given.
     """
     blocks = (
-        _head(data, plan, dataset, name, found),
+        _head(data, plan, dataset, name, found, settings.loss),
         _data(data, plan, settings) if data.has_settings else (),
         _budget(plan),
         _training(plan),
@@ -54,7 +54,9 @@ def text_of(
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks if block)
 
 
-def _head(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> list[str]:
+def _head(
+    data: Survey, plan: Plan, dataset: str, name: str, found: str, loss: str | None
+) -> list[str]:
     what = f" that answers {data.target}" if data.target else ""
     lines = [
         *_comment(found),
@@ -66,7 +68,8 @@ def _head(data: Survey, plan: Plan, dataset: str, name: str, found: str) -> list
     ]
     for trainer, words in SIMPLE.items():
         if trainer == CONSTANT:
-            words = "mean" if data.kind is Kind.REGRESSION else "majority class"
+            words = "median" if loss == "absolute" else "mean"  # which has the least loss
+            words = words if data.kind is Kind.REGRESSION else "majority class"
         if trainer == GRADIENT_BOOSTING and not plan.has_trees:
             lines.append(
                 f"  # {trainer} is left out: it would take about {plan.trees_minutes:,.0f} "

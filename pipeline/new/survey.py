@@ -12,6 +12,7 @@ from pipeline.preparation import building
 from pipeline.preparation.materials import ArrayMaterial, Material, TableMaterial, material_of
 from pipeline.reading.bundled import BUNDLED
 from pipeline.reading.column import Column, ColumnKind, RawArrays, RawTable
+from pipeline.reading.dates import CLOCKS
 from pipeline.reading.kinds import distinct
 from pipeline.task.settings import DataSettings
 from pipeline.task.source import DataSpec
@@ -169,7 +170,11 @@ def _survey(raw: RawTable | RawArrays, material: Material, target: str) -> Surve
         kinds=_kinds(inputs),
         n_numbers=n_numbers if inputs else (shape[0] if len(shape) == 1 else 0),
         categories=tuple(len(each.vocabulary) for each in inputs if each.is_coded),
-        dates=tuple(each.name for each in inputs if each.kind is ColumnKind.DATE),
+        dates=tuple(
+            each.name
+            for each in inputs
+            if each.kind is ColumnKind.DATE and each.date_format not in CLOCKS
+        ),
         groups=tuple(each.name for each in inputs if _is_group(each)),
         n_groups=None if material.groups is None else len(np.unique(material.groups)),
         read_as=raw.remarks,

@@ -6,6 +6,8 @@ The same arithmetic is done by NumPy before training and by Keras in a model tha
 import math
 from typing import Any
 
+from pipeline.reading.dates import CLOCKS
+
 _DAY = 86_400.0  # seconds
 # A year is the mean one of the calendar, so that a day of the year is right to about a day. All
 # begin on 1970-01-01, a Thursday. The week and the year go on within a day, hours included.
@@ -16,7 +18,8 @@ _HOURS = ("%H", "%I", "%T", "%X", "%R", "%c")
 def parts_of(date_format: str) -> tuple[str, ...]:
     """Lists the numbers that are made of dates of a format: with a time of day if it has hours."""
     has_hours = any(each in date_format for each in _HOURS)
-    periods = [name for name in _PERIODS if has_hours or name != "time of day"]
+    has_days = date_format not in CLOCKS
+    periods = [name for name in _PERIODS if (has_hours if name == "time of day" else has_days)]
     return "days", *(f"{name} ({wave})" for name in periods for wave in ("sin", "cos"))
 
 

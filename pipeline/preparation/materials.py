@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UsageError
 from pipeline.preparation import encoding
 from pipeline.preparation.raw import raw_columns
-from pipeline.preparation.roles import assign_roles
+from pipeline.preparation.roles import assign_roles, said_of_case
 from pipeline.preparation.targets import Answers, understand, understand_test
 from pipeline.preparation.twins import hash_examples, hash_rows
 from pipeline.reading.column import Codes, Column, Numbers, RawArrays, RawTable
@@ -172,7 +172,9 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
         inputs, target = inputs[rows], replace(target, values=target.values[rows])
         remarks = (*remarks, f"{len(known) - len(rows):,} rows without a target are left out")
     answers = understand(target, data.settings, where)
-    return ArrayMaterial(where, _example(inputs), answers, (*remarks, answers.remark), inputs)
+    remarks = (*remarks, answers.remark)
+    warnings = tuple(filter(None, [said_of_case(target)]))
+    return ArrayMaterial(where, _example(inputs), answers, remarks, inputs, warnings=warnings)
 
 
 def test_material_of(raw: RawArrays, training: Answers) -> ArrayMaterial:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
+from pipeline.reading.dates import CLOCKS
 from pipeline.reading.kinds import fate
 from pipeline.task.source import DataSpec, Weights
 from pipeline.wording import count_noun, inflect, join_names
@@ -109,7 +110,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         remarks=tuple(remarks),
         warnings=(
             *filter(None, doubts),
-            *filter(None, map(_said_of_case, [target, *inputs])),
+            *filter(None, map(said_of_case, [target, *inputs])),
             *_leaks(inputs, target),
         ),
     )
@@ -120,7 +121,7 @@ def _said_of_left_out(names: Sequence[str], words: str) -> str:
     return f"{inflect('column', len(names))} {join_names([*map(repr, names)])} {verb} {words}"
 
 
-def _said_of_case(column: Column) -> str:
+def said_of_case(column: Column) -> str:
     """Says that values of a category differ in case alone; "" if none do."""
     import numpy as np
 
@@ -132,7 +133,7 @@ def _said_of_case(column: Column) -> str:
         if (other := seen.setdefault(value.casefold(), value)) != value:
             return (
                 f"column {column.name!r}: {other!r} and {value!r} differ in case alone, and are "
-                "taken for two values: if they are one, write them alike in the file"
+                "taken for two values: if they are one, write them alike"
             )
     return ""
 
@@ -167,9 +168,10 @@ def _weights(column: Column, where: str) -> Weights:
 
 
 def _times(column: Column, where: str) -> Numbers:
-    if column.is_coded:
+    if column.is_coded or column.date_format in CLOCKS:
+        found = column.kind if column.is_coded else "times without a day"
         raise UsageError(
-            f"{where}, column {column.name!r}: found {column.kind}, allowed as [data] time is a "
+            f"{where}, column {column.name!r}: found {found}, allowed as [data] time is a "
             f"date or a number{'; ' * bool(column.doubt)}{column.doubt}"
         )
     times: Numbers = column.values  # type: ignore[assignment]

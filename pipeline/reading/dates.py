@@ -30,8 +30,8 @@ _DAYS = (
     "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y",
 )  # fmt: skip
 _RARE_DAYS = (
-    "%d. %b %Y", "%d/%b/%Y", "%d%b%Y", "%d-%b-%y", "%d %b %y", "%Y.%m.%d.", "%Y. %m. %d.",
-    "%Y. %m. %d", "%Y년 %m월 %d일", "%Y년%m월%d일", "%Y年%m月%d日",
+    "%d. %b %Y", "%d/%b/%Y", "%d%b%Y", "%d de %b de %Y", "%d-%b-%y", "%d %b %y", "%Y.%m.%d.",
+    "%Y. %m. %d.", "%Y. %m. %d", "%Y년 %m월 %d일", "%Y년%m월%d일", "%Y年%m月%d日",
 )  # fmt: skip
 _TIMES = (
     "", " %H:%M:%S", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S.%f", "T%H:%M:%S.%f", " %H:%M", "T%H:%M",
@@ -41,19 +41,22 @@ _TIMES = (
 )  # fmt: skip
 COMPACT = "%Y%m%d"
 _MONTHLY = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%Y년 %m월")  # each the first day of a month
+CLOCKS = ("%H:%M:%S", "%H:%M", "%H.%M.%S")  # times of day, as of the first day of 1970
 FORMATS = (
     *(day + time for day in _DAYS for time in _TIMES),
     *(day + time for day in _RARE_DAYS for time in ("", " %H:%M", " %H:%M:%S")),
     *_MONTHLY,
+    *CLOCKS,
 )
 _LIKE_A_DATE = (
     r"^(?:[0-9]{1,4}[-./] ?[0-9]{1,2}[-./] ?[0-9]{1,4}|[0-9]{4}[-/][0-9]{1,2}$|[0-9]{4}[년年]"
-    r"|[0-9]{1,2}(?:\. |[- /])?\pL{3,10}\.?[- /]?[0-9]{2,4}|\pL{3,10}\.? [0-9]{1,2},? [0-9]{4}"
-    r"|[0-9]{1,2}/[0-9]{4}$|\pL{3,10}\.? [0-9]{4}$)"
+    r"|[0-9]{1,2}(?:\. |[- /]| de )?\pL{3,10}\.?(?:[- /]| de )?[0-9]{2,4}"
+    r"|\pL{3,10}\.? [0-9]{1,2},? [0-9]{4}"
+    r"|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?$|[0-9]{1,2}/[0-9]{4}$|\pL{3,10}\.? [0-9]{4}$)"
 )
 _SAMPLE = 200
 _FORMAT = re.compile(
-    r"(?:%[Yymdb]|[-./ ,년월일年月日])+"
+    r"(?:%[Yymdb]|[-./ ,년월일年月日]| de )+"
     r"(?:[T ](?:%H:%M(?::%S(?:\.%f)?)?|%I:%M(?::%S)? %p)(?:Z| ?%z)?)?"
 )
 ALLOWED = "a date such as 2024-03-31, 31.03.2024 or 31/03/2024, which 23:59 or 23:59:00 may follow"
@@ -72,6 +75,9 @@ def parse(values: "pa.Array", date_format: str) -> "pa.Array":
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if date_format in CLOCKS:
+        values = pc.binary_join_element_wise("1970-01-01", values, " ")
+        date_format = f"%Y-%m-%d {date_format}"
     found = pc.extract_regex(values, f"^{_pattern(date_format)}$")
     if found.null_count == len(values):
         return pa.nulls(len(values), pa.int64())
@@ -133,6 +139,8 @@ def _zones(found: "pa.Array") -> "pa.Array":
 
 def is_format(text: str) -> bool:
     """Tells whether a text is a format of dates that can be read, here and by a model."""
+    if text in CLOCKS:
+        return True
     codes = re.findall("%[A-Za-z]", text)
     is_whole = ("%d" in codes or text in _MONTHLY) and all(
         (first in codes) + (second in codes) == 1 for first, second in (("%m", "%b"), ("%Y", "%y"))
@@ -187,6 +195,8 @@ def find_format(
         return "", nothing, ""
     most = max(fits.values())
     best = [each for each in fits if fits[each] == most]
+    if found[best[0]].null_count and best[0] in CLOCKS and formats is FORMATS:
+        return "", nothing, ""  # how long something took
     if found[best[0]].null_count:
         return best[0], found[best[0]], ""
     first, other = best[0], next((x for x in best[1:] if _swapped(x) == best[0]), "")

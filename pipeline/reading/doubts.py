@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.reading.numerals import is_number
 from pipeline.wording import inflect, join_names
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ def said_of_mixed(name: str, share: float, what: str, others: Sequence[str]) -> 
         what: that are those, such as "numbers".
         others: all distinct values that are none, the most frequent first.
     """
+    if what == "numbers" and all(map(is_number, others)):
+        return (
+            f"column {name!r}: some numbers, such as {others[0]!r}, have another decimal sign "
+            "than others: it is taken for a category, and for numbers if all have the same"
+        )
     found = " and ".join(
         [f"{_cut(others[0])!r}", *([f"{len(others) - 1:,} more"] if len(others) > 1 else [])]
     )

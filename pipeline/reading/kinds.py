@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.reading.column import Column, ColumnKind, RawTable
+from pipeline.reading.dates import CLOCKS
 from pipeline.wording import count_noun
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def fate(column: Column, text: Literal["drop", "refuse"] = "drop") -> tuple[bool
         ColumnKind.BOOLEAN: "0 or 1",
         ColumnKind.DATE: "days, day of week and of year",
     }[column.kind]
-    if "%H" in column.date_format or "%I" in column.date_format:
+    if column.date_format in CLOCKS:
+        words = "time of day"
+    elif "%H" in column.date_format or "%I" in column.date_format:
         words = f"{words}, time of day"
     return True, words + filled
 

@@ -33,6 +33,7 @@ def _plain(decimal: str) -> str:
 def _grouped(decimal: str) -> str:
     signs = ("." if decimal == "," else ",", *_SPACES)  # one of them, throughout
     groups = "|".join(rf"(?:[{sign}][0-9]{{3}})+" for sign in signs)
+    groups += r"|(?:,[0-9]{2})+,[0-9]{3}" if decimal == "." else ""  # as in India
     return rf"[1-9][0-9]{{0,2}}(?:{groups})(?:[{decimal}][0-9]*)?"
 
 
@@ -65,6 +66,8 @@ def decimal_of(values: Iterable[str], is_likely_comma: bool) -> tuple[str, str]:
         match = _AFFIXED_VALUE.match(value.strip())
         if not match or not ("," in (digits := match["digits"]) or "." in digits):
             continue
+        if digits[-1] in ".," and match["after"] and not match["minus_last"]:
+            continue  # 1. Industry
         point, comma = (_WRITTEN[sign].fullmatch(digits) is not None for sign in ".,")
         if point != comma:
             votes["." if point else ","] += 1
@@ -117,6 +120,9 @@ def parse(values: "pa.Array", decimal: str) -> tuple["pa.Array", str]:
         return nothing, ""
     before, digits, after = (pc.struct_field(parts, x) for x in ("before", "digits", "after"))
     has_no_cents = pc.match_substring_regex(digits, "[.,]$")
+    is_bare = pc.equal(pc.struct_field(parts, "minus_last"), "")
+    is_listed = pc.and_(pc.and_(has_no_cents, is_bare), pc.not_equal(after, ""))
+    digits = pc.if_else(is_listed, None, digits)  # 1. Industry
     units = pc.unique(pc.drop_null(pc.binary_join_element_wise(before, after, ""))).to_pylist()
     if len(units) > 1:
         bare = pc.and_(pc.equal(before, ""), pc.equal(after, ""))

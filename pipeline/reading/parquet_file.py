@@ -7,6 +7,7 @@ from pipeline.errors import UsageError, first_line
 from pipeline.paths import display_path
 from pipeline.reading.column import Asked, Column, ColumnKind, Dialect, RawTable
 from pipeline.reading.csv_file import refuse_unknown, refuse_value
+from pipeline.reading.dates import CLOCKS
 from pipeline.reading.doubts import quoted
 from pipeline.reading.text_file import name_columns
 from pipeline.reading.values import BadValueError, of_numbers, of_text
@@ -64,17 +65,18 @@ def _refuse_type(where: str, name: str, kind: "pa.DataType") -> None:
     """Refuses what is no column of a table.
 
     Raises:
-        UsageError: it is a list, a structure, bytes, or a time without a day.
+        UsageError: it is a list, a structure, bytes, or how long something took.
     """
     from pyarrow import types
 
     inner = kind.value_type if types.is_dictionary(kind) else kind
     tests = (types.is_null, types.is_boolean, types.is_integer, types.is_floating, _is_text)
     if not any(
-        test(inner) for test in (*tests, types.is_decimal, types.is_date, types.is_timestamp)
+        test(inner)
+        for test in (*tests, types.is_decimal, types.is_date, types.is_time, types.is_timestamp)
     ):
         raise UsageError(
-            f"{where}: found {kind}, allowed are numbers, booleans, text, dates and timestamps; "
+            f"{where}: found {kind}, allowed are numbers, booleans, text, dates and times; "
             f"[data] drop = [{quoted(name)}] leaves it out"
         )
 
@@ -96,6 +98,9 @@ def _column(name: str, values: "pa.ChunkedArray", asked: Asked) -> tuple[Column,
         if types.is_boolean(values.type) and kind == ColumnKind.NUMBER:
             return of_numbers(name, values.cast(pa.uint8()), is_set=True), ""
         return of_text(name, values.cast(pa.string()), asked)
+    if types.is_time(values.type):
+        seconds = pc.divide(values.cast(pa.time64("ns")).cast(pa.int64()), 10**9)
+        return of_numbers(name, seconds, native, date_format=CLOCKS[0]), ""
     if native == ColumnKind.DATE:
         is_day = types.is_date(values.type)
         seconds = pc.cast(pc.cast(values, pa.timestamp("s")), pa.int64())
@@ -112,7 +117,7 @@ def _native(kind: "pa.DataType") -> ColumnKind | None:
 
     if types.is_boolean(kind):
         return ColumnKind.BOOLEAN
-    if types.is_date(kind) or types.is_timestamp(kind):
+    if types.is_date(kind) or types.is_time(kind) or types.is_timestamp(kind):
         return ColumnKind.DATE
     if _is_text(kind) or types.is_null(kind):
         return None

@@ -49,9 +49,11 @@ def _folds(facts: StudySummary) -> str:
     n, example = facts.spec.task.n_folds, facts.spec.task.example
     if n == 1:
         return ""
+    is_mean = "; the ROC AUC is the mean of their folds'"
     return (
         f" It is cross-validated: of {n} networks, each trained without one fold, every {example} "
-        "is answered by the one that has not seen it."
+        "is answered by the one that has not seen it"
+        f"{is_mean if facts.spec.task.score.quantity == 'roc_auc' else ''}."
     )
 
 

@@ -158,9 +158,9 @@ def _scores(
                 found[quantity] = found[f"{quantity}_se"] = math.nan
                 continue
             found[quantity], influence = formulas[quantity](known, answers, shares)
-            if influence is not None:
+            if influence is not None and n > 1:
                 moved = np.bincount(units, shares * influence)
-                error = np.linalg.norm(moved) * math.sqrt(n / max(1, n - 1))
+                error = np.linalg.norm(moved) * math.sqrt(n / (n - 1))
                 found[f"{quantity}_se"] = float(error)
     return found
 

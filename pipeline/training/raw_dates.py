@@ -53,16 +53,17 @@ class DateReader:
         moment, ahead = _split_zone(characters)
         fields, month = _fields(moment), None
         own = re.findall(r"(?:%[A-Za-z])+", re.sub("%[bpz]", " ", date_format.replace("%I", "%H")))
-        is_monthly = "%d" not in date_format
+        is_monthly = "%d" not in date_format and "%H" not in date_format
         if tuple(own) == _ISO[: len(own)] and not is_monthly:
             seconds = _in_layout(*fields, _ISO, n_needed=3)
         else:
-            n_needed = 1 + max(i for i, run in enumerate(own) if any(x in run for x in _DAY))
+            days = [i for i, run in enumerate(own) if any(x in run for x in _DAY)]
+            n_needed = 1 + days[-1] if days else 2
             missing = [each for each in _ISO[3:] if each not in own and not is_monthly]
             if "%b" in date_format:
                 month = _month_by_name(moment)
             seconds = _in_layout(*fields, [*own, *missing], n_needed, month)
-            if is_monthly or _n_digits(own[0]) != 4:
+            if days and (is_monthly or _n_digits(own[0]) != 4):
                 n_digits = fields[1][:, 2:3] if is_monthly else fields[1][:, :1]
                 is_iso = ops.greater(n_digits, 0) if is_monthly else ops.equal(n_digits, 4)
                 seconds = ops.where(is_iso, _in_layout(*fields, _ISO, n_needed=3), seconds)
@@ -185,6 +186,8 @@ def _in_layout(
         month: if no field is one.
     """
     found: dict[str, keras.KerasTensor] = {"%d": np.int64(1)}
+    if layout[0] == "%H":
+        found |= {"%Y": np.int64(1970), "%m": np.int64(1)}
     if month is not None:
         found["%m"] = month
     is_date = ops.equal(n_digits[:, len(layout) : len(layout) + 1], 0)  # no field is left over

@@ -78,8 +78,8 @@ def average(models: Mapping[str, keras.Model], picks: Sequence[str] | None = Non
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
         answers = {name: model(inputs) for name, model in models.items()}
-        mean = keras.layers.Average()([answers[name] for name in picks or models])
-        return keras.Model(inputs, mean)
+        mean = keras.layers.Average(dtype=first.output.dtype)  # else it casts to float32
+        return keras.Model(inputs, mean([answers[name] for name in picks or models]))
 
 
 def _by_column(columns: Sequence[RawInput], model: keras.Model) -> keras.Model:

@@ -136,6 +136,10 @@ def test_parts_of_a_date_say_day_week_year_and_hour() -> None:
     assert not any("time of day" in name for name in dates.parts_of("%d.%m.%Y"))
 
 
+def test_a_time_of_day_has_no_week_and_no_year() -> None:
+    assert dates.parts_of("%H:%M") == ("days", "time of day (sin)", "time of day (cos)")
+
+
 def test_a_missing_date_is_missing_in_all_its_parts() -> None:
     column = moments("2024-03-04", "2024-05-04", "2023-03-04")
     values = np.append(column.values, NAN)

@@ -61,6 +61,17 @@ def test_types_are_kept(tmp_path: Path) -> None:
     assert table.first_line == 0
 
 
+def test_times_of_day(tmp_path: Path) -> None:
+    times = [datetime.time(13, 45, 1, 500), None, datetime.time(0, 0)]
+    for kind in (pa.time64("us"), pa.time64("ns"), pa.time32("s"), pa.time32("ms")):
+        values = pa.array([each and each.replace(microsecond=0) for each in times], kind)
+        column = read(tmp_path, {"a": values}).columns["a"]
+        assert (str(column.kind), column.date_format) == ("date", "%H:%M:%S")
+        np.testing.assert_array_equal(column.values, [13 * 3600 + 45 * 60 + 1, math.nan, 0])
+    as_text = read(tmp_path, {"a": pa.array(times, pa.time64("us"))}, types={"a": "category"})
+    assert as_text.columns["a"].vocabulary[1] == "00:00:00.000000"
+
+
 def test_kinds_can_be_set(tmp_path: Path) -> None:
     kinds = {"small": "category", "flag": "number", "time": "category", "price": "text"}
     columns = read(tmp_path, COLUMNS, types=kinds).columns

@@ -153,6 +153,7 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
         (["(302", "7"], None),
         (["-(302)", "7"], None),
         (["\\N", "7,5", "#DIV/0!", "#VALUE!"], [math.nan, 7.5, math.nan, math.nan]),
+        (["#NV", "7,5", "#DIV/0 !", "#WERT!"], [math.nan, 7.5, math.nan, math.nan]),
     ],
 )
 def test_numbers_with_units_and_signs_around_them(
@@ -169,6 +170,8 @@ def test_numbers_with_units_and_signs_around_them(
 def test_one_sign_alone_parts_thousands(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, 'a,b\n"10 811,938",1\n"642,783",2\n'))
     assert numbers(table, "a") == [10811.938, 642.783]
+    table = read_table(written(tmp_path, 'a,b\n"1,23,456.5",1\n"96,56,188",2\n"12,345",3\n'))
+    assert numbers(table, "a") == [123456.5, 9656188, 12345]
 
 
 def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
@@ -209,6 +212,7 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("01/02/2024 03:04 PM", "12/31/2024 11:59 AM", "%m/%d/%Y %I:%M %p", 1704207840),
         ("2024-01-02", "2024-12-31 23:59:00", "%Y-%m-%d %H:%M:%S", 1704153600),
         ("2. Januar 2024", "31. Dezember 2024", "%d. %b %Y", 1704153600),
+        ("2 de enero de 2024", "31 de dic. de 2024", "%d de %b de %Y", 1704153600),
         ("02-Jan-24", "31-Dec-24", "%d-%b-%y", 1704153600),
         ("2024년 1월 2일", "2024년 12월 31일", "%Y년 %m월 %d일", 1704153600),
         ("2024. 1. 2. 3:04", "2024. 12. 31. 23:59", "%Y. %m. %d. %H:%M", 1704164640),
@@ -216,6 +220,9 @@ def test_an_open_decimal_sign_is_said_and_can_be_set(tmp_path: Path) -> None:
         ("2024-01-02 03:04:05+00", "2024-12-31 03:04:05+00", "%Y-%m-%d %H:%M:%S%z", 1704164645),
         ("2024-01-02 03:04:05 UTC", "2024-12-31 03:04:05 UTC", "%Y-%m-%d %H:%M:%S%z", 1704164645),
         ("2024-01", "2024-12", "%Y-%m", 1704067200),
+        ("1:30", "23:59", "%H:%M", 5400),
+        ("01:30:05", "00:00:00", "%H:%M:%S", 5405),
+        ("01.30.05", "18.00.00", "%H.%M.%S", 5405),
         ("Januar 2024", "Dezember 2024", "%b %Y", 1704067200),
         ("01/02/1969 1:30", "12/31/2024 23:59", "%m/%d/%Y %H:%M", -31444200),
     ],
@@ -266,13 +273,15 @@ def test_dates_that_are_numbers_or_unknown_are_said(tmp_path: Path) -> None:
         "left out; it is read if the dates are written like 2024-03-31 or 2024-03-31 23:59"
     )
     rows = "".join(
-        f"13:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
+        f"{i + 13}:{i % 7:02}:10,10.0.{i % 7}.2,06 {i + 40} {i + 30} {i}\n" for i in range(60)
     )
     others = read_table(written(tmp_path, f"time,address,phone\n{rows}", "o.csv"))
     rows = "".join(
         f"{i} {'kg' if i % 3 else 'g'},{i}{'ab'[i % 2] * (i % 5)},{i}{'AB'[i % 2]}\n"
         for i in range(60)
     )
+    took = "\n".join(f"{i // 10 + 15}:{i % 60:02}" for i in range(95))
+    assert "has times" in read_table(written(tmp_path, f"t\n{took}\n", "w.csv")).columns["t"].doubt
     units = read_table(written(tmp_path, f"mass,house,seat\n{rows}", "u.csv")).columns
     assert "column 'mass' has numbers with several units, g and kg, wh" in units["mass"].doubt
     assert not units["house"].doubt + units["seat"].doubt
@@ -309,8 +318,18 @@ def test_numbers_that_become_words_are_warned_of_and_mended_as_the_warning_says(
     days = "\n".join([f"2024-01-{i:02}" for i in range(1, 29)] + ["soon"] * 5)
     doubt = read_table(written(tmp_path, f"d\n{days}\n")).columns["d"].doubt
     assert "85 % are dates written %Y-%m-%d, 'soon' is not" in doubt
+    listed = "\n".join(["1. Industry", "2. Information"] * 60)
+    assert not read_table(written(tmp_path, f"job\n{listed}\n")).columns["job"].doubt
+    german = "".join(f'{i % 9}. Bezirk,{i}. Etage,"{i},5"\n' for i in range(60))
+    assert "decimal sign ," in read_table(written(tmp_path, f"a,b,c\n{german}", "g.csv")).remarks
     few = "\n".join(["12"] * 9 + ["x", "y"] * 4)
     assert not read_table(written(tmp_path, f"a\n{few}\n")).columns["a"].doubt
+
+
+def test_two_decimal_signs_in_a_column_are_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"{i}{',.'[i % 3 > 0]}5;x\n" for i in range(60))
+    doubt = read_table(written(tmp_path, f"a;b\n{rows}")).columns["a"].doubt
+    assert doubt.startswith("column 'a': some numbers, such as '0,5', have another decimal sign")
 
 
 def test_a_number_far_from_all_others_and_zeros_in_front_are_warned_of(tmp_path: Path) -> None:

@@ -194,6 +194,10 @@ def test_a_study_with_folds_says_what_its_values_are(
         "from 1,234 rows). It is cross-validated: of 5 networks, each trained without one fold, "
         "every row is answered by the one that has not seen it. It is optimistically" in text
     )
+    task = dataclasses.replace(AUC, n_folds=5)
+    facts = as_if(plain, monkeypatch, task, lambda _, accuracy: accuracy + 0.1, 0.004)
+    text = "\n".join(verdict(facts))
+    assert "that has not seen it; the ROC AUC is the mean of their folds'. It is" in text
 
 
 def test_of_groups_their_number_tells(

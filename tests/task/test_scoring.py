@@ -145,6 +145,13 @@ def test_rows_of_one_group_count_as_one(is_weighted: bool) -> None:
             assert value == pytest.approx(once[name], rel=0.1 if is_corrected else 1e-6), name
 
 
+def test_a_single_group_tells_nothing_of_an_error() -> None:
+    for task, drawn in CASES:
+        targets, predictions = drawn(300, np.random.RandomState(3))
+        found = scoring.all_scores(task, targets, predictions, None, np.zeros(300, int))
+        assert not [name for name in found if name.endswith("_se")]
+
+
 def test_folds_are_scored_as_one_but_for_a_roc_auc() -> None:
     """Each answers on a scale of its own: a constant, of which pairs of two folds make less."""
     rng = np.random.RandomState(5)

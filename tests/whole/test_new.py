@@ -138,6 +138,12 @@ def test_whose_rows_they_are_may_be_meant_to_stay_together(project: Project, nam
     assert f'# group = "{name}"  # would keep all rows of one value in one part' in text
 
 
+def test_of_absolute_errors_the_constant_is_a_median(project: Project) -> None:
+    table("d.csv", 300, y=numbers(300))
+    create(project, Asked.of(project, "d", "d.csv", "y", read_settings(["loss=absolute"])))
+    assert load(project, "d").reference[0].name == "median"
+
+
 def test_a_study_file_says_what_folds_cost_and_what_a_value_is(project: Project) -> None:
     table("d.csv", 3_000, y=numbers(3_000))
     new(project, "d.csv")
@@ -433,10 +439,14 @@ def test_an_error_says_how_to_give_what_it_advises(
         """; with pipeline.new: --set 'types={ "it'\\''s" = "category" }'"""
     )
     Path("d.csv").write_bytes("이름;y\n".encode("utf-16-le") * 20)
-    assert run().endswith("set [data] encoding; with pipeline.new: --set 'encoding=VALUE'")
+    advice = """encoding = "utf-16-le"; with pipeline.new: --set 'encoding="utf-16-le"'"""
+    assert run().endswith(advice)
+    assert say_how("set [data] encoding", read_settings([]), is_new=True).endswith(
+        "; with pipeline.new: --set 'encoding=VALUE'"
+    )
     assert run("--if-missing").endswith(
         "; write the study file first, by .venv/bin/python -m pipeline.new with --set "
-        "'encoding=VALUE'"
+        """'encoding="utf-16-le"'"""
     )
     assert say_how(ending.partition(";")[0], read_settings([]), is_new=True) == ending
     table("d.csv", 60, y=np.arange(60) * 1.5)
@@ -489,6 +499,13 @@ def test_a_study_file_has_all_of_an_advice(project: Project) -> None:
     assert 'if it is a code, set [data] types = { "a_code_of_a_place" = "category" }' in said
 
 
+def test_classes_of_pictures_that_differ_in_case_alone_are_warned_of(project: Project) -> None:
+    y = np.array(["Cat", "cat", "dog"] * 20)
+    np.savez("d.npz", x=numbers(180).reshape(60, 3), y=y)
+    _, warnings = datasets.about(new(project, "d.npz").data_spec)
+    assert "'Cat' and 'cat' differ in case alone" in " ".join(warnings)
+
+
 def test_many_columns_that_are_left_out_are_said_together(project: Project) -> None:
     table("d.csv", 60, y=[0, 1] * 30, **{f"c{i}": 1 for i in range(40)}, id=range(60))
     pd.DataFrame({"id": range(60), "y": [0, 1] * 30}).to_csv("e.csv", index=False)
@@ -525,6 +542,14 @@ def test_a_share_of_a_test_set_is_refused_where_the_data_bring_one(project: Proj
         create(project, asked)
     new(project, "d.npz")
     assert "\ntest = " not in (project.root / "studies/d.toml").read_text()
+
+
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_of_few_rows_no_number_gives_the_target_away(project: Project, n_classes: int) -> None:
+    y = np.arange(14) % n_classes if n_classes else numbers(14, seed=3)
+    table("d.csv", 14, y=y, x=numbers(14))
+    _, warnings = datasets.about(new(project, "d.csv", "y").data_spec)
+    assert not warnings
 
 
 @pytest.mark.parametrize(
