@@ -170,7 +170,7 @@ def test_the_mean_of_folds_is_as_exact_as_each(task: Task, tmp_path: Path) -> No
     models = [accept_raw(build_model(GIVEN, task), task) for _ in range(2)]
     rows = raw_inputs(ROWS)
     each = [np.asarray(model(rows)) for model in models]
-    whole = saved_and_loaded(average(models), tmp_path)
+    whole = saved_and_loaded(average({"one": models[0], "two": models[1]}), tmp_path)
     exactly = 1e-14 if task.is_regression else 1e-6
     np.testing.assert_allclose(np.asarray(whole(rows)), np.mean(each, axis=0), rtol=exactly)
 
