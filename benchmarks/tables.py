@@ -198,7 +198,7 @@ def score(study: str) -> None:
     network, trees = scores.answer(model, examples), _answers_of_trees(spec)
     metric = task.score
 
-    def value_of(answers: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
+    def value_of(answers: "NDArray[Any]", weights: "NDArray[Any] | None" = None) -> float:
         return scores.value_of(metric, task, answers, [examples], weights)
 
     value, exported = value_of(network), metrics["test"][metric.quantity]

@@ -25,6 +25,9 @@ SEARCHED = {
     **{name: replace(PLAIN, optimizer=name) for name in RULES["optimizer"].choices},
     "sgd momentum": replace(PLAIN, momentum=0.9),
     "sgd nesterov": replace(PLAIN, momentum=0.9, nesterov=True),
+    "sgd decay": replace(PLAIN, weight_decay=0.3),
+    "adam decay": replace(PLAIN, optimizer="adam", weight_decay=0.3),
+    "adamw decay": replace(PLAIN, optimizer="adamw", weight_decay=0.3),
 }
 KERNELS = {
     "sgd": "ResourceApplyGradientDescent",
@@ -33,6 +36,10 @@ KERNELS = {
     "adagrad": "ResourceApplyAdagradV2",
     "rmsprop": "ResourceApplyRMSProp",
     "adam": "ResourceApplyAdam",
+    "adamw": "ResourceApplyAdam",
+    "sgd decay": "ResourceApplyGradientDescent",
+    "adam decay": "ResourceApplyAdam",
+    "adamw decay": "ResourceApplyAdam",
 }
 optimizers = keras.optimizers
 WITHOUT_KERNEL: dict[str, Build] = {
@@ -40,7 +47,6 @@ WITHOUT_KERNEL: dict[str, Build] = {
     "clipvalue": lambda: optimizers.SGD(0.01, clipvalue=0.5),
     "global_clipnorm": lambda: optimizers.RMSprop(0.01, global_clipnorm=0.5),
     "ema": lambda: optimizers.SGD(0.01, use_ema=True, ema_overwrite_frequency=7),
-    "weight_decay": lambda: optimizers.SGD(0.01, weight_decay=0.1),
     "gradient_accumulation": lambda: optimizers.Adam(0.01, gradient_accumulation_steps=4),
     "amsgrad": lambda: optimizers.Adam(0.01, amsgrad=True),
     "centered": lambda: optimizers.RMSprop(0.01, centered=True),

@@ -80,14 +80,11 @@ shown = {}
 images = None
 if len(sys.argv) > 1:  # pictures
     import numpy
-    from PIL import Image
     images = numpy.load(sys.argv[1])
-    Image.fromarray(images[0]).resize((50, 40)).save("image.png")
 for block in re.findall(r"```python\\n(.*?)```", card, re.S):
     exec(block, shown | {"images": images} if images is not None else shown, shown)
 name = pathlib.Path.cwd().name
 if images is not None:
-    assert shown["images"].shape == (1, *images.shape[1:])
     print(json.dumps({"answers": shown["probabilities"].tolist()}))
     sys.exit()
 import mlflow, numpy, pandas
