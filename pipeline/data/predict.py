@@ -251,10 +251,15 @@ def main() -> None:
     try:
         with Path(sys.argv[1]).open("rb"):  # before seconds of loading
             model = load()
-        answer_table(model, read(sys.argv[1], model)).to_csv(sys.stdout, index=False)
+        answers = answer_table(model, read(sys.argv[1], model))
     except (OSError, EOFError, zlib.error, csv.Error, ValueError, ImportError) as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         sys.exit(f"{sys.argv[1]}: {said}")
+    try:
+        answers.to_csv(sys.stdout, index=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads them, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -341,3 +342,18 @@ def test_what_cannot_be_read_is_said_in_a_sentence(tmp_path: Path) -> None:
     for name, (_, sentence) in BAD.items():
         assert said[name].startswith(f"{name}: ")
         assert sentence in said[name]
+
+
+def test_who_has_had_enough_of_the_answers_is_no_fault(tmp_path: Path) -> None:
+    module_of(tmp_path, Dialect())
+    (tmp_path / "many.csv").write_text("t,p\n" + "Ulm,1.5\n" * 100_000)
+    reader, writer = os.pipe()
+    os.close(reader)  # as head does when it has seen enough
+    with os.fdopen(writer) as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "many.csv"], cwd=tmp_path, stdout=closed,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert "pipe" not in done.stderr.lower()
+    assert "many.csv" not in done.stderr
