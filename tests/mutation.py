@@ -89,8 +89,8 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/training/augmentation.py",
-        "tf.where(is_cut, 0, places)",
-        "tf.where(is_cut, places, 0)",
+        "draw(_ROWS, -shift, shift) + shift",
+        "draw(_ROWS, -shift, shift - 1) + shift",
         ("tests/training/test_augmentation.py",),
     ),
     Mutation(

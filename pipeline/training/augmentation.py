@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipeline.study.hyperparameters import Hyperparameters
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-_FLIP, _ROWS, _COLUMNS, _CUT_ROWS, _CUT_COLUMNS, _FIRST, _SECOND = range(7)
+_FLIP, _ROWS, _COLUMNS, _CUT_ROWS, _CUT_COLUMNS = range(5)  # what is drawn for each picture
 
 
 def seed_of_step(seed: int, step: tf.Tensor) -> tf.Tensor:
@@ -31,35 +31,32 @@ def augmentation(given: Hyperparameters) -> Augment | None:
     def augment(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         n = tf.shape(pictures)[0]
         height, width = pictures.shape[1:3]
-        margin = max(given.random_shift, 1)  # of zeros; what is cut out looks there, too
-        whole = height + 2 * margin, width + 2 * margin
+        drawn = tf.unstack(tf.random.stateless_uniform((5, n, 1), seed))
 
         def draw(which: int, low: int, high: int) -> tf.Tensor:
             """Draws an integer for each picture, (n, 1), from `low` to `high`."""
-            return tf.random.stateless_uniform(
-                (n, 1), _folded(seed, which), low, high + 1, tf.int32
-            )
+            return low + tf.cast(drawn[which] * (high + 1 - low), tf.int32)
 
         rows, columns = tf.range(height)[tf.newaxis], tf.range(width)[tf.newaxis]
         from_rows, from_columns = rows, columns
         if given.random_flip:
             from_columns = tf.where(draw(_FLIP, 0, 1) == 1, width - 1 - columns, columns)
-        if given.random_shift:
-            from_rows += draw(_ROWS, -given.random_shift, given.random_shift)
-            from_columns += draw(_COLUMNS, -given.random_shift, given.random_shift)
-        places = ((from_rows + margin) * whole[1])[:, :, tf.newaxis] + (from_columns + margin)[
-            :, tf.newaxis
-        ]
+        if shift := given.random_shift:
+            from_rows += draw(_ROWS, -shift, shift) + shift
+            from_columns += draw(_COLUMNS, -shift, shift) + shift
+            others = [[0, 0]] * (len(pictures.shape) - 3)
+            pictures = tf.pad(pictures, [[0, 0], [shift] * 2, [shift] * 2, *others])
+            pictures = tf.gather(pictures, from_rows, axis=1, batch_dims=1)
+        if given.random_flip or given.random_shift:  # whole columns are gathered faster as rows
+            pictures = tf.gather(_turned(pictures), from_columns, axis=1, batch_dims=1)
+            pictures = _turned(pictures)
         if given.cutout:
             in_rows = _is_near(rows, draw(_CUT_ROWS, 0, height - 1), given.cutout)
             in_columns = _is_near(columns, draw(_CUT_COLUMNS, 0, width - 1), given.cutout)
             is_cut = in_rows[:, :, tf.newaxis] & in_columns[:, tf.newaxis]
-            places = tf.where(is_cut, 0, places)
-        edges = [[0, 0], [margin] * 2, [margin] * 2, *[[0, 0]] * (len(pictures.shape) - 3)]
-        flat = tf.reshape(tf.pad(pictures, edges), (n, whole[0] * whole[1], *pictures.shape[3:]))
-        places = tf.broadcast_to(places, (n, height, width))
-        moved = tf.gather(flat, tf.reshape(places, (n, height * width)), axis=1, batch_dims=1)
-        return tf.reshape(moved, (n, *pictures.shape[1:]))
+            is_cut = tf.reshape(is_cut, (n, height, width, *[1] * (len(pictures.shape) - 3)))
+            pictures = tf.where(is_cut, tf.zeros((), pictures.dtype), pictures)
+        return pictures
 
     return augment
 
@@ -77,9 +74,8 @@ def mix(examples: tf.Tensor, alpha: float, seed: tf.Tensor) -> tf.Tensor:
         mixture, float32 (batch,); the rest is that of `tf.roll(examples, 1, axis=0)`.
     """
     n = tf.shape(examples)[0]
-    first, second = (
-        tf.random.stateless_gamma((n,), _folded(seed, which), alpha) for which in (_FIRST, _SECOND)
-    )
+    seed = tf.random.experimental.stateless_fold_in(seed, 1)  # the other is that of `augment`
+    first, second = tf.unstack(tf.random.stateless_gamma((2, n), seed, alpha))
     share = tf.math.divide_no_nan(first, first + second)
     own = tf.reshape(share, (n, *[1] * (len(examples.shape) - 1)))
     numbers = tf.cast(examples, tf.float32)
@@ -89,8 +85,9 @@ def mix(examples: tf.Tensor, alpha: float, seed: tf.Tensor) -> tf.Tensor:
     return mixed, share
 
 
-def _folded(seed: tf.Tensor, which: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, which)
+def _turned(pictures: tf.Tensor) -> tf.Tensor:
+    """Makes columns of rows."""
+    return tf.transpose(pictures, (0, 2, 1, *range(3, len(pictures.shape))))
 
 
 def _is_near(places: tf.Tensor, centre: tf.Tensor, side: int) -> tf.Tensor:
