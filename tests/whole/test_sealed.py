@@ -17,11 +17,11 @@ import sqlalchemy
 
 from benchmarks.growth import Playback
 from pipeline import best
-from pipeline.data import datasets
+from pipeline.data import datasets, pixels
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
-from pipeline.export import scores
+from pipeline.export import scores, stored_model
 from pipeline.export.folder import FILES, SCRIPT_FILE
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
@@ -107,6 +107,8 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipeline.training.loop", fake)
     monkeypatch.setattr("pipeline.training.loop", fake, raising=False)
     monkeypatch.setattr(registry, "load_model_bytes", lambda *_: b"a model")
+    monkeypatch.setattr(stored_model, "import_keras", lambda: None)
+    monkeypatch.setattr(pixels, "accept_any_scale", lambda model: model)
     examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
     monkeypatch.setattr(scores, "answer", lambda *_: np.zeros((1, 10)))
