@@ -139,7 +139,7 @@ def error_of(metric: Metric, measured: Mapping[str, float]) -> float | None:
         metric: whose.
         measured: values by quantity, errors such as "rmse_se", and "n_examples".
     """
-    noted = measured.get(f"{metric.quantity}_se")
+    noted = measured.get(metric.error_quantity)
     if noted is None and metric.interval == "binomial":
         n = measured.get("n_groups") or measured["n_examples"]
         return standard_error(measured[metric.quantity], n)

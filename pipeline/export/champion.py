@@ -1,31 +1,26 @@
 """What is recorded of a champion, as plain values."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.data import datasets
 from pipeline.evaluation import intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 
 
 def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
     """Collects what is recorded of the champion, as plain values."""
     spec = stored.spec
-    n_examples = datasets.n_validation_examples(spec.data_spec)
-    groups = spec.task.n_validation_groups
     at_best = {name: values[champion.best_epoch - 1] for name, values in champion.history.items()}
-    validation: dict[str, Any] = {}
+    measured: dict[str, float] = {}
     for metric in spec.task.objectives:
         if metric.name in at_best:  # a metric may be younger than the trial
-            value, error = at_best[metric.name], champion.kept(metric.error_name)
-            validation[metric.quantity] = value
-            if error is not None:
-                validation[f"{metric.quantity}_se"] = error
-            if interval := intervals.interval_of(metric, value, groups or n_examples, error):
-                digits = intervals.decimals(metric, value)
-                both = [round(interval.low, digits), round(interval.high, digits)]
-                validation[f"{metric.quantity}_95"] = both
+            measured[metric.quantity] = at_best[metric.name]
+            if (error := champion.kept(metric.error_name)) is not None:
+                measured[metric.error_quantity] = error
     look = study_store.last_look(stored.study, champion.number)
     assert champion.hyperparameters is not None
     return {
@@ -38,11 +33,28 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "best_epoch": champion.best_epoch,
         "epochs_trained": champion.n_epochs,
         "ended": champion.ending,
-        "validation": {
-            **validation,
-            "n_examples": n_examples,
-            **({"n_groups": groups} if groups else {}),
-        },
-        "training": {name: at_best[name] for name in validation if name in at_best},
+        "validation": validation(spec, measured),
+        "training": {name: at_best[name] for name in measured if name in at_best},
         "test": study_store.scores_of(look) if look else None,
     }
+
+
+def validation(spec: StudySpec, measured: Mapping[str, float]) -> dict[str, Any]:
+    """Adds to what was measured on the validation set 95 % intervals, and on how many examples.
+
+    Args:
+        spec: of the study.
+        measured: values by quantity, and standard errors where they are known.
+    """
+    n_examples = datasets.n_validation_examples(spec.data_spec)
+    groups = spec.task.n_validation_groups
+    found: dict[str, Any] = dict(measured)
+    for metric in spec.task.objectives:
+        if metric.quantity not in measured:
+            continue
+        value, error = measured[metric.quantity], measured.get(metric.error_quantity)
+        if interval := intervals.interval_of(metric, value, groups or n_examples, error):
+            digits = intervals.decimals(metric, value)
+            both = [round(interval.low, digits), round(interval.high, digits)]
+            found[f"{metric.quantity}_95"] = both
+    return {**found, "n_examples": n_examples, **({"n_groups": groups} if groups else {})}

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import datasets
-from pipeline.evaluation import intervals, selection
+from pipeline.evaluation import selection
 from pipeline.evaluation.intervals import Interval
+from pipeline.export import champion
 from pipeline.export.stored_model import verified_model
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
@@ -30,7 +30,6 @@ class Ensemble:
         gain: 95 % interval of the second less the first, on the examples on which was chosen.
         validation: all that is measured of the mean.
         n_parameters: trainable weights of all members.
-        n_kept: of how many trials the members were chosen.
     """
 
     members: Sequence[tuple[Trial, int]]
@@ -39,7 +38,6 @@ class Ensemble:
     gain: Interval
     validation: dict[str, Any]
     n_parameters: int
-    n_kept: int
 
     @property
     def picks(self) -> dict[str, int]:
@@ -51,14 +49,13 @@ def build(stored: StoredStudy, examples: "Sequence[Examples]") -> "tuple[Ensembl
     """Chooses among the models that a study has kept, and makes one of them.
 
     Args:
-        stored: the study.
+        stored: the study; it has a champion.
         examples: of the validation, by `datasets.validation_sets`.
 
     Raises:
         PipelineError: a model is missing, or is not what was recorded.
     """
     spec, study = stored.spec, stored.study
-    study_store.champion(study)  # or says that there is none
     ranked = ranking(study_store.read_trials(study), spec.direction)
     kept = with_model(ranked, spec.direction, study_store.n_models(study))
     kept.sort(key=ranked.index)
@@ -85,7 +82,6 @@ def build(stored: StoredStudy, examples: "Sequence[Examples]") -> "tuple[Ensembl
         ),
         validation=scores.validate(spec.task, mean, examples),
         n_parameters=sum(trial.n_parameters for trial, _ in members),
-        n_kept=len(kept),
     )
     models = {f"trial_{kept[i].number}": loaded[i][0] for i in sorted(set(picks))}
     return ensemble, _mean_of(models, [f"trial_{kept[i].number}" for i in picks])
@@ -105,15 +101,6 @@ def _mean_of(models: "dict[str, keras.Model]", picks: Sequence[str]) -> "keras.M
 def summary(stored: StoredStudy, ensemble: Ensemble) -> dict[str, Any]:
     """Collects what is known of an ensemble, as plain values."""
     spec = stored.spec
-    n_examples = datasets.n_validation_examples(spec.data_spec)
-    validation = dict(ensemble.validation)
-    groups = spec.task.n_validation_groups
-    for metric in spec.task.objectives:
-        value, error = validation[metric.quantity], validation.get(metric.error_quantity)
-        if interval := intervals.interval_of(metric, value, groups or n_examples, error):
-            digits = intervals.decimals(metric, value)
-            both = [round(interval.low, digits), round(interval.high, digits)]
-            validation[f"{metric.quantity}_95"] = both
     best, _ = ensemble.members[0]
     look = study_store.last_look(stored.study, best.number, ensemble.picks)
     return {
@@ -131,7 +118,7 @@ def summary(stored: StoredStudy, ensemble: Ensemble) -> dict[str, Any]:
             if trial.hyperparameters
         ],
         "n_parameters": ensemble.n_parameters,
-        "validation": {**validation, "n_examples": n_examples},
+        "validation": champion.validation(spec, ensemble.validation),
         "gain": {
             "of": spec.metric,
             "champion": ensemble.champion,

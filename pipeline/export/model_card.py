@@ -30,7 +30,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
     task = spec.task
     trust = ""
     score, value, source = task.score, test[task.score.quantity], Path(spec.data_spec.dataset)
-    noted = test.get(f"{score.quantity}_se")
+    noted = test.get(score.error_quantity)
     groups = test.get("n_groups")
     interval = intervals.interval_of(score, value, groups or test["n_examples"], noted)
     error = intervals.error_of(score, test)

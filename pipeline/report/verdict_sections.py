@@ -140,7 +140,7 @@ def _test_line(facts: StudySummary) -> str:
 def _scored(look: Mapping[str, Any], facts: StudySummary) -> str:
     """Tells what a look at the test set found, with an interval if an error was noted."""
     score, n, example = facts.spec.task.score, look["n_examples"], facts.spec.task.example
-    value, error = look[score.quantity], look.get(f"{score.quantity}_se")
+    value, error = look[score.quantity], look.get(score.error_quantity)
     groups = look.get("n_groups")
     interval = None
     if error is not None:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from few_images import few_images
 from numpy.typing import NDArray
 
 from pipeline.clock import WorkingClock
@@ -40,15 +41,7 @@ NAMES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    """Real images, but few."""
-    whole = datasets.load("fashion_mnist")
-    return replace(
-        whole,
-        train_inputs=whole.train_inputs[:N_TRAIN],
-        train_targets=whole.train_targets[:N_TRAIN],
-        validation_inputs=whole.validation_inputs[:N_VALIDATION],
-        validation_targets=whole.validation_targets[:N_VALIDATION],
-    )
+    return few_images(N_TRAIN, N_VALIDATION)
 
 
 @pytest.fixture(scope="module")

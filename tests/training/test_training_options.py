@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from few_images import few_images
 from numpy.typing import NDArray
 
-from pipeline.data import datasets
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.task import Kind, Target, Task
@@ -32,14 +32,7 @@ NUMBERS = Task(
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    whole = datasets.load("fashion_mnist")
-    return replace(
-        whole,
-        train_inputs=whole.train_inputs[:N_TRAIN],
-        train_targets=whole.train_targets[:N_TRAIN],
-        validation_inputs=whole.validation_inputs[:N_VALIDATION],
-        validation_targets=whole.validation_targets[:N_VALIDATION],
-    )
+    return few_images(N_TRAIN, N_VALIDATION)
 
 
 def weighted(dataset: Dataset) -> Dataset:
