@@ -1,7 +1,7 @@
 """Writes the champion out as a model that just works, with its test score.
 
-This alone looks at the sealed test set, once for each champion; every look is recorded in the
-study and shown in its report.
+This alone looks at the sealed test set, once for each champion, and for each of its network's
+runs with other seeds; every look is recorded in the study and shown in its report.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pipeline import snapshot
 from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.export import model_card, stored_model
-from pipeline.export.champion import summary
+from pipeline.export.champion import runs_of, summary
 from pipeline.export.folder import MODEL_FILE, SCRIPT_FILE
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.storage import study_store
@@ -41,12 +41,17 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
             recorded metric; or a look at the test set could not be recorded.
     """
-    if not study_store.last_look(stored.study, champion.number):
+    runs = runs_of(stored, champion)
+    if not all(study_store.last_look(stored.study, run.number) for run in runs):
         _refuse_unless_recorded(stored)
     with _whole(folder) as new:
         examples = datasets.validation_sets(stored.spec.data_spec)
         model, _ = stored_model.verified_model(stored, champion, examples)
         _look_at_test_set(stored, champion.number, model)
+        for run in runs:
+            if run.number != champion.number:
+                other, _ = stored_model.verified_model(stored, run, examples)
+                _look_at_test_set(stored, run.number, other)
         _write(stored, summary(stored, champion), model, _row_of(examples[0]), new)
 
 

@@ -1,14 +1,15 @@
 """What is recorded of a champion, as plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.data import datasets
-from pipeline.evaluation import intervals
+from pipeline.evaluation import claims, intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial
+from pipeline.study.trial import Trial, ranking, select_counted, with_seeds
+from pipeline.task.task import Metric
 
 
 def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
@@ -36,6 +37,44 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "validation": validation(spec, measured),
         "training": {name: at_best[name] for name in measured if name in at_best},
         "test": study_store.scores_of(look) if look else None,
+        **_over_seeds(stored, champion),
+    }
+
+
+def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:
+    """Lists the runs of the champion's network with several seeds whose weights were kept."""
+    ended = select_counted(study_store.read_trials(stored.study))
+    runs = with_seeds(ranking(ended, stored.spec.direction), champion)
+    return [each for each in runs if each.keeps_weights]
+
+
+def _over_seeds(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
+    """Tells what the champion's network came to with several seeds; nothing of a single one.
+
+    The test set only if all were scored on it.
+    """
+    runs, score = runs_of(stored, champion), stored.spec.task.score
+    if len(runs) < 2:
+        return {}
+    found: dict[str, Any] = {"trials": [each.number for each in runs]}
+    known = [each.kept(score.name) for each in runs]
+    looks = [study_store.last_look(stored.study, each.number) for each in runs]
+    if all(value is not None for value in known):
+        found["validation"] = _estimate(score, [value for value in known if value is not None])
+    if all(look and look.get(score.quantity) is not None for look in looks):
+        found["test"] = _estimate(score, [look[score.quantity] for look in looks if look])
+    return {"seeds": found}
+
+
+def _estimate(score: Metric, values: Sequence[float]) -> dict[str, Any]:
+    known = claims.estimate(values)
+    assert known.interval is not None
+    return {
+        "metric": score.quantity,
+        "values": list(values),
+        "mean": known.mean,
+        "mean_95": [known.interval.low, known.interval.high],
+        "standard_deviation": known.deviation,
     }
 
 

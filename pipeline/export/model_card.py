@@ -98,12 +98,29 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 def _trained(spec: StudySpec, found: Mapping[str, Any]) -> str:
     seed = f"seed {found['seed']}. Another seed gives another score."
     n_folds = spec.task.n_folds
+    if n_folds == 1 and "seeds" in found:
+        return _over_seeds(spec, found)
     if n_folds == 1:
         return f"- The network was trained once, with {seed}"
     return (
         f"- The model is the mean of {n_folds} networks, each trained once on all rows "
         f"but one fold and the test\n  rows, with {seed} Each validation row was answered by "
         "the network\n  that had not seen it."
+    )
+
+
+def _over_seeds(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    """Tells what the same network came to with several seeds."""
+    score, seeds = spec.task.score, found["seeds"]
+    said = [
+        f"{part} {score.noun} {score.show(known['mean'])} (95 % interval "
+        f"{Interval(*known['mean_95']).show(score, known['mean'])})"
+        for part in ("test", "validation")
+        if (known := seeds.get(part))
+    ]
+    return (
+        f"- This model was trained with seed {found['seed']}. The same network was trained with "
+        f"{len(seeds['trials'])} seeds;\n  their mean {' and '.join(said)}."
     )
 
 

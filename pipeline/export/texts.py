@@ -57,6 +57,7 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
         *([f"  ended before its own end: {champion.ending}"] if champion.ending else []),
         "",
         *_scores(spec, found),
+        *_over_seeds(spec, found),
         "",
         "hyperparameters",
     ]
@@ -86,6 +87,19 @@ def _scores(spec: StudySpec, found: Mapping[str, Any]) -> Iterator[str]:
             said += f" (standard error {intervals.show(score, error, test[score.quantity])})"
         said += _others(spec, test)
     yield f"  {f'test {score.noun}':<{len(score.words)}}  {said}"
+
+
+def _over_seeds(spec: StudySpec, found: Mapping[str, Any]) -> Iterator[str]:
+    """Shows what the champion's network came to with several seeds, by `champion.summary`."""
+    seeds, score = found.get("seeds", {}), spec.task.score
+    for part, words in (("validation", score.words), ("test", f"test {score.noun}")):
+        if part in seeds:
+            mean, values = seeds[part]["mean"], seeds[part]["values"]
+            interval = Interval(*seeds[part]["mean_95"]).show(score, mean)
+            if part == "validation":
+                yield f"  the same network with {len(values)} seeds, means:"
+            shown = f"{score.show(mean)} (95 % interval {interval})"
+            yield f"  {words:<{len(score.words)}}  {shown}"
 
 
 def _from_mlflow(spec: StudySpec) -> list[str]:

@@ -90,7 +90,8 @@ def _top(facts: StudySummary) -> list[Block]:
             f"{trial.n_parameters:,}" if trial.n_parameters else "",
             f"{trial.seconds:.1f}",
             f"{trial.hyperparameters}"
-            + (f" ({for_markdown(trial.reference)})" if trial.reference else ""),
+            + (f" ({for_markdown(trial.reference)})" if trial.reference else "")
+            + (f" (trial {trial.final_of} again)" if trial.is_final else ""),
         ]
         for rank, trial in enumerate(facts.ranked[:N_TOP], start=1)
     ]
@@ -209,6 +210,11 @@ def _failures(facts: StudySummary) -> list[Block]:
     return blocks
 
 
+def _finals(facts: StudySummary) -> str:
+    minutes = facts.finals_minutes
+    return f", and {minutes:.1f} for the champion's other seeds" if minutes else ""
+
+
 def _how(facts: StudySummary) -> list[Block]:
     spec, about = facts.spec, facts.about
     n_epochs = sum(trial.n_epochs for trial in facts.ended)
@@ -220,7 +226,7 @@ def _how(facts: StudySummary) -> list[Block]:
         ["trials", count_ends(facts.ended) + all_tried],
         ["interrupted and queued again", str(facts.n_interrupted)],
         ["epochs trained", f"{n_epochs:,}"],
-        ["time", f"{facts.minutes:.1f} minutes"],
+        ["time", f"{facts.minutes:.1f} minutes{_finals(facts)}"],
         [
             "data",
             f"{for_markdown(spec.dataset)}{target}, validation on {facts.validated_on}",

@@ -15,7 +15,14 @@ from pipeline.storage.importance import constant, importance
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.rules import RULES
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import State, Trial, champion_of, ranking, select_counted
+from pipeline.study.trial import (
+    State,
+    Trial,
+    champion_of,
+    ranking,
+    select_counted,
+    with_seeds,
+)
 from pipeline.wording import count_noun
 
 N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
@@ -54,6 +61,7 @@ class StudySummary:
         about: machine and versions.
         baseline: what the study that is named as `baseline` found, if it has been run.
         changes: of the study file since the study was begun: when, n_trials, what.
+        finals_minutes: time of finals, beside `minutes`.
         is_exhausted: whether all that the space has was tried.
         warnings: what a reader has to know of the data, a sentence each.
     """
@@ -70,6 +78,7 @@ class StudySummary:
     about: Mapping[str, str]
     baseline: Baseline | None = None
     changes: Sequence[Mapping[str, Any]] = ()
+    finals_minutes: float = 0.0
     is_exhausted: bool = False
     warnings: Sequence[str] = ()
 
@@ -92,8 +101,13 @@ class StudySummary:
 
     @property
     def second(self) -> Trial | None:
-        """The best of the others."""
-        return next((trial for trial in self.ranked if trial is not self.champion), None)
+        """The best of the other networks."""
+        return next((trial for trial in self.ranked if trial not in self.with_seeds), None)
+
+    @property
+    def with_seeds(self) -> Sequence[Trial]:
+        """The champion's network, with each seed that it was trained with."""
+        return with_seeds(self.ranked, self.champion)
 
     @property
     def n_complete(self) -> int:
@@ -139,6 +153,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
         changes=study.user_attrs.get(study_store.CHANGES, []),
+        finals_minutes=float(study.user_attrs.get(study_store.FINALS_SECONDS, 0.0)) / 60,
         is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
         warnings=datasets.about(spec.data_spec)[1],
     )
@@ -190,6 +205,7 @@ def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
         "train_seconds": round(trial.seconds, 3),
         "seed": trial.seed,
         "reference": trial.reference,
+        **({"final_of": trial.final_of} if spec.finals else {}),
         "reason": trial.reason,
         "run_id": trial.run_id,
         **(trial.hyperparameters.flat() if trial.hyperparameters else {}),

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
+from pipeline.evaluation.claims import estimate
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.report.simple_section import said_of_simple_models
@@ -27,6 +28,7 @@ def verdict(facts: StudySummary) -> list[Block]:
         _best(facts),
         f"Its {score.words}{of_target} is **{score.show(value)}** ({trusted}"
         f"{facts.validated_on}).{_folds(facts)}{biased if len(facts.ended) > 1 else ''}",
+        _over_seeds(facts),
         _compared(facts),
         said_of_simple_models(facts),
     ]
@@ -74,6 +76,40 @@ def _best(facts: StudySummary) -> str:
     return (
         f"The best of {n_trials} whose weights were kept is {said}.{how} Better, but by a version "
         f"that did not keep the weights of such: {others}."
+    )
+
+
+def _over_seeds(facts: StudySummary) -> str:
+    """Says what the champion's network came to with several seeds; "" if with one alone."""
+    score, runs = facts.spec.task.score, facts.with_seeds
+    values = [value for run in runs if (value := run.kept(score.name)) is not None]
+    if len(values) < 2:
+        return ""
+    known = estimate(values)
+    assert known.interval is not None
+    mean = score.show(known.mean)
+    spread = intervals.show(score, known.deviation, known.mean)
+    return (
+        f"The same network was trained with {count_noun(len(values), 'seed')}, one of which was "
+        f"selected: mean {score.words} **{mean}** (95 % interval of the mean "
+        f"{known.interval.show(score, known.mean)}; standard deviation {spread})"
+        f"{_tested(facts)}."
+    )
+
+
+def _tested(facts: StudySummary) -> str:
+    """Says what the same networks came to on the test set; "" if not all were scored."""
+    score = facts.spec.task.score
+    looks = {look["trial"]: look for look in facts.test_looks if not look.get("ensemble")}
+    found = [looks.get(run.number, {}).get(score.quantity) for run in facts.with_seeds]
+    values = [value for value in found if value is not None]
+    if len(values) < len(found):
+        return ""
+    known = estimate(values)
+    assert known.interval is not None
+    return (
+        f"; on the test set **{score.show(known.mean)}** "
+        f"({known.interval.show(score, known.mean)})"
     )
 
 

@@ -18,23 +18,29 @@ class BestTrials:
     def __init__(self, ranked: Sequence[Trial], direction: str, n_kept: int) -> None:
         self._direction, self._drops, self._n = direction, bool(n_kept), n_kept or 1
         known = [trial for trial in ranked if trial.keeps_weights and trial.value is not None]
+        self._best = known[0].value if known else None
+        known = [trial for trial in known if not trial.is_final]
         self._known = [(trial.value, trial.number) for trial in known[: self._n]]
 
     @property
     def best(self) -> float | None:
         """The value of the best of all."""
-        return self._known[0][0] if self._known else None
+        return self._best
 
     @property
     def to_beat(self) -> float | None:
         """The value above which a model is kept; None as long as all are."""
         return self._known[-1][0] if len(self._known) == self._n else None
 
-    def add(self, value: float, number: int) -> list[int]:
+    def add(self, value: float, number: int, *, is_final: bool = False) -> list[int]:
         """Adds a trial whose model is kept; returns numbers of those whose models are dropped.
 
-        Of equal trials the earlier is better.
+        Of equal trials the earlier is better. The models of finals are kept beside the others.
         """
+        if is_better(value, self._best, self._direction):
+            self._best = value
+        if is_final:
+            return []
         worse = (i for i, (v, _) in enumerate(self._known) if is_better(value, v, self._direction))
         self._known.insert(next(worse, len(self._known)), (value, number))
         dropped = [number for _, number in self._known[self._n :]]

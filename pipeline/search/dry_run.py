@@ -42,6 +42,7 @@ def preview(spec: StudySpec) -> str:
         f"metric    {spec.metric}, {spec.direction}",
         f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
         *ends,
+        *_finals(spec),
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}".rstrip(),
@@ -51,6 +52,12 @@ def preview(spec: StudySpec) -> str:
     ]
     shown = "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
     return for_screen(shown)
+
+
+def _finals(spec: StudySpec) -> list[str]:
+    if spec.finals is None:
+        return []
+    return [f"finals    the best network is trained with {spec.finals.seeds} seeds in all"]
 
 
 def _about(spec: StudySpec) -> list[str]:

@@ -7,9 +7,10 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from pipeline.evaluation.claims import estimate
 from pipeline.paths import DEFAULT_STUDY
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, Trial, count_ends
+from pipeline.study.trial import Cause, State, Trial, count_ends, ranking, with_seeds
 from pipeline.wording import count_noun, inflect
 
 _IN_A_COPY = "in a copy of the study file, since another question is another study"
@@ -34,7 +35,7 @@ def say_what_next(
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
 champion: trial {champion.number}, {spec.metric} {spec.objective.show(champion.value or 0.0)} \
 at epoch {champion.best_epoch}{how}
-  {champion.hyperparameters}{notes}
+  {champion.hyperparameters}{_seeds(spec, champion, ended)}{notes}
 
 next:
   make report{study}
@@ -43,6 +44,18 @@ next:
       shows runs, curves and models in MLflow
   .venv/bin/python -m pipeline.best{name} --export
       writes the champion to exports/{spec.name}/, with its test score""")
+
+
+def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> str:
+    """Says what the champion's network came to with several seeds; "" if it was trained once."""
+    runs = with_seeds(ranking(ended, spec.direction), champion)
+    if len(runs) < 2:
+        return ""
+    show, values = spec.objective.show, [run.value or 0.0 for run in runs]
+    return (
+        f"\n  with {len(runs)} seeds: {show(min(values))} to {show(max(values))}, "
+        f"mean {show(estimate(values).mean)}"
+    )
 
 
 def _wrapped(note: str) -> str:
@@ -59,7 +72,7 @@ def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> lis
         ended: all trials that count.
         n_waiting: number of trials for which the budget did not suffice.
     """
-    drawn = [trial for trial in ended if not trial.reference]
+    drawn = [trial for trial in ended if trial.is_drawn]
     notes = []
     if n_waiting:
         notes.append(

@@ -50,6 +50,7 @@ class Snapshot:
         running: trials under way.
         best: the best so far in a line, or "".
         is_ready: whether workers have done their imports.
+        n_finals: number of finals that have ended, if the search has come to them.
     """
 
     study: str
@@ -61,6 +62,7 @@ class Snapshot:
     running: tuple[RunningTrial, ...] = field(default_factory=tuple)
     best: str = ""
     is_ready: bool = True
+    n_finals: int | None = None
 
     @property
     def n_ended(self) -> int:
@@ -84,7 +86,8 @@ class Snapshot:
         trials = f"{self.n_ended:,} of {trials}" if self.n_trials else trials
         used = round(self.seconds / 60, 1)
         minutes = count_noun(self.minutes or used, "minute")
-        return f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
+        said = f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
+        return said if self.n_finals is None else f"{said}; finals: {self.n_finals} ended"
 
 
 class Progress(Protocol):

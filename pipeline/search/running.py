@@ -109,6 +109,14 @@ class Running:
         """How it ends, in a word or two."""
         return name_end(self.state, self.reason, self.cause)
 
+    def beats(self, value: float | None, direction: str) -> bool:
+        """Tells whether it is a network and better; logistic regression is no network."""
+        return (
+            self.assignment.hyperparameters is not None
+            and self.best is not None
+            and is_better(self.best, value, direction)
+        )
+
     def about(self, metric: Metric) -> str:
         """Describes in a line what came of it, by the study's metric."""
         value = "no value" if self.best is None else metric.show(self.best)

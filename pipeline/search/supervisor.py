@@ -10,7 +10,6 @@ sets a record at once, so that it, too, can be killed at any moment.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
@@ -24,17 +23,17 @@ from pipeline.search.best_trials import BestTrials
 from pipeline.search.distinct import Untried
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
+from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, champion_of, is_better, ranking, select_counted
+from pipeline.study.trial import Cause, State, champion_of, ranking, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 from pipeline.wording import count_noun
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
-SAVE_SECONDS = 10.0  # between two notes of the time used
 
 
 class SearchEnd(Enum):
@@ -74,10 +73,8 @@ class Supervisor:
         self._running: dict[int, Running] = {}
         self._untried = Untried(spec)
         self._is_interrupted = self._is_ready = False
-        self._seconds_before = float(study.user_attrs.get(study_store.SECONDS, 0.0))
         self._clock, self._stores = clock, stores or Presence()
-        self._started = self._saved = clock()
-        self._states: Counter[str] = Counter()
+        self._used = Used(study, spec.budget, clock)
         self._n_drawn = self._n_failed_in_a_row = 0
         self._best = BestTrials([], spec.direction, study_store.n_models(study))
         self._best_line = ""
@@ -101,25 +98,20 @@ class Supervisor:
                 self._stores.check()
                 while self._may_start():
                     self._start_next()
-                if not self._running:
-                    if said := self._untried.ending(self._study):
-                        self._progress.say(said)
+                if not self._running and not self._begin_finals():
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._stores.check()
                     self._handle(event)
                 self._stop_overdue()
-                self._save_seconds()
+                if self._stores.has_optuna:
+                    self._used.save()
                 self._progress.update(self.snapshot())
             return SearchEnd.INTERRUPTED
         finally:
             self._interrupt_running()
-            self._save_seconds(now=True)
-
-    @property
-    def seconds(self) -> float:
-        """How long supervisors of this study have worked, this one included."""
-        return self._seconds_before + self._clock() - self._started
+            if self._stores.has_optuna:
+                self._used.save(now=True)
 
     def snapshot(self) -> Snapshot:
         """Takes a snapshot of the search as it stands, for people to see."""
@@ -127,13 +119,14 @@ class Supervisor:
         return Snapshot(
             study=spec.name,
             metric=spec.metric,
-            states=dict(self._states),
+            states=dict(self._used.states),
             n_trials=spec.budget.trials,
-            seconds=self.seconds,
+            seconds=self._used.seconds,
             minutes=spec.budget.minutes,
             running=tuple(each.shown(spec.objective) for each in self._running.values()),
             best=self._best_line,
             is_ready=self._is_ready,
+            n_finals=self._used.n_finals if self._used.is_final else None,
         )
 
     # Before the first trial
@@ -150,8 +143,8 @@ class Supervisor:
                 f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
             )
         for ended in select_counted(known):
-            self._states[ended.state] += 1
-            self._n_drawn += not ended.reference
+            self._used.count(ended.state, is_final=ended.is_final)
+            self._n_drawn += ended.is_drawn
         ranked, direction = ranking(known, self._spec.direction), self._spec.direction
         self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
         if best := champion_of(ranked):
@@ -161,13 +154,29 @@ class Supervisor:
     # Starting and ending trials
 
     def _may_start(self) -> bool:
-        n_begun = sum(self._states.values()) + len(self._running)
-        return (
-            not self._is_interrupted
-            and len(self._running) < self._executor.n_workers
-            and not self._spec.budget.is_used(n_begun, self.seconds)
-            and (self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0)
+        if self._is_interrupted or len(self._running) >= self._executor.n_workers:
+            return False
+        if self._used.is_final:
+            return queue.has_finals_alone(self._study)
+        n_running = sum(not each.assignment.is_final for each in self._running.values())
+        return not self._used.is_all(n_running) and (
+            self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
         )
+
+    def _begin_finals(self) -> bool:
+        """Queues the finals when the search is over; tells whether there is something to train.
+
+        Not as long as other trials wait for which the budget did not suffice: they come first.
+        """
+        if self._used.is_final or self._is_interrupted:
+            return False
+        if said := self._untried.ending(self._study):
+            self._progress.say(said)
+        if not queue.count_waiting(self._study):
+            queue.queue_finals(self._study, self._spec, lambda: self._is_interrupted)
+        if queue.has_finals_alone(self._study):
+            self._used.begin_finals()
+        return self._used.is_final
 
     def _start_next(self) -> None:
         spec = self._spec
@@ -177,7 +186,7 @@ class Supervisor:
             self._progress.say(f"fail     {refusal}")
             return
         trial, assignment = running.trial, running.assignment
-        self._n_drawn += not assignment.reference
+        self._n_drawn += assignment.is_drawn
         self._running[trial.number] = running
         params = {"seed": assignment.seed, "dataset": spec.dataset}
         run = self._tracker.start_trial(
@@ -185,7 +194,8 @@ class Supervisor:
         )
         if run:
             trial.set_user_attr(study_store.RUN_ID, run)
-        self._executor.submit(Job.of(spec, trial.number, assignment, self._best.to_beat))
+        to_beat = None if assignment.is_final else self._best.to_beat
+        self._executor.submit(Job.of(spec, trial.number, assignment, to_beat))
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -205,14 +215,14 @@ class Supervisor:
                 if event.is_transient and n_retries < self._spec.training.retries:
                     self._try_again(running, event.reason)
                 else:
-                    running.fail(event, others_end=self._states[State.COMPLETE] > 0)
+                    running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)
                     self._end(running)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         running.hear(event, self._spec.objective)
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
-        # A reference is trained to its end, to be compared with what was claimed of it.
-        if running.should_prune() and not running.assignment.reference:
+        # References and finals are trained to their end, to be compared.
+        if running.should_prune() and running.assignment.is_drawn:
             self._executor.stop(event.trial)
             running.is_pruned = True
             self._end(running)
@@ -231,8 +241,9 @@ class Supervisor:
         """Tells MLflow and Optuna of a trial that came to an end that counts."""
         number, best, spec = running.trial.number, running.best, self._spec
         about = running.about(spec.objective)
-        is_kept = self._is_better(running, self._best.to_beat)
-        is_record = self._is_better(running, self._best.best)
+        is_final = running.assignment.is_final
+        is_kept = is_final or running.beats(self._best.to_beat, spec.direction)
+        is_record = running.beats(self._best.best, spec.direction)
         if is_kept and running.model:
             self._tracker.store_model(number, running.model)
             if running.is_pruned:
@@ -241,14 +252,14 @@ class Supervisor:
         self._tracker.flush()
         queue.tell(self._study, running.trial, *running.told(spec.direction))
         del self._running[number]
-        self._states[running.state] += 1
+        self._used.count(running.state, is_final=is_final)
         self._tracker.finish_trial(number, *running.run_end(spec.metric))
         self._progress.say(f"{running.how:<8} {about}")
         if is_record and best is not None:
             self._best_line = about
             self._tracker.log_incumbent(number, spec.metric, best)
         if is_kept and best is not None:
-            for dropped in self._best.add(best, number):
+            for dropped in self._best.add(best, number, is_final=is_final):
                 self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
         if running.cause is None:  # else its hyperparameters are to blame, and nothing is broken
             self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if running.reason else 0
@@ -281,20 +292,6 @@ class Supervisor:
         again = replace(assignment, n_retries=assignment.n_retries + 1)
         queue.requeue(self._study, self._spec, running.trial, again)
         del self._running[number]
-        self._n_drawn -= not assignment.reference  # it is counted when it runs again
+        self._n_drawn -= assignment.is_drawn  # it is counted when it runs again
         self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
-
-    def _save_seconds(self, *, now: bool = False) -> None:
-        is_due = now or self._clock() - self._saved > SAVE_SECONDS
-        if is_due and self._stores.has_optuna:
-            self._study.set_user_attr(study_store.SECONDS, self.seconds)
-            self._saved = self._clock()
-
-    def _is_better(self, running: Running, value: float | None) -> bool:
-        """Tells whether a trial is a network and better; logistic regression is no network."""
-        return (
-            running.assignment.hyperparameters is not None
-            and running.best is not None
-            and is_better(running.best, value, self._spec.direction)
-        )

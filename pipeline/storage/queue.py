@@ -4,6 +4,7 @@ They stand in Optuna's own queue, so that they survive the supervisor.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 
@@ -12,15 +13,22 @@ from optuna.trial import TrialState
 
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
-from pipeline.study.assignment import REASON, REFERENCE, REPEAT, RETRY_OF, Assignment
+from pipeline.study.assignment import FINAL_OF, REASON, REFERENCE, REPEAT, RETRY_OF, Assignment
 from pipeline.study.rules import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
+from pipeline.study.trial import champion_of, ranking
 
 
 def count_waiting(study: optuna.Study) -> int:
     """Counts the trials that wait in the queue."""
     return len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+
+def has_finals_alone(study: optuna.Study) -> bool:
+    """Tells whether trials wait in the queue, and all are finals."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return bool(waiting) and all(FINAL_OF in each.user_attrs for each in waiting)
 
 
 def queue_references(
@@ -45,14 +53,49 @@ def queue_references(
             if (reference.name, repeat) not in known:
                 assignment = Assignment(
                     reference.network,
-                    # the same for all references, so that they can be compared in pairs
-                    seed=derived_seed(spec.seed, "repeat", repeat),
+                    seed=_seed_of_repeat(spec, repeat),
                     reference=reference.name,
                     repeat=repeat,
                     trainer=reference.trainer,
                     patience=reference.patience,
                 )
                 _enqueue(study, spec, assignment)
+
+
+def queue_finals(
+    study: optuna.Study, spec: StudySpec, is_interrupted: Callable[[], bool] = lambda: False
+) -> None:
+    """Queues the best trial again for each seed that `[finals]` asks for, once each.
+
+    Args:
+        study: the study; its budget is used.
+        spec: its study file.
+        is_interrupted: looked at before each; the rest is queued by the next search.
+    """
+    if spec.finals is None:
+        return
+    ended = [each for each in study_store.read_trials(study) if not each.is_final]
+    best = champion_of(ranking(ended, spec.direction))
+    if best is None:
+        return
+    stored = [frozen.user_attrs for frozen in study.get_trials(deepcopy=False)]
+    given = Assignment.read(optuna_internals.read_trial(study, best.number).user_attrs)
+    if given is None:
+        return
+    known = {each.get(REPEAT) for each in stored if each.get(FINAL_OF) == best.number}
+    taken = {each.get(REPEAT) for each in stored if each.get(REFERENCE) == given.reference}
+    fresh = (repeat for repeat in itertools.count(1) if repeat not in known | taken)
+    for repeat in itertools.islice(fresh, max(0, spec.finals.seeds - 1 - len(known))):
+        if is_interrupted():
+            return
+        again = Assignment(
+            given.hyperparameters,
+            seed=_seed_of_repeat(spec, repeat),
+            repeat=repeat,
+            patience=given.patience,
+            final_of=best.number,
+        )
+        _enqueue(study, spec, again)
 
 
 def requeue_left(study: optuna.Study, spec: StudySpec, under_way: Container[int] = ()) -> int:
@@ -121,6 +164,11 @@ def refuse(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
     trial.set_user_attr(REASON, reason)
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial, state=TrialState.FAIL)
+
+
+def _seed_of_repeat(spec: StudySpec, repeat: int) -> int:
+    """Derives a seed, the same for all networks, so that they can be compared in pairs."""
+    return derived_seed(spec.seed, "repeat", repeat)
 
 
 def _enqueue(study: optuna.Study, spec: StudySpec, assignment: Assignment) -> None:

@@ -23,6 +23,7 @@ RUN_ID, INTERRUPTED = "run_id", "interrupted"
 SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test_looks"
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
 CHANGES = "changes"  # of the study file, since the study was begun
+FINALS_SECONDS = "finals_seconds"  # beside those of the search
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 _N_EXAMPLES = {"n_images": "n_examples"}  # as a look called it before schema version 3
 PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
@@ -168,4 +169,5 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         interrupted=interrupted,
         cause=outcome.cause,
         keeps_weights=is_complete or number in noted.get(PRUNED_RECORDS, ()),
+        final_of=assignment.final_of if assignment else None,
     )

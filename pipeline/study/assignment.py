@@ -14,6 +14,7 @@ from pipeline.study.trial import Cause
 SEED, HYPERPARAMETERS = "seed", "hyperparameters"
 REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
 RETRY_OF, N_RETRIES = "retry_of", "n_retries"
+FINAL_OF = "final_of"
 HISTORY, N_PARAMETERS, SCORES = "history", "n_parameters", "scores"
 REASON, CAUSE = "reason", "cause"
 
@@ -26,11 +27,12 @@ class Assignment:
         hyperparameters: of the network; None if the trainer needs none.
         seed: of weights, batches and dropout.
         reference: name of the reference that it repeats; "" if it was drawn.
-        repeat: which repeat of the reference, from 0; None if it was drawn.
+        repeat: which repeat of the reference, from 0, or of the trial, from 1; None if drawn.
         trainer: "keras" or "sgd_classifier".
         patience: instead of the study's.
         retry_of: number of the interrupted trial that it is run instead of.
         n_retries: how often it has been tried again after a failure of a passing cause.
+        final_of: number of the trial that it is trained again for, with another seed.
     """
 
     hyperparameters: Hyperparameters | None
@@ -41,6 +43,17 @@ class Assignment:
     patience: int | None = None
     retry_of: int | None = None
     n_retries: int = 0
+    final_of: int | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is a trial's network once more."""
+        return self.final_of is not None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its hyperparameters were drawn for it: the pruner may end it."""
+        return not self.reference and not self.is_final
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Assignment | None":
@@ -66,6 +79,7 @@ class Assignment:
             patience=attributes.get(PATIENCE),
             retry_of=attributes.get(RETRY_OF),
             n_retries=attributes.get(N_RETRIES, 0),
+            final_of=attributes.get(FINAL_OF),
         )
 
     def write(self) -> dict[str, Any]:
@@ -74,6 +88,8 @@ class Assignment:
         if self.reference:
             found |= {REFERENCE: self.reference, REPEAT: self.repeat}
             found |= {TRAINER: self.trainer, PATIENCE: self.patience}
+        if self.final_of is not None:
+            found |= {FINAL_OF: self.final_of, REPEAT: self.repeat, PATIENCE: self.patience}
         if self.retry_of is not None:
             found[RETRY_OF] = self.retry_of
         if self.n_retries:
@@ -84,7 +100,12 @@ class Assignment:
     @property
     def tags(self) -> dict[str, str]:
         """Tags of the trial's run in MLflow, to search runs by."""
-        found = {REFERENCE: self.reference or None, REPEAT: self.repeat, RETRY_OF: self.retry_of}
+        found = {
+            REFERENCE: self.reference or None,
+            FINAL_OF: self.final_of,
+            REPEAT: self.repeat,
+            RETRY_OF: self.retry_of,
+        }
         return {key: str(value) for key, value in found.items() if value is not None}
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from pipeline.task.source import DataSpec
 from pipeline.task.task import Direction, Metric, Task
 
 MOST_REPEATS = 10_000  # of a reference
+MOST_SEEDS = 1_000  # of the champion
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -68,6 +69,17 @@ class Training(BaseModel):
     trial_minutes: _Positive = 10
     retries: Annotated[int, Field(ge=0)] = 2
     stop_after_failures: Annotated[int, Field(gt=0)] = 5
+
+
+class Finals(BaseModel):
+    """What follows when the budget is used: the champion is trained again, with other seeds.
+
+    Attributes:
+        seeds: with so many in all, its own included.
+    """
+
+    model_config = _FROZEN
+    seeds: Annotated[int, Field(ge=2, le=MOST_SEEDS)] = 5
 
 
 class Component(BaseModel):
@@ -163,6 +175,7 @@ class StudySpec(BaseModel):
         reference: known models that are trained first.
         comparison: claims about two references each.
         baseline: name of a study that the report sets beside this one.
+        finals: what follows when the budget is used; None if nothing does.
     """
 
     model_config = _FROZEN
@@ -182,6 +195,7 @@ class StudySpec(BaseModel):
     reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
     comparison: Annotated[tuple[Comparison, ...], Field(strict=False)] = ()
     baseline: str = ""
+    finals: Finals | None = None
 
     @property
     def data_spec(self) -> DataSpec:
@@ -241,6 +255,7 @@ class StudySpec(BaseModel):
                 "budget": True,
                 "comparison": True,
                 "baseline": True,
+                "finals": True,
                 "training": {"retries", "stop_after_failures"},
                 "reference": {"__all__": {"claim"}},
             },

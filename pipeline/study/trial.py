@@ -66,6 +66,8 @@ class Trial:
             known.
         keeps_weights: whether its weights were kept if it was good enough when it ended (see
             `with_model`). Versions up to 0.2 kept none of what they pruned or stopped.
+        final_of: number of the trial that it was trained again for, with another seed; None of
+            most.
     """
 
     number: int
@@ -84,6 +86,17 @@ class Trial:
     interrupted: bool = False
     cause: Cause | None = None
     keeps_weights: bool = True
+    final_of: int | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is another trial's network once more."""
+        return self.final_of is not None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a sampler drew its hyperparameters."""
+        return not self.reference and not self.is_final
 
     @property
     def n_epochs(self) -> int:
@@ -194,6 +207,21 @@ def champion_of(ranked: Sequence[Trial]) -> Trial | None:
     return next((trial for trial in ranked if trial.keeps_weights), None)
 
 
+def with_seeds(ranked: Sequence[Trial], trial: Trial) -> list[Trial]:
+    """Selects a trial and its finals, the runs of one network with several seeds.
+
+    Args:
+        ranked: by `ranking`.
+        trial: one of them; the only one if it was trained once.
+
+    Returns:
+        By number.
+    """
+    first = trial.number if trial.final_of is None else trial.final_of
+    found = [each for each in ranked if first in (each.number, each.final_of)]
+    return sorted(found, key=lambda each: each.number)
+
+
 def with_model(ranked: Sequence[Trial], direction: str, n_kept: int) -> list[Trial]:
     """Selects the trials whose models are kept.
 
@@ -201,13 +229,14 @@ def with_model(ranked: Sequence[Trial], direction: str, n_kept: int) -> list[Tri
         ranked: by `ranking`.
         direction: "maximize" or "minimize".
         n_kept: so many of the best; 0 in a study of an older version, which has kept the model of
-            each trial that was the best so far when it ended.
+            each trial that was the best so far when it ended. Those of finals are kept beside.
     """
-    kept = [trial for trial in ranked if trial.keeps_weights]
+    finals = [trial for trial in ranked if trial.keeps_weights and trial.is_final]
+    kept = [trial for trial in ranked if trial.keeps_weights and not trial.is_final]
     if n_kept:
-        return kept[:n_kept]
+        return kept[:n_kept] + finals
     best: float | None = None
-    found = []
+    found = finals
     for trial in sorted(kept, key=lambda trial: (trial.ended, trial.number)):
         if trial.value is not None and is_better(trial.value, best, direction):
             best = trial.value

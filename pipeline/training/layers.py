@@ -38,11 +38,16 @@ def _convolutional(given: Hyperparameters, shape: Sequence[int]) -> list[keras.L
         )
     made = [layers.Reshape((*shape, 1))] if len(shape) == 2 else []
     for i, filters in enumerate(given.units, start=1):
-        made += _activated(
+        conv, *rest = _activated(
             given, layers.Conv2D, filters, kernel_size=given.kernel_size, padding="same"
         )
+        halving: list[keras.Layer] = []
         if given.pooling != "none" and i % given.pool_every == 0:
-            made.append(_POOLINGS[given.pooling](2, padding="same"))
+            halving = [_POOLINGS[given.pooling](2, padding="same")]
+        # Behind a maximum there is a quarter left to be normalised (Page 2019, "How to train your
+        # ResNet 7"); where all scales are positive it makes no difference.
+        is_maximum = given.pooling == "max"
+        made += [conv, *halving, *rest] if is_maximum else [conv, *rest, *halving]
         made += _dropout(given)
     made.append(layers.GlobalAveragePooling2D() if given.global_pooling else layers.Flatten())
     return made + (_dense(given, given.dense_units) if given.dense_units else [])

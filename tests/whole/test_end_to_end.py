@@ -327,6 +327,37 @@ def test_an_ensemble_is_one_plain_keras_model_too(walk: Walk, tmp_path: Path) ->
     assert json.loads(run(copy, "pipeline.best", "small", "--json").stdout)["trial"] >= 0
 
 
+def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
+    walk: Walk, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(walk.project, copy)
+    shutil.rmtree(copy / "exports")
+    file = copy / "studies" / "small.toml"
+    file.write_text(file.read_text() + "\n[finals]\nseeds = 3\n")
+    assert "  with 3 seeds: 0." in run(copy, "pipeline.search", "small").stdout
+    said = run(copy, "pipeline.best", "small", "--export").stdout
+    assert "  the same network with 3 seeds, means:\n  validation accuracy  0." in said
+    assert max(map(len, said.splitlines()[:12])) <= 80
+    folder = copy / "exports" / "small"
+    found = json.loads((folder / "metrics.json").read_text())
+    seeds, looks = found["seeds"], stored_study(copy).user_attrs["test_looks"]
+    assert {look["trial"] for look in looks} >= set(seeds["trials"])
+    assert len(seeds["test"]["values"]) == len(seeds["validation"]["values"]) == 3
+    own = seeds["test"]["values"][seeds["trials"].index(found["trial"])]
+    assert own == pytest.approx(accuracy_of(folder), abs=1e-6)
+    assert seeds["test"]["mean"] == pytest.approx(sum(seeds["test"]["values"]) / 3)
+    card = " ".join((folder / "README.md").read_text().split())
+    assert "The same network was trained with 3 seeds; their mean test accuracy 0." in card
+    run(copy, "pipeline.report", "small")
+    report = (copy / "studies" / "small" / "report.md").read_text()
+    assert re.search(r"trained with 3 seeds, .* on the test set \*\*0\.\d{4}\*\*", report)
+    assert "for the champion's other seeds" in report
+    run(copy, "pipeline.best", "small", "--export", "--force")
+    assert stored_study(copy).user_attrs["test_looks"] == looks
+    assert "all in order" in run(copy, "pipeline.doctor", "small").stdout
+
+
 def test_a_second_export_needs_force_and_is_no_second_look(walk: Walk) -> None:
     refused = run(walk.project, "pipeline.best", "small", "--export", expect=1)
     assert "--force" in refused.stderr
