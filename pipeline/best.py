@@ -1,10 +1,11 @@
 """The champion of a study: shown, or written out as a model that just works.
 
-    python -m pipeline.best [STUDY] [--ensemble] [--json] [--export [DIR]] [--force]
+    python -m pipeline.best [STUDY] [--ensemble | --refit] [--json] [--export [DIR]] [--force]
 
 Exporting looks at the sealed test set, once for each champion; every look is recorded in the
 study and shown in its report. With --ensemble it is about the mean answer of several of the best
-networks, chosen on the validation set.
+networks, chosen on the validation set; with --refit about the champion's network as it is when it
+is trained again on training and validation data together.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def main() -> int:
     champion, spec = study_store.champion(stored.study), stored.spec
     folder: Path | None = None
     if arguments.export is not None:
-        name = spec.name + "_ensemble" * arguments.ensemble
+        name = spec.name + "_ensemble" * arguments.ensemble + "_refit" * arguments.refit
         chosen = Path(arguments.export) if arguments.export else project.export_dir(name)
         folder = check_folder(chosen, arguments.force)
     found: dict[str, Any] = {}
@@ -42,6 +43,8 @@ def main() -> int:
         with studies.store_errors(project):
             if arguments.ensemble:
                 found = bundle.export_ensemble(stored, folder)
+            elif folder and arguments.refit:
+                found = bundle.export_refit(stored, champion, folder)
             elif folder:
                 bundle.export(stored, champion, folder)
     if folder:
@@ -61,10 +64,17 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         prog="python -m pipeline.best", description="Shows or exports a study's champion."
     )
     parser.add_argument("study", nargs="?", default=DEFAULT_STUDY, help="name of a study")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--ensemble",
         action="store_true",
         help="the mean answer of several of the best networks, chosen on the validation set",
+    )
+    instead.add_argument(
+        "--refit",
+        action="store_true",
+        help="with --export: the champion's network, trained again on training and validation "
+        "data together",
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument(
@@ -75,7 +85,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="write model, hyperparameters, metrics and model card to DIR (exports/STUDY)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite an earlier export")
-    return parser.parse_args(arguments)
+    found = parser.parse_args(arguments)
+    if found.refit and found.export is None:
+        parser.error("found --refit alone, allowed is --refit with --export")
+    return found
 
 
 if __name__ == "__main__":

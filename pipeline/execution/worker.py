@@ -73,6 +73,8 @@ def _import_trainer(trainer: str) -> Callable[[Job], Iterator[Event]]:
     import_keras()  # nothing is left to do here in a worker
     if trainer == "sgd_classifier":
         from pipeline.training.logistic_regression import train
+    elif trainer == "refit":
+        from pipeline.training.refit import train
     elif trainer in SIMPLE:
         from pipeline.training.simple_models import train
     else:

@@ -14,7 +14,7 @@ from pipeline import snapshot
 from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.export import model_card, stored_model
-from pipeline.export.champion import runs_of, summary
+from pipeline.export.champion import epochs_of_refit, runs_of, summary
 from pipeline.export.folder import MODEL_FILE, SCRIPT_FILE
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.storage import study_store
@@ -53,6 +53,39 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
                 other, _ = stored_model.verified_model(stored, run, examples)
                 _look_at_test_set(stored, run.number, other)
         _write(stored, summary(stored, champion), model, _row_of(examples[0]), new)
+
+
+def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str, Any]:
+    """Trains the champion's network again on training and validation data, and writes that.
+
+    With each of its seeds, of which the test set has not been told yet; returns what is known.
+
+    Args:
+        stored: the study.
+        champion: its best trial.
+        folder: as `folder.check_folder` returned it.
+
+    Raises:
+        PipelineError: it cannot be trained so, or as `export`.
+    """
+    from pipeline.export import refit
+
+    _refuse_unless_recorded(stored)
+    runs = runs_of(stored, champion)
+    epochs = epochs_of_refit(runs)
+    looked = {
+        run.number for run in runs if study_store.last_look(stored.study, run.number, refit=epochs)
+    }
+    wanted = [run for run in runs if run.number not in looked or run.number == champion.number]
+    with _whole(folder) as new:
+        examples = datasets.validation_sets(stored.spec.data_spec)
+        contents = refit.refit(stored, wanted, epochs)
+        models = {n: stored_model.as_handed_over(content) for n, content in contents.items()}
+        for number, model in models.items():
+            _look_at_test_set(stored, number, model, refit=epochs)
+        found = summary(stored, champion, epochs)
+        _write(stored, found, models[champion.number], _row_of(examples[0]), new)
+    return found
 
 
 def export_ensemble(stored: StoredStudy, folder: Path | None) -> dict[str, Any]:
@@ -142,6 +175,7 @@ def _look_at_test_set(
     trial: int,
     model: "keras.Model",
     ensemble: Mapping[str, int] | None = None,
+    refit: int | None = None,
 ) -> None:
     """Scores a model on the test set, unless that was done, and records the look.
 
@@ -151,13 +185,14 @@ def _look_at_test_set(
     from pipeline.export import scores
 
     task, study = stored.spec.task, stored.study
-    if study_store.last_look(study, trial, ensemble):
+    if study_store.last_look(study, trial, ensemble, refit):
         return
     quantities = [metric.quantity for metric in task.objectives]
     look = {
         "when": now(),
         "trial": trial,
         **({"ensemble": dict(ensemble)} if ensemble else {}),
+        **({"refit": refit} if refit else {}),
         **dict.fromkeys([*quantities, "n_examples"]),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])

@@ -1,5 +1,6 @@
 """What is recorded of a champion, as plain values."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,12 +9,19 @@ from pipeline.evaluation import claims, intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, ranking, select_counted, with_seeds
+from pipeline.study.trial import Trial, select_counted, with_seeds
 from pipeline.task.task import Metric
 
 
-def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
-    """Collects what is recorded of the champion, as plain values."""
+def summary(stored: StoredStudy, champion: Trial, refit: int | None = None) -> dict[str, Any]:
+    """Collects what is recorded of the champion, as plain values.
+
+    Args:
+        stored: the study.
+        champion: its best trial.
+        refit: for how many epochs its network was trained again on all but the test set, if it is
+            that which is handed over.
+    """
     spec = stored.spec
     at_best = {name: values[champion.best_epoch - 1] for name, values in champion.history.items()}
     measured: dict[str, float] = {}
@@ -22,7 +30,7 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
             measured[metric.quantity] = at_best[metric.name]
             if (error := champion.kept(metric.error_name)) is not None:
                 measured[metric.error_quantity] = error
-    look = study_store.last_look(stored.study, champion.number)
+    look = study_store.last_look(stored.study, champion.number, refit=refit)
     assert champion.hyperparameters is not None
     return {
         "study": spec.name,
@@ -37,18 +45,28 @@ def summary(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         "validation": validation(spec, measured),
         "training": {name: at_best[name] for name in measured if name in at_best},
         "test": study_store.scores_of(look) if look else None,
-        **_over_seeds(stored, champion),
+        **({"refit": _of_refit(spec, refit)} if refit else {}),
+        **_over_seeds(stored, champion, refit),
     }
 
 
 def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:
     """Lists the runs of the champion's network with several seeds whose weights were kept."""
     ended = select_counted(study_store.read_trials(stored.study))
-    runs = with_seeds(ranking(ended, stored.spec.direction), champion)
-    return [each for each in runs if each.keeps_weights]
+    return [each for each in with_seeds(ended, champion) if each.keeps_weights]
 
 
-def _over_seeds(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
+def epochs_of_refit(runs: Sequence[Trial]) -> int:
+    """Says for how many epochs a network is trained again: the median of its best ones."""
+    return round(statistics.median(run.best_epoch for run in runs))
+
+
+def _of_refit(spec: StudySpec, epochs: int) -> dict[str, int]:
+    data = datasets.load(spec.data_spec)
+    return {"epochs": epochs, "n_examples": len(data.train_targets) + len(data.validation_targets)}
+
+
+def _over_seeds(stored: StoredStudy, champion: Trial, refit: int | None) -> dict[str, Any]:
     """Tells what the champion's network came to with several seeds; nothing of a single one.
 
     The test set only if all were scored on it.
@@ -58,7 +76,7 @@ def _over_seeds(stored: StoredStudy, champion: Trial) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"trials": [each.number for each in runs]}
     known = [each.kept(score.name) for each in runs]
-    looks = [study_store.last_look(stored.study, each.number) for each in runs]
+    looks = [study_store.last_look(stored.study, each.number, refit=refit) for each in runs]
     if all(value is not None for value in known):
         found["validation"] = _estimate(score, [value for value in known if value is not None])
     if all(look and look.get(score.quantity) is not None for look in looks):

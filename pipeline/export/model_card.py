@@ -76,7 +76,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 
 {trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
 - The validation score is optimistically biased: {selected}. The test score is not.
-{_gain(spec, found) if is_ensemble else _trained(spec, found)}
+{_refitted(spec, found)}{_gain(spec, found) if is_ensemble else _trained(spec, found)}
 
 {_data(spec)}## What it is
 
@@ -106,6 +106,18 @@ def _trained(spec: StudySpec, found: Mapping[str, Any]) -> str:
         f"- The model is the mean of {n_folds} networks, each trained once on all rows "
         f"but one fold and the test\n  rows, with {seed} Each validation row was answered by "
         "the network\n  that had not seen it."
+    )
+
+
+def _refitted(spec: StudySpec, found: Mapping[str, Any]) -> str:
+    """Says that a network was trained again on more data; "" of others."""
+    if "refit" not in found:
+        return ""
+    n, epochs = found["refit"]["n_examples"], count_noun(found["refit"]["epochs"], "epoch")
+    return (
+        f"- **Trained again** on training and validation data together, {n:,} "
+        f"{inflect(spec.task.example, n)}, for\n  {epochs}: the validation score is that of the "
+        "network before, the test score its own.\n"
     )
 
 

@@ -39,17 +39,9 @@ def verified_model(
         PipelineError: it is missing, is not as good, or cannot be loaded.
     """
     content = registry.load_model_bytes(stored.project, trial.run_id)
-    hide_gpus()
+    import_tensorflow()
     try:
-        with _without_banner():
-            import_keras()
-            from pipeline.training import loop
-    except Exception as error:  # whatever is wrong with an installation
-        raise PipelineError(
-            f"TensorFlow cannot be imported: {type(error).__name__}: {first_line(error)}"
-        ) from None
-    try:
-        model = pixels.accept_any_scale(loop.from_bytes(content))
+        model = as_handed_over(content)
     except Exception as error:  # zipfile's, h5py's, and Keras's, whose safe mode refuses code
         raise PipelineError(
             f"the stored model of trial {trial.number} cannot be loaded: {one_line(str(error))}"
@@ -67,6 +59,31 @@ def verified_model(
             f"was trained is restored with: {doctor_command()}"
         )
     return model, answers
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow, without what it says of itself.
+
+    Raises:
+        PipelineError: it cannot be imported.
+    """
+    hide_gpus()
+    try:
+        with _without_banner():
+            import_keras()
+            from pipeline.training import loop  # noqa: F401
+    except Exception as error:  # whatever is wrong with an installation
+        raise PipelineError(
+            f"TensorFlow cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from None
+
+
+def as_handed_over(content: bytes) -> "keras.Model":
+    """Loads a `.keras` file as a model that takes raw inputs of any scale."""
+    import_tensorflow()
+    from pipeline.training import loop
+
+    return pixels.accept_any_scale(loop.from_bytes(content))
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
         f"  {champion.n_parameters:,} parameters, weights of epoch {champion.best_epoch} of "
         f"{champion.n_epochs}, seed {champion.seed}",
         *([f"  ended before its own end: {champion.ending}"] if champion.ending else []),
+        *_refitted(spec, found),
         "",
         *_scores(spec, found),
         *_over_seeds(spec, found),
@@ -71,6 +72,13 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
         *_from_mlflow(spec),
     ]
     return "\n".join(lines)
+
+
+def _refitted(spec: StudySpec, found: Mapping[str, Any]) -> Iterator[str]:
+    if "refit" in found:
+        n, epochs = found["refit"]["n_examples"], count_noun(found["refit"]["epochs"], "epoch")
+        yield f"  trained again for {epochs} on {count_noun(n, spec.task.example)}, which are"
+        yield "  all but the test set; the validation score is of the network before that"
 
 
 def _scores(spec: StudySpec, found: Mapping[str, Any]) -> Iterator[str]:

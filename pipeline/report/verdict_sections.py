@@ -98,19 +98,20 @@ def _over_seeds(facts: StudySummary) -> str:
 
 
 def _tested(facts: StudySummary) -> str:
-    """Says what the same networks came to on the test set; "" if not all were scored."""
-    score = facts.spec.task.score
-    looks = {look["trial"]: look for look in facts.test_looks if not look.get("ensemble")}
-    found = [looks.get(run.number, {}).get(score.quantity) for run in facts.with_seeds]
-    values = [value for value in found if value is not None]
-    if len(values) < len(found):
-        return ""
-    known = estimate(values)
-    assert known.interval is not None
-    return (
-        f"; on the test set **{score.show(known.mean)}** "
-        f"({known.interval.show(score, known.mean)})"
-    )
+    """Says what the same networks came to on the test set, as far as all were scored."""
+    score, alone = facts.spec.task.score, [x for x in facts.test_looks if not x.get("ensemble")]
+    said = ""
+    for refit in dict.fromkeys(look.get("refit") for look in alone):
+        looks = {look["trial"]: look for look in alone if look.get("refit") == refit}
+        values = [looks.get(run.number, {}).get(score.quantity) for run in facts.with_seeds]
+        known = estimate([value for value in values if value is not None] or [0.0])
+        if known.n == len(values) and known.interval:
+            again = "trained again on all other data, " if refit else ""
+            said += (
+                f"; {again}on the test set **{score.show(known.mean)}** "
+                f"({known.interval.show(score, known.mean)})"
+            )
+    return said
 
 
 def _compared(facts: StudySummary) -> str:
@@ -159,7 +160,7 @@ def _test_line(facts: StudySummary) -> str:
         (
             f"the mean of trials {join_names([*look['ensemble']])} "
             if look.get("ensemble")
-            else f"trial {look['trial']} "
+            else f"trial {look['trial']} {_again(look)}"
         )
         + (
             "was to be scored, and the export broke off"
@@ -171,6 +172,11 @@ def _test_line(facts: StudySummary) -> str:
     )
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
     return f"The test set was looked at {times}: {scores}."
+
+
+def _again(look: Mapping[str, Any]) -> str:
+    epochs = look.get("refit")
+    return f"trained again on all other data for {epochs} epochs, " if epochs else ""
 
 
 def _scored(look: Mapping[str, Any], facts: StudySummary) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pipeline.evaluation.claims import estimate
 from pipeline.paths import DEFAULT_STUDY
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, Trial, count_ends, ranking, with_seeds
+from pipeline.study.trial import Cause, State, Trial, count_ends, with_seeds
 from pipeline.wording import count_noun, inflect
 
 _IN_A_COPY = "in a copy of the study file, since another question is another study"
@@ -48,7 +48,7 @@ next:
 
 def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> str:
     """Says what the champion's network came to with several seeds; "" if it was trained once."""
-    runs = with_seeds(ranking(ended, spec.direction), champion)
+    runs = with_seeds(ended, champion)
     if len(runs) < 2:
         return ""
     show, values = spec.objective.show, [run.value or 0.0 for run in runs]

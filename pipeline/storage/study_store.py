@@ -119,7 +119,10 @@ def test_looks(study: optuna.Study) -> list[dict[str, Any]]:
 
 
 def last_look(
-    study: optuna.Study, trial: int, ensemble: Mapping[str, int] | None = None
+    study: optuna.Study,
+    trial: int,
+    ensemble: Mapping[str, int] | None = None,
+    refit: int | None = None,
 ) -> dict[str, Any] | None:
     """Finds the last look that scored a model; None if there is none.
 
@@ -127,17 +130,20 @@ def last_look(
         study: whose test set it is.
         trial: number of the trial, of an ensemble of the best in it.
         ensemble: how often each trial is in it, by number; None of one that is none.
+        refit: for how many epochs it was trained again on all but the test set; None of one that
+            was not.
     """
     for look in reversed(test_looks(study)):
-        asked = look["trial"], look.get("ensemble")
-        if look["n_examples"] is not None and asked == (trial, ensemble):
+        asked = look["trial"], look.get("ensemble"), look.get("refit")
+        if look["n_examples"] is not None and asked == (trial, ensemble, refit):
             return dict(look)
     return None
 
 
 def scores_of(look: Mapping[str, Any]) -> dict[str, Any]:
     """Says what a look at the test set has found."""
-    return {key: value for key, value in look.items() if key not in ("when", "trial", "ensemble")}
+    about = ("when", "trial", "ensemble", "refit")
+    return {key: value for key, value in look.items() if key not in about}
 
 
 def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Trial:

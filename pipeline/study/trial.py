@@ -207,18 +207,20 @@ def champion_of(ranked: Sequence[Trial]) -> Trial | None:
     return next((trial for trial in ranked if trial.keeps_weights), None)
 
 
-def with_seeds(ranked: Sequence[Trial], trial: Trial) -> list[Trial]:
+def with_seeds(trials: Sequence[Trial], trial: Trial) -> list[Trial]:
     """Selects a trial and its finals, the runs of one network with several seeds.
 
     Args:
-        ranked: by `ranking`.
+        trials: all that count.
         trial: one of them; the only one if it was trained once.
 
     Returns:
-        By number.
+        Those with a value, by number.
     """
     first = trial.number if trial.final_of is None else trial.final_of
-    found = [each for each in ranked if first in (each.number, each.final_of)]
+    found = [
+        each for each in trials if first in (each.number, each.final_of) and each.value is not None
+    ]
     return sorted(found, key=lambda each: each.number)
 
 

@@ -22,13 +22,14 @@ class Job:
     Attributes:
         trial: number of the trial; every event bears it.
         data: which data set, and how it is read and split.
-        trainer: "keras", or one of `study.trainers`.
+        trainer: "keras", or one of `study.trainers`; or "refit" (see `training.refit`).
         hyperparameters: of the network and its training; None for all other trainers.
         seed: of the initial weights, the order of batches and dropout.
         metric: watched by early stopping: name of one of the task's objectives.
         direction: "maximize" or "minimize".
         patience: epochs without improvement before training stops.
         to_beat: value above which a model is kept; that of an epoch that is no better is not sent.
+        refit_epochs: for which "refit" trains.
     """
 
     trial: int
@@ -40,6 +41,7 @@ class Job:
     patience: int
     to_beat: float | None = None
     trainer: str = "keras"
+    refit_epochs: int = 0
 
     @classmethod
     def of(

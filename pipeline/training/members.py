@@ -55,7 +55,7 @@ class Member:
     @property
     def n_parameters(self) -> int:
         """Number of trainable weights."""
-        return sum(math.prod(each.shape) for each in self.model.trainable_variables)
+        return count_parameters(self.model)
 
     def _keep(self, outputs: Outputs) -> None:
         self.outputs = outputs
@@ -156,18 +156,26 @@ def measure_training(members: Sequence[Member]) -> dict[str, float]:
 
 
 def as_one_model(members: Sequence[Member]) -> keras.Model:
-    """Makes of the members the model that is kept.
-
-    Of pictures that is the network itself, which `pixels.accept_any_scale` wraps when it is handed
-    over. Else it takes raw columns, and of several members it gives the mean answer.
-    """
-    task = members[0].task
+    """Makes of the members the model that is kept; of several it gives the mean answer."""
     if len(members) == 1:
-        is_plain = task.features is None and task.input_dtype == "uint8"
-        model = members[0].model
-        return model if is_plain else accept_raw(model, task)
+        return as_handed_over(members[0].model, members[0].task)
     models = [accept_raw(member.model, member.task) for member in members]
     return average({f"fold_{i}": model for i, model in enumerate(models, start=1)})
+
+
+def as_handed_over(model: keras.Model, task: Task) -> keras.Model:
+    """Makes of a network the model that is kept.
+
+    Of pictures that is the network itself, which `pixels.accept_any_scale` wraps when it is handed
+    over. Else it takes raw columns.
+    """
+    is_plain = task.features is None and task.input_dtype == "uint8"
+    return model if is_plain else accept_raw(model, task)
+
+
+def count_parameters(model: keras.Model) -> int:
+    """Counts the trainable weights of a network."""
+    return sum(math.prod(each.shape) for each in model.trainable_variables)
 
 
 def in_own_units(task: Task, values: NDArray[Any]) -> NDArray[Any]:

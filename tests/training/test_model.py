@@ -164,12 +164,24 @@ def test_normalisation_stands_before_the_activation(layer_kind: str) -> None:
         dropout=0.5,
     )  # fmt: skip
     model = build_model(hyperparameters, IMAGES)
-    layer, normalisation, activation = model.layers[2:5]
+    layer, *rest = model.layers[2:6]
+    if layer_kind == "convolutional":  # the maximum first, which leaves less to be normalised
+        assert isinstance(rest.pop(0), keras.layers.MaxPooling2D)
+    normalisation, activation = rest[:2]
     assert (layer.use_bias, layer.activation) == (False, keras.activations.linear)
     assert isinstance(normalisation, keras.layers.BatchNormalization)
     assert activation.activation is keras.activations.tanh
     assert kinds(model).count("BatchNormalization") == 1
     assert kinds(model).count("Dropout") == 1
+
+
+def test_a_mean_is_taken_of_what_is_activated() -> None:
+    hyperparameters = replace(
+        HIDDEN, layer_kind="convolutional", units=(4,), batch_normalization=True, pooling="average"
+    )
+    assert kinds(build_model(hyperparameters, IMAGES))[2:6] == [
+        "Conv2D", "BatchNormalization", "Activation", "AveragePooling2D",
+    ]  # fmt: skip
 
 
 def test_no_dropout_means_no_dropout_layer() -> None:

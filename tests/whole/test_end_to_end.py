@@ -356,6 +356,24 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     run(copy, "pipeline.best", "small", "--export", "--force")
     assert stored_study(copy).user_attrs["test_looks"] == looks
     assert "all in order" in run(copy, "pipeline.doctor", "small").stdout
+    said = run(copy, "pipeline.best", "small", "--refit", "--export").stdout
+    assert "on 60,000 images, which are\n  all but the test set" in said
+    folder = copy / "exports" / "small_refit"
+    again = json.loads((folder / "metrics.json").read_text())
+    assert again["test"]["accuracy"] == pytest.approx(accuracy_of(folder), abs=1e-6)
+    assert again["test"]["accuracy"] != found["test"]["accuracy"]
+    assert again["seeds"]["validation"] == seeds["validation"]
+    assert len(again["seeds"]["test"]["values"]) == 3
+    assert again["refit"]["n_examples"] == 60_000
+    looks = stored_study(copy).user_attrs["test_looks"]
+    assert [look.get("refit") for look in looks[-3:]] == [again["refit"]["epochs"]] * 3
+    run(copy, "pipeline.report", "small")
+    report = (copy / "studies" / "small" / "report.md").read_text()
+    assert re.search(
+        r"; trained again on all other data, on the test set \*\*0\.\d{4}\*\*", report
+    )
+    refused = run(copy, "pipeline.best", "small", "--refit", expect=2)
+    assert "--refit with --export" in refused.stderr
 
 
 def test_a_second_export_needs_force_and_is_no_second_look(walk: Walk) -> None:
