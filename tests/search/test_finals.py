@@ -1,5 +1,6 @@
 """The best network once more, with other seeds, when the budget of a search is used."""
 
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -17,8 +18,9 @@ from scripted import (
     steady,
 )
 
+from pipeline.paths import Project
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import study_store
+from pipeline.storage import studies, study_store
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, champion_of, ranking, select_counted, with_seeds
 from pipeline.training.job import Failed, Job
@@ -222,3 +224,25 @@ def test_their_time_is_counted_apart() -> None:
     assert searched > 0
     assert finals > 0
     assert searched + finals <= next(ticks)
+
+
+def test_a_finite_space_that_is_used_up_has_finals_too(tmp_path: Path) -> None:
+    spec = make_spec(
+        finals=FINALS,
+        budget={"trials": 50},
+        sampler={"type": "BruteForceSampler"},
+        fixed={
+            "epochs": 3,
+            "optimizer": "adam",
+            "learning_rate": 0.01,
+            "hidden_layers": 0,
+            "units": 8,
+        },
+        space={"batch_size": {"type": "categorical", "choices": [32, 64]}},
+    )
+    study = studies.open_study(Project(tmp_path), spec)
+    first, again = ScriptedExecutor(steady), ScriptedExecutor(steady)
+    assert search(spec, study, first) is SearchEnd.BUDGET_USED
+    assert len(first.jobs) == 2 + 3
+    search(spec, studies.open_study(Project(tmp_path), spec), again)
+    assert again.jobs == []
