@@ -6,13 +6,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.study.ranges import Choices, FloatRange, IntRange
-from pipeline.study.spec import Budget, Comparison, Reference, StudySpec, Training
+from pipeline.study.spec import Budget, Comparison, Finals, Reference, StudySpec, Training
 from pipeline.task.settings import DataSettings
 
 _LISTS = ("reference", "comparison")
 _TABLES: Mapping[str, type[BaseModel]] = {
     "budget": Budget,
     "training": Training,
+    "finals": Finals,
     "data": DataSettings,
     "reference": Reference,
     "comparison": Comparison,

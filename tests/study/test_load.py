@@ -534,6 +534,8 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
         (["name"], "x", "name: no such key, the study is named by its file"),
         (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),
         (["training", "epochs"], 1, "[training] epochs: no such key, allowed are patience, retr"),
+        (["finals"], {"runs": 3}, "[finals] runs: no such key, allowed are seeds"),
+        (["finals"], {"seeds": 1}, "[finals] seeds: found 1, allowed is greater than or equal"),
         (["fixed", "lr"], 1, "[fixed] lr: no such hyperparameter, allowed are layer_kind, hidden"),
         (["fixed", "a\nb"], 1, "[fixed] a b: no such hyperparameter, allowed are layer_kind"),
         (["space", "lr"], MOMENTUM, "[space] lr: no such hyperparameter, allowed are layer_kind"),
