@@ -2,10 +2,10 @@
 
     python -m pipeline.best [STUDY] [--ensemble | --refit] [--json] [--export [DIR]] [--force]
 
-Exporting looks at the sealed test set, once for each champion; every look is recorded in the
-study and shown in its report. With --ensemble it is about the mean answer of several of the best
-networks, chosen on the validation set; with --refit about the champion's network as it is when it
-is trained again on training and validation data together.
+Exporting looks at the sealed test set, once for each champion and each of its seeds; every look is
+recorded in the study and shown in its report. With --ensemble it is about the mean answer of
+several of the best networks, chosen on the validation set; with --refit about the champion's
+network, trained again on training and validation data together.
 """
 
 import argparse

@@ -83,7 +83,7 @@ class Subject:
         searched = StudySpec.model_validate_json(
             self.study.user_attrs[study_store.SPEC], strict=False
         )  # whose budget is that of the last search, whatever the file says
-        n_ended = len(select_counted([*self.ended.values()]))
+        n_ended = sum(not each.is_final for each in select_counted([*self.ended.values()]))
         seconds = self.study.user_attrs.get(study_store.SECONDS, 0.0)
         return bool(
             self.study.user_attrs.get(study_store.EXHAUSTED)

@@ -5,6 +5,7 @@ runs with other seeds; every look is recorded in the study and shown in its repo
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,16 +43,18 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
             recorded metric; or a look at the test set could not be recorded.
     """
     runs = runs_of(stored, champion)
-    if not all(study_store.last_look(stored.study, run.number) for run in runs):
+    looked = {run.number for run in runs if study_store.last_look(stored.study, run.number)}
+    if not looked >= {champion.number, *(run.number for run in runs)}:
         _refuse_unless_recorded(stored)
     with _whole(folder) as new:
         examples = datasets.validation_sets(stored.spec.data_spec)
         model, _ = stored_model.verified_model(stored, champion, examples)
-        _look_at_test_set(stored, champion.number, model)
+        models = {champion.number: model}
         for run in runs:
-            if run.number != champion.number:
-                other, _ = stored_model.verified_model(stored, run, examples)
-                _look_at_test_set(stored, run.number, other)
+            if run.number not in {*models, *looked}:
+                models[run.number], _ = stored_model.verified_model(stored, run, examples)
+        for number, each in models.items():  # all of them are what was recorded
+            _look_at_test_set(stored, number, each)
         _write(stored, summary(stored, champion), model, _row_of(examples[0]), new)
 
 
@@ -80,6 +83,7 @@ def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str
     with _whole(folder) as new:
         examples = datasets.validation_sets(stored.spec.data_spec)
         contents = refit.refit(stored, wanted, epochs)
+        stored_model.import_tensorflow()
         models = {n: stored_model.as_handed_over(content) for n, content in contents.items()}
         for number, model in models.items():
             _look_at_test_set(stored, number, model, refit=epochs)
@@ -185,14 +189,16 @@ def _look_at_test_set(
     from pipeline.export import scores
 
     task, study = stored.spec.task, stored.study
-    if study_store.last_look(study, trial, ensemble, refit):
+    known = study_store.last_look(study, trial, ensemble, refit)
+    weights = _hash_of(model) if refit else None  # which are made anew by every export
+    if known and known.get("weights") == weights:
         return
     quantities = [metric.quantity for metric in task.objectives]
     look = {
         "when": now(),
         "trial": trial,
         **({"ensemble": dict(ensemble)} if ensemble else {}),
-        **({"refit": refit} if refit else {}),
+        **({"refit": refit, "weights": weights} if refit else {}),
         **dict.fromkeys([*quantities, "n_examples"]),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])
@@ -205,3 +211,11 @@ def _look_at_test_set(
     # the last such: one that broke off within the same second is equal
     looks[len(looks) - 1 - looks[::-1].index(look)] = known
     study.set_user_attr(study_store.TEST_LOOKS, looks)
+
+
+def _hash_of(model: "keras.Model") -> str:
+    """Computes the SHA-256 of a model's weights."""
+    digest = hashlib.sha256()
+    for each in model.get_weights():
+        digest.update(each.tobytes())
+    return digest.hexdigest()

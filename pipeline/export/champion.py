@@ -9,7 +9,7 @@ from pipeline.evaluation import claims, intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, select_counted, with_seeds
+from pipeline.study.trial import Trial, with_seeds
 from pipeline.task.task import Metric
 
 
@@ -51,9 +51,8 @@ def summary(stored: StoredStudy, champion: Trial, refit: int | None = None) -> d
 
 
 def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:
-    """Lists the runs of the champion's network with several seeds whose weights were kept."""
-    ended = select_counted(study_store.read_trials(stored.study))
-    return [each for each in with_seeds(ended, champion) if each.keeps_weights]
+    """Lists the runs of the champion's network with several seeds whose models are kept."""
+    return with_seeds(study_store.with_models(stored.study), champion)
 
 
 def epochs_of_refit(runs: Sequence[Trial]) -> int:

@@ -98,14 +98,14 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 def _trained(spec: StudySpec, found: Mapping[str, Any]) -> str:
     seed = f"seed {found['seed']}. Another seed gives another score."
     n_folds = spec.task.n_folds
-    if n_folds == 1 and "seeds" in found:
-        return _over_seeds(spec, found)
     if n_folds == 1:
-        return f"- The network was trained once, with {seed}"
+        once = f"- The network was trained once, with {seed}"
+        return _over_seeds(spec, found) if "seeds" in found else once
+    others = f"\n{_over_seeds(spec, found)}" if "seeds" in found else ""
     return (
         f"- The model is the mean of {n_folds} networks, each trained once on all rows "
         f"but one fold and the test\n  rows, with {seed} Each validation row was answered by "
-        "the network\n  that had not seen it."
+        f"the network\n  that had not seen it.{others}"
     )
 
 
@@ -140,12 +140,17 @@ def _network(spec: StudySpec, found: Mapping[str, Any]) -> str:
     n_parameters = count_noun(found["n_parameters"], "parameter")
     n_epochs = count_noun(found["epochs_trained"], "epoch")
     ended = f" What ended the training: {found['ended']}." if found["ended"] else ""
+    trained = (
+        f"Trained for {n_epochs}; the weights are\nthose of epoch {found['best_epoch']}.{ended}"
+    )
+    if "refit" in found:
+        n_epochs = count_noun(found["refit"]["epochs"], "epoch")
+        trained = f"Trained again for {n_epochs}; the\nweights are those of the last one."
     hyperparameters = "\n".join(
         f"| {name} | {value} |"
         for name, value in Hyperparameters(**found["hyperparameters"]).shown(spec.named).items()
     )
-    return f"""{n_parameters}. Trained for {n_epochs}; the weights are
-those of epoch {found["best_epoch"]}.{ended}
+    return f"""{n_parameters}. {trained}
 
 | hyperparameter | value |
 |---|---|

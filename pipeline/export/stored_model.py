@@ -79,8 +79,10 @@ def import_tensorflow() -> None:
 
 
 def as_handed_over(content: bytes) -> "keras.Model":
-    """Loads a `.keras` file as a model that takes raw inputs of any scale."""
-    import_tensorflow()
+    """Loads a `.keras` file as a model that takes raw inputs of any scale.
+
+    `import_tensorflow` has been called.
+    """
     from pipeline.training import loop
 
     return pixels.accept_any_scale(loop.from_bytes(content))

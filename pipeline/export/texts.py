@@ -64,11 +64,11 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
     ]
     assert champion.hyperparameters is not None
     shown = champion.hyperparameters.shown(spec.named)
-    width = max(map(len, shown))
+    width, again = max(map(len, shown)), " --refit" if "refit" in found else ""
     lines += [f"  {key:<{width}} {value}" for key, value in shown.items()]
     lines += [
         "",
-        f"the model: .venv/bin/python -m pipeline.best{name} --export",
+        f"the model: .venv/bin/python -m pipeline.best{name}{again} --export",
         *_from_mlflow(spec),
     ]
     return "\n".join(lines)

@@ -112,7 +112,7 @@ class StudySummary:
     @property
     def n_complete(self) -> int:
         """Number of networks that Optuna calls complete: importance is computed from these."""
-        return sum(trial.state == State.COMPLETE for trial in self.ranked)
+        return sum(trial.state == State.COMPLETE and not trial.is_final for trial in self.ranked)
 
     @property
     def best_reference(self) -> Trial | None:
@@ -139,7 +139,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         raise PipelineError(
             f"study {spec.name!r} has no trial with a value yet: nothing to report"
         )
-    n_complete = sum(trial.state == State.COMPLETE for trial in ranked)
+    n_complete = sum(trial.state == State.COMPLETE and not trial.is_final for trial in ranked)
     return StudySummary(
         spec=spec,
         ended=ended,

@@ -89,11 +89,15 @@ def _over_seeds(facts: StudySummary) -> str:
     assert known.interval is not None
     mean = score.show(known.mean)
     spread = intervals.show(score, known.deviation, known.mean)
+    first = min(run.number for run in runs)
+    lost = [each for each in facts.ended if each.final_of == first and each.value is None]
+    others = [f"trial {run.number} was {run.ending}" for run in runs if run.ending]
+    others += [f"nothing came of {count_noun(len(lost), 'other seed')}"] if lost else []
     return (
         f"The same network was trained with {count_noun(len(values), 'seed')}, one of which was "
         f"selected: mean {score.words} **{mean}** (95 % interval of the mean "
         f"{known.interval.show(score, known.mean)}; standard deviation {spread})"
-        f"{_tested(facts)}."
+        f"{_tested(facts)}{''.join(f'; {for_markdown(other)}' for other in others)}."
     )
 
 
@@ -125,9 +129,9 @@ def _compared(facts: StudySummary) -> str:
     if reference is None:
         return "The study names no reference, so there is nothing known to compare with."
     name = for_markdown(repr(reference.reference))
-    if reference is champion and not facts.spec.space:
+    if reference in facts.with_seeds and not facts.spec.space:
         return f"It is a run of the reference {name}: nothing was searched."
-    if reference is champion:
+    if reference in facts.with_seeds:
         return f"It is the reference {name} itself: searching found nothing better."
     score = facts.spec.task.score
     value, known = kept(score, champion), kept(score, reference)
@@ -145,10 +149,14 @@ def _compared(facts: StudySummary) -> str:
     if score.quantity != "accuracy":
         other = "gives other values"
     more = f" ({', '.join(said)})" if said else ""
+    runs = (
+        "These are one run of each"
+        if len(facts.with_seeds) > 1
+        else "Each was trained with one seed"
+    )
     return (
         f"Against the best reference, {name} with {score.show(known)}, that is {gained}"
-        f"{more}{judged}. Each was trained with one seed; "
-        f"another seed {other}."
+        f"{more}{judged}. {runs}; another seed {other}."
     )
 
 
@@ -205,7 +213,7 @@ def gain(facts: StudySummary) -> list[Block]:
     if baseline:
         name = f"study `{facts.spec.baseline}`: best of {count_noun(len(baseline.ended), 'trial')}"
         rows.append(_bought_row(f"{name} in {baseline.minutes:.1f} minutes", baseline.best, facts))
-    n_trials = count_noun(len(facts.ended), "trial")
+    n_trials = count_noun(sum(not trial.is_final for trial in facts.ended), "trial")
     name = f"this study: best of {n_trials} in {facts.minutes:.1f} minutes"
     rows.append(_bought_row(name, facts.champion, facts))
     columns = ["", facts.spec.task.score.name, "95 % interval", "parameters", "hyperparameters"]

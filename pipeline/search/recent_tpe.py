@@ -8,6 +8,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.storage.optuna_internals import StudyOfSomeTrials, whole_study
+from pipeline.study.assignment import FINAL_OF
 
 # TPE models its best tenth, at most 25 trials, against all others, and the older these are the
 # less they weigh: of 10,000 trials all that tells is in the best and the latest.
@@ -28,7 +29,12 @@ class RecentTPE(optuna.samplers.TPESampler):
         """Chooses the trials that this draw looks at, and infers the space from these."""
         # With Hyperband it is one bracket of a study, but Optuna's TPE, too, looks at all of it.
         whole = whole_study(study)
-        trials = select_recent(whole.get_trials(deepcopy=False), whole.direction)
+        trials = [
+            each
+            for each in whole.get_trials(deepcopy=False)
+            if FINAL_OF not in each.user_attrs  # one network with many seeds is no several hints
+        ]
+        trials = select_recent(trials, whole.direction)
         self._seen = StudyOfSomeTrials(whole, trials)
         return super().infer_relative_search_space(self._seen, trial)
 

@@ -133,14 +133,14 @@ class Running:
 
         With an epoch it is worth its best one, but of what is pruned Optuna takes the last one.
         Without an epoch, every sampler learns the worst value there is if the hyperparameters are
-        to blame: of what failed samplers learn nothing, and would come back.
+        to blame: of what failed samplers learn nothing, and would come back. A final's were good.
 
         Args:
             direction: "maximize" or "minimize".
         """
         if self.state == State.PRUNED:
             return None, TrialState.PRUNED
-        if self.best is None and self.cause is not None:
+        if self.best is None and self.cause is not None and not self.assignment.is_final:
             return -math.inf if direction == "maximize" else math.inf, TrialState.COMPLETE
         return self.best, TrialState[self.state]
 

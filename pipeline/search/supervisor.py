@@ -157,7 +157,7 @@ class Supervisor:
         if self._is_interrupted or len(self._running) >= self._executor.n_workers:
             return False
         if self._used.is_final:
-            return queue.has_finals_alone(self._study)
+            return queue.is_final_next(self._study)
         n_running = sum(not each.assignment.is_final for each in self._running.values())
         return not self._used.is_all(n_running) and (
             self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
@@ -174,7 +174,7 @@ class Supervisor:
             self._progress.say(said)
         if not queue.count_waiting(self._study):
             queue.queue_finals(self._study, self._spec, lambda: self._is_interrupted)
-        if queue.has_finals_alone(self._study):
+        if queue.is_final_next(self._study):
             self._used.begin_finals()
         return self._used.is_final
 
@@ -186,6 +186,9 @@ class Supervisor:
             self._progress.say(f"fail     {refusal}")
             return
         trial, assignment = running.trial, running.assignment
+        if assignment.is_final and not self._used.is_final:
+            queue.refuse(self._study, trial, "put off: the search goes on")
+            return
         self._n_drawn += assignment.is_drawn
         self._running[trial.number] = running
         params = {"seed": assignment.seed, "dataset": spec.dataset}

@@ -46,8 +46,9 @@ class Used:
         return self._finals_started is not None
 
     def begin_finals(self) -> None:
-        """Counts the time from now on for the finals."""
+        """Counts the time from now on for the finals, and notes what the search has used."""
         self._finals_started = self._clock()
+        self.save(now=True)
 
     def count(self, state: str, *, is_final: bool) -> None:
         """Counts a trial that has ended."""

@@ -21,14 +21,15 @@ from pipeline.study.trial import champion_of, ranking
 
 
 def count_waiting(study: optuna.Study) -> int:
-    """Counts the trials that wait in the queue."""
-    return len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-
-def has_finals_alone(study: optuna.Study) -> bool:
-    """Tells whether trials wait in the queue, and all are finals."""
+    """Counts the trials of the search that wait in the queue; finals are none."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return bool(waiting) and all(FINAL_OF in each.user_attrs for each in waiting)
+    return sum(FINAL_OF not in each.user_attrs for each in waiting)
+
+
+def is_final_next(study: optuna.Study) -> bool:
+    """Tells whether the next trial in the queue is a final."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return bool(waiting) and FINAL_OF in waiting[0].user_attrs
 
 
 def queue_references(
@@ -82,7 +83,11 @@ def queue_finals(
     given = Assignment.read(optuna_internals.read_trial(study, best.number).user_attrs)
     if given is None:
         return
-    known = {each.get(REPEAT) for each in stored if each.get(FINAL_OF) == best.number}
+    known = {
+        each.get(REPEAT)
+        for each in stored
+        if each.get(FINAL_OF) == best.number and not each.get(study_store.INTERRUPTED)
+    }
     taken = {each.get(REPEAT) for each in stored if each.get(REFERENCE) == given.reference}
     fresh = (repeat for repeat in itertools.count(1) if repeat not in known | taken)
     for repeat in itertools.islice(fresh, max(0, spec.finals.seeds - 1 - len(known))):
@@ -160,7 +165,7 @@ def _is_running(study: optuna.Study, trial: optuna.Trial) -> bool:
 
 
 def refuse(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
-    """Tells Optuna that a trial which somebody enqueued failed and does not count, and why."""
+    """Tells Optuna that a trial which was enqueued failed and does not count, and why."""
     trial.set_user_attr(REASON, reason)
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial, state=TrialState.FAIL)

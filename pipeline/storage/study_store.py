@@ -15,7 +15,14 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.errors import PipelineError
 from pipeline.storage import optuna_internals
 from pipeline.study.assignment import Assignment, Outcome
-from pipeline.study.trial import State, Trial, best_epoch, champion_of, ranking
+from pipeline.study.trial import (
+    State,
+    Trial,
+    best_epoch,
+    champion_of,
+    ranking,
+    with_model,
+)
 
 # User attributes of a trial, beside its assignment and its outcome.
 RUN_ID, INTERRUPTED = "run_id", "interrupted"
@@ -65,6 +72,14 @@ def champion(study: optuna.Study) -> Trial:
 def n_models(study: optuna.Study) -> int:
     """Says of how many of the best trials models are kept; 0 in an older study (`with_model`)."""
     return int(study.user_attrs.get(N_MODELS, 0))
+
+
+def with_models(study: optuna.Study) -> list[Trial]:
+    """Lists the trials whose models are kept, by number."""
+    direction = study.direction.name.lower()
+    ranked = ranking(read_trials(study), direction)
+    kept = with_model(ranked, direction, n_models(study))
+    return sorted(kept, key=lambda trial: trial.number)
 
 
 def is_exhausted(study: optuna.Study) -> bool:
@@ -142,7 +157,7 @@ def last_look(
 
 def scores_of(look: Mapping[str, Any]) -> dict[str, Any]:
     """Says what a look at the test set has found."""
-    about = ("when", "trial", "ensemble", "refit")
+    about = ("when", "trial", "ensemble", "refit", "weights")
     return {key: value for key, value in look.items() if key not in about}
 
 

@@ -241,8 +241,8 @@ class StudySpec(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 of what decides how trials turn out.
 
-        That is everything but the name, the goal, the budget, when to give up, and what only a
-        report reads.
+        That is everything but the name, the goal, the budget, finals, when to give up, and what
+        only a report reads.
         Settings at their defaults are left out, so that a new setting changes no old study.
         """
         asked = self.model_dump(

@@ -44,8 +44,8 @@ def _convolutional(given: Hyperparameters, shape: Sequence[int]) -> list[keras.L
         halving: list[keras.Layer] = []
         if given.pooling != "none" and i % given.pool_every == 0:
             halving = [_POOLINGS[given.pooling](2, padding="same")]
-        # Behind a maximum there is a quarter left to be normalised (Page 2019, "How to train your
-        # ResNet 7"); where all scales are positive it makes no difference.
+        # Behind a maximum there is a quarter left to normalise (Page 2019, "How to train your
+        # ResNet 7"); a mean is taken of what is activated.
         is_maximum = given.pooling == "max"
         made += [conv, *halving, *rest] if is_maximum else [conv, *rest, *halving]
         made += _dropout(given)

@@ -158,12 +158,12 @@ def measure_training(members: Sequence[Member]) -> dict[str, float]:
 def as_one_model(members: Sequence[Member]) -> keras.Model:
     """Makes of the members the model that is kept; of several it gives the mean answer."""
     if len(members) == 1:
-        return as_handed_over(members[0].model, members[0].task)
+        return as_kept(members[0].model, members[0].task)
     models = [accept_raw(member.model, member.task) for member in members]
     return average({f"fold_{i}": model for i, model in enumerate(models, start=1)})
 
 
-def as_handed_over(model: keras.Model, task: Task) -> keras.Model:
+def as_kept(model: keras.Model, task: Task) -> keras.Model:
     """Makes of a network the model that is kept.
 
     Of pictures that is the network itself, which `pixels.accept_any_scale` wraps when it is handed

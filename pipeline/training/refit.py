@@ -18,7 +18,7 @@ from pipeline.task.task import LOSS
 from pipeline.training.fitting import fit
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.loop import to_bytes
-from pipeline.training.members import as_handed_over, count_parameters
+from pipeline.training.members import as_kept, count_parameters
 from pipeline.training.model import build_model
 
 
@@ -41,7 +41,7 @@ def train(job: Job) -> Iterator[Event]:
         known = {name: value for name, value in metrics.items() if not name.startswith("val_")}
         content = None
         if epoch == job.refit_epochs:
-            content = to_bytes(as_handed_over(model, dataset.task))
+            content = to_bytes(as_kept(model, dataset.task))
         yield EpochEnd(job.trial, epoch, known, count_parameters(model), content)
     yield Finished(job.trial, {})
 
@@ -49,17 +49,22 @@ def train(job: Job) -> Iterator[Event]:
 def joined(dataset: Dataset) -> Dataset:
     """Joins both parts as training set; of the validation set one example is left.
 
-    Classes weigh as they did in the training set.
+    Classes weigh as they did in the training set, and examples on the scale of that one, whose
+    mean is 1.
     """
     n_train, n_validation = len(dataset.train_targets), len(dataset.validation_targets)
-    counts = _both(dataset.measured_weights, dataset.validation_weights, n_train, n_validation)
+    of_rows = dataset.validation_weights
+    if of_rows is not None:
+        of_rows = of_rows / of_rows.mean()
+    counts = _both(dataset.measured_weights, of_rows, n_train, n_validation)
     weights = counts
     targets = np.concatenate([dataset.train_targets, dataset.validation_targets])
     if dataset.train_counts is not None:
         assert dataset.train_weights is not None
         assert counts is not None
-        of_class = np.ones(int(targets.max()) + 1, np.float32)
-        of_class[dataset.train_targets] = dataset.train_weights / dataset.train_counts
+        of_class, known = np.ones(int(targets.max()) + 1, np.float32), dataset.train_counts > 0
+        ratios = dataset.train_weights[known] / dataset.train_counts[known]
+        of_class[dataset.train_targets[known]] = ratios
         weights = counts * of_class[targets]
     groups = dataset.validation_groups
     return replace(

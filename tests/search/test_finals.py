@@ -20,12 +20,14 @@ from scripted import (
 
 from pipeline.paths import Project
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import studies, study_store
+from pipeline.storage import queue, studies, study_store
+from pipeline.storage.importance import constant, importance
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, champion_of, ranking, select_counted, with_seeds
+from pipeline.study.trial import Cause, Trial, champion_of, ranking, select_counted, with_seeds
 from pipeline.training.job import Failed, Job
 
 FINALS = {"seeds": 4}
+FEW = {"epochs": 3, "optimizer": "adam", "learning_rate": 0.01}
 
 
 def finals_of(study: optuna.Study) -> list[Trial]:
@@ -231,13 +233,7 @@ def test_a_finite_space_that_is_used_up_has_finals_too(tmp_path: Path) -> None:
         finals=FINALS,
         budget={"trials": 50},
         sampler={"type": "BruteForceSampler"},
-        fixed={
-            "epochs": 3,
-            "optimizer": "adam",
-            "learning_rate": 0.01,
-            "hidden_layers": 0,
-            "units": 8,
-        },
+        fixed={**FEW, "hidden_layers": 0, "units": 8},
         space={"batch_size": {"type": "categorical", "choices": [32, 64]}},
     )
     study = studies.open_study(Project(tmp_path), spec)
@@ -246,3 +242,131 @@ def test_a_finite_space_that_is_used_up_has_finals_too(tmp_path: Path) -> None:
     assert len(first.jobs) == 2 + 3
     search(spec, studies.open_study(Project(tmp_path), spec), again)
     assert again.jobs == []
+
+
+def interrupted_among_finals(spec: StudySpec, study: optuna.Study) -> None:
+    """Searches until the first final has begun, and is interrupted there."""
+    executor = ScriptedExecutor(steady)
+    supervisor = Supervisor(spec, study, executor, ListTracker(), SilentProgress())
+
+    def interrupt() -> None:
+        if len(executor.jobs) == (spec.budget.trials or 0) + 1:
+            supervisor.interrupt()
+
+    executor.on_events = interrupt
+    assert supervisor.run() is SearchEnd.INTERRUPTED
+    assert finals_of(study) == []
+
+
+def test_with_a_larger_budget_the_search_goes_on_before_finals_that_wait() -> None:
+    study, tracker = make_study(make_spec()), ListTracker()
+    interrupted_among_finals(make_spec(finals=FINALS), study)
+    larger, executor = (
+        make_spec(finals=FINALS, budget={"trials": 8}),
+        ScriptedExecutor(lambda job: [0.99] if job.trial > 11 else steady(job)),
+    )
+    assert search(larger, study, executor, tracker) is SearchEnd.BUDGET_USED
+    drawn = [t for t in select_counted(study_store.read_trials(study)) if not t.is_final]
+    assert len(drawn) == 8
+    assert {t.final_of for t in finals_of(study)} == {best_drawn(study, larger).number}
+    assert len(finals_of(study)) == 3
+    assert len(executor.jobs) == 2 + 3
+    assert "RUNNING" not in tracker.status.values()
+
+
+def test_with_a_larger_budget_finals_that_waited_are_trained_in_the_end() -> None:
+    study = make_study(make_spec())
+    interrupted_among_finals(make_spec(finals=FINALS), study)
+    larger = make_spec(finals=FINALS, budget={"trials": 7})
+    search(larger, study, ScriptedExecutor(lambda job: [0.1] if job.trial > 9 else steady(job)))
+    assert len(finals_of(study)) == 3
+    assert len({t.seed for t in finals_of(study)}) == 3
+
+
+def test_more_seeds_are_queued_beside_those_that_wait() -> None:
+    study = make_study(make_spec())
+    interrupted_among_finals(make_spec(finals=FINALS), study)
+    search(make_spec(finals={"seeds": 8}), study, ScriptedExecutor(steady))
+    assert len({t.seed for t in finals_of(study)}) == 7
+
+
+def test_an_interruption_between_two_that_are_queued_loses_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = make_spec(finals=FINALS)
+    study = make_study(spec)
+    search(make_spec(), study, ScriptedExecutor(steady))
+    asked = iter([False, True])
+    queue.queue_finals(study, spec, lambda: next(asked))
+    assert len(study.get_trials(states=(optuna.trial.TrialState.WAITING,))) == 1
+    search(spec, study, ScriptedExecutor(steady))
+    assert len({t.seed for t in finals_of(study)}) == 3
+
+
+def test_what_somebody_enqueues_among_the_finals_waits_for_a_larger_budget() -> None:
+    spec = make_spec(finals=FINALS)
+    study = make_study(spec)
+    interrupted_among_finals(spec, study)
+    study.enqueue_trial({"learning_rate": 0.02})
+    search(spec, study, ScriptedExecutor(steady))
+    assert len(finals_of(study)) == 3
+    assert queue.count_waiting(study) == 1
+
+
+def test_finals_of_a_finite_space_that_were_interrupted_count_as_finals(tmp_path: Path) -> None:
+    spec = make_spec(
+        finals=FINALS,
+        budget={"trials": 2},
+        fixed={**FEW, "hidden_layers": 0, "units": 8},
+        space={"batch_size": {"type": "categorical", "choices": [32, 64]}},
+    )
+    study = studies.open_study(Project(tmp_path), spec)
+    interrupted_among_finals(spec, study)
+    endless = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": 50})})
+    supervisor = Supervisor(
+        endless, studies.open_study(Project(tmp_path), spec), ScriptedExecutor(steady),
+        ListTracker(), SilentProgress(),
+    )  # fmt: skip
+    assert supervisor.run() is SearchEnd.BUDGET_USED
+    assert supervisor.snapshot().n_finals == 3
+    assert study.user_attrs[study_store.FINALS_SECONDS] > 0
+
+
+def test_a_final_that_diverges_tells_no_sampler_that_its_network_is_bad() -> None:
+    spec = make_spec(finals=FINALS)
+    study = make_study(spec)
+
+    def script(job: Job) -> list[float] | Failed:
+        return steady(job) if job.trial < 6 else Failed(job.trial, "nan", cause=Cause.DIVERGED)
+
+    search(spec, study, ScriptedExecutor(script))
+    assert {t.state for t in study.trials if "final_of" in t.user_attrs} == {
+        optuna.trial.TrialState.FAIL
+    }
+
+
+def test_finals_teach_neither_tpe_nor_the_importance_of_hyperparameters() -> None:
+    with_finals, without = make_spec(finals={"seeds": 20}), make_spec()
+    first, second = make_study(with_finals), make_study(without)
+    for spec, study in ((with_finals, first), (without, second)):
+        search(spec, study, ScriptedExecutor(steady))
+        more = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": 12})})
+        search(more, study, ScriptedExecutor(steady))
+    drawn = [
+        [t.hyperparameters for t in study_store.read_trials(study) if not t.is_final]
+        for study in (first, second)
+    ]
+    assert drawn[0] == drawn[1]
+    assert importance(first) == importance(second)
+    assert constant(first) == constant(second)
+
+
+def test_what_a_larger_budget_has_outdone_leaves_no_gap_among_models_that_are_kept() -> None:
+    spec = make_spec(finals=FINALS, budget={"trials": 2})
+    study, tracker = make_study(spec), ListTracker()
+    study.set_user_attr(study_store.N_MODELS, 2)
+    search(spec, study, ScriptedExecutor(lambda job: [0.5 + 0.01 * job.trial]), tracker)
+    larger = make_spec(finals=FINALS, budget={"trials": 5})
+    search(larger, study, ScriptedExecutor(lambda job: [0.52]), tracker)  # between both
+    kept = {number for run, number in tracker.trial_of.items() if run in tracker.models}
+    assert {trial.number for trial in study_store.with_models(study)} == kept

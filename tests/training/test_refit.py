@@ -93,7 +93,7 @@ def test_what_diverges_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weights_of_rows_are_joined(n_train_weights: int, n_validation_weights: int) -> None:
     few = replace(
         few_images(200, 100),
-        train_weights=np.full(200, 2, np.float32) if n_train_weights else None,
+        train_weights=np.full(200, 1, np.float32) if n_train_weights else None,
         validation_weights=np.full(100, 3, np.float32) if n_validation_weights else None,
     )
     joined = refit.joined(few)
@@ -101,8 +101,8 @@ def test_weights_of_rows_are_joined(n_train_weights: int, n_validation_weights: 
         assert joined.train_weights is None
         return
     assert joined.train_weights is not None
-    assert set(joined.train_weights[:200]) == {2.0 if n_train_weights else 1.0}
-    assert set(joined.train_weights[200:]) == {3.0 if n_validation_weights else 1.0}
+    assert set(joined.train_weights[:200]) == {1.0}
+    assert set(joined.train_weights[200:]) == {1.0}  # on the scale of the others, of mean 1
     assert joined.train_counts is None
 
 
@@ -119,3 +119,28 @@ def test_classes_weigh_as_in_the_training_set() -> None:
     assert joined.train_counts.tolist() == [*counts.tolist(), *[1.0] * 100]
     expected = joined.train_counts * of_class[joined.train_targets]
     assert np.abs(joined.train_weights - expected).max() < 1e-6
+
+
+def test_rows_weigh_in_both_parts_by_the_same_scale() -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.uniform(500, 1500, 300).astype(np.float32)
+    few = replace(
+        few_images(200, 100),
+        train_weights=raw[:200] / raw[:200].mean(),  # as they are made ready
+        validation_weights=raw[200:],
+    )
+    joined = refit.joined(few)
+    assert joined.train_weights is not None
+    np.testing.assert_allclose(joined.train_weights, raw / raw.mean(), rtol=0.1)
+    assert joined.train_weights.mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_rows_that_weigh_nothing_tell_nothing_of_their_class() -> None:
+    few = few_images(200, 100)
+    counts = np.ones(200, np.float32)
+    for label in range(10):  # the last row of each class
+        counts[np.flatnonzero(few.train_targets == label)[-1]] = 0
+    joined = refit.joined(replace(few, train_counts=counts, train_weights=2 * counts))
+    assert joined.train_weights is not None
+    assert set(joined.train_weights[200:]) == {2.0}
+    assert np.isfinite(joined.train_weights).all()
