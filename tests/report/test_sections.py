@@ -221,6 +221,72 @@ def test_a_champion_that_is_a_reference(facts: StudySummary) -> None:
     assert "the reference 'book: dropout | 0.3' itself: searching found nothing better" in text
 
 
+def with_finals(facts: StudySummary, first: int, accuracies: list[float]) -> StudySummary:
+    """The report's facts, had a trial been trained again."""
+    (known,) = (t for t in facts.ended if t.number == first)
+    finals = [
+        dataclasses.replace(
+            with_accuracy(known, each),
+            number=90 + i,
+            state=State.COMPLETE,
+            reference="",
+            final_of=first,
+            seed=i,
+        )
+        for i, each in enumerate(accuracies)
+    ]
+    return ranked_anew(facts, [*facts.ended, *finals])
+
+
+def test_a_champion_with_several_seeds(facts: StudySummary) -> None:
+    seeds = with_finals(facts, recorded.CHAMPION, [0.8930, 0.8970])
+    text = verdict(seeds)
+    assert (
+        "The same network was trained with 3 seeds, one of which was selected: mean validation "
+        "accuracy **0.8950** (95 % interval of the mean 0.8900 to 0.9000; standard deviation "
+        "0.0020)"
+    ) in text
+    assert "**trial 91: " in text
+    assert "the second, trial 7." in text, "another network"
+    assert "These are one run of each" in text
+    assert "(trial 9 again) |" in section(seeds, "The best 10")
+    assert "best of 16 trials in" in section(seeds, "What searching bought")
+    looks = [
+        {"trial": n, "when": "today", "n_examples": 10_000, "accuracy": value, **more}
+        for n, value, more in (
+            (9, 0.88, {}), (90, 0.89, {}), (91, 0.9, {}),
+            (9, 0.9, {"refit": 7}), (90, 0.9, {"refit": 7}),
+        )
+    ]  # fmt: skip
+    text = verdict(dataclasses.replace(seeds, test_looks=looks))
+    assert "; on the test set **0.8900** (0.8652 to 0.9148)." in text
+    assert "trained again on all other data, on the test set" not in text, "one is missing"
+    looks.append({**looks[-1], "trial": 91})
+    text = verdict(dataclasses.replace(seeds, test_looks=looks))
+    assert "; trained again on all other data, on the test set **0.9000** (0.9000 to 0.9" in text
+
+
+def test_a_reference_with_a_lucky_seed_is_no_gain(facts: StudySummary) -> None:
+    ended = [
+        with_accuracy(t, 0.9100) if t.number == recorded.BEST_REFERENCE else t for t in facts.ended
+    ]
+    lucky = with_finals(ranked_anew(facts, ended), recorded.BEST_REFERENCE, [0.92])
+    text = verdict(lucky)
+    assert "**trial 90: 100 relu" in text
+    assert "the reference 'book: dropout | 0.3' itself: searching found nothing better" in text
+
+
+def test_seeds_of_which_nothing_came_or_that_ended_otherwise_are_told(facts: StudySummary) -> None:
+    seeds = with_finals(with_ends(facts, state=State.PRUNED), recorded.CHAMPION, [0.9, 0.9])
+    lost = [
+        dataclasses.replace(t, state=State.FAIL, value=None) if t.number == 91 else t
+        for t in seeds.ended
+    ]
+    text = verdict(ranked_anew(seeds, lost))
+    assert "trained with 2 seeds" in text
+    assert "; trial 9 was pruned after epoch 8; nothing came of 1 other seed." in text
+
+
 def test_no_reference(facts: StudySummary) -> None:
     ended = [t for t in facts.ended if not t.reference]
     spec = facts.spec.model_copy(update={"reference": ()})
