@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
+from pipeline.report.looks_section import looks
 from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import gain, verdict
@@ -24,6 +25,7 @@ def blocks(facts: StudySummary) -> list[Block]:
         *gain(facts),
         *simple_models(facts),
         *_champion(facts),
+        *looks(facts),
         *_top(facts),
         *_history(facts),
         *reference_sections.blocks(facts),

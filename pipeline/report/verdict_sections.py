@@ -1,15 +1,14 @@
 """The answer of a report: the verdict on the champion, and what searching bought."""
 
-from collections.abc import Mapping
-from typing import Any
 
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.claims import estimate
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
+from pipeline.report.looks_section import said_of_test_set
 from pipeline.report.simple_section import said_of_simple_models
-from pipeline.report.summary import StudySummary, measured_on
+from pipeline.report.summary import StudySummary
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial
 from pipeline.task.task import Metric
@@ -42,7 +41,7 @@ def verdict(facts: StudySummary) -> list[Block]:
             f"By these {inflect(example, 2)} alone the champion {said} the second, trial "
             f"{second.number}."
         )
-    items += [_test_line(facts), *(f"{for_markdown(said)}." for said in facts.warnings)]
+    items += [said_of_test_set(facts), *(f"{for_markdown(said)}." for said in facts.warnings)]
     return [Heading("Verdict"), Items([item for item in items if item])]
 
 
@@ -158,46 +157,6 @@ def _compared(facts: StudySummary) -> str:
         f"Against the best reference, {name} with {score.show(known)}, that is {gained}"
         f"{more}{judged}. {runs}; another seed {other}."
     )
-
-
-def _test_line(facts: StudySummary) -> str:
-    looks = facts.test_looks
-    if not looks:
-        return "The test set is sealed: nobody has looked at it for this study."
-    scores = "; ".join(
-        (
-            f"the mean of trials {join_names([*look['ensemble']])} "
-            if look.get("ensemble")
-            else f"trial {look['trial']} {_again(look)}"
-        )
-        + (
-            "was to be scored, and the export broke off"
-            if look["n_examples"] is None
-            else f"scored {_scored(look, facts)}"
-        )
-        + f" ({look['when']})"
-        for look in looks
-    )
-    times = "once" if len(looks) == 1 else f"{len(looks)} times"
-    return f"The test set was looked at {times}: {scores}."
-
-
-def _again(look: Mapping[str, Any]) -> str:
-    epochs = look.get("refit")
-    return f"trained again on all other data for {epochs} epochs, " if epochs else ""
-
-
-def _scored(look: Mapping[str, Any], facts: StudySummary) -> str:
-    """Tells what a look at the test set found, with an interval if an error was noted."""
-    score, n, example = facts.spec.task.score, look["n_examples"], facts.spec.task.example
-    value, error = look[score.quantity], look.get(score.error_quantity)
-    groups = look.get("n_groups")
-    interval = None
-    if error is not None:
-        interval = intervals.interval_of(score, value, groups or n, error)
-    trusted = f" (95 % interval {interval.show(score, value)})" if interval else ""
-    name = "" if score.quantity == "accuracy" else f"{score.noun} "
-    return f"{name}{score.show(value)}{trusted} on {measured_on(example, n, groups)}"
 
 
 def gain(facts: StudySummary) -> list[Block]:
