@@ -1,5 +1,6 @@
 """Counts and lists of things, and the command that mends them, as a sentence says them."""
 
+import textwrap
 from collections.abc import Sequence
 
 N_NAMED = 8  # things that a sentence names one by one
@@ -20,6 +21,18 @@ def inflect(word: str, count: float, several: str = "") -> str:
         several: said of any other number of things, such as `are`.
     """
     return word if count == 1 else several or f"{word}s"
+
+
+def wrap(text: object, width: int, indent: str = "") -> str:
+    """Breaks a text into lines of at most so many columns; all but the first are indented by two."""
+    return textwrap.fill(
+        str(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def capitalize(text: str) -> str:

@@ -173,9 +173,9 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/search/supervisor.py",
-        "should_prune() and not running.assignment.reference:",
+        "should_prune() and running.assignment.is_drawn:",
         "should_prune():",
-        ("tests/search/test_supervisor.py",),
+        ("tests/search/test_supervisor.py", "tests/search/test_finals.py"),
     ),
     Mutation(
         "pipeline/search/supervisor.py",

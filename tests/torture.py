@@ -31,13 +31,16 @@ from urllib.request import url2pathname
 import psutil
 
 REPOSITORY = Path(__file__).parent.parent
-NAME, N_TRIALS = "torture", 10
+NAME, N_TRIALS, N_FINALS = "torture", 10, 2
 STUDY = f"""
 goal = "Survive."
 dataset = "fashion_mnist"
 
 [budget]
 trials = {N_TRIALS}
+
+[finals]
+seeds = {1 + N_FINALS}
 
 [training]
 retries = 1000                  # a worker that was killed is tried again, however often that is
@@ -172,7 +175,7 @@ def torture(
             say(
                 f"project {n_projects}, life {search.n_lives}: "
                 f"{'complete' if search.is_complete else 'ended'}, "
-                f"{len(search.known)} of {N_TRIALS} trials finished"
+                f"{len(search.known)} of {N_TRIALS + N_FINALS} trials finished"
             )
         champions += search.look_at_the_end()
     check_champions(champions)
@@ -250,7 +253,9 @@ class Search:
         counted = [trial for trial in trials if trial.counts]
         assert {trial.state for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}, place
         assert {trial.state for trial in counted} <= {"COMPLETE", "PRUNED"}, place
-        assert len(counted) == N_TRIALS, f"{place}: {len(counted)} trials count"
+        assert len(counted) == N_TRIALS + N_FINALS, f"{place}: {len(counted)} trials count"
+        finals = [t for t in counted if t.attributes.get("final_of") is not None]
+        assert len(finals) == N_FINALS, f"{place}: {len(finals)} finals"
         twice = {key: n for key, n in Counter(t.identity for t in counted).items() if n > 1}
         assert not twice, f"{place}: finished twice: {twice}"
         done = {trial.identity for trial in counted}

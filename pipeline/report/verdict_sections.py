@@ -1,6 +1,5 @@
 """The answer of a report: the verdict on the champion, and what searching bought."""
 
-
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.claims import estimate

@@ -1,7 +1,6 @@
 """What a search would do, shown without doing it: `python -m pipeline.search --dry-run`."""
 
 import inspect
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.search.distinct import Untried
 from pipeline.study.network_input import layer_parameters
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.spec import Component, StudySpec
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, inflect, wrap
 
 N_SAMPLES = 5
 WIDTH = 100  # of what is said of data
@@ -66,14 +65,7 @@ def _about(spec: StudySpec) -> list[str]:
     return [
         line
         for said in (*remarks, *(f"warning: {each}" for each in warnings))
-        for line in textwrap.wrap(
-            said,
-            WIDTH,
-            initial_indent=indent,
-            subsequent_indent=f"{indent}  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        for line in wrap(said, WIDTH, indent).splitlines()
     ]
 
 
@@ -185,7 +177,8 @@ def _references(spec: StudySpec) -> list[str]:
     lines = ["", "references, tried first"] if spec.reference else []
     for reference in spec.reference:
         times = f" ({reference.repeats} times)" if reference.repeats > 1 else ""
-        lines += [f"  {reference.name}{times}", f"    {reference.network or reference.trainer}"]
+        lines.append(f"  {reference.name}{times}")
+        lines.append(wrap(reference.network or reference.trainer, WIDTH, "    "))
     return lines
 
 
@@ -197,7 +190,7 @@ def _draws(spec: StudySpec) -> list[str]:
         raise UsageError(f"study {spec.name}: {error}") from None
     if not drawn:
         return []
-    return ["", "sample draws", *(f"  {hyperparameters}" for hyperparameters in drawn)]
+    return ["", "sample draws", *(wrap(each, WIDTH, "  ") for each in drawn)]
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:

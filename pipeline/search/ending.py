@@ -3,7 +3,6 @@
 Whatever advises something names what helps: a larger budget helps only those that had no time.
 """
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -11,8 +10,9 @@ from pipeline.evaluation.claims import estimate
 from pipeline.paths import DEFAULT_STUDY
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, Trial, count_ends, with_seeds
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, inflect, wrap
 
+WIDTH = 79  # of a line on a terminal
 _IN_A_COPY = "in a copy of the study file, since another question is another study"
 
 
@@ -35,7 +35,7 @@ def say_what_next(
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
 champion: trial {champion.number}, {spec.metric} {spec.objective.show(champion.value or 0.0)} \
 at epoch {champion.best_epoch}{how}
-  {champion.hyperparameters}{_seeds(spec, champion, ended)}{notes}
+{wrap(champion.hyperparameters, WIDTH, "  ")}{_seeds(spec, champion, ended)}{notes}
 
 next:
   make report{study}
@@ -59,7 +59,7 @@ def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> str:
 
 
 def _wrapped(note: str) -> str:
-    return textwrap.fill(note, 79, subsequent_indent="  ", break_on_hyphens=False)
+    return wrap(note, WIDTH)
 
 
 def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> list[str]:

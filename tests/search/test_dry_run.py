@@ -242,7 +242,8 @@ def test_a_preview_of_each_study_here(
         assert f"\n  {entry:<14} " in text
     for reference in loaded.reference:
         assert f"\n  {reference.name}" in text
-    draws = text.partition("\nsample draws\n")[2].splitlines()
+    listed = text.partition("\nsample draws\n")[2].splitlines()
+    draws = [line for line in listed if not line.startswith("    ")]
     assert len(draws) == (dry_run.N_SAMPLES if loaded.space else 0)
     assert len(set(draws)) > 1 or not loaded.space
     assert len(max(text.splitlines(), key=len)) < 110
