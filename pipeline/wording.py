@@ -24,7 +24,7 @@ def inflect(word: str, count: float, several: str = "") -> str:
 
 
 def wrap(text: object, width: int, indent: str = "") -> str:
-    """Breaks a text into lines of at most so many columns; all but the first are indented by two."""
+    """Breaks a text into lines of at most so many columns; all but the first are indented more."""
     return textwrap.fill(
         str(text),
         width,
