@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+TERMINAL = 79  # columns of a line
 N_NAMED = 8  # things that a sentence names one by one
 
 
@@ -23,7 +24,7 @@ def inflect(word: str, count: float, several: str = "") -> str:
     return word if count == 1 else several or f"{word}s"
 
 
-def wrap(text: object, width: int, indent: str = "") -> str:
+def wrap(text: object, width: int = TERMINAL, indent: str = "") -> str:
     """Breaks a text into lines of at most so many columns; all but the first are indented more."""
     return textwrap.fill(
         str(text),

@@ -42,16 +42,19 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
             recorded metric; or a look at the test set could not be recorded.
     """
-    runs = runs_of(stored, champion)
-    looked = {run.number for run in runs if study_store.last_look(stored.study, run.number)}
-    if not looked >= {champion.number, *(run.number for run in runs)}:
+    unseen = [
+        run
+        for run in runs_of(stored, champion)
+        if not study_store.last_look(stored.study, run.number)
+    ]
+    if unseen:
         _refuse_unless_recorded(stored)
     with _whole(folder) as new:
         examples = datasets.validation_sets(stored.spec.data_spec)
         model, _ = stored_model.verified_model(stored, champion, examples)
         models = {champion.number: model}
-        for run in runs:
-            if run.number not in {*models, *looked}:
+        for run in unseen:
+            if run.number != champion.number:
                 models[run.number], _ = stored_model.verified_model(stored, run, examples)
         for number, each in models.items():  # all of them are what was recorded
             _look_at_test_set(stored, number, each)
@@ -76,10 +79,12 @@ def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str
     _refuse_unless_recorded(stored)
     runs = runs_of(stored, champion)
     epochs = epochs_of_refit(runs)
-    looked = {
-        run.number for run in runs if study_store.last_look(stored.study, run.number, refit=epochs)
-    }
-    wanted = [run for run in runs if run.number not in looked or run.number == champion.number]
+    wanted = [
+        run
+        for run in runs
+        if run.number == champion.number
+        or not study_store.last_look(stored.study, run.number, refit=epochs)
+    ]
     with _whole(folder) as new:
         examples = datasets.validation_sets(stored.spec.data_spec)
         contents = refit.refit(stored, wanted, epochs)

@@ -11,7 +11,7 @@ from pipeline.export import champion
 from pipeline.export.stored_model import verified_model
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
-from pipeline.study.trial import Trial, ranking, with_model
+from pipeline.study.trial import Trial
 
 if TYPE_CHECKING:
     import keras
@@ -55,10 +55,7 @@ def build(stored: StoredStudy, examples: "Sequence[Examples]") -> "tuple[Ensembl
     Raises:
         PipelineError: a model is missing, or is not what was recorded.
     """
-    spec, study = stored.spec, stored.study
-    ranked = ranking(study_store.read_trials(study), spec.direction)
-    kept = with_model(ranked, spec.direction, study_store.n_models(study))
-    kept.sort(key=ranked.index)
+    spec, kept = stored.spec, study_store.with_models(stored.study)
     loaded = [verified_model(stored, trial, examples) for trial in kept]
 
     import numpy as np

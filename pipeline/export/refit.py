@@ -1,14 +1,18 @@
 """The champion's network, trained again on training and validation data together."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.cores import n_cores
 from pipeline.errors import PipelineError
 from pipeline.execution.local import LocalExecutor
 from pipeline.storage import lease
 from pipeline.storage.studies import StoredStudy
+from pipeline.study.assignment import Assignment
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.training.job import EpochEnd, Failed, Finished, Job
 from pipeline.wording import count_noun
@@ -33,24 +37,25 @@ def refit(stored: StoredStudy, runs: Sequence[Trial], epochs: int) -> dict[int, 
     """
     spec, project = stored.spec, stored.project
     _refuse_unless_possible(stored, runs)
-    jobs = {run.number: _job(stored, run, epochs) for run in runs}
+    jobs = {run.number: _job(spec, run, epochs) for run in runs}
     models: dict[int, bytes] = {}
     print(
         f"training {count_noun(len(jobs), 'network')} again for {count_noun(epochs, 'epoch')}, "
         "on training and validation data together ...",
         file=sys.stderr,
     )
-    with lease.lock(project, spec.name, leaves_note=False):
-        executor = LocalExecutor(
-            spec.data_spec,
-            min(n_cores(), len(jobs)),
-            log=project.workers_log(spec.name),
-            scratch=project.scratch_dir(spec.name),
-        )
-        try:
-            _run(executor, jobs, models)
-        finally:
-            executor.close()
+    with (
+        lease.lock(project, spec.name, leaves_note=False),
+        contextlib.closing(
+            LocalExecutor(
+                spec.data_spec,
+                min(n_cores(), len(jobs)),
+                log=project.workers_log(spec.name),
+                scratch=project.scratch_dir(spec.name),
+            )
+        ) as executor,
+    ):
+        _run(executor, jobs, models)
     return models
 
 
@@ -79,20 +84,10 @@ def _run(executor: LocalExecutor, jobs: dict[int, Job], models: dict[int, bytes]
             print(f"{len(models)} of {len(jobs)} done; {done}", file=sys.stderr)
 
 
-def _job(stored: StoredStudy, run: Trial, epochs: int) -> Job:
-    spec = stored.spec
+def _job(spec: StudySpec, run: Trial, epochs: int) -> Job:
     assert run.seed is not None
-    return Job(
-        trial=run.number,
-        data=spec.data_spec,
-        hyperparameters=run.hyperparameters,
-        seed=run.seed,
-        metric=spec.metric,
-        direction=spec.direction,
-        patience=epochs,
-        trainer="refit",
-        refit_epochs=epochs,
-    )
+    again = Assignment(run.hyperparameters, run.seed, trainer="refit")
+    return replace(Job.of(spec, run.number, again), refit_epochs=epochs)
 
 
 def _refuse_unless_possible(stored: StoredStudy, runs: Sequence[Trial]) -> None:

@@ -17,8 +17,6 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, wrap
 
-WIDTH = 79  # of a line on a terminal
-
 
 def ensemble_text(spec: StudySpec, found: Mapping[str, Any]) -> str:
     """Shows an ensemble, by `ensemble.summary`."""
@@ -29,7 +27,7 @@ def ensemble_text(spec: StudySpec, found: Mapping[str, Any]) -> str:
         given = Hyperparameters.from_mapping(each["hyperparameters"])
         share = f"{each['picks']} of {n_picks}"
         said = f"{share:>8}  trial {each['trial']}: {objective.show(each['value'])}, {given}"
-        lines.append(wrap(said, WIDTH, "  "))
+        lines.append(wrap(said, indent="  "))
     like, more = gain["champion"], gain["ensemble"] - gain["champion"]
     interval = Interval(*gain["difference_95"]).show(objective, like, is_signed=True)
     return "\n".join(
@@ -52,7 +50,7 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     lines = [
         f"study {spec.name}: champion is trial {champion.number}",
-        wrap(champion.hyperparameters, WIDTH, "  "),
+        wrap(champion.hyperparameters, indent="  "),
         f"  {champion.n_parameters:,} parameters, weights of epoch {champion.best_epoch} of "
         f"{champion.n_epochs}, seed {champion.seed}",
         *([f"  ended before its own end: {champion.ending}"] if champion.ending else []),

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import sys
-import textwrap
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.reading.bundled import BUNDLED
 from pipeline.study.load import load, parse
 from pipeline.study.spec import StudySpec, is_known
 from pipeline.task.settings import DataSettings
+from pipeline.wording import wrap
 
 WIDTH = 80  # of a terminal
 _ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".dat", ".parquet", ".pq", ".npz")
@@ -178,7 +178,7 @@ def _report(spec: StudySpec, found: Survey, data: str, file: Path) -> str:
     ]
     folds = f", {spec.data.folds} folds" if spec.data.folds else ""
     lines = [
-        *(each for line in lines for each in _wrapped(line)),
+        *map(_wrapped, lines),
         "",
         f"written: {display_path(file)}: metric {spec.metric}{folds}, "
         f"{spec.budget.minutes:g} minutes",
@@ -189,15 +189,9 @@ def _report(spec: StudySpec, found: Survey, data: str, file: Path) -> str:
     return for_screen("\n".join(lines))
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()))
-    return textwrap.wrap(
-        line,
-        WIDTH,
-        subsequent_indent=f"{indent}  ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return wrap(line.lstrip(), WIDTH, indent)
 
 
 def _is_there(file: Path) -> UsageError:

@@ -112,12 +112,16 @@ class StudySummary:
     @property
     def n_complete(self) -> int:
         """Number of networks that Optuna calls complete: importance is computed from these."""
-        return sum(trial.state == State.COMPLETE and not trial.is_final for trial in self.ranked)
+        return _n_complete(self.ranked)
 
     @property
     def best_reference(self) -> Trial | None:
         """The best of the references, if there are any."""
         return next((trial for trial in self.ranked if trial.reference), None)
+
+
+def _n_complete(ranked: Sequence[Trial]) -> int:
+    return sum(trial.state == State.COMPLETE and not trial.is_final for trial in ranked)
 
 
 def measured_on(example: str, n: int, n_groups: int | None) -> str:
@@ -139,13 +143,12 @@ def summarize(stored: StoredStudy) -> StudySummary:
         raise PipelineError(
             f"study {spec.name!r} has no trial with a value yet: nothing to report"
         )
-    n_complete = sum(trial.state == State.COMPLETE and not trial.is_final for trial in ranked)
     return StudySummary(
         spec=spec,
         ended=ended,
         n_interrupted=len(known) - len(ended),
         ranked=ranked,
-        importance=importance(study) if n_complete >= N_FOR_IMPORTANCE else {},
+        importance=importance(study) if _n_complete(ranked) >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
         minutes=_minutes(stored),
         n_validation_examples=datasets.n_validation_examples(spec.data_spec),

@@ -104,15 +104,20 @@ def _tested(facts: StudySummary) -> str:
     score, alone = facts.spec.task.score, [x for x in facts.test_looks if not x.get("ensemble")]
     said = ""
     for refit in dict.fromkeys(look.get("refit") for look in alone):
-        looks = {look["trial"]: look for look in alone if look.get("refit") == refit}
-        values = [looks.get(run.number, {}).get(score.quantity) for run in facts.with_seeds]
-        known = estimate([value for value in values if value is not None] or [0.0])
-        if known.n == len(values) and known.interval:
-            again = "trained again on all other data, " if refit else ""
-            said += (
-                f"; {again}on the test set **{score.show(known.mean)}** "
-                f"({known.interval.show(score, known.mean)})"
-            )
+        scored = {
+            look["trial"]: look[score.quantity]
+            for look in alone
+            if look.get("refit") == refit and look.get(score.quantity) is not None
+        }
+        values = [scored[run.number] for run in facts.with_seeds if run.number in scored]
+        if len(values) < len(facts.with_seeds):
+            continue
+        known, again = estimate(values), "trained again on all other data, " if refit else ""
+        assert known.interval is not None
+        said += (
+            f"; {again}on the test set **{score.show(known.mean)}** "
+            f"({known.interval.show(score, known.mean)})"
+        )
     return said
 
 

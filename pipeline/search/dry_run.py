@@ -62,11 +62,8 @@ def _finals(spec: StudySpec) -> list[str]:
 def _about(spec: StudySpec) -> list[str]:
     remarks, warnings = datasets.about(spec.data_spec)
     indent = " " * 10
-    return [
-        line
-        for said in (*remarks, *(f"warning: {each}" for each in warnings))
-        for line in wrap(said, WIDTH, indent).splitlines()
-    ]
+    said = (*remarks, *(f"warning: {each}" for each in warnings))
+    return [wrap(each, WIDTH, indent) for each in said]
 
 
 def rungs(spec: StudySpec) -> str:

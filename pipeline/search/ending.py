@@ -12,7 +12,6 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, Trial, count_ends, with_seeds
 from pipeline.wording import count_noun, inflect, wrap
 
-WIDTH = 79  # of a line on a terminal
 _IN_A_COPY = "in a copy of the study file, since another question is another study"
 
 
@@ -30,12 +29,12 @@ def say_what_next(
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     how = f" ({champion.ending})" if champion.ending else ""
-    notes = "".join(f"\n{_wrapped(note)}" for note in notes_on(spec, ended, n_waiting))
+    notes = "".join(f"\n{wrap(note)}" for note in notes_on(spec, ended, n_waiting))
     print(f"""
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
 champion: trial {champion.number}, {spec.metric} {spec.objective.show(champion.value or 0.0)} \
 at epoch {champion.best_epoch}{how}
-{wrap(champion.hyperparameters, WIDTH, "  ")}{_seeds(spec, champion, ended)}{notes}
+{wrap(champion.hyperparameters, indent="  ")}{_seeds(spec, champion, ended)}{notes}
 
 next:
   make report{study}
@@ -56,10 +55,6 @@ def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> str:
         f"\n  with {len(runs)} seeds: {show(min(values))} to {show(max(values))}, "
         f"mean {show(estimate(values).mean)}"
     )
-
-
-def _wrapped(note: str) -> str:
-    return wrap(note, WIDTH)
 
 
 def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
@@ -22,13 +22,12 @@ from pipeline.study.trial import champion_of, ranking
 
 def count_waiting(study: optuna.Study) -> int:
     """Counts the trials of the search that wait in the queue; finals are none."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return sum(FINAL_OF not in each.user_attrs for each in waiting)
+    return sum(FINAL_OF not in each.user_attrs for each in _waiting(study))
 
 
 def is_final_next(study: optuna.Study) -> bool:
     """Tells whether the next trial in the queue is a final."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    waiting = _waiting(study)
     return bool(waiting) and FINAL_OF in waiting[0].user_attrs
 
 
@@ -135,10 +134,9 @@ def requeue(
     """
     if not _is_running(study, trial):
         return
-    if assignment:
-        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if all(each.user_attrs.get(RETRY_OF) != trial.number for each in waiting):
-            _enqueue(study, spec, replace(assignment, retry_of=trial.number))
+    waiting = {each.user_attrs.get(RETRY_OF) for each in _waiting(study)}
+    if assignment and trial.number not in waiting:
+        _enqueue(study, spec, replace(assignment, retry_of=trial.number))
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
 
@@ -169,6 +167,11 @@ def refuse(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
     trial.set_user_attr(REASON, reason)
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial, state=TrialState.FAIL)
+
+
+def _waiting(study: optuna.Study) -> list[FrozenTrial]:
+    """Lists the trials that wait in the queue, the next one first."""
+    return study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
 
 def _seed_of_repeat(spec: StudySpec, repeat: int) -> int:

@@ -15,14 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.errors import PipelineError
 from pipeline.storage import optuna_internals
 from pipeline.study.assignment import Assignment, Outcome
-from pipeline.study.trial import (
-    State,
-    Trial,
-    best_epoch,
-    champion_of,
-    ranking,
-    with_model,
-)
+from pipeline.study.trial import State, Trial, best_epoch, champion_of, ranking, with_model
 
 # User attributes of a trial, beside its assignment and its outcome.
 RUN_ID, INTERRUPTED = "run_id", "interrupted"
@@ -75,11 +68,10 @@ def n_models(study: optuna.Study) -> int:
 
 
 def with_models(study: optuna.Study) -> list[Trial]:
-    """Lists the trials whose models are kept, by number."""
+    """Lists the trials whose models are kept, the best first."""
     direction = study.direction.name.lower()
     ranked = ranking(read_trials(study), direction)
-    kept = with_model(ranked, direction, n_models(study))
-    return sorted(kept, key=lambda trial: trial.number)
+    return ranking(with_model(ranked, direction, n_models(study)), direction)
 
 
 def is_exhausted(study: optuna.Study) -> bool:

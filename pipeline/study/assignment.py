@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.study.trial import Cause
+from pipeline.study.trial import Cause, Origin
 
 SEED, HYPERPARAMETERS = "seed", "hyperparameters"
 REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
@@ -20,7 +20,7 @@ REASON, CAUSE = "reason", "cause"
 
 
 @dataclass(frozen=True)
-class Assignment:
+class Assignment(Origin):
     """What a trial is given: enough to run it again, in whatever process.
 
     Attributes:
@@ -44,16 +44,6 @@ class Assignment:
     retry_of: int | None = None
     n_retries: int = 0
     final_of: int | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it is a trial's network once more."""
-        return self.final_of is not None
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether its hyperparameters were drawn for it: the pruner may end it."""
-        return not self.reference and not self.is_final
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Assignment | None":
@@ -88,7 +78,7 @@ class Assignment:
         if self.reference:
             found |= {REFERENCE: self.reference, REPEAT: self.repeat}
             found |= {TRAINER: self.trainer, PATIENCE: self.patience}
-        if self.final_of is not None:
+        if self.is_final:
             found |= {FINAL_OF: self.final_of, REPEAT: self.repeat, PATIENCE: self.patience}
         if self.retry_of is not None:
             found[RETRY_OF] = self.retry_of

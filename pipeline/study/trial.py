@@ -42,8 +42,25 @@ def is_better(value: float, than: float | None, direction: str) -> bool:
     return value > than if direction == "maximize" else value < than
 
 
+class Origin:
+    """Where the hyperparameters of a trial come from."""
+
+    reference: str
+    final_of: int | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is another trial's network once more."""
+        return self.final_of is not None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a sampler drew its hyperparameters: the pruner may end it."""
+        return not self.reference and not self.is_final
+
+
 @dataclass(frozen=True)
-class Trial:
+class Trial(Origin):
     """A trial that came to an end.
 
     Attributes:
@@ -87,16 +104,6 @@ class Trial:
     cause: Cause | None = None
     keeps_weights: bool = True
     final_of: int | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it is another trial's network once more."""
-        return self.final_of is not None
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether a sampler drew its hyperparameters."""
-        return not self.reference and not self.is_final
 
     @property
     def n_epochs(self) -> int:
