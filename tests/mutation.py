@@ -137,8 +137,8 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/storage/queue.py",
-        "if all(each.user_attrs.get(RETRY_OF) != trial.number for each in waiting):",
-        "if True:",
+        "if assignment and trial.number not in waiting:",
+        "if assignment:",
         ("tests/storage/test_queue.py",),
     ),
     Mutation(
