@@ -89,8 +89,8 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/training/augmentation.py",
-        "draw(_ROWS, -shift, shift) + shift",
-        "draw(_ROWS, -shift, shift - 1) + shift",
+        "(1, shift, shift, height - 1,",
+        "(1, shift - 1, shift, height - 1,",
         ("tests/training/test_augmentation.py",),
     ),
     Mutation(

@@ -11,7 +11,6 @@ import tensorflow as tf
 from pipeline.study.hyperparameters import Hyperparameters
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-_FLIP, _ROWS, _COLUMNS, _CUT_ROWS, _CUT_COLUMNS = range(5)  # what is drawn for each picture
 
 
 def seed_of_step(seed: int, step: tf.Tensor) -> tf.Tensor:
@@ -31,31 +30,31 @@ def augmentation(given: Hyperparameters) -> Augment | None:
     def augment(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         n = tf.shape(pictures)[0]
         height, width = pictures.shape[1:3]
-        drawn = tf.unstack(tf.random.stateless_uniform((5, n, 1), seed))
-
-        def draw(which: int, low: int, high: int) -> tf.Tensor:
-            """Draws an integer for each picture, (n, 1), from `low` to `high`."""
-            return low + tf.cast(drawn[which] * (high + 1 - low), tf.int32)
+        others = [1] * (len(pictures.shape) - 3)  # channels, if there are any
+        shift = given.random_shift
+        low = tf.reshape((0, -shift, -shift, 0, 0), (5, 1, 1))
+        high = tf.reshape((1, shift, shift, height - 1, width - 1), (5, 1, 1))
+        drawn = tf.random.stateless_uniform((5, n, 1), seed) * tf.cast(high + 1 - low, tf.float32)
+        flip, up, left, cut_row, cut_column = tf.unstack(low + tf.cast(drawn, tf.int32))
 
         rows, columns = tf.range(height)[tf.newaxis], tf.range(width)[tf.newaxis]
-        from_rows, from_columns = rows, columns
+        from_columns = columns
         if given.random_flip:
-            from_columns = tf.where(draw(_FLIP, 0, 1) == 1, width - 1 - columns, columns)
-        if shift := given.random_shift:
-            from_rows += draw(_ROWS, -shift, shift) + shift
-            from_columns += draw(_COLUMNS, -shift, shift) + shift
-            others = [[0, 0]] * (len(pictures.shape) - 3)
-            pictures = tf.pad(pictures, [[0, 0], [shift] * 2, [shift] * 2, *others])
-            pictures = tf.gather(pictures, from_rows, axis=1, batch_dims=1)
-        if given.random_flip or given.random_shift:  # whole columns are gathered faster as rows
+            from_columns = tf.where(flip == 1, width - 1 - columns, columns)
+        if shift:
+            margin = [shift, shift]
+            pictures = tf.pad(pictures, [[0, 0], margin, margin, *[[0, 0] for _ in others]])
+            pictures = tf.gather(pictures, rows + up + shift, axis=1, batch_dims=1)
+            from_columns += left + shift
+        if given.random_flip or shift:  # whole columns are gathered faster as rows
             pictures = tf.gather(_turned(pictures), from_columns, axis=1, batch_dims=1)
             pictures = _turned(pictures)
         if given.cutout:
-            in_rows = _is_near(rows, draw(_CUT_ROWS, 0, height - 1), given.cutout)
-            in_columns = _is_near(columns, draw(_CUT_COLUMNS, 0, width - 1), given.cutout)
-            is_cut = in_rows[:, :, tf.newaxis] & in_columns[:, tf.newaxis]
-            is_cut = tf.reshape(is_cut, (n, height, width, *[1] * (len(pictures.shape) - 3)))
-            pictures = tf.where(is_cut, tf.zeros((), pictures.dtype), pictures)
+            in_rows = _is_near(rows, cut_row, given.cutout)
+            in_columns = _is_near(columns, cut_column, given.cutout)
+            is_kept = ~(in_rows[:, :, tf.newaxis] & in_columns[:, tf.newaxis])
+            is_kept = tf.reshape(is_kept, (n, height, width, *others))
+            pictures *= tf.cast(is_kept, pictures.dtype)  # faster than tf.where
         return pictures
 
     return augment
