@@ -78,7 +78,7 @@ def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str
 
     _refuse_unless_recorded(stored)
     runs = runs_of(stored, champion)
-    epochs = epochs_of_refit(runs)
+    epochs = epochs_of_refit(stored.spec, runs)
     wanted = [
         run
         for run in runs

@@ -1,6 +1,6 @@
 """What is recorded of a champion, as plain values."""
 
-import statistics
+import statistics as stats
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +9,7 @@ from pipeline.evaluation import claims, intervals
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, with_seeds
+from pipeline.study.trial import Trial, best_epoch, with_seeds
 from pipeline.task.task import Metric
 
 
@@ -55,9 +55,19 @@ def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:
     return with_seeds(study_store.with_models(stored.study), champion)
 
 
-def epochs_of_refit(runs: Sequence[Trial]) -> int:
-    """Says for how many epochs a network is trained again: the median of its best ones."""
-    return round(statistics.median(run.best_epoch for run in runs))
+def epochs_of_refit(spec: StudySpec, runs: Sequence[Trial]) -> int:
+    """Says for how many epochs a network is trained again: as many as were best on validation.
+
+    That is where the mean of its runs' curves is best. The best epochs of single runs scatter, and
+    come too early where a falling learning rate flattens the curves. A run that ended before
+    others counts on with its last value.
+    """
+    curves = [run.history[spec.metric] for run in runs]
+    n_epochs = max(len(curve) for curve in curves)
+    means = [
+        stats.fmean(curve[min(i, len(curve) - 1)] for curve in curves) for i in range(n_epochs)
+    ]
+    return best_epoch(means, spec.direction)
 
 
 def _of_refit(spec: StudySpec, epochs: int) -> dict[str, int]:
