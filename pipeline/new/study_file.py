@@ -174,7 +174,7 @@ def _space(data: Survey, plan: Plan) -> Iterator[str]:
         yield 'layer_kind = "dense"'
     yield ""
     yield "[space]  # ranges and choices of those that are"
-    yield "# others, such as batch normalisation and weight decay, are off: docs/hyperparameters.md"
+    yield "# others, such as weight decay, are off unless they are named: docs/hyperparameters.md"
     if plan.has_convolutions:
         yield f"layer_kind = {_choices(['dense', 'convolutional'])}"
     yield f"hidden_layers = {_range('int', *plan.hidden_layers)}"
