@@ -5,6 +5,7 @@ by 255, as many a book does, would become black without a word.
 """
 
 import math
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,23 +33,53 @@ def accept_any_scale(model: "keras.Model") -> "keras.Model":
         other dtypes.
     """
     import keras
-    from keras import ops
 
     if model.inputs[0].dtype != "uint8":
         return model
-    images = keras.Input(model.input_shape[1:], dtype="float32", name="images")
-    n_images_and_ones = (-1, *(1 for _ in model.input_shape[1:]))
-    pixels = ops.reshape(images, (-1, math.prod(model.input_shape[1:])))
+    taken = {layer.name for layer in model.layers}
+    images = keras.Input(model.input_shape[1:], dtype="float32", name=_free("images", taken))
+    # models of their own, for an operation has a name that no layer beside it may have
+    pixels, is_image = _look(model.input_shape[1:], _free("pixels", taken))(images)
+    answer = pixels
+    for layer in model.layers:
+        answer = layer(answer)
+    told = _answer_of_images(model.output_shape[1:], _free("answer", taken))([answer, is_image])
+    accepting = keras.Model(images, told, name=model.name)
+    accepting.compile_from_config(model.get_compile_config())
+    return accepting
+
+
+def _look(shape: tuple[int, ...], name: str) -> "keras.Model":
+    """Builds what gives pixels of 0 to 255, and whether that is an image, (batch, 1)."""
+    import keras
+    from keras import ops
+
+    images = keras.Input(shape, dtype="float32")
+    pixels = ops.reshape(images, (-1, math.prod(shape)))
     highest = ops.max(pixels, axis=1, keepdims=True)
     has_fractions = ops.any(ops.not_equal(pixels, ops.floor(pixels)), axis=1, keepdims=True)
     is_divided = ops.logical_and(has_fractions, ops.less_equal(highest, 1.0))
-    answer = ops.where(ops.reshape(is_divided, n_images_and_ones), images * 255.0, images)
-    for layer in model.layers:
-        answer = layer(answer)
+    one_for_each = ops.reshape(is_divided, (-1, *(1 for _ in shape)))
     is_inside = ops.logical_and(  # each of them: no order is asked of a pixel that is NaN
         ops.greater_equal(pixels, 0.0), ops.less_equal(pixels, 255.0)
     )
-    answer = ops.where(ops.all(is_inside, axis=1, keepdims=True), answer, float("nan"))
-    accepting = keras.Model(images, answer, name=model.name)
-    accepting.compile_from_config(model.get_compile_config())
-    return accepting
+    scaled = ops.where(one_for_each, images * 255.0, images)
+    is_image = ops.all(is_inside, axis=1, keepdims=True)
+    return keras.Model(images, [scaled, is_image], name=name)
+
+
+def _answer_of_images(shape: tuple[int, ...], name: str) -> "keras.Model":
+    """Builds what gives NaN instead of an answer to what is no image."""
+    import keras
+    from keras import ops
+
+    answer, is_image = keras.Input(shape), keras.Input((1,), dtype="bool")
+    told = ops.where(is_image, answer, float("nan"))
+    return keras.Model([answer, is_image], told, name=name)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Finds a name that is not taken."""
+    while name in taken:
+        name += "_"
+    return name

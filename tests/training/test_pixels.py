@@ -33,11 +33,20 @@ def network(request: pytest.FixtureRequest) -> keras.Model:
     return build_model(hyperparameters, task_of(n_classes))
 
 
+def handed_over(network: keras.Model, folder: Path) -> keras.Model:
+    """As somebody loads it who has Keras alone, after another process has loaded the network."""
+    network.optimizer.build(network.trainable_variables)  # as training does
+    network.save(folder / "network.keras")
+    keras.backend.clear_session()  # so that names of layers and operations begin anew
+    stored = keras.saving.load_model(folder / "network.keras")
+    pixels.accept_any_scale(stored).save(folder / "model.keras")
+    keras.backend.clear_session()
+    return keras.saving.load_model(folder / "model.keras", safe_mode=True)
+
+
 @pytest.fixture
 def model(network: keras.Model, tmp_path: Path) -> keras.Model:
-    """As somebody loads it who has Keras alone."""
-    pixels.accept_any_scale(network).save(tmp_path / "model.keras")
-    return keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    return handed_over(network, tmp_path)
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -93,6 +102,25 @@ def test_it_is_compiled_as_the_network_is(network: keras.Model, model: keras.Mod
     assert loss == pytest.approx(expected["loss"], rel=1e-4)
     assert accuracy == pytest.approx(expected["accuracy"])
     model.fit(IMAGES, labels, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["reshape", "reshape_1", "where", "logical_and_1", "images", "pixels", "answer"]
+)
+def test_layers_may_have_any_names(name: str, tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4), dtype="uint8"),
+            keras.layers.Flatten(name=name),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    network.compile(loss="sparse_categorical_crossentropy")
+    images = IMAGES[:, :4, :4]
+    expected = predict(network, images)
+    model = handed_over(network, tmp_path)
+    np.testing.assert_array_equal(predict(model, images), expected)
+    np.testing.assert_allclose(predict(model, images / 255), expected, atol=1e-5)
 
 
 def test_a_model_of_other_inputs_stays_as_it_is() -> None:
