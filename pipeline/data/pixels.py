@@ -36,15 +36,15 @@ def accept_any_scale(model: "keras.Model") -> "keras.Model":
 
     if model.inputs[0].dtype != "uint8":
         return model
-    taken = {layer.name for layer in model.layers}
-    images = keras.Input(model.input_shape[1:], dtype="float32", name=_free("images", taken))
+    shape, taken = model.input_shape[1:], {layer.name for layer in model.layers}
+    images = keras.Input(shape, dtype="float32", name=free_name("images", taken))
     # models of their own, for an operation has a name that no layer beside it may have
-    pixels, is_image = _look(model.input_shape[1:], _free("pixels", taken))(images)
+    pixels, is_image = _look(shape, free_name("pixels", taken))(images)
     answer = pixels
     for layer in model.layers:
         answer = layer(answer)
-    told = _answer_of_images(model.output_shape[1:], _free("answer", taken))([answer, is_image])
-    accepting = keras.Model(images, told, name=model.name)
+    tell = _answer_of_images(model.output_shape[1:], free_name("answer", taken))
+    accepting = keras.Model(images, tell([answer, is_image]), name=model.name)
     accepting.compile_from_config(model.get_compile_config())
     return accepting
 
@@ -78,8 +78,8 @@ def _answer_of_images(shape: tuple[int, ...], name: str) -> "keras.Model":
     return keras.Model([answer, is_image], told, name=name)
 
 
-def _free(name: str, taken: Container[str]) -> str:
-    """Finds a name that is not taken."""
+def free_name(name: str, taken: Container[str]) -> str:
+    """Finds a name that no layer beside it has: this one, with as many `_` as it takes."""
     while name in taken:
         name += "_"
     return name

@@ -91,8 +91,7 @@ def _by_column(columns: Sequence[RawInput], model: keras.Model) -> keras.Model:
     whenever it is loaded, and other keys must not be given.
     """
     names = [column.name for column in columns]
-    while model.name in names:
-        model.name += "_"
+    model.name = pixels.free_name(model.name, names)
     safe = [name if "/" not in name else f"column {i}" for i, name in enumerate(names)]
     inputs = {
         column.name: keras.Input((1,), dtype=_dtype(column), name=name)
