@@ -1,28 +1,35 @@
 """The champion of a study: shown, or written out as a model that just works.
 
     python -m pipeline.best [STUDY] [--ensemble | --refit] [--json] [--export [DIR]] [--force]
+    python -m pipeline.best [STUDY] --finals [K]
 
 Exporting looks at the sealed test set, once for each champion and each of its seeds; every look is
 recorded in the study and shown in its report. With --ensemble it is about the mean answer of
 several of the best networks, chosen on the validation set; with --refit about the champion's
-network, trained again on training and validation data together.
+network, trained again on training and validation data together. With --finals the best networks
+of a study are trained again with fresh seeds, and judged, whatever is left of its budget.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DONE, run_command
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
+
+if TYPE_CHECKING:
+    from pipeline.study.spec import StudySpec
+
+MOST_NETWORKS = 1_000  # in finals
 
 
 def main() -> int:
     """Shows or exports the champion."""
     arguments = _parse(sys.argv[1:])
     from pipeline.export import texts
-    from pipeline.export.champion import summary
+    from pipeline.export.champion import judge, summary
     from pipeline.export.folder import check_folder
     from pipeline.storage import studies, study_store
     from pipeline.tracking import relocation
@@ -31,6 +38,8 @@ def main() -> int:
     stored = studies.stored_study(project, parse_study_name(arguments.study))
     relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
     champion, spec = study_store.champion(stored.study), stored.spec
+    if arguments.finals is not None:
+        return _hold_finals(project, spec, arguments.finals)
     folder: Path | None = None
     if arguments.export is not None:
         name = spec.name + "_ensemble" * arguments.ensemble + "_refit" * arguments.refit
@@ -55,8 +64,29 @@ def main() -> int:
     elif arguments.ensemble:
         print(texts.ensemble_text(spec, found))
     else:
-        print(texts.champion_text(spec, champion, found))
+        print(texts.champion_text(spec, champion, found, judge(stored)))
     return DONE
+
+
+def _hold_finals(project: Project, spec: "StudySpec", n_networks: int) -> int:
+    """Holds finals of a study that has been searched; 0 networks stands for as many as it asks."""
+    from pipeline.cores import n_cores
+    from pipeline.search.session import search
+    from pipeline.study.spec import Finals
+
+    asked = spec.finals or Finals()
+    if n_networks:
+        asked = asked.model_copy(update={"networks": n_networks})
+    return search(project, spec, project.study_file(spec.name), n_cores(), only_finals=asked)
+
+
+def _n_networks(text: str) -> int:
+    """Converts an argument for argparse."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:5]) <= MOST_NETWORKS):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, allowed is an integer from 1 to {MOST_NETWORKS}"
+        )
+    return int(text)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -76,6 +106,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="with --export: the champion's network, trained again on training and validation "
         "data together",
     )
+    instead.add_argument(
+        "--finals",
+        nargs="?",
+        type=_n_networks,
+        const=0,
+        metavar="K",
+        help="train the best K networks again with fresh seeds, and judge them (as [finals] asks)",
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument(
         "--export",
@@ -88,6 +126,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     found = parser.parse_args(arguments)
     if found.refit and found.export is None:
         parser.error("found --refit alone, allowed is --refit with --export")
+    if found.finals is not None and (found.export is not None or found.json):
+        parser.error("found --finals with --export or --json, allowed is --finals alone")
     return found
 
 

@@ -12,7 +12,7 @@ from pipeline.doctor.wording import name_trials, say
 from pipeline.errors import PipelineError
 from pipeline.storage import study_store
 from pipeline.study.assignment import Assignment
-from pipeline.study.trial import Trial, champion_of, ranking, with_model
+from pipeline.study.trial import Trial, ranking, with_model
 from pipeline.tracking import reader, registry
 from pipeline.tracking.reader import Run
 from pipeline.tracking.versions import Version, versions_of
@@ -132,7 +132,7 @@ def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
     """
     match = subject.match
     of_study = [run for run in match.of_study if not run.is_deleted]
-    champion = champion_of(ranking(list(subject.ended.values()), subject.spec.direction))
+    champion = study_store.champion_among(subject.study, list(subject.ended.values()))
     is_over = subject.is_complete or (of_study and of_study[0].status == "FINISHED")
     if champion is None or not (is_over or trouble):
         return  # the search will do it when it ends

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pipeline.doctor import plan
 from pipeline.doctor.wording import say
 from pipeline.paths import Project
-from pipeline.storage import study_store
+from pipeline.storage import finals, study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, select_counted
+from pipeline.study.trial import Trial
 from pipeline.tracking.reader import Run, runs_of
 from pipeline.tracking.run_writer import RunWriter
 
@@ -83,11 +83,12 @@ class Subject:
         searched = StudySpec.model_validate_json(
             self.study.user_attrs[study_store.SPEC], strict=False
         )  # whose budget is that of the last search, whatever the file says
-        n_ended = sum(not each.is_final for each in select_counted([*self.ended.values()]))
+        n_ended = finals.count_searched([*self.ended.values()])
         seconds = self.study.user_attrs.get(study_store.SECONDS, 0.0)
-        return bool(
-            self.study.user_attrs.get(study_store.EXHAUSTED)
-            or searched.budget.is_used(n_ended, seconds)
+        budget, _ = finals.split_budget(self.study, searched)
+        is_in_finals = finals.read_plan(self.study) and not finals.are_over(self.study)
+        return not is_in_finals and bool(
+            self.study.user_attrs.get(study_store.EXHAUSTED) or budget.is_used(n_ended, seconds)
         )
 
     @property

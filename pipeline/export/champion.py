@@ -6,7 +6,10 @@ from typing import Any
 
 from pipeline.data import datasets
 from pipeline.evaluation import claims, intervals
-from pipeline.storage import study_store
+from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.sentences import as_values
+from pipeline.evaluation.verdict import Verdict
+from pipeline.storage import finals, study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, best_epoch, with_seeds
@@ -47,7 +50,16 @@ def summary(stored: StoredStudy, champion: Trial, refit: int | None = None) -> d
         "test": study_store.scores_of(look) if look else None,
         **({"refit": _of_refit(spec, refit)} if refit else {}),
         **_over_seeds(stored, champion, refit),
+        **({"verdict": as_values(judged)} if (judged := judge(stored)) else {}),
     }
+
+
+def judge(stored: StoredStudy) -> Verdict | None:
+    """Judges the finals of a study; None if there were none."""
+    spec, task = stored.spec, stored.spec.task
+    n_examples = task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
+    held, trials = finals.read_held(stored.study), study_store.read_trials(stored.study)
+    return judge_finals(held, trials, spec.objective, n_examples)
 
 
 def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:

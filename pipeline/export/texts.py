@@ -8,6 +8,8 @@ from typing import Any
 from pipeline.data import datasets
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.sentences import describe_verdict
+from pipeline.evaluation.verdict import Verdict
 from pipeline.masking import mask
 from pipeline.paths import DEFAULT_STUDY
 from pipeline.reading.column import Dialect
@@ -45,7 +47,9 @@ def ensemble_text(spec: StudySpec, found: Mapping[str, Any]) -> str:
     )
 
 
-def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) -> str:
+def champion_text(
+    spec: StudySpec, champion: Trial, found: Mapping[str, Any], judged: Verdict | None = None
+) -> str:
     """Shows the champion, by `champion.summary`, and the commands that hand over its model."""
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     lines = [
@@ -58,6 +62,7 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
         "",
         *_scores(spec, found),
         *_over_seeds(spec, found),
+        *_verdict(spec, judged),
         "",
         "hyperparameters",
     ]
@@ -71,6 +76,14 @@ def champion_text(spec: StudySpec, champion: Trial, found: Mapping[str, Any]) ->
         *_from_mlflow(spec),
     ]
     return "\n".join(lines)
+
+
+def _verdict(spec: StudySpec, judged: Verdict | None) -> Iterator[str]:
+    """Says what finals have shown, if there were any."""
+    if judged:
+        yield "\nverdict"
+        for said in describe_verdict(judged, spec.task, spec.metric):
+            yield wrap(said, indent="  ")
 
 
 def _refitted(spec: StudySpec, found: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
+from pipeline.report.finals_section import finals
 from pipeline.report.looks_section import looks
 from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
@@ -22,6 +23,7 @@ def blocks(facts: StudySummary) -> list[Block]:
     return [
         Paragraph(for_markdown(facts.spec.goal)),
         *verdict(facts),
+        *finals(facts),
         *gain(facts),
         *simple_models(facts),
         *_champion(facts),
@@ -214,7 +216,7 @@ def _failures(facts: StudySummary) -> list[Block]:
 
 def _finals(facts: StudySummary) -> str:
     minutes = facts.finals_minutes
-    return f", and {minutes:.1f} for the champion's other seeds" if minutes else ""
+    return f", and {minutes:.1f} of finals" if minutes else ""
 
 
 def _how(facts: StudySummary) -> list[Block]:

@@ -9,16 +9,18 @@ import pandas as pd
 from pipeline import escaping
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
+from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.verdict import Verdict
 from pipeline.paths import Project
-from pipeline.storage import studies, study_store
+from pipeline.storage import finals, studies, study_store
 from pipeline.storage.importance import constant, importance
 from pipeline.storage.studies import StoredStudy
+from pipeline.study.finals import Plan
 from pipeline.study.rules import RULES
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import (
     State,
     Trial,
-    champion_of,
     ranking,
     select_counted,
     with_seeds,
@@ -64,6 +66,9 @@ class StudySummary:
         finals_minutes: time of finals, beside `minutes`.
         is_exhausted: whether all that the space has was tried.
         warnings: what a reader has to know of the data, a sentence each.
+        winner: the best trial whose weights were kept; of finals, of the network that has won.
+        plan: of the finals that were held; None if none were.
+        judged: the verdict on them; None if there is none.
     """
 
     spec: StudySpec
@@ -81,6 +86,9 @@ class StudySummary:
     finals_minutes: float = 0.0
     is_exhausted: bool = False
     warnings: Sequence[str] = ()
+    winner: Trial | None = None
+    plan: Plan | None = None
+    judged: Verdict | None = None
 
     @property
     def n_independent(self) -> int:
@@ -96,8 +104,8 @@ class StudySummary:
 
     @property
     def champion(self) -> Trial:
-        """The best trial whose weights were kept; the best of all if none were."""
-        return champion_of(self.ranked) or self.ranked[0]
+        """The best trial whose weights were kept, or of the winner of finals; else the best."""
+        return self.winner or self.ranked[0]
 
     @property
     def second(self) -> Trial | None:
@@ -143,6 +151,9 @@ def summarize(stored: StoredStudy) -> StudySummary:
         raise PipelineError(
             f"study {spec.name!r} has no trial with a value yet: nothing to report"
         )
+    held = finals.read_held(study)
+    n_examples = datasets.n_validation_examples(spec.data_spec)
+    n_independent = spec.task.n_validation_groups or n_examples
     return StudySummary(
         spec=spec,
         ended=ended,
@@ -151,7 +162,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         importance=importance(study) if _n_complete(ranked) >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
         minutes=_minutes(stored),
-        n_validation_examples=datasets.n_validation_examples(spec.data_spec),
+        n_validation_examples=n_examples,
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
@@ -159,6 +170,9 @@ def summarize(stored: StoredStudy) -> StudySummary:
         finals_minutes=float(study.user_attrs.get(study_store.FINALS_SECONDS, 0.0)) / 60,
         is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
         warnings=datasets.about(spec.data_spec)[1],
+        winner=study_store.champion_among(study, ended),
+        plan=held.plan if held else None,
+        judged=judge_finals(held, ended, spec.objective, n_independent),
     )
 
 
@@ -168,8 +182,7 @@ def _baseline(project: Project, name: str) -> Baseline | None:
     except PipelineError:  # it has not been run
         return None
     ended = select_counted(study_store.read_trials(stored.study))
-    ranked = ranking(ended, stored.spec.direction)
-    best = champion_of(ranked)
+    best = study_store.champion_among(stored.study, ended)
     return Baseline(best, ended, _minutes(stored)) if best else None
 
 

@@ -1,10 +1,13 @@
 """The answer of a report: the verdict on the champion, and what searching bought."""
 
+from collections.abc import Iterator
+
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.claims import estimate
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
+from pipeline.report.finals_section import said_of_finals
 from pipeline.report.looks_section import said_of_test_set
 from pipeline.report.simple_section import said_of_simple_models
 from pipeline.report.summary import StudySummary
@@ -16,32 +19,57 @@ from pipeline.wording import count_noun, inflect, join_names
 
 def verdict(facts: StudySummary) -> list[Block]:
     """Tells the champion, how it compares with what was known, and the looks at the test set."""
-    champion, score, example = facts.champion, facts.spec.task.score, facts.spec.task.example
+    champion, score = facts.champion, facts.spec.task.score
     value, interval = kept(score, champion), _interval(champion, facts)
     n_trials = count_noun(len(facts.ended), "trial")
     biased = f" It is optimistically biased: selected as the best of {n_trials}."
     trusted = f"95 % interval {interval.show(score, value)} from " if interval else ""
     of_target = f" of {for_markdown(name)}" if (name := facts.spec.task.target.name) else ""
-    items = [
-        _best(facts),
+    value_of_run = (
         f"Its {score.words}{of_target} is **{score.show(value)}** ({trusted}"
-        f"{facts.validated_on}).{_folds(facts)}{biased if len(facts.ended) > 1 else ''}",
-        _over_seeds(facts),
-        _compared(facts),
-        said_of_simple_models(facts),
-    ]
-    if (second := facts.second) and (gap := _difference(champion, second, facts)):
+        f"{facts.validated_on}).{_folds(facts)}{biased if len(facts.ended) > 1 else ''}"
+    )
+    if facts.judged:
+        items = [*said_of_finals(facts), _handed_over(facts), _tests_of_seeds(facts)]
+        items = [items[0] + _folds(facts), *items[1:], said_of_simple_models(facts)]
+    else:
+        items = [_best(facts), value_of_run, _over_seeds(facts), _compared(facts)]
+        items += [said_of_simple_models(facts), *_against_second(facts)]
+    items += [said_of_test_set(facts), *(f"{for_markdown(said)}." for said in facts.warnings)]
+    return [Heading("Verdict"), Items([item for item in items if item])]
+
+
+def _against_second(facts: StudySummary) -> Iterator[str]:
+    """Says whether the champion can be told from the second by these examples alone."""
+    champion, score, second = facts.champion, facts.spec.task.score, facts.second
+    if second and (gap := _difference(champion, second, facts)):
         said = {
             1: "is better than",
             0: "cannot be told from",
             -1: f"is {_worse(score)} than",  # better by its loss
         }[_compare(score, gap)]
-        items.append(
-            f"By these {inflect(example, 2)} alone the champion {said} the second, trial "
-            f"{second.number}."
+        yield (
+            f"By these {inflect(facts.spec.task.example, 2)} alone the champion {said} the "
+            f"second, trial {second.number}."
         )
-    items += [said_of_test_set(facts), *(f"{for_markdown(said)}." for said in facts.warnings)]
-    return [Heading("Verdict"), Items([item for item in items if item])]
+
+
+def _handed_over(facts: StudySummary) -> str:
+    """Says which run of the winner is handed over, and what it showed."""
+    champion, objective = facts.champion, facts.spec.objective
+    n_runs = count_noun(len(facts.with_seeds), "run")
+    value = objective.show(champion.value or 0.0)
+    return (
+        f"Its hyperparameters: **{champion.hyperparameters}**. The best of its {n_runs}, trial "
+        f"{champion.number} with {value} on {facts.validated_on}, is the model that is handed "
+        "over."
+    )
+
+
+def _tests_of_seeds(facts: StudySummary) -> str:
+    """Says what its runs came to on the test set, if they were scored there."""
+    said = _tested(facts).removeprefix("; ")
+    return f"The mean of its runs {said}." if said else ""
 
 
 def _folds(facts: StudySummary) -> str:

@@ -9,9 +9,10 @@ from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
 from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
+from pipeline.study.halving import affordable
 from pipeline.study.network_input import layer_parameters
 from pipeline.study.ranges import Choices, Entry
-from pipeline.study.spec import Component, StudySpec
+from pipeline.study.spec import Budget, Component, StudySpec
 from pipeline.wording import count_noun, inflect, wrap
 
 N_SAMPLES = 5
@@ -26,8 +27,7 @@ def preview(spec: StudySpec) -> str:
     """
     draws = _draws(spec)  # first, since what follows relies on arguments that Optuna has taken
     budget, n_combinations = spec.budget, Untried(spec).n_combinations
-    parts = [count_noun(budget.trials, "trial")] if budget.trials else []
-    parts += [count_noun(budget.minutes, "minute")] if budget.minutes else []
+    is_either = bool(budget.trials and budget.minutes)
     said = known_space.remark(spec)
     ends = []
     if n_combinations is not None and n_combinations <= (budget.trials or n_combinations):
@@ -39,7 +39,7 @@ def preview(spec: StudySpec) -> str:
         f"data      {spec.dataset}, fingerprint {datasets.fingerprint(spec.data_spec)[:12]}",
         *_about(spec),
         f"metric    {spec.metric}, {spec.direction}",
-        f"budget    {' or '.join(parts)}{', whichever comes first' * (len(parts) == 2)}",
+        f"budget    {_amount(budget)}{', whichever comes first' * is_either}",
         *ends,
         *_finals(spec),
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
@@ -54,9 +54,26 @@ def preview(spec: StudySpec) -> str:
 
 
 def _finals(spec: StudySpec) -> list[str]:
-    if spec.finals is None:
+    finals = spec.finals
+    if finals is None or not spec.space:
         return []
-    return [f"finals    the best network is trained with {spec.finals.seeds} seeds in all"]
+    searched, kept = spec.budget.split(finals.share)
+    if kept is None:
+        return ["finals    none: of so few trials nothing is left for them"]
+    first, *others = affordable([0] * finals.networks, finals.seeds, kept.trials)
+    steps = [f"{count_noun(first.n_networks, 'network')} with {first.n_fresh + 1} seeds"]
+    steps += [f"{each.n_networks} with {each.n_fresh + 1}" for each in others]
+    beside = ", the best reference beside them" if spec.reference else ""
+    return [
+        f"finals    {_amount(kept)} of it, after {_amount(searched)} of search",
+        f"          the best once more, at most: {', '.join(steps)}{beside}",
+    ]
+
+
+def _amount(budget: Budget) -> str:
+    trials = [count_noun(budget.trials, "trial")] if budget.trials else []
+    minutes = [count_noun(budget.minutes, "minute")] if budget.minutes else []
+    return " or ".join(trials + minutes)
 
 
 def _about(spec: StudySpec) -> list[str]:

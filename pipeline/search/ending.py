@@ -6,8 +6,12 @@ Whatever advises something names what helps: a larger budget helps only those th
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from pipeline.data import datasets
 from pipeline.evaluation.claims import estimate
+from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.sentences import describe_verdict
 from pipeline.paths import DEFAULT_STUDY
+from pipeline.study.finals import Held
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, Trial, count_ends, with_seeds
 from pipeline.wording import count_noun, inflect, wrap
@@ -16,7 +20,11 @@ _IN_A_COPY = "in a copy of the study file, since another question is another stu
 
 
 def say_what_next(
-    spec: StudySpec, champion: Trial, ended: Sequence[Trial], n_waiting: int
+    spec: StudySpec,
+    champion: Trial,
+    ended: Sequence[Trial],
+    n_waiting: int,
+    held: Held | None = None,
 ) -> None:
     """Prints the champion, what else is to be known, and the commands that go on from here.
 
@@ -25,6 +33,7 @@ def say_what_next(
         champion: its best network.
         ended: all trials that count.
         n_waiting: number of trials for which the budget did not suffice.
+        held: its finals, if there were any.
     """
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
@@ -34,7 +43,7 @@ def say_what_next(
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
 champion: trial {champion.number}, {spec.metric} {spec.objective.show(champion.value or 0.0)} \
 at epoch {champion.best_epoch}{how}
-{wrap(champion.hyperparameters, indent="  ")}{_seeds(spec, champion, ended)}{notes}
+{wrap(champion.hyperparameters, indent="  ")}{_seeds(spec, champion, ended, held)}{notes}
 
 next:
   make report{study}
@@ -45,8 +54,13 @@ next:
       writes the champion to exports/{spec.name}/, with its test score""")
 
 
-def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial]) -> str:
-    """Says what the champion's network came to with several seeds; "" if it was trained once."""
+def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial], held: Held | None) -> str:
+    """Says what finals have shown, or what the champion came to with several seeds, if it has."""
+    task = spec.task
+    n_examples = task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
+    if judged := judge_finals(held, ended, spec.objective, n_examples):
+        said = describe_verdict(judged, task, spec.metric)
+        return "\n\nverdict" + "".join(f"\n{wrap(each, indent='  ')}" for each in said)
     runs = with_seeds(ended, champion)
     if len(runs) < 2:
         return ""

@@ -51,6 +51,7 @@ class Snapshot:
         best: the best so far in a line, or "".
         is_ready: whether workers have done their imports.
         n_finals: number of finals that have ended, if the search has come to them.
+        stage: of the finals, such as "finals, round 2 of 3".
     """
 
     study: str
@@ -63,6 +64,7 @@ class Snapshot:
     best: str = ""
     is_ready: bool = True
     n_finals: int | None = None
+    stage: str = ""
 
     @property
     def n_ended(self) -> int:
@@ -87,7 +89,7 @@ class Snapshot:
         used = round(self.seconds / 60, 1)
         minutes = count_noun(self.minutes or used, "minute")
         said = f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
-        return said if self.n_finals is None else f"{said}; finals: {self.n_finals} ended"
+        return said if self.n_finals is None else f"{said}; {self.stage}: {self.n_finals} ended"
 
 
 class Progress(Protocol):

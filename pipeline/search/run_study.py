@@ -5,8 +5,11 @@ Imported when the workers have been started, for Optuna and MLflow take seconds 
 
 import contextlib
 import functools
+import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import optuna
 
@@ -14,15 +17,16 @@ from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.errors import DONE, INTERRUPTED, PipelineError
 from pipeline.execution.executor import Executor
+from pipeline.export import finalists
 from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
 from pipeline.search import ending, progress, samplers
 from pipeline.search.interruption import Interruption
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import lease, queue, studies, study_store
+from pipeline.storage import finals, lease, queue, studies, study_store
 from pipeline.storage.presence import Presence
-from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, champion_of, ranking, select_counted
+from pipeline.study.spec import Finals, StudySpec
+from pipeline.study.trial import Trial, select_counted
 from pipeline.tracking import reader
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
@@ -35,6 +39,7 @@ def run_study(
     executor: Executor,
     held: lease.Lease,
     interruption: Interruption,
+    only_finals: Finals | None = None,
 ) -> int:
     """Searches until the budget is used, registers the champion, and returns the exit code.
 
@@ -44,6 +49,7 @@ def run_study(
         executor: where trials run.
         held: who searches; noted in the store.
         interruption: hears Ctrl-C and SIGTERM.
+        only_finals: held instead of a search; None to search.
 
     Raises:
         PipelineError: a store cannot be used, or there is no champion; the text says why.
@@ -75,7 +81,9 @@ def run_study(
         stores = Presence.of(project)
         with _run_of_study(tracker, stores) as close:
             clock = opened.enter_context(WorkingClock())
-            supervisor = Supervisor(spec, study, executor, tracker, display, clock, stores)
+            supervisor = Supervisor(
+                spec, study, executor, tracker, display, clock, stores, only_finals
+            )
             with interruption.asks(supervisor):
                 end = supervisor.run()
             display.close()  # before anything else is printed
@@ -84,13 +92,15 @@ def run_study(
                 n_kept = tracker.settle()  # before the champion's run is looked up
                 champion = _champion(project, spec, study, n_kept, tracker.trouble)
                 taken.check()
+                _compare_finalists(project, spec, study, executor)
                 _publish(project, spec, executor, tracker, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
         print(interruption.how_to_go_on, file=sys.stderr)
         return INTERRUPTED
     ended, n_waiting = study_store.read_trials(study), queue.count_waiting(study)
-    ending.say_what_next(spec, champion, select_counted(ended), n_waiting)
+    ended = select_counted(ended)
+    ending.say_what_next(spec, champion, ended, n_waiting, finals.read_held(study))
     return DONE
 
 
@@ -150,7 +160,7 @@ def _champion(
         PipelineError: there is none, or writes wait for MLflow.
     """
     ended = select_counted(study_store.read_trials(study))
-    champion = champion_of(ranking(ended, spec.direction))
+    champion = study_store.champion_among(study, ended)
     if champion is None:
         raise PipelineError(ending.why_no_champion(spec, ended))
     if n_kept:
@@ -160,6 +170,27 @@ def _champion(
             "when that is mended, the same command sends what is kept and registers the champion"
         )
     return champion
+
+
+def _compare_finalists(
+    project: Project, spec: StudySpec, study: optuna.Study, executor: Executor
+) -> None:
+    """Compares what finalists answer to the same examples, once for each finals.
+
+    The verdict is sharper with it, and right without.
+    """
+    number, plan = finals.champion_of(study), finals.read_plan(study)
+    if number is None or plan is None or finals.has_examples(study):
+        return
+    print("comparing what the finalists answer ...", file=sys.stderr)
+    runs = finalists.runs_to_compare(study_store.read_trials(study), plan)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "covariances.json"
+        try:
+            executor.call(finalists.compare_answers, project, spec, runs, file)
+            finals.note_examples(study, json.loads(file.read_bytes()), number)
+        except PipelineError as error:
+            print(f"finalists are compared by their values alone: {error}", file=sys.stderr)
 
 
 def _publish(

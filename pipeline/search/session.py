@@ -11,10 +11,16 @@ from pipeline.names import file_of_study
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
 from pipeline.storage import lease
-from pipeline.study.spec import StudySpec
+from pipeline.study.spec import Finals, StudySpec
 
 
-def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int:
+def search(
+    project: Project,
+    spec: StudySpec,
+    file: Path,
+    n_workers: int,
+    only_finals: Finals | None = None,
+) -> int:
     """Runs a study in this process and its workers, and returns the exit code.
 
     Args:
@@ -22,6 +28,7 @@ def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int
         spec: the study file's content.
         file: the study file, which need not be in `studies/`.
         n_workers: how many trials are trained at a time.
+        only_finals: held instead of a search; None to search.
 
     Raises:
         UsageError: the environment names a store that is none.
@@ -45,7 +52,7 @@ def search(project: Project, spec: StudySpec, file: Path, n_workers: int) -> int
             from pipeline.storage import studies
 
             with studies.store_errors(project):
-                return run_study(project, spec, executor, held, interruption)
+                return run_study(project, spec, executor, held, interruption, only_finals)
         finally:
             executor.close()
 

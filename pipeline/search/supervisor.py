@@ -16,17 +16,19 @@ from enum import Enum
 
 import optuna
 
-from pipeline.errors import PipelineError
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, samplers
 from pipeline.search.best_trials import BestTrials
 from pipeline.search.distinct import Untried
+from pipeline.search.failures import FailuresInARow
+from pipeline.search.finals import Finals
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
+from pipeline.study.spec import Finals as Asked
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, champion_of, ranking, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
@@ -54,6 +56,7 @@ class Supervisor:
         progress: where people look.
         clock: seconds in which this process could work, counted from some moment on.
         stores: looked at before anything is told them.
+        only_finals: held instead of a search, which has ended; None to search.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Supervisor:
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
         stores: Presence | None = None,
+        only_finals: Asked | None = None,
     ) -> None:
         study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
@@ -74,8 +78,9 @@ class Supervisor:
         self._untried = Untried(spec)
         self._is_interrupted = self._is_ready = False
         self._clock, self._stores = clock, stores or Presence()
-        self._used = Used(study, spec.budget, clock)
-        self._n_drawn = self._n_failed_in_a_row = 0
+        self._finals = Finals(study, spec, executor.n_workers, only_finals)
+        self._used = Used(study, self._finals.budget_of_search, clock)
+        self._n_drawn, self._failures = 0, FailuresInARow(spec.training.stop_after_failures)
         self._best = BestTrials([], spec.direction, study_store.n_models(study))
         self._best_line = ""
 
@@ -93,12 +98,13 @@ class Supervisor:
             self._progress.say(said)
         try:
             self._recover()
-            queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
+            if not self._finals.only:
+                queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
                 self._stores.check()
                 while self._may_start():
                     self._start_next()
-                if not self._running and not self._begin_finals():
+                if not self._running and not self._go_on():
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._stores.check()
@@ -120,13 +126,14 @@ class Supervisor:
             study=spec.name,
             metric=spec.metric,
             states=dict(self._used.states),
-            n_trials=spec.budget.trials,
+            n_trials=self._finals.budget_of_search.trials,
             seconds=self._used.seconds,
-            minutes=spec.budget.minutes,
+            minutes=self._finals.budget_of_search.minutes,
             running=tuple(each.shown(spec.objective) for each in self._running.values()),
             best=self._best_line,
             is_ready=self._is_ready,
             n_finals=self._used.n_finals if self._used.is_final else None,
+            stage=self._finals.stage,
         )
 
     # Before the first trial
@@ -156,27 +163,27 @@ class Supervisor:
     def _may_start(self) -> bool:
         if self._is_interrupted or len(self._running) >= self._executor.n_workers:
             return False
-        if self._used.is_final:
-            return queue.is_final_next(self._study)
+        if self._used.is_final or self._finals.only:
+            return self._used.is_final and queue.is_final_waiting(self._study)
         n_running = sum(not each.assignment.is_final for each in self._running.values())
         return not self._used.is_all(n_running) and (
             self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
         )
 
-    def _begin_finals(self) -> bool:
-        """Queues the finals when the search is over; tells whether there is something to train.
+    def _go_on(self) -> bool:
+        """Queues the next round of finals when the search is over; tells whether there is one.
 
         Not as long as other trials wait for which the budget did not suffice: they come first.
         """
-        if self._used.is_final or self._is_interrupted:
+        if self._is_interrupted:
             return False
-        if said := self._untried.ending(self._study):
-            self._progress.say(said)
-        if not queue.count_waiting(self._study):
-            queue.queue_finals(self._study, self._spec, lambda: self._is_interrupted)
-        if queue.is_final_next(self._study):
+        if not self._used.is_final:
+            if not self._finals.only and (said := self._untried.ending(self._study)):
+                self._progress.say(said)
+            if not self._finals.begin(self._used):
+                return False
             self._used.begin_finals()
-        return self._used.is_final
+        return self._finals.queue_round(lambda: self._is_interrupted)
 
     def _start_next(self) -> None:
         spec = self._spec
@@ -186,8 +193,8 @@ class Supervisor:
             self._progress.say(f"fail     {refusal}")
             return
         trial, assignment = running.trial, running.assignment
-        if assignment.is_final and not self._used.is_final:
-            queue.refuse(self._study, trial, "put off: the search goes on")
+        if assignment.is_final != self._used.is_final:
+            queue.put_off(self._study, spec, trial, assignment)
             return
         self._n_drawn += assignment.is_drawn
         self._running[trial.number] = running
@@ -264,14 +271,7 @@ class Supervisor:
         if is_kept and best is not None:
             for dropped in self._best.add(best, number, is_final=is_final):
                 self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
-        if running.cause is None:  # else its hyperparameters are to blame, and nothing is broken
-            self._n_failed_in_a_row = self._n_failed_in_a_row + 1 if running.reason else 0
-        if self._n_failed_in_a_row >= spec.training.stop_after_failures:
-            raise PipelineError(
-                f"stopped, for {self._n_failed_in_a_row} trials failed in a row, the last one "
-                f"(trial {number}) because: {running.reason}; mend that, and the same command "
-                "goes on ([training] stop_after_failures says how many may fail in a row)"
-            )
+        self._failures.count(running)
 
     # Interruption
 

@@ -20,7 +20,7 @@ class Used:
 
     Args:
         study: whose supervisor this is.
-        budget: of its file.
+        budget: of the search, without what finals have.
         clock: seconds in which this process could work, counted from some moment on.
     """
 
@@ -44,6 +44,13 @@ class Used:
     def is_final(self) -> bool:
         """Whether the search is over and its finals are run."""
         return self._finals_started is not None
+
+    @property
+    def finals_seconds(self) -> float:
+        """For which supervisors have run finals, this one included."""
+        if self._finals_started is None:
+            return self._finals_before
+        return self._finals_before + self._clock() - self._finals_started
 
     def begin_finals(self) -> None:
         """Counts the time from now on for the finals, and notes what the search has used."""
@@ -71,6 +78,5 @@ class Used:
             return
         self._study.set_user_attr(study_store.SECONDS, self.seconds)
         if self._finals_started is not None:
-            finals = self._finals_before + self._clock() - self._finals_started
-            self._study.set_user_attr(study_store.FINALS_SECONDS, finals)
+            self._study.set_user_attr(study_store.FINALS_SECONDS, self.finals_seconds)
         self._saved = self._clock()

@@ -4,8 +4,7 @@ They stand in Optuna's own queue, so that they survive the supervisor.
 """
 
 import contextlib
-import itertools
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 
 import optuna
@@ -17,7 +16,6 @@ from pipeline.study.assignment import FINAL_OF, REASON, REFERENCE, REPEAT, RETRY
 from pipeline.study.rules import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import champion_of, ranking
 
 
 def count_waiting(study: optuna.Study) -> int:
@@ -25,10 +23,9 @@ def count_waiting(study: optuna.Study) -> int:
     return sum(FINAL_OF not in each.user_attrs for each in _waiting(study))
 
 
-def is_final_next(study: optuna.Study) -> bool:
-    """Tells whether the next trial in the queue is a final."""
-    waiting = _waiting(study)
-    return bool(waiting) and FINAL_OF in waiting[0].user_attrs
+def is_final_waiting(study: optuna.Study) -> bool:
+    """Tells whether a final waits in the queue."""
+    return any(FINAL_OF in each.user_attrs for each in _waiting(study))
 
 
 def queue_references(
@@ -63,43 +60,37 @@ def queue_references(
 
 
 def queue_finals(
-    study: optuna.Study, spec: StudySpec, is_interrupted: Callable[[], bool] = lambda: False
+    study: optuna.Study,
+    spec: StudySpec,
+    wanted: Sequence[tuple[int, int]],
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Queues the best trial again for each seed that `[finals]` asks for, once each.
+    """Queues finals that have neither been run nor wait.
 
     Args:
-        study: the study; its budget is used.
+        study: the study; its search is over.
         spec: its study file.
+        wanted: pairs of the number of a network's first trial and of a repeat, from 1.
         is_interrupted: looked at before each; the rest is queued by the next search.
     """
-    if spec.finals is None:
-        return
-    ended = [each for each in study_store.read_trials(study) if not each.is_final]
-    best = champion_of(ranking(ended, spec.direction))
-    if best is None:
-        return
-    stored = [frozen.user_attrs for frozen in study.get_trials(deepcopy=False)]
-    given = Assignment.read(optuna_internals.read_trial(study, best.number).user_attrs)
-    if given is None:
-        return
     known = {
-        each.get(REPEAT)
-        for each in stored
-        if each.get(FINAL_OF) == best.number and not each.get(study_store.INTERRUPTED)
+        (each.user_attrs.get(FINAL_OF), each.user_attrs.get(REPEAT))
+        for each in study.get_trials(deepcopy=False)
+        if not each.user_attrs.get(study_store.INTERRUPTED)
     }
-    taken = {each.get(REPEAT) for each in stored if each.get(REFERENCE) == given.reference}
-    fresh = (repeat for repeat in itertools.count(1) if repeat not in known | taken)
-    for repeat in itertools.islice(fresh, max(0, spec.finals.seeds - 1 - len(known))):
+    for number, repeat in wanted:
         if is_interrupted():
             return
-        again = Assignment(
-            given.hyperparameters,
-            seed=_seed_of_repeat(spec, repeat),
-            repeat=repeat,
-            patience=given.patience,
-            final_of=best.number,
-        )
-        _enqueue(study, spec, again)
+        given = Assignment.read(optuna_internals.read_trial(study, number).user_attrs)
+        if given and (number, repeat) not in known:
+            again = Assignment(
+                given.hyperparameters,
+                seed=_seed_of_repeat(spec, repeat),
+                repeat=repeat,
+                patience=given.patience,
+                final_of=number,
+            )
+            _enqueue(study, spec, again)
 
 
 def requeue_left(study: optuna.Study, spec: StudySpec, under_way: Container[int] = ()) -> int:
@@ -167,6 +158,20 @@ def refuse(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
     trial.set_user_attr(REASON, reason)
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial, state=TrialState.FAIL)
+
+
+def put_off(
+    study: optuna.Study, spec: StudySpec, trial: optuna.Trial, assignment: Assignment
+) -> None:
+    """Puts off a trial that was asked for and whose turn has not come.
+
+    A final is dropped, since the search goes on, after which others may be wanted; anything else
+    stood in the queue before finals, and is queued behind them.
+    """
+    if assignment.is_final:
+        refuse(study, trial, "put off: the search goes on")
+    else:
+        requeue(study, spec, trial, assignment)
 
 
 def _waiting(study: optuna.Study) -> list[FrozenTrial]:

@@ -10,7 +10,7 @@ from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.errors import PipelineError, UsageError, first_line, one_line
 from pipeline.paths import Project, display_path
-from pipeline.storage import optuna_internals, study_store
+from pipeline.storage import finals, optuna_internals, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.study.changes import changes_since, summarize
 from pipeline.study.load import load
@@ -38,8 +38,10 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
             load_if_exists=True,
         )
         _take_over(project, study, spec)
-        if study_store.FINGERPRINT not in study.user_attrs:
+        is_new = study_store.FINGERPRINT not in study.user_attrs
+        if is_new:
             study.set_user_attr(study_store.N_MODELS, study_store.N_MODELS_OF_NEW)
+        finals.note_due(study, spec, is_new=is_new)
         study.set_user_attr(study_store.SPEC, spec.model_dump_json())
         study.set_user_attr(study_store.FINGERPRINT, spec.fingerprint)
         study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.data_spec))

@@ -6,7 +6,7 @@ attributes of a trial: its assignment and its outcome (`study/assignment.py`), a
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.errors import PipelineError
 from pipeline.storage import optuna_internals
 from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.finals import best_run, networks_of
 from pipeline.study.trial import State, Trial, best_epoch, champion_of, ranking, with_model
 
 # User attributes of a trial, beside its assignment and its outcome.
@@ -24,6 +25,8 @@ SPEC, FINGERPRINT, SECONDS, TEST_LOOKS = "spec", "fingerprint", "seconds", "test
 VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_runs"
 CHANGES = "changes"  # of the study file, since the study was begun
 FINALS_SECONDS = "finals_seconds"  # beside those of the search
+FINALS = "finals"  # plan and champion; without it, a study of an older version that has none
+FINALS_EXAMPLES = "finals_examples"  # how the finalists' answers to validation examples vary
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 _N_EXAMPLES = {"n_images": "n_examples"}  # as a look called it before schema version 3
 PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
@@ -44,6 +47,8 @@ def read_trials(study: optuna.Study) -> list[Trial]:
 def champion(study: optuna.Study) -> Trial:
     """Returns the best network whose weights were kept, whatever ended its training.
 
+    Where finals were held, the best run of their winner.
+
     Raises:
         PipelineError: there is none yet.
     """
@@ -54,12 +59,28 @@ def champion(study: optuna.Study) -> Trial:
         candidates.append(study.best_trial)
     found = [_trial(each, direction, noted) for each in candidates if each.state.is_finished()]
     is_network = all(trial.hyperparameters for trial in found)
-    if not (is_network and optuna_internals.is_as_known()):  # of equal ones Optuna has any
-        found = read_trials(study)
-    best = champion_of(ranking(found, direction))
+    had_finals = noted.get(FINALS, {}).get("champion") is not None
+    if had_finals or not (is_network and optuna_internals.is_as_known()):
+        found = read_trials(study)  # also as of equal ones Optuna has any
+    best = champion_among(study, found)
     if best is None:
         raise PipelineError(f"study {study.study_name!r} has no trial yet whose weights were kept")
     return best
+
+
+def champion_among(study: optuna.Study, trials: Sequence[Trial]) -> Trial | None:
+    """Finds the best network whose weights were kept, as `champion` does; None if there is none.
+
+    Args:
+        study: of the trials.
+        trials: all of it that ended.
+    """
+    direction = study.direction.name.lower()
+    if (number := study.user_attrs.get(FINALS, {}).get("champion")) is not None:
+        for network in networks_of(trials):
+            if network.number == number and (best := best_run(network, direction)):
+                return best
+    return champion_of(ranking(trials, direction))
 
 
 def n_models(study: optuna.Study) -> int:
@@ -183,4 +204,5 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         cause=outcome.cause,
         keeps_weights=is_complete or number in noted.get(PRUNED_RECORDS, ()),
         final_of=assignment.final_of if assignment else None,
+        repeat=assignment.repeat if assignment else None,
     )

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.data import datasets
 from pipeline.study.hyperparameters import Hyperparameters
@@ -18,7 +18,8 @@ from pipeline.task.source import DataSpec
 from pipeline.task.task import Direction, Metric, Task
 
 MOST_REPEATS = 10_000  # of a reference
-MOST_SEEDS = 1_000  # of the champion
+MOST_SEEDS, MOST_NETWORKS = 1_000, 1_000  # in finals
+LEAST_FINALS = 2  # trainings, of which fewer decide nothing
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -40,6 +41,27 @@ class Budget(BaseModel):
         if self.trials is None and self.minutes is None:
             raise ValueError("found neither trials nor minutes, allowed is either or both")
         return self
+
+    def split(self, share: float) -> tuple["Budget", "Budget | None"]:
+        """Splits it into what is searched with and what finals have.
+
+        Args:
+            share: of finals; trials are rounded.
+
+        Returns:
+            Both; None for finals if they would have too few trials to decide anything.
+        """
+        n_finals = None if self.trials is None else round(share * self.trials)
+        if n_finals is not None and n_finals < LEAST_FINALS:
+            return self, None
+        minutes = self.minutes or 0.0
+        return (
+            Budget(
+                trials=self.trials and self.trials - (n_finals or 0),
+                minutes=(1 - share) * minutes or None,
+            ),
+            Budget(trials=n_finals, minutes=share * minutes or None),
+        )
 
     def is_used(self, n_trials: int, seconds: float) -> bool:
         """Tells whether a study of so many trials, searched for so long, is done.
@@ -72,13 +94,17 @@ class Training(BaseModel):
 
 
 class Finals(BaseModel):
-    """What follows when the budget is used: the champion is trained again, with other seeds.
+    """How a search ends: the best networks and the best reference once more, with fresh seeds.
 
     Attributes:
-        seeds: with so many in all, its own included.
+        share: of the budget that is kept for them.
+        networks: how many of the best take part, at most; each round halves them.
+        seeds: with how many in all the last of them are trained, their first run included.
     """
 
     model_config = _FROZEN
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    networks: Annotated[int, Field(gt=0, le=MOST_NETWORKS)] = 10
     seeds: Annotated[int, Field(ge=2, le=MOST_SEEDS)] = 5
 
 
@@ -175,7 +201,7 @@ class StudySpec(BaseModel):
         reference: known models that are trained first.
         comparison: claims about two references each.
         baseline: name of a study that the report sets beside this one.
-        finals: what follows when the budget is used; None if nothing does.
+        finals: how the search ends; None, in a file `finals = false`, if it just ends.
     """
 
     model_config = _FROZEN
@@ -195,7 +221,12 @@ class StudySpec(BaseModel):
     reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
     comparison: Annotated[tuple[Comparison, ...], Field(strict=False)] = ()
     baseline: str = ""
-    finals: Finals | None = None
+    finals: Finals | None = Finals()
+
+    @field_validator("finals", mode="before")
+    @classmethod
+    def _none_if_false(cls, value: Any) -> Any:
+        return None if value is False else value
 
     @property
     def data_spec(self) -> DataSpec:

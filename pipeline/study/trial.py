@@ -85,6 +85,8 @@ class Trial(Origin):
             `with_model`). Versions up to 0.2 kept none of what they pruned or stopped.
         final_of: number of the trial that it was trained again for, with another seed; None of
             most.
+        repeat: which repeat of a reference, from 0, or of a network in finals, from 1; all that
+            have the same one have the same seed. None of what was drawn.
     """
 
     number: int
@@ -104,6 +106,7 @@ class Trial(Origin):
     cause: Cause | None = None
     keeps_weights: bool = True
     final_of: int | None = None
+    repeat: int | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -215,7 +218,7 @@ def champion_of(ranked: Sequence[Trial]) -> Trial | None:
 
 
 def with_seeds(trials: Sequence[Trial], trial: Trial) -> list[Trial]:
-    """Selects a trial and its finals, the runs of one network with several seeds.
+    """Selects the runs of a trial's network: itself, its finals, other repeats of a reference.
 
     Args:
         trials: all that count.
@@ -224,9 +227,13 @@ def with_seeds(trials: Sequence[Trial], trial: Trial) -> list[Trial]:
     Returns:
         Those with a value, by number.
     """
-    first = trial.number if trial.final_of is None else trial.final_of
+    own = trial.number if trial.final_of is None else trial.final_of
+    name = next((each.reference for each in trials if each.number == own), trial.reference)
+    firsts = {own, *(each.number for each in trials if name and each.reference == name)}
     found = [
-        each for each in trials if first in (each.number, each.final_of) and each.value is not None
+        each
+        for each in trials
+        if (each.number in firsts or each.final_of in firsts) and each.value is not None
     ]
     return sorted(found, key=lambda each: each.number)
 

@@ -65,6 +65,7 @@ def test_a_sampler_that_has_drawn_all_there_is_ends_the_search(
     n_workers: int, tmp_path: Path
 ) -> None:
     spec = make_spec(
+        finals=False,
         budget={"trials": 50},
         sampler={"type": "BruteForceSampler"},
         fixed={"epochs": 3, "optimizer": "adam", "learning_rate": 0.01},

@@ -10,7 +10,7 @@ from benchmarks.growth import Playback
 from pipeline.search import samplers
 from pipeline.search.progress import Snapshot
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import study_store
+from pipeline.storage import finals, study_store
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
@@ -180,6 +180,7 @@ def make_spec(**changes: Any) -> StudySpec:
 def make_study(spec: StudySpec) -> optuna.Study:
     study = optuna.create_study(direction=spec.direction)
     study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
+    finals.note_due(study, spec, is_new=False)
     return study
 
 

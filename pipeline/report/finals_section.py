@@ -1,0 +1,87 @@
+"""The part of a report on finals: who took part, and what each is worth."""
+
+from pipeline.escaping import for_markdown
+from pipeline.evaluation import intervals
+from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.sentences import describe_verdict, name_of
+from pipeline.evaluation.verdict import Standing
+from pipeline.report.document import Block, Heading, Paragraph, Table
+from pipeline.report.summary import StudySummary
+from pipeline.wording import capitalize, count_noun, inflect, join_names
+
+
+def said_of_finals(facts: StudySummary) -> list[str]:
+    """Says in sentences what finals have shown; nothing if there were none."""
+    spec = facts.spec
+    if facts.judged is None:
+        return []
+    return describe_verdict(facts.judged, spec.task, spec.metric, for_markdown)
+
+
+def finals(facts: StudySummary) -> list[Block]:
+    """Tables the finalists, the winner first; empty if there were no finals."""
+    judged = facts.judged
+    if judged is None or facts.plan is None:
+        return []
+    metric = facts.spec.objective
+    columns = [
+        "network", "fresh runs", "their mean", "expected", "95 % interval",
+        "behind the winner", "95 % interval", "parameters", "hyperparameters",
+    ]  # fmt: skip
+    rows = [_row(each, facts) for each in judged.standings]
+    steps = [
+        f"{count_noun(each.n_networks, 'network')} until each had {each.n_fresh}"
+        for each in facts.plan.rounds
+    ]
+    beside, n_last = facts.plan.reference is not None, facts.plan.rounds[-1].n_fresh
+    examples = inflect(facts.spec.task.example, 2)
+    how = (
+        "The best networks of the search were trained again with fresh seeds, the same for all, "
+        f"round by round: {join_names(steps)} fresh {inflect('run', n_last)}"
+        f"{', the best reference beside them' if beside else ''}. The mean of all runs decided, "
+        "the first one included."
+    )
+    paired = (
+        "differences are between answers to the same"
+        if judged.is_paired
+        else "differences are taken as between answers to different"
+    )
+    excess = intervals.show(metric, judged.excess, judged.winner.value.mean)
+    return [
+        Heading("Finals"),
+        Paragraph(how),
+        Table(columns, rows),
+        Paragraph(
+            "What is expected is the mean of a hierarchical posterior, in which a network that "
+            "is ahead by luck is drawn towards the others; intervals are its 95 % credible "
+            f"intervals, of seeds and {examples}: {paired} ones. The runs by which networks were "
+            f"selected were better than fresh ones by {excess} (median), and count for nothing "
+            "here."
+        ),
+    ]
+
+
+def _row(each: Standing, facts: StudySummary) -> list[str]:
+    metric, finalist = facts.spec.objective, each.finalist
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+    mean = sum(finalist.fresh) / len(finalist.fresh)
+    like = each.value.mean
+    is_winner = facts.judged is not None and each is facts.judged.winner
+    low, high = sorted((sign * each.behind.interval.low, sign * each.behind.interval.high))
+    behind = intervals.show(metric, sign * each.behind.mean, like, is_signed=True)
+    apart = Interval(low, high).show(metric, like, is_signed=True)
+    network = next(
+        str(trial.hyperparameters) for trial in facts.ended if trial.number == finalist.number
+    )
+    name = capitalize(name_of(finalist, for_markdown)).removeprefix("The ")
+    return [
+        f"**{name}**" if is_winner else name,
+        str(len(finalist.fresh)),
+        metric.show(mean),
+        metric.show(like),
+        each.value.interval.show(metric, like),
+        "" if is_winner else behind,
+        "" if is_winner else apart + (", apart" if each.is_apart else ""),
+        f"{finalist.n_parameters:,}" if finalist.n_parameters else "",
+        network,
+    ]
