@@ -50,8 +50,11 @@ def _worth(verdict: Verdict, task: Task, objective: str, escape: Escape) -> str:
     value, n = winner.value, len(winner.finalist.fresh)
     shown = metric.show(value.mean)
     interval = value.interval.show(metric, value.mean)
+    network = name_of(winner.finalist, escape)
+    if not winner.finalist.reference:
+        network = f"the network of {network}"
     return (
-        f"The winner is {name_of(winner.finalist, escape)}: with any seed, and on "
+        f"The winner is {network}: with any seed, and on "
         f"{inflect(task.example, 2)} to come, its {metric.noun} is expected to be {shown} (95 % "
         f"interval {interval}). That rests on {count_noun(n, 'run')} with fresh seeds, and is "
         "adjusted for having been selected."
@@ -70,7 +73,7 @@ def _lead(verdict: Verdict, task: Task, objective: str, escape: Escape) -> str:
     like = verdict.winner.value.mean
     by = intervals.show(metric, sign * known.behind.mean, like, is_signed=True)
     interval = intervals.Interval(low, high).show(metric, like, is_signed=True)
-    name = name_of(known.finalist, escape)
+    name = escape(repr(known.finalist.reference))
     sure = f"{_percent(max(verdict.probability, 1 - verdict.probability))} sure"
     if verdict.is_better is None:
         wanted = _percent(SURE)
@@ -117,19 +120,31 @@ def _behind(standing: Standing, verdict: Verdict, metric: Metric) -> str:
 
 
 def _limits(verdict: Verdict, task: Task, objective: str) -> str:
+    """Says what could not have been shown, by so many seeds and by any number of them."""
     metric, like = task.metric(objective), verdict.winner.value.mean
-    noise = intervals.show(metric, verdict.noise, like)
-    said = f"Another seed alone moves a run by {noise} (standard deviation)"
-    if math.isnan(verdict.smallest_difference):
-        return f"{said}; what the choice of validation {task.example}s adds is not known."
-    least = intervals.show(metric, verdict.smallest_difference, like)
-    how = "" if verdict.is_paired else (
-        f", taken as if each network had had {inflect(task.example, 2)} of its own, since their "
-        "answers are not at hand"
-    )  # fmt: skip
+    examples = inflect(task.example, 2)
+
+    def show(number: float) -> str:
+        return intervals.show(metric, number, like)
+
+    n_runs = count_noun(len(verdict.winner.finalist.fresh), "fresh run")
+    said = (
+        f"Another seed alone moves a run by {show(verdict.noise)} (standard deviation), so that "
+        f"{n_runs} of each could hardly have shown a difference below "
+        f"{show(verdict.smallest_difference)} (power 80 %)"
+    )
+    if math.isnan(verdict.smallest_of_examples):
+        return f"{said}; what the choice of validation {examples} adds is not known."
+    if not verdict.is_paired:
+        return (
+            f"{said}; answers to the same {examples} are not at hand, so that networks are taken "
+            "to be measured on different ones, which makes all differences too uncertain."
+        )
+    if not verdict.smallest_of_examples:
+        return f"{said}; with any number of seeds these {examples} could show smaller ones."
     return (
-        f"{said}. With these validation {inflect(task.example, 2)} no number of seeds could have "
-        f"shown a difference below {least} (with a power of 80 %{how})."
+        f"{said}, and no number of seeds could have shown one below "
+        f"{show(verdict.smallest_of_examples)} with these validation {examples}."
     )
 
 
@@ -152,8 +167,9 @@ def as_values(verdict: Verdict) -> dict[str, Any]:
         ),
         "seed_standard_deviation": verdict.noise,
         "selection_excess": verdict.excess,
-        "smallest_difference": (
-            None if math.isnan(verdict.smallest_difference) else verdict.smallest_difference
+        "smallest_difference": verdict.smallest_difference,
+        "smallest_difference_with_any_number_of_seeds": (
+            None if math.isnan(verdict.smallest_of_examples) else verdict.smallest_of_examples
         ),
         "is_paired": verdict.is_paired,
     }

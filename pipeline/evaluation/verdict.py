@@ -54,7 +54,7 @@ class Examples:
 
     Attributes:
         common: variance of the error that all networks share.
-        own: variance of what is a network's own, on average.
+        own: variance of what is a network's own, on average; NaN if it is not known.
         of_reference: the same of each reference, by its number.
         is_paired: whether that was found from answers to the same examples; else networks are
             taken to be measured on different ones, which makes differences too uncertain.
@@ -65,10 +65,15 @@ class Examples:
     of_reference: Mapping[int, float]
     is_paired: bool = True
 
+    @property
+    def known_own(self) -> float:
+        """The variance of what is a network's own, 0 if it is not known."""
+        return 0.0 if math.isnan(self.own) else self.own
+
     @classmethod
     def of_error(cls, error: float | None) -> "Examples":
         """Knows nothing but the standard error of a value; None if not even that is known."""
-        variance = (error or 0.0) ** 2
+        variance = math.nan if error is None else error**2
         return cls(0.0, variance, {}, is_paired=False)
 
     @classmethod
@@ -144,8 +149,11 @@ class Verdict:
         probability: that the winner is better than that reference; None without one.
         noise: standard deviation of runs that differ in the seed alone.
         excess: by how much first runs were luckier than fresh ones.
-        smallest_difference: that the validation examples could have shown with any number of
-            seeds, with a power of 80 %; NaN if their error is not known.
+        smallest_difference: between two networks that could have been shown, with as many seeds
+            as the winner's and a power of 80 %.
+        smallest_of_examples: the same with any number of seeds: what these validation examples
+            could have shown at all; NaN if their error is not known, 0 if it is too small to be
+            seen.
         is_paired: whether answers to the same examples were compared.
     """
 
@@ -157,6 +165,7 @@ class Verdict:
     noise: float
     excess: float
     smallest_difference: float
+    smallest_of_examples: float
     is_paired: bool
 
     @property
@@ -207,7 +216,9 @@ def judge(
         probability=probability,
         noise=noise,
         excess=excess,
-        smallest_difference=POWER * math.sqrt(2 * examples.own) if examples.own else math.nan,
+        smallest_difference=POWER
+        * math.sqrt(2 * (noise**2 / len(known[0].fresh) + examples.known_own)),
+        smallest_of_examples=POWER * math.sqrt(2 * examples.own),
         is_paired=examples.is_paired,
     )
 
@@ -232,15 +243,15 @@ def _draw_worth(
     alike = np.array([each.is_alike for each in samples])
     own = np.where(
         alike,
-        examples.own,
-        [examples.of_reference.get(each.number, examples.own) for each in finalists],
+        examples.known_own,
+        [examples.of_reference.get(each.number, examples.known_own) for each in finalists],
     )  # (networks,)
     # Of a network's deviation from the others a share is its own luck with the examples: as much
     # as among all networks that were searched, whose spread follows from the excess.
     deviation = INTENSITY * found.noise**2 / max(excess, 1e-3 * noise) if noise else found.noise
     variance = np.maximum(deviation**2 - found.noise**2, found.spread**2)
     share = np.where(alike, np.minimum(1.0, own / np.maximum(variance, 1e-300)), 0.0)
-    selected = excess * examples.own / noise**2 if noise else 0.0
+    selected = excess * examples.known_own / noise**2 if noise else 0.0
     luck = share * (found.worth - found.centre) + np.where(alike, min(selected, excess), 0.0)
     random = np.random.default_rng(1)
     luck = luck + np.sqrt(own * (1 - share)) * random.standard_normal(luck.shape)

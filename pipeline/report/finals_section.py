@@ -26,7 +26,7 @@ def finals(facts: StudySummary) -> list[Block]:
     metric = facts.spec.objective
     columns = [
         "network", "fresh runs", "their mean", "expected", "95 % interval",
-        "behind the winner", "95 % interval", "parameters", "hyperparameters",
+        "winner less this", "95 % interval", "parameters", "hyperparameters",
     ]  # fmt: skip
     rows = [_row(each, facts) for each in judged.standings]
     steps = [

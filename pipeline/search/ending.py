@@ -38,6 +38,8 @@ def say_what_next(
     study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
     name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     how = f" ({champion.ending})" if champion.ending else ""
+    if champion.is_final:
+        how += f", trial {champion.final_of} again"
     notes = "".join(f"\n{wrap(note)}" for note in notes_on(spec, ended, n_waiting))
     print(f"""
 study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})

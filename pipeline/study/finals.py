@@ -68,9 +68,9 @@ class Plan:
     """What finals are to decide, and how.
 
     Attributes:
-        networks: numbers of those that take part, the best first.
-        reference: number of the best reference, which is trained as often as the winner; None if
-            the study has none that is a network.
+        networks: numbers of those that take part, the best first, that reference left out.
+        reference: number of the best reference, which takes part in each round beside them; None
+            if the study has none that is a network.
         rounds: of sequential halving.
         asked: what the plan followed from: the same again asks for no other plan.
     """
@@ -182,12 +182,11 @@ def lay_out(
     if not ranked or not any(each.first.is_drawn for each in ranked):
         return None
     known = next((each for each in ranked if each.reference), None)
-    best = ranked[:n_networks]
-    kept = [seeds - 1 - len(each.lacks(seeds - 1)) for each in best]
-    planned = affordable(kept, seeds, n_runs)
-    if known and planned and known not in best[: planned[0].n_networks]:
+    best = [each for each in ranked if each is not known][:n_networks]
+    kept, beside = [seeds - 1 - len(each.lacks(seeds - 1)) for each in best], None
+    if known:
         beside = seeds - 1 - len(known.lacks(seeds - 1))
-        planned = affordable(kept, seeds, n_runs, beside)
+    planned = affordable(kept, seeds, n_runs, beside)
     if not planned:
         return None
     best = best[: planned[0].n_networks]
@@ -217,7 +216,7 @@ def take_part(
         # by what was known then: what a round brings does not change who takes part in it
         alive = (rank(alive, direction, before) if before else alive)[: each.n_networks]
         before = each.n_fresh
-        taking = [*alive, *([beside] if beside and beside not in alive else [])]
+        taking = [*alive, *([beside] if beside else [])]
         if any(network.lacks(each.n_fresh) for network in taking):
             return taking, each
     return taking, None

@@ -172,6 +172,7 @@ def test_search_and_finals_never_take_more_trials_than_the_budget_has(
     search(spec, study, executor)
     n_finals = len(finals_of(study))
     assert len(searched(study)) == n_trials - round(0.2 * n_trials)
+    assert len(ended(study)) <= n_trials
     assert 0 < n_finals <= round(0.2 * n_trials)
     assert len(executor.jobs) == len(searched(study)) + n_finals
 
