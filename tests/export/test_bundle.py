@@ -267,7 +267,7 @@ def test_an_earlier_export_with_force_and_an_empty_folder_will_do(
     if is_export:
         (folder / "model.keras").write_bytes(b"old")
     exported: list[Path] = []
-    monkeypatch.setattr(bundle, "export", lambda *arguments: exported.append(arguments[-1]))
+    monkeypatch.setattr(bundle, "export", lambda *given: exported.append(given[2]))
     code, _, complaints = run(recorded.NAME, "--export", str(folder), *["--force"] * force)
     assert (code, complaints) == (0, "exported to exports/mine\n")
     assert exported == [folder]
@@ -294,7 +294,7 @@ def test_an_export_behind_a_link_is_an_earlier_export(
         "error: elsewhere exists; overwrite it with --force\n"
     )
     exported: list[Path] = []
-    monkeypatch.setattr(bundle, "export", lambda *arguments: exported.append(arguments[-1]))
+    monkeypatch.setattr(bundle, "export", lambda *given: exported.append(given[2]))
     assert run(recorded.NAME, "--export", "link", "--force")[0] == 0
     assert exported == [folder]
 
