@@ -115,7 +115,7 @@ def _residuals(task: Task, found: Mapping[str, Any]) -> str:
         text += (
             f"\nWithin ± {_number(coverage['half_width'])}, as {coverage['promised']:.0%} of the "
             f"validation {inflect(task.example, 2)} are,\nlie "
-            f"{_share(coverage['found'])} of them."
+            f"{_share(coverage['found'])} of the test {inflect(task.example, 2)}."
         )
     return text.replace("95%", "95 %")
 

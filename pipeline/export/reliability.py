@@ -55,7 +55,8 @@ def draw(points: Sequence[Mapping[str, Any]], example: str = "example") -> str:
     if many:
         parts.append(f'<path d="M{line}" stroke="#0b5cad" stroke-width="2" fill="none"/>')
     parts += [
-        f'<circle cx="{_x(each["confidence"])}" cy="{_y(each["accuracy"])}" r="4" fill="#0b5cad"/>'
+        f'<circle cx="{_x(each["confidence"])}" cy="{_y(each["accuracy"])}" r="4" '
+        f'stroke="#0b5cad" fill="{"#0b5cad" if each["n"] >= _FEW else "white"}"/>'
         for each in points
     ]
     middle = _LEFT + _SIDE / 2

@@ -127,7 +127,7 @@ def look(
         **dict.fromkeys([*quantities, "n_examples"]),
     }
     study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), begun])
-    tell_mlflow(stored)
+    is_told = tell_mlflow(stored)
     examples = datasets.open_test_set(stored.spec.data_spec)
     answers = scores.answer(model, examples)
     known = {
@@ -142,7 +142,7 @@ def look(
     noted[len(noted) - 1 - noted[::-1].index(begun)] = known
     study.set_user_attr(study_store.TEST_LOOKS, noted)
     test_details.write(stored.spec.task, answers, examples, known_errors, folder)
-    if not tell_mlflow(stored):
+    if not tell_mlflow(stored, says=is_told):
         return
     try:
         run = study_store.run_of(study, scored.trial)
@@ -162,8 +162,12 @@ def test_inputs(stored: StoredStudy) -> Any:
     return datasets.open_test_set(stored.spec.data_spec).inputs
 
 
-def tell_mlflow(stored: StoredStudy) -> bool:
-    """Brings all looks that Optuna has into MLflow; says so in a line where that cannot be done.
+def tell_mlflow(stored: StoredStudy, *, says: bool = True) -> bool:
+    """Brings all looks that Optuna has into MLflow.
+
+    Args:
+        stored: the study.
+        says: whether a line says so where that cannot be done.
 
     Returns:
         Whether MLflow has them.
@@ -174,9 +178,8 @@ def tell_mlflow(stored: StoredStudy) -> bool:
     try:
         looks.note_looks(stored.project, stored.spec.name, noted, runs)
     except PipelineError as error:
-        _say(
-            f"{error}; it is told of this look at the test set, as Optuna was, by the next export"
-        )
+        if says:
+            _say(f"{error}; the next export tells it of this look at the test set")
         return False
     return True
 
