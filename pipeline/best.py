@@ -49,13 +49,14 @@ def main() -> int:
     if folder or arguments.ensemble:
         from pipeline.export import bundle  # and so MLflow, when there is a folder
 
+        asked = _command(arguments)
         with studies.store_errors(project):
             if arguments.ensemble:
-                found = bundle.export_ensemble(stored, folder)
+                found = bundle.export_ensemble(stored, folder, asked)
             elif folder and arguments.refit:
-                found = bundle.export_refit(stored, champion, folder)
+                found = bundle.export_refit(stored, champion, folder, asked)
             elif folder:
-                bundle.export(stored, champion, folder)
+                found = bundle.export(stored, champion, folder, asked)
     if folder:
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = found or summary(stored, champion)
@@ -87,6 +88,12 @@ def _n_networks(text: str) -> int:
             f"found {text!r}, allowed is an integer from 1 to {MOST_NETWORKS}"
         )
     return int(text)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Says what was asked, as it is recorded: the flags, without what they were given."""
+    flags = [flag for flag, value in vars(arguments).items() if value not in (None, False)]
+    return " ".join(["best", *(f"--{flag}" for flag in sorted(flags) if flag != "study")])
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -98,8 +98,8 @@ def load_training_file(data: Data) -> tuple[Images, Labels]:
 def open_test_set(data: Data) -> Examples:
     """Loads the sealed test set as a model that is handed over takes it.
 
-    Only `export.bundle` may ask for that. Whoever looks has to record it, since a test set that is
-    looked at twice is a validation set.
+    Only `export.test_looks` may ask for that. Whoever looks has to record it, since a test set
+    that is looked at twice is a validation set.
     """
     spec = _spec(data)
     if source := _source(spec):

@@ -43,15 +43,25 @@ def fetch(folder: Path) -> None:
     """Fills a folder with the decompressed and verified files, unless they are there.
 
     Tried in this order: the cache, the system's package, Keras's download, Debian's package
-    fetched and unpacked without root.
+    fetched and unpacked without root. In the cache the files of the test set are not opened:
+    `read_test` verifies them.
     """
+    _fetch(folder, "train")
+
+
+def fetch_test(folder: Path) -> None:
+    """Fetches the files of the test set so, unless they are there: these are verified here."""
+    _fetch(folder, "t10k")
+
+
+def _fetch(folder: Path, part: str) -> None:
     remove_leftovers(folder)
-    if not _damage(folder):
+    if not _damage(folder, part):
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder):
-            if damage := _damage(folder):  # else another process was faster
+            if damage := _damage(folder, part):  # else another process was faster
                 _fill(folder, damage)
     except OSError as error:
         raise PipelineError(
@@ -169,9 +179,16 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _damage(folder: Path) -> str:
-    """Says what is wrong with the cache, or ""; takes 0.1 s, so a bad disk is seen at once."""
+def _damage(folder: Path, part: str) -> str:
+    """Says what is wrong with the cache, or ""; takes 0.1 s, so a bad disk is seen at once.
+
+    Args:
+        folder: of the cache.
+        part: "train" or "t10k": only files whose names begin so are opened.
+    """
     for file, expected in CHECKSUMS.items():
+        if not file.startswith(part) and (folder / file).is_file():
+            continue
         try:
             found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         except FileNotFoundError:
@@ -221,7 +238,8 @@ def read_training(folder: Path) -> tuple[Images, Labels]:
 
 
 def read_test(folder: Path) -> tuple[Images, Labels]:
-    """Reads the test images: uint8 (10000, 28, 28) and (10000,)."""
+    """Reads the test images: uint8 (10000, 28, 28) and (10000,); fetches damaged files again."""
+    fetch_test(folder)
     return (
         read_images(folder, "t10k-images-idx3-ubyte"),
         read_labels(folder, "t10k-labels-idx1-ubyte"),

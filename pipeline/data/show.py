@@ -31,7 +31,7 @@ def show(name: str, picture: Path | None) -> None:
     dataset = load(name)
     path = picture or Project.here().root / "exports" / f"{name}-samples.png"
     save_picture(dataset, path)
-    print(f"{dataset.name}: {len(dataset.class_names)} classes, all files verified")
+    print(f"{dataset.name}: {len(dataset.class_names)} classes, training files verified")
     print(f"  folder       {fetch(name)}")
     print(f"  fingerprint  {dataset.fingerprint}")
     for part, images, labels in (
@@ -72,7 +72,7 @@ def save_picture(dataset: Dataset, path: Path, n_per_class: int = 12) -> None:
         (name, dataset.train_inputs[dataset.train_targets == label][:n_per_class])
         for label, name in enumerate(dataset.class_names)
     ] or [(dataset.task.target.name, dataset.train_inputs[:n_per_class])]
-    tiles = _as_pixels([samples for _, samples in rows])
+    tiles = as_pixels([samples for _, samples in rows])
     mode = "RGB" if tiles[0].ndim == 4 else "L"
     font, size = ImageFont.load_default(size=18), 56
     longest = max(font.getlength(name) for name, _ in rows)
@@ -92,7 +92,7 @@ def save_picture(dataset: Dataset, path: Path, n_per_class: int = 12) -> None:
         raise PipelineError(f"{display_path(path)}: cannot be written ({reason})") from None
 
 
-def _as_pixels(rows: "list[Inputs]") -> "list[NDArray[np.uint8]]":
+def as_pixels(rows: "list[Inputs]") -> "list[NDArray[np.uint8]]":
     """Brings pictures of each row to uint8, (n, height, width) or (n, height, width, 3)."""
     import numpy as np
 

@@ -1,22 +1,24 @@
 """Writes the champion out as a model that just works, with its test score.
 
-This alone looks at the sealed test set, once for each champion, and for each of its network's
-runs with other seeds; every look is recorded in the study and shown in its report.
+The sealed test set is looked at (`test_looks`) once for each champion, and for each of its
+network's runs with other seeds; every look is recorded in the study and shown in its report.
 """
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import snapshot
-from pipeline.clock import now
 from pipeline.data import datasets
-from pipeline.export import model_card, stored_model
+from pipeline.errors import PipelineError
+from pipeline.export import model_card, scores, stored_model, test_looks
 from pipeline.export.champion import epochs_of_refit, runs_of, summary
-from pipeline.export.folder import MODEL_FILE, SCRIPT_FILE
+from pipeline.export.folder import DETAIL_FILES, MODEL_FILE, SCRIPT_FILE
+from pipeline.export.test_details import DETAILS_FILE
+from pipeline.export.test_looks import Scored
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
@@ -26,9 +28,15 @@ from pipeline.tracking import rows_flavor
 
 if TYPE_CHECKING:
     import keras
+    from numpy.typing import NDArray
 
 
-def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
+COMMAND = "best --export"
+
+
+def export(
+    stored: StoredStudy, champion: Trial, folder: Path, command: str = COMMAND
+) -> dict[str, Any]:
     """Writes the champion's model, hyperparameters, metrics and model card into a folder.
 
     The folder appears whole or not at all.
@@ -37,31 +45,42 @@ def export(stored: StoredStudy, champion: Trial, folder: Path) -> None:
         stored: the study.
         champion: its best trial.
         folder: as `folder.check_folder` returned it.
+        command: that asks, as a look at the test set is recorded with it.
+
+    Returns:
+        What `metrics.json` has.
 
     Raises:
         PipelineError: the stored model is missing, cannot be loaded, or does not have its
             recorded metric; or a look at the test set could not be recorded.
     """
     unseen = [
-        run
-        for run in runs_of(stored, champion)
-        if not study_store.last_look(stored.study, run.number)
+        run for run in runs_of(stored, champion) if not Scored(run.number).look(stored.study)
     ]
     if unseen:
-        _refuse_unless_recorded(stored)
+        test_looks.refuse_unless_recorded(stored)
     with _whole(folder) as new:
+        details = new.parent / "details"
+        if champion not in unseen and _needs_details(stored, Scored(champion.number), details):
+            unseen = [champion, *unseen]
         examples = datasets.validation_sets(stored.spec.data_spec)
-        model, _ = stored_model.verified_model(stored, champion, examples)
-        models = {champion.number: model}
+        model, answers = stored_model.verified_model(stored, champion, examples)
+        models = {champion.number: (model, answers)}
         for run in unseen:
             if run.number != champion.number:
-                models[run.number], _ = stored_model.verified_model(stored, run, examples)
-        for number, each in models.items():  # all of them are what was recorded
-            _look_at_test_set(stored, number, each)
-        _write(stored, summary(stored, champion), model, _row_of(examples[0]), new)
+                models[run.number] = stored_model.verified_model(stored, run, examples)
+        for run in unseen:  # all of them are what was recorded
+            own, answers = models[run.number]
+            place = details if run.number == champion.number else new.parent / str(run.number)
+            residuals = _residuals(stored, answers, examples)
+            test_looks.look(stored, Scored(run.number), own, command, place, residuals)
+        found = summary(stored, champion)
+        return _write(stored, found, model, _row_of(examples[0]), new, details)
 
 
-def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str, Any]:
+def export_refit(
+    stored: StoredStudy, champion: Trial, folder: Path, command: str = f"{COMMAND} --refit"
+) -> dict[str, Any]:
     """Trains the champion's network again on training and validation data, and writes that.
 
     With each of its seeds, of which the test set has not been told yet; returns what is known.
@@ -70,13 +89,14 @@ def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str
         stored: the study.
         champion: its best trial.
         folder: as `folder.check_folder` returned it.
+        command: as of `export`.
 
     Raises:
         PipelineError: it cannot be trained so, or as `export`.
     """
     from pipeline.export import refit
 
-    _refuse_unless_recorded(stored)
+    test_looks.refuse_unless_recorded(stored)
     runs = runs_of(stored, champion)
     epochs = epochs_of_refit(stored.spec, runs)
     wanted = [
@@ -86,24 +106,33 @@ def export_refit(stored: StoredStudy, champion: Trial, folder: Path) -> dict[str
         or not study_store.last_look(stored.study, run.number, refit=epochs)
     ]
     with _whole(folder) as new:
+        details = new.parent / "details"
         examples = datasets.validation_sets(stored.spec.data_spec)
         contents = refit.refit(stored, wanted, epochs)
         stored_model.import_tensorflow()
         models = {n: stored_model.as_handed_over(content) for n, content in contents.items()}
         for number, model in models.items():
-            _look_at_test_set(stored, number, model, refit=epochs)
+            scored = Scored.of_refit(number, epochs, model)
+            is_champion = number == champion.number
+            place = details if is_champion else new.parent / str(number)
+            is_known = scored.look(stored.study) is not None
+            if not is_known or (is_champion and _needs_details(stored, scored, place)):
+                test_looks.look(stored, scored, model, command, place)
         found = summary(stored, champion, epochs)
-        _write(stored, found, models[champion.number], _row_of(examples[0]), new)
-    return found
+        model = models[champion.number]
+        return _write(stored, found, model, _row_of(examples[0]), new, details)
 
 
-def export_ensemble(stored: StoredStudy, folder: Path | None) -> dict[str, Any]:
+def export_ensemble(
+    stored: StoredStudy, folder: Path | None, command: str = f"{COMMAND} --ensemble"
+) -> dict[str, Any]:
     """Makes an ensemble, writes it as `export` does a champion, and returns what is known of it.
 
     Args:
         stored: the study.
         folder: as `folder.check_folder` returned it; None to write nothing, and leave the test
             set sealed.
+        command: as of `export`.
 
     Raises:
         PipelineError: as `export`.
@@ -113,20 +142,47 @@ def export_ensemble(stored: StoredStudy, folder: Path | None) -> dict[str, Any]:
     if folder is None:
         examples = datasets.validation_sets(stored.spec.data_spec)
         return ensemble.summary(stored, ensemble.build(stored, examples)[0])
-    _refuse_unless_recorded(stored)
+    test_looks.refuse_unless_recorded(stored)
     with _whole(folder) as new:
+        details = new.parent / "details"
         examples = datasets.validation_sets(stored.spec.data_spec)
         found, model = ensemble.build(stored, examples)
-        _look_at_test_set(stored, found.members[0][0].number, model, found.picks)
+        scored = Scored(found.members[0][0].number, ensemble=found.picks)
+        if not scored.look(stored.study) or _needs_details(stored, scored, details):
+            residuals = _residuals(stored, found.answers, examples)
+            test_looks.look(stored, scored, model, command, details, residuals)
         known = ensemble.summary(stored, found)
-        _write(stored, known, model, _row_of(examples[0]), new)
-    return known
+        return _write(stored, known, model, _row_of(examples[0]), new, details)
 
 
-def _refuse_unless_recorded(stored: StoredStudy) -> None:
-    snapshot.refuse_unless_writable(
-        stored.project.optuna_url, "an export records there that it looks at the test set"
+def _needs_details(stored: StoredStudy, scored: Scored, folder: Path) -> bool:
+    """Fetches how a model errs that was scored before; tells whether that takes another look.
+
+    That is so of a look of an earlier version. Where none can be recorded, the export does
+    without.
+    """
+    if test_looks.fetch_details(stored, scored, folder):
+        return False
+    try:
+        test_looks.refuse_unless_recorded(stored)
+    except PipelineError:
+        return False
+    print(
+        f"how trial {scored.trial} errs is not known of its look at the test set: this takes "
+        "another, which is recorded",
+        file=sys.stderr,
     )
+    return True
+
+
+def _residuals(
+    stored: StoredStudy, answers: "NDArray[Any]", examples: Sequence[Examples]
+) -> "NDArray[Any] | None":
+    """Computes a regression's residuals on the validation rows; None of classes."""
+    if not stored.spec.task.is_regression:
+        return None
+    found: NDArray[Any] = answers.reshape(-1) - scores.joined(examples).targets
+    return found
 
 
 @contextlib.contextmanager
@@ -162,10 +218,16 @@ def _write(
     model: "keras.Model",
     row: Mapping[str, Any],
     folder: Path,
-) -> None:
+    details: Path,
+) -> dict[str, Any]:
     from pipeline.training import loop
 
     folder.mkdir()
+    if details.is_dir():
+        found |= {"test_details": json.loads((details / DETAILS_FILE).read_bytes())}
+        for name in DETAIL_FILES:
+            if (details / name).exists():
+                shutil.copyfile(details / name, folder / name)
     task = stored.spec.task
     if task.features and task.features.inputs:
         dialect = datasets.dialect(stored.spec.data_spec)
@@ -176,51 +238,5 @@ def _write(
     }
     write_atomically(folder / "hyperparameters.json", json.dumps(given, indent=2) + "\n")
     write_atomically(folder / "metrics.json", json.dumps(found, indent=2) + "\n")
-    write_atomically(folder / "README.md", model_card.text(stored, found, row))
-
-
-def _look_at_test_set(
-    stored: StoredStudy,
-    trial: int,
-    model: "keras.Model",
-    ensemble: Mapping[str, int] | None = None,
-    refit: int | None = None,
-) -> None:
-    """Scores a model on the test set, unless that was done, and records the look.
-
-    The look is recorded before the test set is opened, and its scores when they are known: what
-    cannot be recorded is not looked at, and a kill in between leaves a look without scores.
-    """
-    from pipeline.export import scores
-
-    task, study = stored.spec.task, stored.study
-    known = study_store.last_look(study, trial, ensemble, refit)
-    weights = _hash_of(model) if refit else None  # which are made anew by every export
-    if known and known.get("weights") == weights:
-        return
-    quantities = [metric.quantity for metric in task.objectives]
-    look = {
-        "when": now(),
-        "trial": trial,
-        **({"ensemble": dict(ensemble)} if ensemble else {}),
-        **({"refit": refit, "weights": weights} if refit else {}),
-        **dict.fromkeys([*quantities, "n_examples"]),
-    }
-    study.set_user_attr(study_store.TEST_LOOKS, [*study_store.test_looks(study), look])
-    examples = datasets.open_test_set(stored.spec.data_spec)
-    found = scores.measure(task, scores.answer(model, examples), examples)
-    known = {**look, **found, "n_examples": len(examples.targets)}
-    if examples.groups is not None:
-        known["n_groups"] = len(set(examples.groups.tolist()))
-    looks = study_store.test_looks(study)
-    # the last such: one that broke off within the same second is equal
-    looks[len(looks) - 1 - looks[::-1].index(look)] = known
-    study.set_user_attr(study_store.TEST_LOOKS, looks)
-
-
-def _hash_of(model: "keras.Model") -> str:
-    """Computes the SHA-256 of a model's weights."""
-    digest = hashlib.sha256()
-    for each in model.get_weights():
-        digest.update(each.tobytes())
-    return digest.hexdigest()
+    write_atomically(folder / "README.md", model_card.text(stored, found, row, folder))
+    return found

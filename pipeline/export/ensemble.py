@@ -15,6 +15,7 @@ from pipeline.study.trial import Trial
 
 if TYPE_CHECKING:
     import keras
+    from numpy.typing import NDArray
 
     from pipeline.task.source import Examples
 
@@ -30,6 +31,7 @@ class Ensemble:
         gain: 95 % interval of the second less the first, on the examples on which was chosen.
         validation: all that is measured of the mean.
         n_parameters: trainable weights of all members.
+        answers: of the mean to the validation examples.
     """
 
     members: Sequence[tuple[Trial, int]]
@@ -38,6 +40,7 @@ class Ensemble:
     gain: Interval
     validation: dict[str, Any]
     n_parameters: int
+    answers: "NDArray[Any]"
 
     @property
     def picks(self) -> dict[str, int]:
@@ -79,6 +82,7 @@ def build(stored: StoredStudy, examples: "Sequence[Examples]") -> "tuple[Ensembl
         ),
         validation=scores.validate(spec.task, mean, examples),
         n_parameters=sum(trial.n_parameters for trial, _ in members),
+        answers=mean,
     )
     models = {f"trial_{kept[i].number}": loaded[i][0] for i in sorted(set(picks))}
     return ensemble, _mean_of(models, [f"trial_{kept[i].number}" for i in picks])

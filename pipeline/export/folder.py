@@ -10,7 +10,13 @@ from pipeline.paths import display_path
 
 MODEL_FILE = "model.keras"
 SCRIPT_FILE = "predict.py"  # of a table alone
-FILES = (MODEL_FILE, SCRIPT_FILE, "hyperparameters.json", "metrics.json", "README.md")
+RELIABILITY_FILE = "reliability.svg"  # of classes alone
+PICTURES_FILE, ROWS_FILE = "mistakes.png", "mistakes.csv"  # one of them, if there are mistakes
+DETAIL_FILES = (RELIABILITY_FILE, PICTURES_FILE, ROWS_FILE)
+FILES = (
+    *(MODEL_FILE, SCRIPT_FILE, "hyperparameters.json", "metrics.json", "README.md"),
+    *DETAIL_FILES,
+)
 
 
 def check_folder(folder: Path, force: bool) -> Path:

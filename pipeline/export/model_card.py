@@ -8,6 +8,7 @@ from pipeline.data import datasets
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
+from pipeline.export import errors_section
 from pipeline.export.use_section import use
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
@@ -17,13 +18,19 @@ from pipeline.study.trial import select_counted
 from pipeline.wording import count_noun, inflect
 
 
-def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | None = None) -> str:
+def text(
+    stored: StoredStudy,
+    found: dict[str, Any],
+    row: Mapping[str, Any] | None = None,
+    files: Path | None = None,
+) -> str:
     """Writes the card in Markdown, from recorded facts alone.
 
     Args:
         stored: the study.
         found: the champion's `champion.summary`, or an ensemble's, test score included.
         row: of a table, an example of each column's values.
+        files: folder with what shows how the model errs; None if that is not known.
     """
     study, spec = stored.study, stored.spec
     test, validation = found["test"], found["validation"]
@@ -78,7 +85,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 - The validation score is optimistically biased: {selected}. The test score is not.
 {_refitted(spec, found)}{_gain(spec, found) if is_ensemble else _trained(spec, found)}
 
-{_data(spec)}## What it is
+{_errors(spec, found, files)}{_data(spec)}## What it is
 
 {_members(found) if is_ensemble else _network(spec, found)}
 
@@ -93,6 +100,13 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 | versions | {versions} |
 | commit | {facts.get("git_commit", "unknown")} |
 """
+
+
+def _errors(spec: StudySpec, found: Mapping[str, Any], files: Path | None) -> str:
+    """Tells how the model errs; "" if that is not known."""
+    if files is None or "test_details" not in found:
+        return ""
+    return errors_section.write(spec.task, found["test"], found["test_details"], files) + "\n"
 
 
 def _trained(spec: StudySpec, found: Mapping[str, Any]) -> str:

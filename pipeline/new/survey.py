@@ -20,6 +20,7 @@ from pipeline.task.task import Kind
 from pipeline.wording import count_noun, join_names
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 TARGET_NAMES = ("target", "label", "class", "y")  # what a target is called that nobody names
@@ -121,7 +122,8 @@ def survey(dataset: str, target: str, settings: DataSettings) -> Survey:
     if isinstance(raw, RawTable) and not target and dataset not in BUNDLED:
         target = guess_target(tuple(raw.columns), Path(dataset).name)
     data = DataSpec.of(dataset, target, settings)
-    return _survey(raw, material_of(raw, data), target)
+    material = material_of(raw, data)
+    return _survey(raw, material, target, building.split(raw, material, settings).open)
 
 
 def guess_target(columns: Sequence[str], file: str) -> str:
@@ -142,7 +144,10 @@ def guess_target(columns: Sequence[str], file: str) -> str:
     raise UsageError(f"target: missing, allowed is a column of {file}: {shown}{more}")
 
 
-def _survey(raw: RawTable | RawArrays, material: Material, target: str) -> Survey:
+def _survey(
+    raw: RawTable | RawArrays, material: Material, target: str, rows: "NDArray[np.intp]"
+) -> Survey:
+    """Looks at what was read; at the target's values only in rows that are not sealed."""
     import numpy as np
 
     answers, n_classes = material.answers, len(material.answers.class_names)
@@ -166,7 +171,7 @@ def _survey(raw: RawTable | RawArrays, material: Material, target: str) -> Surve
         else (),
         has_test=isinstance(raw, RawArrays) and raw.test_inputs is not None,
         is_guess=bool(answers.remark),
-        is_skewed=not n_classes and _is_skewed(answers.values),
+        is_skewed=not n_classes and _is_skewed(answers.values[rows]),
         kinds=_kinds(inputs),
         n_numbers=n_numbers if inputs else (shape[0] if len(shape) == 1 else 0),
         categories=tuple(len(each.vocabulary) for each in inputs if each.is_coded),
@@ -179,7 +184,9 @@ def _survey(raw: RawTable | RawArrays, material: Material, target: str) -> Surve
         n_groups=None if material.groups is None else len(np.unique(material.groups)),
         read_as=raw.remarks,
         left_out=tuple(
-            said for said in (*material.remarks, *material.warnings) if said not in known
+            said
+            for said in (*material.remarks, *material.warnings, *material.leaks(rows))
+            if said not in known
         ),
     )
 

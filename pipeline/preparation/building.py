@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.preparation.materials import Material, material_of, test_material_of
-from pipeline.preparation.split import fold_rows, number_groups, say_split, split_rows
+from pipeline.preparation.split import Parts, fold_rows, number_groups, say_split, split_rows
 from pipeline.preparation.targets import class_weights, fit_target
 from pipeline.preparation.twins import count_twins, say_twins
 from pipeline.reading.bundled import BUNDLED, read_bundled
@@ -17,6 +17,7 @@ from pipeline.reading.image_folder import read_image_folder
 from pipeline.reading.npz_file import read_npz
 from pipeline.reading.tables import read_table
 from pipeline.task.scoring import transform
+from pipeline.task.settings import DataSettings
 from pipeline.task.source import DataSpec, Examples
 from pipeline.task.task import Task
 
@@ -81,15 +82,7 @@ def build(
     answers = material.answers
     classes: Any = answers.values if answers.class_names else None
     brings_test = isinstance(raw, RawArrays) and raw.test_inputs is not None
-    parts = split_rows(
-        len(answers.values),
-        settings,
-        classes=classes,
-        class_names=answers.class_names,
-        groups=material.groups,
-        times=material.times,
-        has_test_set=brings_test,
-    )
+    parts = split(raw, material, settings)
     np.save(folder / f"{_ROWS}.npy", parts.test)
     hashes = material.hashes()
     if brings_test:
@@ -136,8 +129,27 @@ def build(
         ),
     ]
     twins = say_twins(count_twins(hashes, splits, test_hashes), material.example)
-    warnings = tuple(filter(None, [*material.warnings, twins]))
+    warnings = tuple(filter(None, [*material.warnings, *material.leaks(parts.open), twins]))
     return tuple(tasks), tuple(filter(None, remarks)), warnings
+
+
+def split(raw: RawTable | RawArrays, material: Material, settings: DataSettings) -> Parts:
+    """Splits the rows of what was read.
+
+    Raises:
+        UsageError: as `split_rows`.
+    """
+    answers = material.answers
+    classes: Any = answers.values if answers.class_names else None
+    return split_rows(
+        len(answers.values),
+        settings,
+        classes=classes,
+        class_names=answers.class_names,
+        groups=material.groups,
+        times=material.times,
+        has_test_set=isinstance(raw, RawArrays) and raw.test_inputs is not None,
+    )
 
 
 def build_member(

@@ -29,7 +29,7 @@ from pipeline.task.task import Task
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-RECIPE = "2"  # of reading, splitting and encoding; changed when the arrays become others
+RECIPE = "3"  # of reading, splitting and encoding; changed when the arrays become others
 LAYOUT = "2"  # of an entry; changed when it gets other files, of the same arrays
 KEPT_DAYS = 60  # since an entry of the cache was last used
 _ABOUT, _PARTS = "about.json", ("train", "validation")

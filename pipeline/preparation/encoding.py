@@ -187,14 +187,17 @@ def _mean_and_deviation(values: "NDArray[Any]") -> tuple[float, float]:
 
 
 def _fit_category(column: Column, rows: Rows) -> Category:
-    """Gives codes to the values that are frequent enough in the training part."""
+    """Gives codes to the values that are frequent enough in the training part.
+
+    Of equally frequent ones by their text: the vocabulary's order is that of the whole file.
+    """
     import numpy as np
 
     codes = column.values[rows] + 1
     n_missing, *counts = np.bincount(codes, minlength=len(column.vocabulary) + 1).tolist()
     fewest = 1 if len(rows) < FEW_ROWS else RARE
     known = [i for i, count in enumerate(counts) if count >= fewest]
-    known = sorted(known, key=lambda i: -counts[i])[:N_VOCABULARY]
+    known = sorted(known, key=lambda i: (-counts[i], column.vocabulary[i]))[:N_VOCABULARY]
     vocabulary = tuple(column.vocabulary[i] for i in known)
     return Category(column.name, vocabulary, may_miss=n_missing > 0)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.preparation import encoding
+from pipeline.preparation.leaks import find_leaks
 from pipeline.preparation.raw import raw_columns
 from pipeline.preparation.roles import assign_roles, said_of_case
 from pipeline.preparation.targets import Answers, understand, understand_test
@@ -73,12 +74,17 @@ class Material(ABC):
     def hashes(self) -> "NDArray[np.uint64]":
         """Returns a number for each row that is equal where all inputs are."""
 
+    def leaks(self, rows: "Rows") -> tuple[str, ...]:
+        """Says which columns give the target away in these rows; of arrays nobody can tell."""
+        return ()
+
 
 @dataclass(frozen=True)
 class TableMaterial(Material):
-    """A table of which columns are inputs."""
+    """A table of which columns are inputs, and one the target."""
 
     inputs: tuple[Column, ...]
+    target: Column
 
     def fit(self, rows: "Rows") -> Features:
         """Fits numbers, categories and dates on training rows."""
@@ -102,6 +108,10 @@ class TableMaterial(Material):
     def hashes(self) -> "NDArray[np.uint64]":
         """Hashes all inputs of each row."""
         return hash_rows(column.values for column in self.inputs)
+
+    def leaks(self, rows: "Rows") -> tuple[str, ...]:
+        """Looks for columns from which the target follows."""
+        return find_leaks(self.inputs, self.target, rows)
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ def material_of(raw: RawTable | RawArrays, data: DataSpec) -> Material:
             answers,
             (*raw.remarks, *roles.remarks, answers.remark),
             roles.inputs,
+            roles.target,
             weights=roles.weights,
             groups=roles.groups,
             times=roles.times,

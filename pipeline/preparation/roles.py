@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
 from pipeline.reading.column import Codes, Column, ColumnKind, Numbers, RawTable
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 BUNDLED_TARGET = "target"  # of a table that comes with scikit-learn
 N_EACH = 5  # columns that are left out for the same reason, of which each is said by itself
 N_SHOWN = 12  # names of columns in a message
-N_FIRST = 10_000  # rows that are looked at before all are
-N_FEW = 20  # different values, of what may be classes
-N_ORDERED = 30  # rows whose order may say something
-LEAK_CORRELATION = 0.99999  # of a number with a target that is one
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Roles:
         groups: a code for each row, of which equal ones stay in one part; None without groups.
         times: by which the parts follow each other, seconds or numbers; None without.
         remarks: what was left out and why, for people.
-        warnings: columns that may be of another kind, or give the target away.
+        warnings: columns that may be of another kind.
     """
 
     target: Column
@@ -76,7 +72,7 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
     if n_missing := len(is_known) - len(rows):
         rows_left = count_noun(n_missing, "row")
         remarks.append(f"{rows_left} without a target {inflect('is', n_missing, 'are')} left out")
-    columns = {name: _select(column, rows) for name, column in table.columns.items()}
+    columns = {name: select_rows(column, rows) for name, column in table.columns.items()}
     target = columns[target.name]
     inputs, doubts = [], [target.doubt]
     left_out: dict[str, list[str]] = {}
@@ -105,14 +101,10 @@ def assign_roles(table: RawTable, data: DataSpec) -> Roles:
         target=target,
         inputs=tuple(inputs),
         weights=_weights(columns[settings.weight], where) if settings.weight else None,
-        groups=_as_codes(columns[settings.group]) if settings.group else None,
+        groups=as_codes(columns[settings.group]) if settings.group else None,
         times=_times(columns[settings.time], where) if settings.time else None,
         remarks=tuple(remarks),
-        warnings=(
-            *filter(None, doubts),
-            *filter(None, map(said_of_case, [target, *inputs])),
-            *_leaks(inputs, target),
-        ),
+        warnings=(*filter(None, doubts), *filter(None, map(said_of_case, [target, *inputs]))),
     )
 
 
@@ -149,7 +141,8 @@ def _column(table: RawTable, name: str, key: str, where: str) -> Column:
     )
 
 
-def _select(column: Column, rows: "NDArray[np.intp]") -> Column:
+def select_rows(column: Column, rows: "NDArray[np.intp]") -> Column:
+    """Returns the column with these rows alone."""
     if len(rows) == len(column.values):
         return column
     return replace(column, values=column.values[rows])
@@ -178,7 +171,8 @@ def _times(column: Column, where: str) -> Numbers:
     return times
 
 
-def _as_codes(column: Column) -> Codes:
+def as_codes(column: Column) -> Codes:
+    """Numbers the values of a column from 0; -1 where it is missing."""
     import numpy as np
 
     if column.is_coded:
@@ -186,77 +180,3 @@ def _as_codes(column: Column) -> Codes:
         return known
     _, codes = np.unique(column.values, return_inverse=True)
     return np.where(np.isnan(column.values), -1, codes).astype(np.int32)
-
-
-def _leaks(inputs: Sequence[Column], target: Column) -> list[str]:
-    """Finds inputs that equal the target, or from which it follows row by row."""
-    is_number = target.kind is ColumnKind.NUMBER
-    classes = _as_codes(target) if not is_number or _is_of_few(target) else None
-    leaking = [
-        repr(each.name)
-        for each in inputs
-        if (is_number and _is_line(each, target))
-        or (classes is not None and _is_one_to_one(each, classes))
-    ]
-    if not leaking:
-        return []
-    verb = inflect("gives", len(leaking), "give")
-    return [
-        f"{inflect('column', len(leaking))} {join_names(leaking)} {verb} the target away; what is "
-        "not known when an answer is wanted is left out with [data] drop"
-    ]
-
-
-def _is_of_few(target: Column) -> bool:
-    """Tells whether numbers are few different ones, which may be classes."""
-    import numpy as np
-
-    values = target.values
-    return all(len(np.unique(values[:n])) <= N_FEW for n in (N_FIRST, len(values)))
-
-
-def _is_line(column: Column, target: Column) -> bool:
-    """Tells whether a number follows from a column: as a line, or its logarithm, say, by order."""
-    import numpy as np
-
-    if column.is_coded:
-        return False
-    both = ~np.isnan(column.values)
-    x, y = column.values[both], target.values[both]
-    if both.mean() < 0.5 or x.std() == 0 or y.std() == 0:
-        return False
-    if abs(float(np.corrcoef(x, y)[0, 1])) > LEAK_CORRELATION:
-        return True
-    if column.kind is ColumnKind.DATE or len(x) < N_ORDERED:
-        return False
-    for n in (N_FIRST, len(x)):  # the first rows nearly always tell, and soon
-        ranks, order = (np.unique(each[:n], return_inverse=True)[1] for each in (x, y))
-        if abs(float(np.corrcoef(ranks, order)[0, 1])) <= LEAK_CORRELATION:
-            return False
-    return True
-
-
-def _is_one_to_one(column: Column, classes: Codes) -> bool:
-    """Tells whether each of a few values, or having one at all, stands with one class alone."""
-    known = ~column.is_missing
-    if _tell(known, classes):
-        return True
-    return bool(known.mean() >= 0.5) and _tell(column.values[known], classes[known])
-
-
-def _tell(values: "NDArray[Any]", classes: Codes) -> bool:
-    """Tells whether each of a few values stands with one class alone."""
-    import numpy as np
-
-    if (n_classes := len(np.unique(classes))) < 2:
-        return False
-    most = max(N_FEW, 2 * n_classes)  # values; else every id would be one
-    for n in (N_FIRST, len(values)):  # as above
-        _, codes = np.unique(values[:n], return_inverse=True)
-        n_values = int(codes.max()) + 1
-        if n_values > min(most, len(codes) // 2):
-            return False
-        pairs = codes.astype(np.int64) * (int(classes.max()) + 1) + classes[:n]
-        if len(np.unique(pairs)) > n_values:
-            return False
-    return True

@@ -32,6 +32,13 @@ class Parts:
     validation: "Rows"
     test: "Rows"
 
+    @property
+    def open(self) -> "Rows":
+        """All rows that are not sealed, sorted."""
+        import numpy as np
+
+        return np.union1d(self.training, self.validation)
+
 
 def split_rows(
     n: int,
@@ -179,7 +186,10 @@ def check(settings: DataSettings, has_test_set: bool = False) -> None:
     if settings.group and settings.time:
         raise UsageError("[data] group, time: found both, allowed is one of them")
     if settings.folds and settings.time:
-        raise UsageError(_FOLDS_AND_TIME)
+        raise UsageError(
+            "[data] folds, time: found both, allowed is one of them: folds would train on what "
+            "comes after the rows that they validate on"
+        )
     if settings.folds and "validation" in settings.model_fields_set:
         raise UsageError(
             "[data] folds, validation: found both, allowed is one of them: with folds each row "
@@ -194,12 +204,6 @@ def check(settings: DataSettings, has_test_set: bool = False) -> None:
             f"[data] validation, test: found {settings.validation:g} and {settings.test:g}, "
             "allowed is less than 1 together: the rest is trained on"
         )
-
-
-_FOLDS_AND_TIME = (
-    "[data] folds, time: found both, allowed is one of them: folds would train on what comes "
-    "after the rows that they validate on"
-)
 
 
 def say_split(

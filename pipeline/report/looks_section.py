@@ -21,7 +21,7 @@ def said_of_test_set(facts: StudySummary) -> str:
     if len(found) > N_IN_A_SENTENCE:
         return f'The test set was looked at {times}: see "{HEADING}".'
     scores = "; ".join(
-        f"{_model(look)}{',' * bool(look.get('refit'))} {_scored(look, facts)} ({look['when']})"
+        f"{_model(look)}{',' * bool(look.get('refit'))} {_scored(look, facts)} ({_asked(look)})"
         for look in found
     )
     return f"The test set was looked at {times}: {scores}."
@@ -32,8 +32,11 @@ def looks(facts: StudySummary) -> list[Block]:
     score = facts.spec.task.score
     if len(facts.test_looks) <= N_IN_A_SENTENCE:
         return []
-    rows = [[_model(look), *_values(look, facts), str(look["when"])] for look in facts.test_looks]
-    columns = ["model", f"test {score.noun}", "95 % interval", "measured on", "when"]
+    rows = [
+        [_model(look), *_values(look, facts), str(look["when"]), str(look.get("command", ""))]
+        for look in facts.test_looks
+    ]
+    columns = ["model", f"test {score.noun}", "95 % interval", "measured on", "when", "asked by"]
     return [Heading(HEADING), Table(columns, rows)]
 
 
@@ -43,6 +46,11 @@ def _model(look: Mapping[str, Any]) -> str:
     epochs = look.get("refit")
     again = f" trained again on all other data for {epochs} epochs" if epochs else ""
     return f"trial {look['trial']}{again}"
+
+
+def _asked(look: Mapping[str, Any]) -> str:
+    """Says when a look was taken, and by which command if that was recorded."""
+    return f"{look['when']}, {look['command']}" if look.get("command") else str(look["when"])
 
 
 def _values(look: Mapping[str, Any], facts: StudySummary) -> list[str]:

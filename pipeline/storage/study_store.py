@@ -170,7 +170,7 @@ def last_look(
 
 def scores_of(look: Mapping[str, Any]) -> dict[str, Any]:
     """Says what a look at the test set has found."""
-    about = ("when", "trial", "ensemble", "refit", "weights")
+    about = ("when", "trial", "ensemble", "refit", "weights", "command")
     return {key: value for key, value in look.items() if key not in about}
 
 

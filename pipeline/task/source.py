@@ -49,10 +49,10 @@ class Source:
         checksums: SHA-256 of each file, or whatever else changes when the content does; the
             fingerprint of the data set is made of the values.
         fetch: fills a folder with the verified files, unless they are there; raises
-            PipelineError with what was tried.
+            PipelineError with what was tried. It need not open those of the test set.
         read_training: reads all training examples from that folder, before the split: inputs
             (n, *input_shape) and integer labels (n,).
-        read_test: reads the test set in the same way.
+        read_test: reads the test set in the same way; verifies its files if `fetch` does not.
     """
 
     task: Task

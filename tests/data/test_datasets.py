@@ -151,6 +151,14 @@ def cache(tmp_path: Path, contents: dict[str, bytes]) -> Path:
     return tmp_path / "cache" / "fashion_mnist"
 
 
+def fetch_again(file: str, cache: Path) -> None:
+    """Fetches what verifies a file: those of the test set are verified when that is opened."""
+    if file.startswith("t10k"):
+        fashion_mnist.fetch_test(cache)
+    else:
+        datasets.fetch("fashion_mnist")
+
+
 def good(contents: dict[str, bytes]) -> Source:
     """A source that has the files."""
     return packed({file: gzip.compress(content) for file, content in contents.items()})
@@ -205,21 +213,39 @@ def test_a_full_cache_asks_no_source(
     assert datasets.fetch("fashion_mnist") == cache
 
 
+@pytest.mark.parametrize("name", ["train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"])
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
 def test_a_damaged_file_is_fetched_again(
-    damage: str, contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+    damage: str,
+    name: str,
+    contents: dict[str, bytes],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
     datasets.fetch("fashion_mnist")
-    file = cache / "t10k-labels-idx1-ubyte"
+    file = cache / name
     if damage == "changed":
         file.write_bytes(b"x" + file.read_bytes()[1:])
     elif damage == "cut":
         file.write_bytes(file.read_bytes()[:-1])
     else:
         file.unlink()
-    datasets.fetch("fashion_mnist")
+    fetch_again(name, cache)
     assert in_cache(cache) == contents
+
+
+def test_a_file_of_the_test_set_is_not_verified_before_it_is_opened(
+    contents: dict[str, bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"good": good(contents)})
+    datasets.fetch("fashion_mnist")
+    (cache / LAST).write_bytes(b"something else")
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {"unasked": unasked})
+    datasets.fetch("fashion_mnist")
+    monkeypatch.setattr(fashion_mnist, "ORIGINS", {})
+    with pytest.raises(PipelineError, match=f"{LAST} is damaged"):
+        fashion_mnist.SOURCE.read_test(cache)
 
 
 DAMAGED = {"changed": "is damaged: it has SHA-256 ", "cut": "is damaged: it has SHA-256 ",
@@ -247,7 +273,7 @@ def test_a_damaged_file_that_no_source_has_is_named(
         path.write_bytes(spoilt[damage])
     monkeypatch.setattr(fashion_mnist, "ORIGINS", {})
     with pytest.raises(PipelineError) as caught:
-        datasets.fetch("fashion_mnist")
+        fetch_again(file, cache)
     line = str(caught.value).splitlines()[1]
     assert line.startswith(f"  - the cache {cache}: {file} {DAMAGED[damage]}")
 

@@ -266,11 +266,20 @@ def test_a_champion_with_several_seeds(facts: StudySummary) -> None:
     listed = section(seen, "Looks at the test set")
     assert "| trial 90 | 0.8900 | 0.8837 to 0.8960 | 10,000 images | today |" in listed
     assert "| trial 9 trained again on all other data for 7 epochs | 0.9000 |" in listed
-    broken = {"trial": 9, "when": "now", "n_examples": None, "ensemble": {"9": 2, "7": 1}}
+    broken = {
+        "trial": 9, "when": "now", "n_examples": None, "ensemble": {"9": 2, "7": 1},
+        "command": "best --ensemble --export",
+    }  # fmt: skip
     listed = section(
         dataclasses.replace(seeds, test_looks=[*looks, broken]), "Looks at the test set"
     )
-    assert "| the mean of trials 9 and 7 | the export broke off |  |  | now |" in listed
+    assert (
+        "| the mean of trials 9 and 7 | the export broke off |  |  | now "
+        "| best --ensemble --export |"
+    ) in listed
+    assert "(now, best --ensemble --export)" in verdict(
+        dataclasses.replace(seeds, test_looks=[broken])
+    )
     looks.append({**looks[-1], "trial": 91})
     text = verdict(dataclasses.replace(seeds, test_looks=looks))
     assert "; trained again on all other data, on the test set **0.9000** (0.9000 to 0.9" in text

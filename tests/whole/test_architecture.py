@@ -33,7 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 185  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 194  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {
@@ -214,7 +214,7 @@ def test_the_map_shows_the_rooms_there_are() -> None:
         assert (PACKAGE / name).is_file(), name
 
 
-def test_only_the_export_opens_the_test_set() -> None:
+def test_one_module_alone_opens_the_test_set() -> None:
     users = {
         name_of(file)
         for file in MODULES
@@ -223,7 +223,7 @@ def test_only_the_export_opens_the_test_set() -> None:
         or (isinstance(node, ast.Name) and node.id == "open_test_set")
         or (isinstance(node, ast.alias) and node.name == "open_test_set")
     }
-    assert users == {"pipeline.export.bundle"}
+    assert users == {"pipeline.export.test_looks"}
 
 
 def imported_by(folder: Path, *arguments: str) -> tuple[int, set[str]]:

@@ -275,7 +275,9 @@ def test_the_export_is_a_plain_keras_model(walk: Walk) -> None:
         "README.md",
         "hyperparameters.json",
         "metrics.json",
+        "mistakes.png",
         "model.keras",
+        "reliability.svg",
     ]
     accuracy = accuracy_of(folder)
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -20,16 +20,17 @@ from killing import killed_at, killed_at_every_step
 from pipeline import best, files
 from pipeline.data import datasets
 from pipeline.errors import run_command
-from pipeline.export import bundle, stored_model
-from pipeline.export.folder import FILES, SCRIPT_FILE, check_folder
+from pipeline.export import bundle, stored_model, test_details, test_looks
+from pipeline.export.folder import FILES, ROWS_FILE, SCRIPT_FILE, check_folder
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.storage import study_store
+from pipeline.storage.studies import StoredStudy
 from pipeline.task.source import Examples
 
 Run = Callable[..., tuple[int, str]]
 
-FILES_OF_PICTURES = {*FILES} - {SCRIPT_FILE}  # which need none to be asked
+FILES_OF_PICTURES = {*FILES} - {SCRIPT_FILE, ROWS_FILE}  # which need none to be asked
 
 
 @pytest.fixture
@@ -75,6 +76,12 @@ def exporting(
     monkeypatch.setattr(datasets, "fetch", lambda _: None)
     examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
+
+    def fetch_details(stored: StoredStudy, _: object, folder: Path) -> bool:
+        test_details.write(stored.spec.task, np.eye(10)[[3]], examples, None, folder)
+        return True
+
+    monkeypatch.setattr(test_looks, "fetch_details", fetch_details)
     return recorded_study
 
 
