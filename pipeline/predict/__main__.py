@@ -25,7 +25,7 @@ def main() -> int:
     """Prints the answers of a study's champion."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.predict",
-        usage="%(prog)s [STUDY] INPUT ... [--invert] [--json | --request]",
+        usage="%(prog)s [STUDY] INPUT ... [--invert] [--json|--request]",
         description="Answers pictures, arrays or rows by the champion of a study.",
         epilog=_INPUTS,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -86,7 +86,13 @@ def load_application(project: Project, study: str, champion: Registered) -> Any:
             f"models:/{study}/{champion.version} cannot be loaded "
             f"({one_line(first_line(error))}); it is written again with: {doctor_command(study)}"
         ) from None
-    keras.config.disable_interactive_logging()  # a line for each request
+    answer = model.predict
+
+    def predict(data: Any, params: dict[str, Any] | None = None) -> Any:
+        keras.config.disable_interactive_logging()  # of the thread: else it prints a bar
+        return answer(data, params=params)
+
+    model.predict = predict
     application = scoring_server.init(model)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     return application

@@ -47,6 +47,7 @@ class Shell:
         self.before = ""  # what was exported and set in this terminal
         self.ports: dict[str, str] = {}
         self.servers: list[subprocess.Popen[bytes]] = []
+        self.printed = folder.parent / "printed by servers"
         self.variables = {
             name: value
             for name, value in os.environ.items()
@@ -94,10 +95,11 @@ class Shell:
         return command
 
     def _serve(self, command: str) -> None:
-        server = subprocess.Popen(
-            ["bash", "-c", f"{self.before}{command}"],
-            cwd=self.folder, env=self.variables, start_new_session=True,
-        )  # fmt: skip
+        with self.printed.open("ab") as printed:
+            server = subprocess.Popen(
+                ["bash", "-c", f"{self.before}{command}"],
+                cwd=self.folder, env=self.variables, start_new_session=True, stdout=printed,
+            )  # fmt: skip
         self.servers.append(server)
         port = re.findall(r"\d{4,5}", command)[-1]
         path = "ping" if "make serve" in command else ""
@@ -177,10 +179,10 @@ def test_what_the_readme_shows_of_predicting_and_serving(shell: Shell) -> None:
     text = section("Predict and serve")
     shown = commands(text)
     assert any(command.startswith("make serve") for command in shown)
-    assert "| curl " in shown[-1]
+    assert re.search(r"--request \|\s+curl ", shown[-1])
     *_, predicted, served, answered = [shell.paste(command) for command in shown]
     assert served == ""
-    assert re.search(r"^shoe.jpg  \S.*  0\.\d{4}  \S.* 0\.\d{4}$", predicted, re.M)
+    assert re.search(r"^shoe.jpg  \S.*  0\.\d{4} +\S.* 0\.\d{4}$", predicted, re.M)
     ((probabilities,),) = json.loads(answered).values()
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
     again = shell.paste(f"{shown[-3]} --json")
@@ -191,6 +193,7 @@ def test_what_the_readme_shows_of_predicting_and_serving(shell: Shell) -> None:
     make, send = shown[-1].split("|")
     said = shell.paste(f'{make}| .venv/bin/python -c "{divided}" |{send}')
     np.testing.assert_allclose(json.loads(said)["predictions"][0], probabilities, atol=1e-4)
+    assert shell.printed.read_bytes() == b""
     (shell.folder / "shoe.jpg").unlink()
 
 
