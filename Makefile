@@ -8,6 +8,7 @@ override SETUP := .venv/.installed
 KILLS ?= 100
 FUZZ_EXAMPLES ?= 10000
 UI_PORT ?= 5000
+SERVE_PORT ?= 5001
 DASHBOARD_PORT ?= 8080
 # In the order of tests/conftest.py, the longest first.
 TWO_MODULES_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -36,7 +37,7 @@ trap : INT; study=$$($(VENV_PYTHON) -m pipeline.new --if-missing --data="$$NEW_D
 endef
 .DEFAULT_GOAL := help
 
-.PHONY: help search report chapter best doctor ui dashboard test test-fast browser \
+.PHONY: help search report chapter best doctor ui dashboard serve test test-fast browser \
   lint audit check fuzz soak torture mutation bench lock clean
 
 help:  ## list these targets
@@ -65,6 +66,9 @@ doctor: $(SETUP)  ## hold Optuna, MLflow and the disk against each other; mend t
 
 ui: $(SETUP)  ## MLflow's UI on 127.0.0.1:5000 (other port: UI_PORT=...)
 	@$(call run,pipeline.ui mlflow --port $(UI_PORT))
+
+serve: $(SETUP)  ## the champion as a web service on 127.0.0.1:5001 (other port: SERVE_PORT=...)
+	@$(call run,pipeline.serve $(STUDY) --port $(SERVE_PORT))
 
 dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBOARD_PORT=...)
 	@$(call run,pipeline.ui optuna --port $(DASHBOARD_PORT))

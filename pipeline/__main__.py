@@ -11,6 +11,8 @@ COMMANDS = {
     "search": "run a study; a rerun goes on",
     "report": "write a study's report",
     "best": "show or export a study's champion",
+    "predict": "answer pictures, arrays or rows by the champion",
+    "serve": "serve the registered champion on 127.0.0.1",
     "doctor": "find what a crash left behind; --fix mends it",
     "data": "fetch, verify and show a data set",
     "ui": "start MLflow's UI or Optuna's dashboard",

@@ -6,7 +6,6 @@ python -m pipeline.ui mlflow|optuna --port PORT
 import argparse
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -14,8 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from types import FrameType
-from typing import NoReturn
 
 from pipeline import snapshot
 from pipeline.errors import (
@@ -26,11 +23,11 @@ from pipeline.errors import (
     one_line,
     run_command,
 )
+from pipeline.listening import HOST, check_port, ended_by_signals, parse_port
 from pipeline.masking import mask
 from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
 
-HOST = "127.0.0.1"
 _MAKE = {"mlflow": "make ui UI_PORT", "optuna": "make dashboard DASHBOARD_PORT"}
 _SECONDS_TO_END = 2.0  # of MLflow's server; then it is killed
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -41,7 +38,7 @@ def main() -> int:
     """Serves until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description=main.__doc__)
     parser.add_argument("which", choices=["mlflow", "optuna"])
-    parser.add_argument("--port", type=_port, required=True)
+    parser.add_argument("--port", type=parse_port, required=True)
     arguments = parser.parse_args()
     project = Project.here()
     url = project.mlflow_uri if arguments.which == "mlflow" else project.optuna_url
@@ -54,36 +51,17 @@ def main() -> int:
         raise PipelineError(
             f"{display_path(file)}: nothing to show yet; start with: make search STUDY=quick"
         )
-    check_port(arguments.which, arguments.port)
+    check_port(arguments.port, _MAKE[arguments.which])
     shown = snapshot.readable(url)
     if shown != url:
         print(f"{url.display} is read-only: shown is a copy of it, as of now", file=sys.stderr)
-    with _ended_by_signals():
+    with ended_by_signals():
         if arguments.which == "mlflow":
             from pipeline.tracking import relocation
 
             relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
             return serve_mlflow(project, shown, arguments.port)
         return serve_optuna(shown, arguments.port)
-
-
-def check_port(which: str, port: int) -> None:
-    """Refuses a port on which no server can listen, before one takes seconds to find that out.
-
-    Raises:
-        PipelineError: the text says why, and how another port is chosen.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-        try:
-            probe.bind((HOST, port))
-            probe.listen()
-        except OSError as error:
-            other = port + 1 if 1024 <= port < 2**16 - 1 else 8081
-            raise PipelineError(
-                f"no server can listen on {HOST}:{port} ({error.strerror}); "
-                f"choose another port: {_MAKE[which]}={other}"
-            ) from None
 
 
 def serve_mlflow(project: Project, url: StoreUrl, port: int) -> int:
@@ -217,29 +195,6 @@ def _end(server: subprocess.Popen[bytes]) -> None:
             os.killpg(server.pid, asked)
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(_SECONDS_TO_END)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Has SIGTERM and a closed terminal do what Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _port(text: str) -> int:
-    """Converts an argument for argparse, and refuses what is no port."""
-    if not (re.fullmatch("[1-9][0-9]{0,4}", text) and int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"found {text!r}, allowed is a number from 1 to 65535")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -57,22 +57,31 @@ def answer(model: Any, rows: Any) -> Any:
     import numpy as np
     import tensorflow as tf
 
-    named = _inputs(model)
-    rows = rows.set_axis(_names(rows.columns, named), axis=1)
-    if missing := [name for name in named if name not in rows.columns]:
-        raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
-    if twice := [name for name in named if rows.columns.tolist().count(name) > 1]:
-        raise ValueError(f"columns that stand twice: {twice}")
-    inputs = {
-        name: (_texts if each.dtype == "string" else _numbers)(rows[name])[:, None]
-        for name, each in named.items()
-    }
+    columns = read_columns(rows, _inputs(model))
+    inputs = {name: values[:, None] for name, values in columns.items()}
     answers = []
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
         tensors = tf.nest.map_structure(lambda values, at=block: tf.constant(values[at]), inputs)
         answers.append(np.asarray(model(tensors, training=False)))
     return np.concatenate(answers)
+
+
+def read_columns(rows: Any, named: Any) -> dict[str, Any]:
+    """Reads the columns that a model takes: numbers float64 (n,), NaN where missing; texts (n,).
+
+    Raises:
+        ValueError: as `answer`.
+    """
+    rows = rows.set_axis(_names(rows.columns, named), axis=1)
+    if missing := [name for name in named if name not in rows.columns]:
+        raise ValueError(f"missing columns: {missing}, found: {[*rows.columns]}")
+    if twice := [name for name in named if rows.columns.tolist().count(name) > 1]:
+        raise ValueError(f"columns that stand twice: {twice}")
+    return {
+        name: (_texts if each.dtype == "string" else _numbers)(rows[name])
+        for name, each in named.items()
+    }
 
 
 def answer_table(model: Any, rows: Any) -> Any:

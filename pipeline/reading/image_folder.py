@@ -84,6 +84,37 @@ def read_image_folder(
     )
 
 
+def read_pictures(
+    paths: Sequence[Path], size: tuple[int, int], colour: bool
+) -> "tuple[NDArray[np.uint8], str]":
+    """Reads pictures as `read_image_folder` does, so that a model sees them as those it knows.
+
+    Args:
+        paths: of the files.
+        size: height and width in pixels.
+        colour: whether there are three channels, or grey alone.
+
+    Returns:
+        uint8 (n, height, width) or (n, height, width, 3); and what was done to those of another
+        size or colour, for people, "" if there are none.
+
+    Raises:
+        UsageError: one cannot be read; the text names the first, and counts the others.
+    """
+    pictures, bad = _read(paths, size, colour)
+    if bad:
+        raise _unreadable(bad)
+    with ThreadPoolExecutor(n_cores()) as pool:
+        heads = [head for head in pool.map(_head, paths) if isinstance(head, _Head)]
+    others = [
+        head for head in heads if (head.height, head.width) != size or not (colour or head.is_grey)
+    ]
+    if not others:
+        return pictures, ""
+    done = f"{'colour' if colour else 'grey'}, {_said(size, others)}"
+    return pictures, f"{count_noun(len(others), 'picture')}: {done}"
+
+
 @dataclass(frozen=True)
 class _Head:
     """What a file says of its picture before it is decoded."""
@@ -198,7 +229,7 @@ def _unreadable(reasons: dict[Path, str]) -> UsageError:
     """Names the first picture that cannot be read, and counts the others."""
     path, reason = next(iter(reasons.items()))
     n = len(reasons) - 1
-    others = f"; nor can {count_noun(n, 'other picture')} of the folder" if n else ""
+    others = f"; nor can {count_noun(n, 'other picture')}" if n else ""
     return UsageError(f"{display_path(path)}: cannot be read as a picture ({reason}){others}")
 
 

@@ -18,5 +18,5 @@ def test_the_package_lists_its_commands_a_line_each() -> None:
     lines = [line.split() for line in run().splitlines() if "python -m pipeline." in line]
     listed = {words[2].removeprefix("pipeline.") for words in lines}
     doors = {file.parent.name for file in (ROOT / "pipeline").glob("*/__main__.py")}
-    assert listed == doors | {"best", "ui"}
+    assert listed == doors | {"best", "serve", "ui"}
     assert max(map(len, run().splitlines())) <= 80

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
 LONG = {"make search"}
-SERVERS = re.compile(r"make (ui|dashboard)|.*mlflow models serve")
+SERVERS = re.compile(r"make (ui|dashboard|serve)")
+PORTS = {"make ui": "UI_PORT=5000", "make serve": "SERVE_PORT=5001"}
 
 
 def section(title: str) -> str:
@@ -46,6 +47,7 @@ class Shell:
         self.before = ""  # what was exported and set in this terminal
         self.ports: dict[str, str] = {}
         self.servers: list[subprocess.Popen[bytes]] = []
+        self.printed = folder.parent / "printed by servers"
         self.variables = {
             name: value
             for name, value in os.environ.items()
@@ -83,9 +85,9 @@ class Shell:
 
     def _elsewhere(self, command: str) -> str:
         """Takes a port that is free in the place of the one that is shown."""
-        if re.fullmatch(r"make ui( .*)?", command):
-            command += " UI_PORT=5000"
-        for shown in re.findall(r"(?:UI_PORT=|--port |127\.0\.0\.1:)(\d+)", command):
+        if SERVERS.match(command):
+            command += f" {PORTS[' '.join(command.split()[:2])]}"
+        for shown in re.findall(r"(?:_PORT=|127\.0\.0\.1:)(\d+)", command):
             if shown not in self.ports:
                 with socket.create_server(("127.0.0.1", 0)) as free:
                     self.ports[shown] = str(free.getsockname()[1])
@@ -93,13 +95,14 @@ class Shell:
         return command
 
     def _serve(self, command: str) -> None:
-        server = subprocess.Popen(
-            ["bash", "-c", f"{self.before}{command}"],
-            cwd=self.folder, env=self.variables, start_new_session=True,
-        )  # fmt: skip
+        with self.printed.open("ab") as printed:
+            server = subprocess.Popen(
+                ["bash", "-c", f"{self.before}{command}"],
+                cwd=self.folder, env=self.variables, start_new_session=True, stdout=printed,
+            )  # fmt: skip
         self.servers.append(server)
         port = re.findall(r"\d{4,5}", command)[-1]
-        path = "ping" if "models serve" in command else ""
+        path = "ping" if "make serve" in command else ""
         deadline = time.monotonic() + 120
         while True:
             assert server.poll() is None, command
@@ -168,13 +171,30 @@ def test_what_the_readme_shows_of_the_model(shell: Shell) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.S)
     assert re.search(r"\[\d( \d){4}\]", shell.python(snippet))
     printed = [shell.paste(command) for command in commands(text)]
-    assert '{"predictions": [[' in printed[-1]
-    divided = commands(text)[-1].replace("validation_inputs[:5]", "(validation_inputs[:5] / 255)")
-    divided = divided.replace("d.(validation_inputs", "(d.validation_inputs")
-    assert divided != commands(text)[-1]
-    both = (printed[-1], shell.paste(divided))
-    whole, again = (json.loads(each)["predictions"] for each in both)
-    np.testing.assert_allclose(again, whole, atol=1e-4)
+    assert "Trainable params" in printed[-1]
+
+
+def test_what_the_readme_shows_of_predicting_and_serving(shell: Shell) -> None:
+    """The request is sent as it stands there, to the server that is started as it stands there."""
+    text = section("Predict and serve")
+    shown = commands(text)
+    assert any(command.startswith("make serve") for command in shown)
+    assert re.search(r"--request \|\s+curl ", shown[-1])
+    *_, predicted, served, answered = [shell.paste(command) for command in shown]
+    assert served == ""
+    assert re.search(r"^shoe.jpg  \S.*  0\.\d{4} +\S.* 0\.\d{4}$", predicted, re.M)
+    ((probabilities,),) = json.loads(answered).values()
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    again = shell.paste(f"{shown[-3]} --json")
+    own = json.loads(again)["probabilities"]
+    np.testing.assert_allclose(probabilities, list(own.values()), atol=1e-5)
+    divided = "import json, sys; x = json.load(sys.stdin)['inputs'][0]"
+    divided += "; print(json.dumps({'inputs': [[[p / 255 for p in row] for row in x]]}))"
+    make, send = shown[-1].split("|")
+    said = shell.paste(f'{make}| .venv/bin/python -c "{divided}" |{send}')
+    np.testing.assert_allclose(json.loads(said)["predictions"][0], probabilities, atol=1e-4)
+    assert shell.printed.read_bytes() == b""
+    (shell.folder / "shoe.jpg").unlink()
 
 
 def test_what_the_model_card_shows(shell: Shell) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import recorded
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
 from pipeline.export import champion, folder
 from pipeline.paths import Project
+from pipeline.predict import answers
+from pipeline.predict.given import Place
 from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
 from pipeline.storage import lease, study_store
@@ -25,6 +28,7 @@ from pipeline.study import assignment, ranges, spec
 from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
+from pipeline.task.task import Kind, Task
 from pipeline.tracking import delivery, reader, registry
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +74,19 @@ def test_the_flags_of_a_command(command: str) -> None:
 def test_the_exit_codes() -> None:
     codes = (errors.DONE, errors.FAILED, errors.BAD_USAGE, errors.INTERRUPTED)
     assert list(rows(SECTIONS["Commands"], "exit code")) == list(map(str, codes))
+
+
+def test_the_fields_of_a_prediction() -> None:
+    said = re.search(r"`predict --json` prints (.*?)Nothing is printed", TEXT, re.S)
+    assert said
+    promised = quoted(said[1]) - {"stdin"}
+    classes = Task(Kind.MULTICLASS, (2, 2), ("a", "b", "c"))
+    number = Task(Kind.REGRESSION, (2,), loss="squared")
+    found: set[str] = set()
+    for task in (classes, number):
+        (line,) = answers.as_json(task, [Place("x", 1)], np.ones((1, task.n_outputs)), 1.0)
+        found |= json.loads(line).keys()
+    assert promised == found
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,13 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from pipeline import best, paths, ui
+from pipeline import best, paths, serve, ui
 from pipeline.data import __main__ as data_command
 from pipeline.data import datasets, fashion_mnist
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import BAD_USAGE, DONE, FAILED, PipelineError, UsageError, run_command
 from pipeline.paths import Project
+from pipeline.predict import __main__ as predict_command
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
 from pipeline.search import session
@@ -372,13 +373,16 @@ COMMANDS: Mapping[str, Callable[[], int]] = {
     "best": best.main,
     "doctor": doctor_command.main,
     "data": data_command.main,
+    "predict": predict_command.main,
+    "serve": serve.main,
     "ui": ui.main,
 }
 ARGUMENTS = st.lists(
     st.one_of(
         st.sampled_from(
             ["--trials", "--minutes", "--workers", "--dry-run", "--json", "--export",
-             "--force", "--fix", "--port", "--picture", "--help", "-h", "--", "-", "-x", "--no",
+             "--force", "--fix", "--port", "--invert", "--request", "studies", "--picture",
+             "--help", "-h", "--", "-", "-x", "--no",
              "--trials=5", "--trials=", "--minutes=nan", "--port=0", "--ex", "local", "ray",
              "mlflow", "optuna", "fashion_mnist", "quick", "chapter7", "absent", "./quick.toml",
              "studies/quick.toml", "0", "1", "5", "-1", "1.5", "1e5", "1e999", "nan", "9" * 300,
@@ -428,6 +432,7 @@ TAKING_A_STUDY: Mapping[str, tuple[Callable[[], int], list[str]]] = {
     "best": (best.main, []),
     "export": (best.main, ["--export"]),
     "doctor": (doctor_command.main, ["--fix"]),
+    "serve": (serve.main, ["--port", "5001"]),
 }
 
 
@@ -450,6 +455,14 @@ def test_a_name_that_is_no_studys_is_refused_and_nothing_is_written(
     )
     sentence(complaints)
     assert sorted(outside.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [name for name in LEAVING if not Path(name[:99]).exists()])
+def test_what_is_neither_study_nor_file_is_refused(name: str, project_folder: Path) -> None:
+    (project_folder / "studies").mkdir()
+    code, said, complaints = run(predict_command.main, name)
+    assert (code, said) == (BAD_USAGE, "")
+    sentence(complaints)
 
 
 @FUZZED
@@ -483,7 +496,7 @@ NO_STORE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["report", "best", "doctor", "ui"])
+@pytest.mark.parametrize("command", ["report", "best", "doctor", "predict", "serve", "ui"])
 @pytest.mark.parametrize("url", NO_STORE, ids=lambda url: ascii(url)[:20])
 def test_a_storage_url_that_is_none_is_refused(
     command: str, url: str, project_folder: Path, monkeypatch: pytest.MonkeyPatch

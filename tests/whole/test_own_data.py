@@ -3,15 +3,23 @@
 import json
 import os
 import re
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, NamedTuple
 
 import empty_mlflow
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+from PIL import Image
+from ports import free_port
 from sklearn.metrics import accuracy_score, roc_auc_score, root_mean_squared_error
 
 from pipeline.paths import Project
@@ -177,19 +185,29 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> P
     return folder
 
 
-def run(folder: Path, *arguments: str) -> str:
+def environment(folder: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return {**kept, "PIPELINE_DATA_DIR": str(folder / "cache")}
+
+
+def run(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
     """Runs a command, and returns what it prints."""
     package = {"PYTHONPATH": str(REPOSITORY)} if arguments[0] == "-m" else {}
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**kept, **package, "PIPELINE_DATA_DIR": str(folder / "cache")},
+        env={**environment(folder), **package},
+        input=stdin,
         capture_output=True,
-        text=True,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def predicted(folder: Path, *arguments: str, stdin: bytes = b"") -> list[dict[str, Any]]:
+    """What the command answers, as JSON."""
+    said = run(folder, "-m", "pipeline.predict", *arguments, "--json", stdin=stdin)
+    return [json.loads(line) for line in said.splitlines()]
 
 
 def hand_over(project: Path, name: str, patch: pytest.MonkeyPatch) -> Handed:
@@ -228,6 +246,12 @@ def houses(project: Path) -> Any:
 def sold(project: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         yield hand_over(project, "sold", patch)
+
+
+@pytest.fixture(scope="module")
+def colours(project: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        yield hand_over(project, "colours", patch)
 
 
 def test_a_regression_answers_raw_rows_as_well_as_its_report_says(houses: Handed) -> None:
@@ -272,9 +296,7 @@ def test_the_card_tells_of_the_columns_and_the_data(houses: Handed) -> None:
     assert "gives\nPreis/€ in units of its own." in card
 
 
-def test_pictures_in_colour_are_answered_as_well_as_the_report_says(project: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        colours = hand_over(project, "colours", patch)
+def test_pictures_in_colour_are_answered_as_well_as_the_report_says(colours: Handed) -> None:
     names = np.array(["blue", "green", "red"])  # in the card's order
     for i, name in enumerate(names):
         assert f"\n{i}. {name}\n" in (colours.folder / "README.md").read_text()
@@ -282,6 +304,150 @@ def test_pictures_in_colour_are_answered_as_well_as_the_report_says(project: Pat
     score = accuracy_score(colours.rows["y"], said)
     assert score == pytest.approx(colours.metrics["test"]["accuracy"], rel=1e-4)
     assert not (colours.folder / "predict.py").exists()
+
+
+def test_the_command_predicts_values_with_intervals(houses: Handed) -> None:
+    project, file = houses.folder.parents[1], houses.folder / "rows.csv"
+    looks = houses.metrics["test"]
+    found = predicted(project, "häuser", str(file))
+    assert [each["row"] for each in found] == [*range(1, len(houses.rows) + 1)]
+    values = [each["value"] for each in found]
+    np.testing.assert_allclose(values, np.ravel(houses.answers["answers"]), rtol=1e-5)
+    prices = houses.rows["Preis/€"].str.replace(",", ".").astype(float)
+    held = [
+        each["low"] <= price <= each["high"] for each, price in zip(found, prices, strict=True)
+    ]
+    assert 0.8 <= np.mean(held) <= 1
+    ratio = found[0]["high"] / found[0]["value"]
+    assert ratio == pytest.approx(found[0]["value"] / found[0]["low"])  # the target is a logarithm
+    said = run(project, "-m", "pipeline.predict", "häuser", str(file)).splitlines()
+    assert said[0].split() == ["input", "Preis/€", "95", "%", "interval"]
+    assert len(said) == len(found) + 1
+    assert max(map(len, said)) <= 80
+    again = json.loads(run(project, "-m", "pipeline.best", "häuser", "--json"))
+    assert again["test"] == looks
+
+
+def test_the_command_predicts_two_classes_from_stdin(sold: Handed) -> None:
+    rows = (sold.folder / "rows.csv").read_bytes()
+    found = predicted(sold.folder.parents[1], "sold", "-", stdin=rows)
+    names = [*found[0]["probabilities"]]
+    assert names == ["ja", "nein"]
+    np.testing.assert_allclose(
+        [[*each["probabilities"].values()] for each in found], sold.answers["answers"], rtol=1e-5
+    )
+    for each in found:
+        assert each["class"] == names[np.argmax([*each["probabilities"].values()])]
+        assert each["probability"] == max(each["probabilities"].values())
+        assert each["input"] == "stdin"
+
+
+def test_the_command_predicts_pictures_and_arrays(project: Path, colours: Handed) -> None:
+    images = np.load(project / "images.npy")
+    expected = np.array(colours.answers["answers"])
+    (project / "pictures").mkdir()
+    for i in range(3):
+        Image.fromarray(images[i]).save(project / "pictures" / f"{i}.png")
+    Image.fromarray(images[3]).resize((70, 90), Image.Resampling.NEAREST).save(project / "3.tiff")
+    np.save(project / "one.npy", images[4] / 255)
+    given = ["images.npy", "pictures", "3.tiff", "one.npy"]
+    found = predicted(project, "colours", *given)
+    assert [each["input"] for each in found[len(images) :]] == [
+        "pictures/0.png", "pictures/1.png", "pictures/2.png", "3.tiff", "one.npy"
+    ]  # fmt: skip
+    answers = np.array([[*each["probabilities"].values()] for each in found])
+    np.testing.assert_allclose(answers[: len(images)], expected, atol=1e-5)
+    np.testing.assert_allclose(answers[len(images) : -2], expected[:3], atol=1e-5)
+    np.testing.assert_allclose(answers[-2], expected[3], atol=0.05)
+    np.testing.assert_allclose(answers[-1], expected[4], atol=1e-4)
+
+
+def test_what_cannot_be_answered_leaves_all_unanswered(houses: Handed) -> None:
+    project = houses.folder.parents[1]
+    (project / "bad.csv").write_text("Zimmer;Ort\n3;Bonn\n")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pipeline.predict",
+            "häuser",
+            houses.folder / "rows.csv",
+            "bad.csv",
+        ],
+        cwd=project,
+        env={**environment(project), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: bad\.csv: missing columns: \[.*\], found: .*\n", done.stderr)
+
+
+@pytest.fixture
+def served(houses: Handed, tmp_path: Path) -> Iterator[tuple[Path, int, str, Popen[str]]]:
+    """A server of a project that was copied elsewhere; where, its port, and its example."""
+    copy, port = tmp_path / "copy", free_port()
+    shutil.copytree(houses.folder.parents[1], copy)
+    variables = environment(copy) | {"PYTHONPATH": str(REPOSITORY)}
+    del variables["MLFLOW_TRACKING_URI"]  # of the project that was copied
+    server = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.serve", "häuser", "--port", str(port)],
+        cwd=copy,
+        env=variables,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stderr
+        said: list[str] = []
+        for line in server.stderr:
+            said.append(line)
+            if line.startswith("curl "):
+                break
+        assert "".join(said[:-1]) == (
+            f"the project was moved or copied from {houses.folder.parents[1]} to {copy}: MLflow's "
+            "store now says so\n"
+            "loading models:/häuser/1, the champion ...\n"
+            f"http://127.0.0.1:{port}/invocations answers (Ctrl-C ends it)\n"
+            "an example, from another terminal in this folder:\n\n"
+        )
+        yield copy, port, said[-1], server
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_the_champion_is_served_to_this_machine_alone(
+    houses: Handed, served: tuple[Path, int, str, Popen[str]]
+) -> None:
+    folder, port, example, server = served
+    process = psutil.Process(server.pid)
+    listening = [each.laddr for each in process.net_connections() if each.status == "LISTEN"]
+    assert [(each.ip, each.port) for each in listening] == [("127.0.0.1", port)]
+
+    def shell(command: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=folder, input=stdin, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    ((answer,),) = json.loads(shell(example)).values()
+    assert answer.keys() == {"Preis/€"}
+    sent = run(folder, "-m", "pipeline.predict", "häuser", "--request")
+    assert json.loads(sent) == json.loads(shlex.split(example)[-1])
+    rows = str(houses.folder / "rows.csv")
+    sent = run(folder, "-m", "pipeline.predict", "häuser", rows, "--request")
+    url = f"http://127.0.0.1:{port}/invocations"
+    post = f"curl --silent --header 'Content-Type: application/json' --data @- {url}"
+    answers = [each["Preis/€"] for each in json.loads(shell(post, sent))["predictions"]]
+    np.testing.assert_allclose(answers, np.ravel(houses.answers["answers"]), rtol=1e-5)
+    for host, code in (("localhost", 200), ("evil.example", 400), ("127.0.0.1.nip.io", 400)):
+        ask = f"curl --silent --output /dev/null --write-out '%{{http_code}}' -H 'Host: {host}'"
+        assert shell(f"{ask} http://127.0.0.1:{port}/ping") == str(code)
+    server.send_signal(signal.SIGINT)
+    _, said = server.communicate(timeout=60)
+    assert (said, server.returncode) == ("\ninterrupted\n", 130)
 
 
 # What an ensemble and its members answer, for somebody without this package.

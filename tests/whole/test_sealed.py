@@ -24,6 +24,7 @@ from pipeline.execution import local
 from pipeline.export import scores, stored_model
 from pipeline.export.folder import FILES, PICTURES_FILE, ROWS_FILE, SCRIPT_FILE
 from pipeline.paths import Project
+from pipeline.predict import __main__ as predict_command
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
 from pipeline.storage import studies, study_store
@@ -113,6 +114,17 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
     monkeypatch.setattr(scores, "answer", lambda _, given: np.eye(10)[given.targets])
     monkeypatch.setattr(scores, "measure", lambda *_: means)
+
+
+@pytest.mark.usefixtures("_loop")
+@pytest.mark.parametrize("form", [[], ["--json"], ["--request"]])
+def test_a_prediction_does_without_it(
+    form: list[str], searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save("x.npy", np.zeros((28, 28), np.uint8))
+    assert run(predict_command.main, monkeypatch, small.NAME, "x.npy", *form) == 0
+    study = studies.stored_study(searched, small.NAME).study
+    assert study_store.test_looks(study) == []
 
 
 @pytest.mark.usefixtures("_loop")

@@ -1,0 +1,1 @@
+"""Answers to what a user gives, from a study's champion."""
