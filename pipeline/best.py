@@ -1,21 +1,27 @@
 """The champion of a study: shown, or written out as a model that just works.
 
     python -m pipeline.best [STUDY] [--ensemble | --refit] [--json] [--export [DIR]] [--force]
+    python -m pipeline.best [STUDY] (--rollback | --replay TRIAL) [--json]
 
 Exporting looks at the sealed test set, once for each champion and each of its seeds; every look is
 recorded in the study and shown in its report. With --ensemble it is about the mean answer of
 several of the best networks, chosen on the validation set; with --refit about the champion's
-network, trained again on training and validation data together.
+network, trained again on training and validation data together. What is exported is MLflow's
+registered champion; --rollback gives it up for the one before. --replay trains a recorded trial
+again, to see whether it comes out the same.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DONE, run_command
+from pipeline.errors import DONE, FAILED, run_command
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
+
+if TYPE_CHECKING:
+    from pipeline.storage.studies import StoredStudy
 
 
 def main() -> int:
@@ -27,9 +33,13 @@ def main() -> int:
     from pipeline.storage import studies, study_store
     from pipeline.tracking import relocation
 
-    project = Project.here()
-    stored = studies.stored_study(project, parse_study_name(arguments.study))
+    project, study = Project.here(), parse_study_name(arguments.study)
+    if arguments.rollback:
+        return _roll_back(project, study, arguments.json)
+    stored = studies.stored_study(project, study)
     relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
+    if arguments.replay is not None:
+        return _replay(stored, arguments.replay, arguments.json)
     champion, spec = study_store.champion(stored.study), stored.spec
     folder: Path | None = None
     if arguments.export is not None:
@@ -50,6 +60,11 @@ def main() -> int:
     if folder:
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = found or summary(stored, champion)
+    if folder:
+        from pipeline.export.registration import register
+
+        if said := register(stored, champion, found, folder):
+            print(said, file=sys.stderr)
     if arguments.json:
         print(json.dumps(found, indent=2))
     elif arguments.ensemble:
@@ -57,6 +72,29 @@ def main() -> int:
     else:
         print(texts.champion_text(spec, champion, found))
     return DONE
+
+
+def _roll_back(project: Project, study: str, as_json: bool) -> int:
+    """Swaps the aliases `champion` and `previous`, and prints what they are now."""
+    from pipeline.export import registration
+
+    found = registration.roll_back(project, study)
+    shown = json.dumps(found, indent=2) if as_json else registration.rollback_text(study, found)
+    print(shown)
+    return DONE
+
+
+def _replay(stored: "StoredStudy", trial: int, as_json: bool) -> int:
+    """Trains a trial again, and prints whether it came out the same; returns the exit code."""
+    from pipeline.export import comparison, replay
+
+    found = replay.replay(stored, trial)
+    print(
+        json.dumps(found.as_dict(), indent=2)
+        if as_json
+        else comparison.text(stored.spec.name, found)
+    )
+    return DONE if found.is_same else FAILED
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -76,6 +114,17 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="with --export: the champion's network, trained again on training and validation "
         "data together",
     )
+    instead.add_argument(
+        "--rollback",
+        action="store_true",
+        help="swap the aliases champion and previous of the registered model",
+    )
+    instead.add_argument(
+        "--replay",
+        type=int,
+        metavar="TRIAL",
+        help="train a recorded trial again, and say whether it comes out the same",
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument(
         "--export",
@@ -88,6 +137,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     found = parser.parse_args(arguments)
     if found.refit and found.export is None:
         parser.error("found --refit alone, allowed is --refit with --export")
+    for flag in ("rollback", "replay"):
+        if getattr(found, flag) not in (None, False) and (found.export is not None or found.force):
+            parser.error(f"found --{flag} with --export or --force, allowed is --{flag} alone")
     return found
 
 

@@ -25,7 +25,7 @@ from pipeline.study import assignment, ranges, spec
 from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
-from pipeline.tracking import delivery, reader, registry
+from pipeline.tracking import aliases, delivery, reader
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "contracts.md").read_text()
@@ -138,7 +138,7 @@ def test_what_stands_in_mlflow() -> None:
         assert end_tags.keys() <= tags
     artifacts = quoted(table["artifact"][0])
     assert artifacts == {delivery.MODEL_ARTIFACT, "hyperparameters.json"}
-    assert registry.CHAMPION_ALIAS in quoted(SECTIONS["MLflow"])
+    assert aliases.CHAMPION in quoted(SECTIONS["MLflow"])
     for key in tags | of_both - own | artifacts | quoted(table["metric, by epoch"][0]):
         assert f'"{key}"' in CODE, key
 
