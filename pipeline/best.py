@@ -137,9 +137,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     found = parser.parse_args(arguments)
     if found.refit and found.export is None:
         parser.error("found --refit alone, allowed is --refit with --export")
-    for flag in ("rollback", "replay"):
-        if getattr(found, flag) not in (None, False) and (found.export is not None or found.force):
-            parser.error(f"found --{flag} with --export or --force, allowed is --{flag} alone")
+    flag = "--rollback" if found.rollback else "--replay" if found.replay is not None else ""
+    if flag and (found.export is not None or found.force):
+        parser.error(f"found {flag} with --export or --force, allowed is {flag} without")
     return found
 
 

@@ -36,9 +36,9 @@ def check_models(subject: Subject) -> Iterator[Repair]:
     present = [trial.number for trial in kept if trial.number in own]
     present = [number for number in present if not own[number].is_deleted]  # said before
     troubles = {number: reader.model_trouble(subject.project, own[number]) for number in present}
-    versions = versions_of(
-        subject.project, subject.spec.name, {own[number].id: own[number] for number in present}
-    )
+    runs = {own[number].id: own[number] for number in present}
+    runs |= {run.id: run for run in subject.runs if run.is_apart and not run.is_deleted}
+    versions = versions_of(subject.project, subject.spec.name, runs)
     for number in present:
         others = [v.number for v in versions if v.run == own[number].id and v.is_other]
         if others:  # one of them is not what was trained, and training again tells which
@@ -67,7 +67,7 @@ def check_models(subject: Subject) -> Iterator[Repair]:
                 for v in lost
             ),
             "written again from the model of its run",
-            runs=[run for v in lost for run in own.values() if run.id == v.run],
+            runs=[runs[v.run] for v in lost],
         )
     gone = [v for v in versions if v.trouble and not v.model_id and v.is_champion]
     yield from _registration(subject, gone[0].trouble if gone else "")
@@ -136,9 +136,13 @@ def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
     registered = reader.champion_run(subject.project, name)
     if run is None or (registered == run.id and not trouble):
         return
-    if not trouble and (said := reader.rollback_of(subject.project, name, run.id)):
-        say(said)
-        return
+    if said := reader.rollback_of(subject.project, name, run.id):
+        if not trouble:
+            say(said)
+            return
+        for number, each in match.own.items():  # to whose model it was rolled back
+            if each.id == registered:
+                best, run = number, each
     alias = f"models:/{name}@{aliases.CHAMPION}"
     what = (
         f"{alias} cannot be loaded: {trouble}"

@@ -40,7 +40,7 @@ def register(stored: StoredStudy, champion: Trial, found: Mapping[str, Any], fol
     file = project.mlflow_uri.file
     if file and not snapshot.is_writable(file):
         return "not registered: MLflow's store is read-only for this user"
-    which, tags = _which(stored, champion, found), _tags(stored, found)
+    which, tags, task = _which(stored, champion, found), _tags(stored, found), stored.spec.task
     try:
         with reader.opened(project) as client:
             known = aliases.find(client, study)
@@ -49,7 +49,7 @@ def register(stored: StoredStudy, champion: Trial, found: Mapping[str, Any], fol
             if known is not None and is_champion:
                 same = [known]
             for each in same[:1]:
-                aliases.tag_version(client, study, each.version, champion.run_id, tags)
+                registry.tell(client, study, each.version, champion.run_id, task, tags)
             if is_champion:
                 return ""
             if said := aliases.rollback_of(client, study, champion.run_id, which):
@@ -62,7 +62,7 @@ def register(stored: StoredStudy, champion: Trial, found: Mapping[str, Any], fol
     except PipelineError as error:
         raise PipelineError(f"it is exported, but not registered: {error}") from None
     assert now is not None
-    return f"registered as {_name(study, aliases.CHAMPION)}, version {now.version}"
+    return f"{_name(study, aliases.CHAMPION)} is version {now.version} now"
 
 
 def roll_back(project: Project, study: str) -> dict[str, dict[str, str]]:

@@ -121,7 +121,10 @@ def describe(version: ModelVersion) -> str:
     value = f" ({known[0].removeprefix(_BEST)} {float(tags[known[0]]):.5g})" if known else ""
     if ENSEMBLE in tags:
         return f"an ensemble of {count_noun(len(json.loads(tags[ENSEMBLE])), 'network')}{value}"
-    again = f", trained again for {count_noun(int(tags[REFIT]), 'epoch')}" if REFIT in tags else ""
+    again = ""
+    if REFIT in tags:
+        epochs = count_noun(int(tags[REFIT]), "epoch")
+        again = f", trained again for {epochs} on all but the test set"
     return f"trial {tags[TRIAL]}{value}{again}"
 
 
@@ -172,7 +175,8 @@ def roll_back(client: MlflowClient, study: str) -> tuple[ModelVersion, ModelVers
     client.set_registered_model_alias(study, CHAMPION, new.version)
     client.set_registered_model_alias(study, PREVIOUS, old.version)
     _forget_rollback(client, study, new)
-    return new, old
+    champion, previous = (client.get_model_version(study, v.version) for v in (new, old))
+    return champion, previous
 
 
 def _rolled_back_to(client: MlflowClient, study: str, new: ModelVersion) -> ModelVersion | None:

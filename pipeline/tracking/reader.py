@@ -61,6 +61,11 @@ class Run:
     is_deleted: bool
     is_orphan: bool
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether it holds a model that was made of trials: trained again, or an ensemble."""
+        return self.trial is None and not self.is_of_study and not self.is_orphan
+
 
 def runs_of(project: Project, study: str, metric: str) -> list[Run]:
     """Reads all runs of a study's experiment, deleted ones too, the latest first.

@@ -19,7 +19,7 @@ from pipeline.reading.column import Dialect
 from pipeline.task.task import Task
 from pipeline.tracking import aliases, relocation, rows_flavor
 from pipeline.tracking.delivery import MODEL_ARTIFACT
-from pipeline.wording import capitalize, doctor_command
+from pipeline.wording import doctor_command
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -93,13 +93,34 @@ def publish_champion(
         **given,
     )
     version = str(info.registered_model_version)
-    aliases.tag_version(client, study, version, tags.get(aliases.RUN, run), tags)
+    tell(client, study, version, tags.get(aliases.RUN, run), task, tags)
+    aliases.promote(client, study, version)
+
+
+def tell(
+    client: mlflow.MlflowClient,
+    study: str,
+    version: str,
+    run: str,
+    task: Task,
+    tags: Mapping[str, str],
+) -> None:
+    """Brings tags and description of a registered version up to date.
+
+    Args:
+        client: of the store.
+        study: name of the study, and so of the registered model.
+        version: its number.
+        run: of the trial.
+        task: what the model has learned.
+        tags: what the run does not tell.
+    """
+    aliases.tag_version(client, study, version, run, tags)
     which = aliases.describe(client.get_model_version(study, version))
-    about = f"{capitalize(which)} of study {study}.\n\nTakes {given['metadata']['input']}"
+    about = f"Study {study}: {which}.\n\nTakes {_takes(task)}"
     if len(about) > MOST_SAID:
         about = f"{about[:MOST_SAID]} ..."
     client.update_model_version(study, version, about)
-    aliases.promote(client, study, version)
 
 
 def store_apart(client: mlflow.MlflowClient, trial_run: str, role: str, model: Path) -> str:

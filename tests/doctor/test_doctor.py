@@ -43,7 +43,7 @@ from pipeline.storage import lease, liveness, studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
-from pipeline.tracking import reader, registry
+from pipeline.tracking import aliases, reader, registry
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import EpochEnd, Event, Job
@@ -704,6 +704,17 @@ def test_the_champion_is_registered(
     assert calls == [(registry.publish_champion, *arguments)]
 
 
+def test_what_was_rolled_back_is_not_registered_again(project: Project, run: Any) -> None:
+    register(project, by_number(project)[FIRST])
+    aliases.promote(client(project), NAME, "1")
+    assert run() == (0, HEALTHY, "")
+    aliases.roll_back(client(project), NAME)
+    code, said, complaints = run("--fix")
+    assert (code, said) == (0, HEALTHY)
+    assert complaints.startswith(f"models:/{NAME}@champion stays as it was rolled back; ")
+    assert aliases.champion_run(client(project), NAME) == by_number(project)[FIRST]
+
+
 # What somebody would load
 
 
@@ -838,6 +849,57 @@ def test_a_champion_whose_logged_model_is_deleted_is_registered_anew(
     champion = by_number(project)[CHAMPION]
     monkeypatch.setattr(workers, "call", lambda *_: register(project, champion))
     is_mended(project, run, "its logged model", "registered")
+
+
+def test_of_a_rollback_to_what_cannot_be_loaded_that_is_registered_anew(
+    project: Project, run: Any, workers: Player, logged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = by_number(project)
+    register(project, runs[FIRST])
+    for version in ("2", "3", "2"):  # the last one is of the champion, as `logged` is
+        aliases.promote(client(project), NAME, version)
+    client(project).set_model_version_tag(NAME, "3", "rolled_back", "2")
+    other = client(project).get_model_version(NAME, "3")
+    assert other.run_id == runs[FIRST]
+    client(project).delete_logged_model(logged.parent.name)
+    found = study_store.read_trials(stored(project))
+    assert found[CHAMPION].run_id == runs[CHAMPION]
+    asked: list[object] = []
+    monkeypatch.setattr(workers, "call", lambda *given: asked.append(given[3]))
+    run("--fix")
+    assert asked == [runs[CHAMPION]]
+
+
+def test_a_model_that_was_made_of_trials_is_written_again_from_its_own_run(
+    project: Project, run: Any, workers: Player, logged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, own = by_number(project)[CHAMPION], client(project)
+    file = project.root / "model.keras"
+    file.write_bytes(other_model())
+    apart = registry.store_apart(own, champion, "refit", file)
+    made = own.create_logged_model(experiment(project), "model", apart)
+    own.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.mlflow_uri)  # MLflow's registry reads it
+    version = own.create_model_version(NAME, f"models:/{made.model_id}", apart)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    about = {"run_id": champion, "refit": "3"}
+    aliases.tag_version(own, NAME, str(version.version), champion, about)
+    aliases.promote(own, NAME, str(version.version))
+    folder = project.artifacts_dir / NAME / "models" / str(made.model_id) / "artifacts"
+    publish_files(folder)
+    (folder / "data" / "model.keras").write_bytes(other_model())
+    assert run() == (0, HEALTHY, ""), "neither the run nor the alias is wrong"
+    (folder / "MLmodel").unlink()
+    calls: list[object] = []
+
+    def publish(_: Callable[..., None], uri: str, of_run: str, model_id: str, *__: object) -> None:
+        calls.append((of_run, model_id))
+        (folder / "MLmodel").write_text(DESCRIPTION)
+
+    monkeypatch.setattr(workers, "call", publish)
+    found = f"models:/{NAME}/{version.version} (@champion) cannot be loaded"
+    is_mended(project, run, found, "written again from the model of its run")
+    assert calls == [(apart, made.model_id)]
 
 
 def test_a_version_that_somebody_else_registered_is_left_alone(project: Project, run: Any) -> None:
