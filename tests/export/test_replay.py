@@ -5,7 +5,7 @@ That real training comes out the same is seen end to end elsewhere.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Workers(Playback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.histories: Mapping[int, Mapping[str, list[float]]] = {}
+        self.histories: Mapping[int, Mapping[str, Sequence[float]]] = {}
         self.failure: Failed | None = None  # after what is played
         self.jobs: list[Job] = []
         self.stopped: list[int] = []
@@ -63,7 +63,7 @@ class Workers(Playback):
 def workers(recorded_study: Project, monkeypatch: pytest.MonkeyPatch) -> Workers:
     played = Workers()
     trials = study_store.read_trials(recorded.open_stored(recorded_study).study)
-    played.histories = {trial.number: dict(trial.history) for trial in trials}
+    played.histories = {trial.number: trial.history for trial in trials}
     monkeypatch.setattr(replay, "LocalExecutor", lambda *_, **__: played)
     return played
 

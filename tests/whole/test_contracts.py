@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
-from pipeline.export import champion, folder
+from pipeline.export import champion, comparison, folder
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
@@ -141,6 +141,20 @@ def test_what_stands_in_mlflow() -> None:
     assert aliases.CHAMPION in quoted(SECTIONS["MLflow"])
     for key in tags | of_both - own | artifacts | quoted(table["metric, by epoch"][0]):
         assert f'"{key}"' in CODE, key
+
+
+def test_the_tags_of_a_registered_version() -> None:
+    cells = " ".join(rows(SECTIONS["MLflow"], "tag of a version"))
+    constants = {value for name, value in vars(aliases).items() if name.isupper()}
+    tags = {value for value in constants if isinstance(value, str)}
+    assert tags - {aliases.CHAMPION, aliases.PREVIOUS} <= set(re.findall(r"\w+", cells))
+    assert aliases.PREVIOUS in quoted(SECTIONS["MLflow"])
+
+
+def test_the_fields_of_a_replay() -> None:
+    cells = " ".join(rows(SECTIONS["Commands"], "field of `best --replay TRIAL --json`"))
+    found = comparison.Replay(0, [], [], 1, 1, "", [], None, {}).as_dict()
+    assert set(re.findall(r"\w+", cells)) == found.keys()
 
 
 def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
