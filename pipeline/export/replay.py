@@ -68,7 +68,7 @@ def replay(stored: StoredStudy, number: int) -> Replay:
             n_epochs, model = event.epoch, event.model or model
             for name, value in event.metrics.items():
                 history.setdefault(name, []).append(value)
-            if time.monotonic() - said >= SAID_SECONDS:
+            if n_epochs < trial.n_epochs and time.monotonic() - said >= SAID_SECONDS:
                 said = time.monotonic()
                 print(f"epoch {n_epochs} of {trial.n_epochs}", file=sys.stderr, flush=True)
     names = [name for name in trial.history if name != NOT_COMPARED]
