@@ -2,12 +2,15 @@
 
     python -m pipeline.best [STUDY] [--ensemble | --refit] [--json] [--export [DIR]] [--force]
     python -m pipeline.best [STUDY] --finals [K]
+    python -m pipeline.best [STUDY] (--rollback | --replay TRIAL) [--json]
 
 Exporting looks at the sealed test set, once for each champion and each of its seeds; every look is
 recorded in the study and shown in its report. With --ensemble it is about the mean answer of
 several of the best networks, chosen on the validation set; with --refit about the champion's
-network, trained again on training and validation data together. With --finals the best networks
-of a study are trained again with fresh seeds, and judged, whatever is left of its budget.
+network, trained again on training and validation data together. What is exported is MLflow's
+registered champion; --rollback gives it up for the one before. --replay trains a recorded trial
+again, to see whether it comes out the same. --finals trains the best networks of a study again
+with fresh seeds, and judges them, whatever is left of its budget.
 """
 
 import argparse
@@ -16,10 +19,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DONE, run_command
+from pipeline.errors import DONE, FAILED, run_command
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
 if TYPE_CHECKING:
+    from pipeline.storage.studies import StoredStudy
     from pipeline.study.spec import StudySpec
 
 MOST_NETWORKS = 1_000  # in finals
@@ -34,9 +38,13 @@ def main() -> int:
     from pipeline.storage import studies, study_store
     from pipeline.tracking import relocation
 
-    project = Project.here()
-    stored = studies.stored_study(project, parse_study_name(arguments.study))
+    project, study = Project.here(), parse_study_name(arguments.study)
+    if arguments.rollback:
+        return _roll_back(project, study, arguments.json)
+    stored = studies.stored_study(project, study)
     relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
+    if arguments.replay is not None:
+        return _replay(stored, arguments.replay, arguments.json)
     champion, spec = study_store.champion(stored.study), stored.spec
     if arguments.finals is not None:
         return _hold_finals(project, spec, arguments.finals)
@@ -60,6 +68,11 @@ def main() -> int:
     if folder:
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = found or summary(stored, champion)
+    if folder:
+        from pipeline.export.registration import register
+
+        if said := register(stored, champion, found, folder):
+            print(said, file=sys.stderr)
     if arguments.json:
         print(json.dumps(found, indent=2))
     elif arguments.ensemble:
@@ -96,6 +109,29 @@ def _command(arguments: argparse.Namespace) -> str:
     return " ".join(["best", *(f"--{flag}" for flag in sorted(flags) if flag != "study")])
 
 
+def _roll_back(project: Project, study: str, as_json: bool) -> int:
+    """Swaps the aliases `champion` and `previous`, and prints what they are now."""
+    from pipeline.export import registration
+
+    found = registration.roll_back(project, study)
+    shown = json.dumps(found, indent=2) if as_json else registration.rollback_text(study, found)
+    print(shown)
+    return DONE
+
+
+def _replay(stored: "StoredStudy", trial: int, as_json: bool) -> int:
+    """Trains a trial again, and prints whether it came out the same; returns the exit code."""
+    from pipeline.export import comparison, replay
+
+    found = replay.replay(stored, trial)
+    print(
+        json.dumps(found.as_dict(), indent=2)
+        if as_json
+        else comparison.text(stored.spec.name, found)
+    )
+    return DONE if found.is_same else FAILED
+
+
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.best", description="Shows or exports a study's champion."
@@ -121,6 +157,17 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="K",
         help="train the best K networks again with fresh seeds, and judge them (as [finals] asks)",
     )
+    instead.add_argument(
+        "--rollback",
+        action="store_true",
+        help="swap the aliases champion and previous of the registered model",
+    )
+    instead.add_argument(
+        "--replay",
+        type=int,
+        metavar="TRIAL",
+        help="train a recorded trial again, and say whether it comes out the same",
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument(
         "--export",
@@ -135,6 +182,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("found --refit alone, allowed is --refit with --export")
     if found.finals is not None and (found.export is not None or found.json):
         parser.error("found --finals with --export or --json, allowed is --finals alone")
+    flag = "--rollback" if found.rollback else "--replay" if found.replay is not None else ""
+    if flag and (found.export is not None or found.force):
+        parser.error(f"found {flag} with --export or --force, allowed is {flag} without")
     return found
 
 

@@ -13,16 +13,16 @@ from pipeline.errors import PipelineError
 from pipeline.storage import study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, ranking, with_model
-from pipeline.tracking import reader, registry
+from pipeline.tracking import aliases, reader, registry
 from pipeline.tracking.reader import Run
 from pipeline.tracking.versions import Version, versions_of
-from pipeline.training.job import EpochEnd, Failed, Finished, Job
+from pipeline.training.job import Failed, Job
 from pipeline.wording import inflect, join_names
 
 if TYPE_CHECKING:
     from pipeline.execution.executor import Executor
 
-_ALIAS = f" (@{registry.CHAMPION_ALIAS})"
+_ALIAS = f" (@{aliases.CHAMPION})"
 
 
 def check_models(subject: Subject) -> Iterator[Repair]:
@@ -36,9 +36,9 @@ def check_models(subject: Subject) -> Iterator[Repair]:
     present = [trial.number for trial in kept if trial.number in own]
     present = [number for number in present if not own[number].is_deleted]  # said before
     troubles = {number: reader.model_trouble(subject.project, own[number]) for number in present}
-    versions = versions_of(
-        subject.project, subject.spec.name, {own[number].id: own[number] for number in present}
-    )
+    runs = {own[number].id: own[number] for number in present}
+    runs |= {run.id: run for run in subject.runs if run.is_apart and not run.is_deleted}
+    versions = versions_of(subject.project, subject.spec.name, runs)
     for number in present:
         others = [v.number for v in versions if v.run == own[number].id and v.is_other]
         if others:  # one of them is not what was trained, and training again tells which
@@ -67,7 +67,7 @@ def check_models(subject: Subject) -> Iterator[Repair]:
                 for v in lost
             ),
             "written again from the model of its run",
-            runs=[run for v in lost for run in own.values() if run.id == v.run],
+            runs=[runs[v.run] for v in lost],
         )
     gone = [v for v in versions if v.trouble and not v.model_id and v.is_champion]
     yield from _registration(subject, gone[0].trouble if gone else "")
@@ -105,22 +105,17 @@ def train_again(
 
 def _played(subject: Subject, executor: "Executor", trial: Trial) -> tuple[float, bytes | None]:
     """Trains a trial again to its best epoch; returns the score there, and the model."""
+    from pipeline.export.replay import play
+
     spec = subject.spec
     assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
     assert assignment is not None
-    executor.submit(Job.of(spec, trial.number, assignment))
-    while True:
-        for event in executor.events(1.0):
-            match event:
-                case EpochEnd(epoch=trial.best_epoch):
-                    executor.stop(trial.number)  # whatever ended it, it came no further
-                    return event.metrics[spec.task.score.name], event.model
-                case Failed():
-                    raise PipelineError(
-                        f"trial {trial.number} cannot be trained again: {event.reason}"
-                    )
-                case Finished():
-                    return math.nan, None
+    for event in play(executor, Job.of(spec, trial.number, assignment), trial.best_epoch):
+        if isinstance(event, Failed):
+            raise PipelineError(f"trial {trial.number} cannot be trained again: {event.reason}")
+        if event.epoch == trial.best_epoch:
+            return event.metrics[spec.task.score.name], event.model
+    return math.nan, None
 
 
 def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
@@ -141,7 +136,14 @@ def _registration(subject: Subject, trouble: str) -> Iterator[Repair]:
     registered = reader.champion_run(subject.project, name)
     if run is None or (registered == run.id and not trouble):
         return
-    alias = f"models:/{name}@{registry.CHAMPION_ALIAS}"
+    if said := reader.rollback_of(subject.project, name, run.id):
+        if not trouble:
+            say(said)
+            return
+        for number, each in match.own.items():  # to whose model it was rolled back
+            if each.id == registered:
+                best, run = number, each
+    alias = f"models:/{name}@{aliases.CHAMPION}"
     what = (
         f"{alias} cannot be loaded: {trouble}"
         if trouble

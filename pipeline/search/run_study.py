@@ -200,8 +200,11 @@ def _publish(
     tracker: RunWriter,
     champion: Trial,
 ) -> None:
-    """Registers the champion's model, unless it is the registered one."""
+    """Registers the champion's model, unless it is the registered one, or was rolled back."""
     if tracker.champion_run() != champion.run_id:
+        if said := reader.rollback_of(project, spec.name, champion.run_id):
+            print(said, file=sys.stderr)
+            return
         print("registering the champion's model ...", file=sys.stderr)
         arguments = (project.mlflow_uri, spec.name, champion.run_id, champion.best_epoch)
         try:

@@ -16,7 +16,7 @@ from mlflow.entities import ViewType
 
 from pipeline import snapshot
 from pipeline.paths import Project, display_path
-from pipeline.tracking import mlflow_internals, registry, relocation
+from pipeline.tracking import aliases, mlflow_internals, relocation
 from pipeline.tracking.delivery import (
     HYPERPARAMETERS_ARTIFACT,
     MODEL_ARTIFACT,
@@ -61,6 +61,11 @@ class Run:
     is_deleted: bool
     is_orphan: bool
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether it holds a model that was made of trials: trained again, or an ensemble."""
+        return self.trial is None and not self.is_of_study and not self.is_orphan
+
 
 def runs_of(project: Project, study: str, metric: str) -> list[Run]:
     """Reads all runs of a study's experiment, deleted ones too, the latest first.
@@ -97,7 +102,23 @@ def runs_of(project: Project, study: str, metric: str) -> list[Run]:
 def champion_run(project: Project, study: str) -> str | None:
     """Finds the run whose model bears the alias `champion`; None if there is none."""
     with opened(project) as client:
-        return registry.champion_run(client, study)
+        return aliases.champion_run(client, study)
+
+
+def rollback_of(project: Project, study: str, run: str) -> str:
+    """Says that the model of a trial's run was rolled back from; "" if it was not."""
+    with opened(project) as client:
+        return aliases.rollback_of(client, study, run, {})
+
+
+def tags_of(project: Project, run: str) -> dict[str, str]:
+    """Reads all tags of a run.
+
+    Raises:
+        PipelineError: the store cannot be used, or has no such run.
+    """
+    with opened(project) as client:
+        return dict(client.get_run(run).data.tags)
 
 
 def unknown_studies(project: Project, known: Collection[str]) -> dict[str, int]:

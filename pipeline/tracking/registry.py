@@ -2,12 +2,12 @@
 
 import importlib.metadata
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline import snapshot
@@ -17,46 +17,15 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.reading.column import Dialect
 from pipeline.task.task import Task
-from pipeline.tracking import relocation, rows_flavor
+from pipeline.tracking import aliases, relocation, rows_flavor
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.wording import doctor_command
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-CHAMPION_ALIAS = "champion"
+_OF_BOTH = ("study", "mlflow.parentRunId", "data_fingerprint")  # tags
 MOST_SAID = 4000  # characters in the description of a version, of which MLflow takes 5,000
-# What MLflow says where there is no such model, version or alias.
-_NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-
-
-def champion_run(client: mlflow.MlflowClient, study: str) -> str | None:
-    """Finds the run whose model bears the alias `champion`; None if there is none.
-
-    Raises:
-        MlflowException: MLflow is out of reach.
-    """
-    found = _champion(client, study)
-    return str(found.run_id) if found else None
-
-
-def champion_version(client: mlflow.MlflowClient, study: str) -> str | None:
-    """Finds the version that bears the alias `champion`; None if there is none.
-
-    Raises:
-        MlflowException: MLflow is out of reach.
-    """
-    found = _champion(client, study)
-    return str(found.version) if found else None
-
-
-def _champion(client: mlflow.MlflowClient, study: str) -> ModelVersion | None:
-    try:
-        return client.get_model_version_by_alias(study, CHAMPION_ALIAS)
-    except MlflowException as error:
-        if error.error_code not in _NO_SUCH:
-            raise
-        return None
 
 
 def load_model_bytes(project: Project, run: str) -> bytes:
@@ -87,19 +56,26 @@ def load_model_bytes(project: Project, run: str) -> bytes:
 
 
 def publish_champion(
-    uri: str, study: str, run: str, best_epoch: int, task: Task, dialect: Dialect
+    uri: str,
+    study: str,
+    run: str,
+    best_epoch: int,
+    task: Task,
+    dialect: Dialect,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Makes a trial's stored model an MLflow model with the alias `champion`.
+    """Makes a run's stored model a registered version with tags and the alias `champion`.
 
-    Imports Keras: meant for `Executor.call`.
+    What was the champion gets the alias `previous`. Imports Keras: meant for `Executor.call`.
 
     Args:
         uri: of MLflow's store.
         study: name of the study, and so of the registered model.
-        run: where the trial's model is stored.
+        run: where the model is stored: its trial's, unless `tags` name that.
         best_epoch: of the trial; the model is logged as of that step.
         task: what the model has learned.
         dialect: how the file was written that it has learned from.
+        tags: what the trial's run does not tell (see `aliases`).
     """
     from mlflow.models import Model
 
@@ -117,11 +93,55 @@ def publish_champion(
         **given,
     )
     version = str(info.registered_model_version)
-    about = f"Takes {given['metadata']['input']}"
+    tell(client, study, version, tags.get(aliases.RUN, run), task, tags)
+    aliases.promote(client, study, version)
+
+
+def tell(
+    client: mlflow.MlflowClient,
+    study: str,
+    version: str,
+    run: str,
+    task: Task,
+    tags: Mapping[str, str],
+) -> None:
+    """Brings tags and description of a registered version up to date.
+
+    Args:
+        client: of the store.
+        study: name of the study, and so of the registered model.
+        version: its number.
+        run: of the trial.
+        task: what the model has learned.
+        tags: what the run does not tell.
+    """
+    aliases.tag_version(client, study, version, run, tags)
+    which = aliases.describe(client.get_model_version(study, version))
+    about = f"Study {study}: {which}.\n\nTakes {_takes(task)}"
     if len(about) > MOST_SAID:
         about = f"{about[:MOST_SAID]} ..."
     client.update_model_version(study, version, about)
-    client.set_registered_model_alias(study, CHAMPION_ALIAS, version)
+
+
+def store_apart(client: mlflow.MlflowClient, trial_run: str, role: str, model: Path) -> str:
+    """Stores a model that is no trial's own in a run of its own; returns that run's id.
+
+    Args:
+        client: of the store.
+        trial_run: run of the trial that it was made of; both have the same parent.
+        role: tag of the run, which has no tag `trial`: it belongs to none.
+        model: a file `model.keras`.
+    """
+    found = client.get_run(trial_run)
+    tags = {key: found.data.tags[key] for key in _OF_BOTH if key in found.data.tags}
+    name = f"{role} of {found.info.run_name}"
+    created = client.create_run(
+        found.info.experiment_id, run_name=name, tags={**tags, "role": role}
+    )
+    run = str(created.info.run_id)
+    client.log_artifact(run, str(model))
+    client.set_terminated(run)
+    return run
 
 
 def write_model_again(uri: str, run: str, model_id: str, task: Task, dialect: Dialect) -> None:

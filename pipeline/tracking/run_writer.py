@@ -20,7 +20,7 @@ from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.tracking import delivery, relocation
-from pipeline.tracking.registry import champion_run
+from pipeline.tracking.aliases import champion_run
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running

@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.listening import HOST
 from pipeline.paths import Project
 from pipeline.task.source import DataSpec
-from pipeline.tracking import reader, registry, relocation
+from pipeline.tracking import aliases, reader, relocation
 from pipeline.wording import doctor_command
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def find_champion(project: Project, study: str) -> Registered:
     version, location = None, ""
     if not project.mlflow_uri.missing_file:
         with reader.opened(project) as client:
-            version = registry.champion_version(client, study)
+            version = aliases.champion_version(client, study)
             if version is not None:
                 found = client.get_model_version(study, version)
                 location = str(found.source)
@@ -57,7 +57,7 @@ def find_champion(project: Project, study: str) -> Registered:
             f"when it ends, and after a kill that is done by: {doctor_command(study)}"
         )
     path = relocation.local_path(project, location)
-    uri = f"models:/{study}@{registry.CHAMPION_ALIAS}" if path is None else str(path)
+    uri = f"models:/{study}@{aliases.CHAMPION}" if path is None else str(path)
     return Registered(version, uri)
 
 

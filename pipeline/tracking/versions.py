@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from pipeline.paths import Project, display_path
-from pipeline.tracking import reader, registry, relocation
+from pipeline.tracking import aliases, reader, relocation
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.tracking.reader import Run
 
@@ -60,7 +60,7 @@ def versions_of(project: Project, study: str, runs: Mapping[str, Run]) -> list[V
     if project.mlflow_uri.missing_file:
         return []
     with reader.opened(project) as client:
-        champion = registry.champion_version(client, study)
+        champion = aliases.champion_version(client, study)
         found = client.search_model_versions(f"name = '{study}'")
         return [
             _look_at(project, client, each, runs[each.run_id], str(each.version) == champion)

@@ -43,7 +43,7 @@ from pipeline.storage import lease, liveness, studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
-from pipeline.tracking import reader, registry
+from pipeline.tracking import aliases, reader, registry
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import EpochEnd, Event, Job
@@ -704,22 +704,38 @@ def test_the_champion_is_registered(
     assert calls == [(registry.publish_champion, *arguments)]
 
 
+def test_what_was_rolled_back_is_not_registered_again(project: Project, run: Any) -> None:
+    register(project, by_number(project)[FIRST])
+    aliases.promote(client(project), NAME, "1")
+    assert run() == (0, HEALTHY, "")
+    aliases.roll_back(client(project), NAME)
+    code, said, complaints = run("--fix")
+    assert (code, said) == (0, HEALTHY)
+    assert complaints.startswith(f"models:/{NAME}@champion stays as it was rolled back; ")
+    assert aliases.champion_run(client(project), NAME) == by_number(project)[FIRST]
+
+
 # What somebody would load
 
 
 @pytest.fixture
 def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of the champion's registered model, as MLflow's Keras flavour keeps them."""
-    run = by_number(project)[CHAMPION]
+    version, folder = log_model(project, by_number(project)[CHAMPION], monkeypatch)
+    client(project).set_registered_model_alias(NAME, "champion", version)
+    return folder
+
+
+def log_model(project: Project, run: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
+    """Registers a model with files; returns its version, and where they are."""
     made = client(project).create_logged_model(experiment(project), "model", run)
     client(project).finalize_logged_model(made.model_id, LoggedModelStatus.READY)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.mlflow_uri)  # MLflow's registry reads it
-    version = client(project).create_model_version(NAME, f"models:/{made.model_id}", run)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    client(project).set_registered_model_alias(NAME, "champion", version.version)
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", project.mlflow_uri)  # MLflow's registry reads it
+        version = client(project).create_model_version(NAME, f"models:/{made.model_id}", run)
     folder = project.artifacts_dir / NAME / "models" / str(made.model_id) / "artifacts"
     publish_files(folder)
-    return folder
+    return str(version.version), folder
 
 
 DESCRIPTION = """\
@@ -838,6 +854,48 @@ def test_a_champion_whose_logged_model_is_deleted_is_registered_anew(
     champion = by_number(project)[CHAMPION]
     monkeypatch.setattr(workers, "call", lambda *_: register(project, champion))
     is_mended(project, run, "its logged model", "registered")
+
+
+def test_of_a_rollback_to_what_cannot_be_loaded_that_is_registered_anew(
+    project: Project, run: Any, workers: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, own = by_number(project)[FIRST], client(project)
+    version, folder = log_model(project, first, monkeypatch)
+    own.set_registered_model_alias(NAME, "previous", version)
+    aliases.roll_back(own, NAME)
+    own.delete_logged_model(folder.parent.name)
+    monkeypatch.setattr(workers, "call", lambda *given: register(project, str(given[3])))
+    code, said, _ = run("--fix")
+    assert (code, f"models:/{NAME}@champion cannot be loaded: its logged model" in said) == (
+        0,
+        True,
+    )
+    assert aliases.champion_run(own, NAME) == first
+
+
+def test_a_model_that_was_made_of_trials_is_written_again_from_its_own_run(
+    project: Project, run: Any, workers: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, own = by_number(project)[CHAMPION], client(project)
+    file = project.root / "model.keras"
+    file.write_bytes(other_model())
+    apart = registry.store_apart(own, champion, "refit", file)
+    version, folder = log_model(project, apart, monkeypatch)
+    (folder / "data" / "model.keras").write_bytes(other_model())
+    aliases.tag_version(own, NAME, version, champion, {"run_id": champion, "refit": "3"})
+    aliases.promote(own, NAME, version)
+    assert run() == (0, HEALTHY, ""), "neither the run nor the alias is wrong"
+    (folder / "MLmodel").unlink()
+    calls: list[object] = []
+
+    def publish(_: Callable[..., None], uri: str, of_run: str, model_id: str, *__: object) -> None:
+        calls.append((of_run, model_id))
+        (folder / "MLmodel").write_text(DESCRIPTION)
+
+    monkeypatch.setattr(workers, "call", publish)
+    found = f"models:/{NAME}/{version} (@champion) cannot be loaded"
+    is_mended(project, run, found, "written again from the model of its run")
+    assert calls == [(apart, folder.parent.name)]
 
 
 def test_a_version_that_somebody_else_registered_is_left_alone(project: Project, run: Any) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
-from pipeline.export import champion, folder
+from pipeline.export import champion, comparison, folder
 from pipeline.paths import Project
 from pipeline.predict import answers
 from pipeline.predict.given import Place
@@ -29,7 +29,7 @@ from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
 from pipeline.task.task import Kind, Task
-from pipeline.tracking import delivery, reader, registry
+from pipeline.tracking import aliases, delivery, reader
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "contracts.md").read_text()
@@ -155,9 +155,24 @@ def test_what_stands_in_mlflow() -> None:
         assert end_tags.keys() <= tags
     artifacts = quoted(table["artifact"][0])
     assert artifacts == {delivery.MODEL_ARTIFACT, "hyperparameters.json"}
-    assert registry.CHAMPION_ALIAS in quoted(SECTIONS["MLflow"])
+    assert aliases.CHAMPION in quoted(SECTIONS["MLflow"])
     for key in tags | of_both - own | artifacts | quoted(table["metric, by epoch"][0]):
         assert f'"{key}"' in CODE, key
+
+
+def test_the_tags_of_a_registered_version() -> None:
+    cells = " ".join(rows(SECTIONS["MLflow"], "tag of a version"))
+    public = {name for name in vars(aliases) if name.isupper() and not name.startswith("_")}
+    constants = {vars(aliases)[name] for name in public}
+    tags = {value for value in constants if isinstance(value, str)}
+    assert tags - {aliases.CHAMPION, aliases.PREVIOUS} <= set(re.findall(r"\w+", cells))
+    assert aliases.PREVIOUS in quoted(SECTIONS["MLflow"])
+
+
+def test_the_fields_of_a_replay() -> None:
+    cells = " ".join(rows(SECTIONS["Commands"], "field of `best --replay TRIAL --json`"))
+    found = comparison.Replay(0, [], [], 1, 1, "", [], None, {}).as_dict()
+    assert set(re.findall(r"\w+", cells)) == found.keys()
 
 
 def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -383,6 +384,55 @@ def test_a_second_export_needs_force_and_is_no_second_look(walk: Walk) -> None:
     assert "--force" in refused.stderr
     run(walk.project, "pipeline.best", "small", "--export", "--force")
     assert len(stored_study(walk.project).user_attrs["test_looks"]) == 1
+
+
+def test_a_trial_comes_out_the_same_again(walk: Walk) -> None:
+    """Bit for bit, with its weights, a pruned one too; and nothing is written or left."""
+    kept = ("mlflow.db", "optuna.db")
+    before = [(walk.project / "mlruns" / name).read_bytes() for name in kept]
+    names = sorted(walk.project.rglob("*"))
+    last = {t.state.name: t.number for t in stored_study(walk.project).get_trials()}
+    for number in (last["COMPLETE"], last["PRUNED"]):
+        said = run(walk.project, "pipeline.best", "small", "--replay", str(number)).stdout
+        assert "came out the same, bit for bit" in said
+        assert "  the weights of its best epoch are those of its stored model\n" in said
+        assert "keras" not in said, "which is as it was"
+    assert [(walk.project / "mlruns" / name).read_bytes() for name in kept] == before
+    assert sorted(walk.project.rglob("*")) == names
+
+
+def test_a_replay_tells_what_is_other(walk: Walk, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(walk.project, copy)
+    with contextlib.closing(sqlite3.connect(copy / "mlruns" / "optuna.db")) as database, database:
+        database.execute("UPDATE trial_user_attributes SET value_json = 1 WHERE key = 'seed'")
+    number = str(json.loads((copy / "exports" / "small" / "metrics.json").read_text())["trial"])
+    done = run(copy, "pipeline.best", "small", "--replay", number, "--json", expect=1)
+    found = json.loads(done.stdout)
+    assert (found["same"], found["same_weights"]) == (False, False)
+    assert found["versions"].keys() <= {"git_commit"}
+    assert found["first_difference"]["epoch"] == 1
+    largest = found["largest_difference"]
+    assert 0 < abs(largest["replayed"] - largest["recorded"]) < 1
+
+
+def test_a_rollback_sticks_and_is_taken_back(walk: Walk, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(walk.project, copy)
+    refused = run(copy, "pipeline.best", "small", "--rollback", expect=1).stderr
+    assert "there is no such version to roll back to" in refused
+    exported = run(copy, "pipeline.best", "small", "--ensemble", "--export")
+    assert "models:/small@champion is version 2 now\n" in exported.stderr
+    load_champion(copy)
+    said = run(copy, "pipeline.best", "small", "--rollback").stdout
+    assert said.startswith("models:/small@champion is version 1 now: trial ")
+    again = run(copy, "pipeline.best", "small", "--ensemble", "--export", "--force").stderr
+    assert "models:/small@champion stays as it was rolled back; " in again
+    for command in ("search", "doctor"):
+        run(copy, f"pipeline.{command}", "small")
+    said = run(copy, "pipeline.best", "small", "--rollback").stdout
+    assert said.startswith("models:/small@champion is version 2 now: an ensemble of ")
+    assert "all in order" in run(copy, "pipeline.doctor", "small").stdout
 
 
 def load_champion(project: Path) -> None:

@@ -1,0 +1,66 @@
+"""When a search registers its champion: not against what somebody has rolled back."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted import make_spec
+
+from pipeline.paths import Project
+from pipeline.search import run_study
+from pipeline.study.trial import State, Trial
+from pipeline.tracking import aliases
+from pipeline.tracking.delivery import open_client
+from pipeline.tracking.run_writer import RunWriter
+
+NAME = "scripted"  # as `make_spec` has it
+
+
+class Workers:
+    """Register what they are asked to, without its model."""
+
+    def __init__(self, client: Any) -> None:
+        self.published: list[str] = []
+        self._client = client
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        _, study, run, *_ = arguments
+        self.published.append(str(run))
+        found = self._client.create_model_version(study, "somewhere", run)
+        aliases.promote(self._client, str(study), str(found.version))
+
+
+def test_what_was_rolled_back_stays_so_until_a_better_one_comes(
+    project_with_mlflow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, spec = Project(project_with_mlflow), make_spec()
+    client = open_client(project.mlflow_uri)
+    client.create_registered_model(NAME)
+    tracker, workers = RunWriter(client, project, NAME), Workers(client)
+    tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
+
+    def publish(number: int) -> str:
+        """As a search does that has found this trial to be the best; returns what it says."""
+        if number not in runs:
+            runs[number] = tracker.start_trial(number, None, {}, {})
+        best = Trial(number, State.COMPLETE, 0.9, 1, None, 1, run_id=runs[number])
+        executor: Any = workers
+        run_study._publish(project, spec, executor, tracker, best)
+        return capsys.readouterr().err
+
+    runs: dict[int, str] = {}
+    publish(0)
+    assert publish(1) == "registering the champion's model ...\n"
+    assert publish(1) == ""
+    aliases.roll_back(client, NAME)
+    said = publish(1)
+    assert said.startswith("models:/scripted@champion stays as it was rolled back; ")
+    assert len(said.splitlines()) == 1
+    assert tracker.champion_run() == runs[0]
+    assert workers.published == [runs[0], runs[1]]
+    publish(2)
+    assert tracker.champion_run() == runs[2]
+    previous = aliases.find(client, NAME, aliases.PREVIOUS)
+    assert previous
+    assert previous.run_id == runs[0]
