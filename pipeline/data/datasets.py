@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pipeline.data
 from pipeline.errors import UsageError
@@ -101,6 +101,19 @@ def open_test_set(data: Data) -> Examples:
     Only `export.bundle` may ask for that. Whoever looks has to record it, since a test set that is
     looked at twice is a validation set.
     """
+    return _read_test_set(data)
+
+
+def test_inputs(data: Data) -> "NDArray[Any] | Mapping[str, NDArray[Any]]":
+    """Loads the inputs of the sealed test set, as `open_test_set`, without the right answers.
+
+    Only `export.bundle` may ask for that, to hold formats of one model against each other. It is
+    no look: nothing can be learned from it of how good a model is.
+    """
+    return _read_test_set(data).inputs
+
+
+def _read_test_set(data: Data) -> Examples:
     spec = _spec(data)
     if source := _source(spec):
         return Examples(*source.read_test(fetch(spec)))

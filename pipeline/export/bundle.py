@@ -7,17 +7,20 @@ runs with other seeds; every look is recorded in the study and shown in its repo
 import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import snapshot
 from pipeline.clock import now
 from pipeline.data import datasets
-from pipeline.export import model_card, stored_model
+from pipeline.export import card_head, model_card, stored_model
 from pipeline.export.champion import epochs_of_refit, runs_of, summary
-from pipeline.export.folder import MODEL_FILE, SCRIPT_FILE
+from pipeline.export.folder import CARD_FILE, MODEL_FILE, SCRIPT_FILE, write_sums
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
+from pipeline.formats import writing
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
@@ -175,8 +178,14 @@ def _write(
         str(each["trial"]): each["hyperparameters"] for each in found["ensemble"]
     }
     write_atomically(folder / "hyperparameters.json", json.dumps(given, indent=2) + "\n")
-    write_atomically(folder / "metrics.json", json.dumps(found, indent=2) + "\n")
-    write_atomically(folder / "README.md", model_card.text(stored, found, row))
+    print("trying every format of the model in its own runtime ...", file=sys.stderr)
+    inputs = datasets.test_inputs(stored.spec.data_spec)
+    formats = writing.write_formats(model, task, inputs, folder)
+    measured = {**found, "formats": {name: asdict(each) for name, each in formats.items()}}
+    write_atomically(folder / "metrics.json", json.dumps(measured, indent=2) + "\n")
+    card = model_card.text(stored, found, row, formats)
+    write_atomically(folder / CARD_FILE, card_head.text(stored.spec, found, formats) + card)
+    write_sums(folder)
 
 
 def _look_at_test_set(

@@ -1,16 +1,22 @@
-"""The folder of an export: which files it has, and what may be overwritten."""
+"""The folder of an export: which files it has, their sums, and what may be overwritten."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.files import remove_leftovers
+from pipeline.files import remove_leftovers, write_atomically
+from pipeline.formats import writing
 from pipeline.paths import display_path
 
-MODEL_FILE = "model.keras"
+MODEL_FILE = writing.KERAS_FILE
 SCRIPT_FILE = "predict.py"  # of a table alone
-FILES = (MODEL_FILE, SCRIPT_FILE, "hyperparameters.json", "metrics.json", "README.md")
+CARD_FILE, SUMS_FILE = "MODEL_CARD.md", "SHA256SUMS"
+FILES = (
+    MODEL_FILE, SCRIPT_FILE, "hyperparameters.json", "metrics.json", CARD_FILE, SUMS_FILE,
+)  # fmt: skip
+_ANY_FILES = {*FILES, *writing.FILES, "README.md"}  # the last is of exports before version 0.7
 
 
 def check_folder(folder: Path, force: bool) -> Path:
@@ -33,7 +39,7 @@ def check_folder(folder: Path, force: bool) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise PipelineError(f"{display_path(folder)} cannot be exported to: {reason}") from None
-    if is_file or (there and not (MODEL_FILE in there and there <= {*FILES})):
+    if is_file or (there and not (MODEL_FILE in there and there <= _ANY_FILES)):
         raise PipelineError(
             f"{display_path(folder)} is not an earlier export: choose another folder"
         )
@@ -42,3 +48,13 @@ def check_folder(folder: Path, force: bool) -> Path:
     if not os.access(above, os.W_OK):  # before the test set is looked at for nothing
         raise PipelineError(f"{display_path(folder)} cannot be exported to: {above} is read-only")
     return folder
+
+
+def write_sums(folder: Path) -> None:
+    """Writes the SHA-256 of every file, as `sha256sum --check` reads them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
+        for path in files
+    ]
+    write_atomically(folder / SUMS_FILE, "".join(lines))

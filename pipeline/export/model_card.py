@@ -8,7 +8,9 @@ from pipeline.data import datasets
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
+from pipeline.export.formats_section import formats_section
 from pipeline.export.use_section import use
+from pipeline.formats.parity import Format
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.hyperparameters import Hyperparameters
@@ -17,13 +19,19 @@ from pipeline.study.trial import select_counted
 from pipeline.wording import count_noun, inflect
 
 
-def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | None = None) -> str:
+def text(
+    stored: StoredStudy,
+    found: dict[str, Any],
+    row: Mapping[str, Any] | None = None,
+    formats: Mapping[str, Format] | None = None,
+) -> str:
     """Writes the card in Markdown, from recorded facts alone.
 
     Args:
         stored: the study.
         found: the champion's `champion.summary`, or an ensemble's, test score included.
         row: of a table, an example of each column's values.
+        formats: by `writing.write_formats`.
     """
     study, spec = stored.study, stored.spec
     test, validation = found["test"], found["validation"]
@@ -68,6 +76,7 @@ def text(stored: StoredStudy, found: dict[str, Any], row: Mapping[str, Any] | No
 ## Use
 
 {use(task, row, is_folder=source.is_absolute() and source.is_dir())}
+{formats_section(task, formats or {})}\
 ## How good it is
 
 | {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
 from pipeline.export import champion, folder
+from pipeline.formats import writing
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
@@ -144,7 +145,7 @@ def test_what_stands_in_mlflow() -> None:
 
 
 def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
-    assert set(rows(SECTIONS["Export"], "file")) == set(folder.FILES)
+    assert set(rows(SECTIONS["Export"], "file")) == {*folder.FILES, *writing.FILES}
     stored = recorded.open_stored(recorded_study)
     study = stored.study
     study.set_user_attr(

@@ -22,6 +22,7 @@ from pipeline.data import datasets
 from pipeline.errors import run_command
 from pipeline.export import bundle, stored_model
 from pipeline.export.folder import FILES, SCRIPT_FILE, check_folder
+from pipeline.formats import writing
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.storage import study_store
@@ -75,6 +76,8 @@ def exporting(
     monkeypatch.setattr(datasets, "fetch", lambda _: None)
     examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
+    monkeypatch.setattr(datasets, "test_inputs", lambda _: examples.inputs)
+    monkeypatch.setattr(writing, "write_formats", lambda *_: {})
     return recorded_study
 
 

@@ -22,7 +22,8 @@ from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
 from pipeline.export import scores, stored_model
-from pipeline.export.folder import FILES, SCRIPT_FILE
+from pipeline.export.folder import CARD_FILE, FILES, SCRIPT_FILE
+from pipeline.formats import writing
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.search import __main__ as search_command
@@ -48,6 +49,7 @@ def searched(project_with_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Proj
         raise Opened
 
     monkeypatch.setattr(datasets, "open_test_set", poison)
+    monkeypatch.setattr(datasets, "test_inputs", poison)
     monkeypatch.setattr(datasets, "fetch", lambda _: None)
     monkeypatch.setattr(local, "LocalExecutor", lambda *_, **__: Playback())
     (project_with_mlflow / "studies").mkdir()
@@ -113,6 +115,8 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
     monkeypatch.setattr(scores, "answer", lambda *_: np.zeros((1, 10)))
     monkeypatch.setattr(scores, "measure", lambda *_: means)
+    monkeypatch.setattr(datasets, "test_inputs", lambda _: TEN.inputs)
+    monkeypatch.setattr(writing, "write_formats", lambda *_: {})
 
 
 @pytest.mark.usefixtures("_loop")
@@ -140,7 +144,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
         assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
     looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
     assert [each["n_examples"] for each in looks] == [None, 10]
-    card = (searched.export_dir(small.NAME) / "README.md").read_text()
+    card = (searched.export_dir(small.NAME) / CARD_FILE).read_text()
     assert "it has been looked at 2 times" in card
 
 

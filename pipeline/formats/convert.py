@@ -1,0 +1,74 @@
+"""Writes a model in the formats of other runtimes, from a SavedModel of it."""
+
+import functools
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import PipelineError
+from pipeline.wording import join_names
+
+if TYPE_CHECKING:
+    import keras
+
+QUANTIZATIONS = ("int8 weights", "float16 weights")  # the smaller first
+
+
+def write_saved_model(model: "keras.Model", path: Path, *, is_table: bool) -> None:
+    """Writes a SavedModel: `serve` takes a tensor (n, ...), or of a table tensors by column."""
+    import keras
+    import tensorflow as tf
+
+    named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
+    specs = {
+        name: tf.TensorSpec(each.shape, each.dtype, f"column_{i}" if is_table else "inputs")
+        for i, (name, each) in enumerate(named.items())
+    }
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serve",
+        functools.partial(model.__call__, training=False),
+        [specs if is_table else next(iter(specs.values()))],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.write_out(str(path), verbose=False)
+
+
+def write_litert(saved_model: Path, path: Path, quantization: str = "") -> None:
+    """Writes a LiteRT file, of operations that every LiteRT runtime has.
+
+    Args:
+        saved_model: that is converted.
+        path: of the file.
+        quantization: one of `QUANTIZATIONS`; "" for float32 as it is.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    if quantization:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "float16 weights":
+        converter.target_spec.supported_types = [tf.float16]
+    path.write_bytes(converter.convert())
+
+
+def write_onnx(model: "keras.Model", path: Path) -> None:
+    """Writes an ONNX file, by Keras and tf2onnx."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy, that Keras looks for its old names
+        model.export(str(path), format="onnx", verbose=False)
+
+
+def refuse_unless_installed(*packages: str) -> None:
+    """Refuses a format whose packages are not all there.
+
+    Raises:
+        PipelineError: the text names them.
+    """
+    missing = [each for each in packages if importlib.util.find_spec(each) is None]
+    if missing:
+        names = [each.replace("_", "-") for each in missing]
+        raise PipelineError(f"not installed: {join_names(names)}")
