@@ -30,8 +30,7 @@ _ONNX = """\
 import onnxruntime  # pip install onnxruntime
 
 session = onnxruntime.InferenceSession("{file}")
-inputs = zip(session.get_inputs(), {arrays}, strict=True)
-({answers},) = session.run(None, {{each.name: values for each, values in inputs}})
+({answers},) = session.run(None, {arrays})
 """
 _NUMPY = """\
 import {module}  # the file beside this one, which needs NumPy alone
@@ -112,9 +111,15 @@ def _block(task: Task, name: str) -> str:
     is_table = bool(task.features and task.features.inputs)
     examples = f"{task.example}s"
     dtype = "float64" if task.features else "float32"
-    tensors, arrays = f"tf.constant({examples}, tf.{dtype})", f'[{examples}.astype("{dtype}")]'
+    tensors, arrays = (
+        f"tf.constant({examples}, tf.{dtype})",
+        f'{{"inputs": {examples}.astype("{dtype}")}}',
+    )
     if is_table:
-        tensors, arrays = "columns", "[each.numpy() for each in columns.values()]"
+        tensors, arrays = (
+            "columns",
+            "{f'column_{i}': each.numpy() for i, each in enumerate(columns.values())}",
+        )
     return code.format(
         file=file,
         module=file.removesuffix(".py"),

@@ -4,7 +4,7 @@ import functools
 import importlib.util
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 from pipeline.wording import join_names
@@ -18,20 +18,11 @@ QUANTIZATIONS = ("int8 weights", "float16 weights")  # the smaller first
 def write_saved_model(model: "keras.Model", path: Path, *, is_table: bool) -> None:
     """Writes a SavedModel: `serve` takes a tensor (n, ...), or of a table tensors by column."""
     import keras
-    import tensorflow as tf
 
-    named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
-    specs = {
-        name: tf.TensorSpec(each.shape, each.dtype, f"column_{i}" if is_table else "inputs")
-        for i, (name, each) in enumerate(named.items())
-    }
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(
-        "serve",
-        functools.partial(model.__call__, training=False),
-        [specs if is_table else next(iter(specs.values()))],
-    )
+    answer = functools.partial(model.__call__, training=False)
+    archive.add_endpoint("serve", answer, [_specs(model, is_table)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         archive.write_out(str(path), verbose=False)
@@ -55,11 +46,25 @@ def write_litert(saved_model: Path, path: Path, quantization: str = "") -> None:
     path.write_bytes(converter.convert())
 
 
-def write_onnx(model: "keras.Model", path: Path) -> None:
-    """Writes an ONNX file, by Keras and tf2onnx."""
+def write_onnx(model: "keras.Model", path: Path, *, is_table: bool) -> None:
+    """Writes an ONNX file; its input is `inputs`, of a table there are `column_0` and so on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NumPy, that Keras looks for its old names
-        model.export(str(path), format="onnx", verbose=False)
+        specs = [_specs(model, is_table)]
+        model.export(str(path), format="onnx", verbose=False, input_signature=specs)
+
+
+def _specs(model: "keras.Model", is_table: bool) -> Any:
+    """Describes what a model takes: a tensor, or those of a table by column."""
+    import tensorflow as tf
+
+    if not is_table:
+        return tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype, "inputs")
+    named = model.input if isinstance(model.input, dict) else {x.name: x for x in model.inputs}
+    return {
+        name: tf.TensorSpec(each.shape, each.dtype, f"column_{i}")  # which is a name anywhere
+        for i, (name, each) in enumerate(named.items())
+    }
 
 
 def refuse_unless_installed(*packages: str) -> None:

@@ -126,7 +126,7 @@ def _ways(model: "keras.Model", task: Task, source: Path) -> Iterator[_Way]:
     def onnx(folder: Path) -> None:
         if task.features and any(each.kind != "number" for each in task.features.inputs):
             raise PipelineError(f"{_TEXT}: ONNX has no operations for that")
-        convert.write_onnx(model, folder / ONNX_FILE)
+        convert.write_onnx(model, folder / ONNX_FILE, is_table=is_table)
 
     def arrays(folder: Path) -> None:
         if is_table:

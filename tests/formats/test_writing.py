@@ -243,7 +243,7 @@ def test_numbers_are_missing_in_every_format_alike(tmp_path: Path) -> None:
     asked[::2, 1] = [np.nan, np.inf, -np.inf, 1e300] * 5
     right = np.asarray(model_for(ARRAY)(asked, training=False))
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    np.testing.assert_allclose(session.run(None, {"numbers": asked})[0], right, rtol=1e-4)
+    np.testing.assert_allclose(session.run(None, {"inputs": asked})[0], right, rtol=1e-4)
     np.testing.assert_allclose(by_script(tmp_path, asked), right, rtol=1e-4)
 
 
@@ -289,7 +289,9 @@ def test_a_format_that_answers_otherwise_or_cannot_be_had_is_left_out(
     def fail(*_: Any) -> None:
         raise ValueError("no such operation:\n the details")
 
-    monkeypatch.setattr(convert, "write_onnx", lambda _, path: write_onnx(wrong, path))
+    monkeypatch.setattr(
+        convert, "write_onnx", lambda _, path, **given: write_onnx(wrong, path, **given)
+    )
     monkeypatch.setattr(convert, "write_litert", fail)
     found = written(right, IMAGES, images(), tmp_path)
     said = left_out(found)
