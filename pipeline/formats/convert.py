@@ -50,8 +50,26 @@ def write_onnx(model: "keras.Model", path: Path, *, is_table: bool) -> None:
     """Writes an ONNX file; its input is `inputs`, of a table there are `column_0` and so on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NumPy, that Keras looks for its old names
+        _teach_erfc()
         specs = [_specs(model, is_table)]
         model.export(str(path), format="onnx", verbose=False, input_signature=specs)
+
+
+@functools.cache
+def _teach_erfc() -> None:
+    """Has tf2onnx know the operation Erfc, of which Keras makes GELU."""
+    import numpy as np
+    from tf2onnx.handler import tf_op
+
+    def handle(context: Any, node: Any, **_: Any) -> None:
+        known = {"shapes": node.output_shapes, "dtypes": node.output_dtypes}
+        (name,), outputs = node.input, node.output
+        context.remove_node(node.name)
+        erf = context.make_node("Erf", [name], **known)
+        one = context.make_const(f"{node.name}/one", np.ones((), np.float32))
+        context.make_node("Sub", [one.output[0], erf.output[0]], outputs=outputs, **known)
+
+    tf_op("Erfc").register_compat_handler(handle, 9)  # from ONNX's version 9 on
 
 
 def _specs(model: "keras.Model", is_table: bool) -> Any:

@@ -56,8 +56,8 @@ def dense_networks(model: "keras.Model", share: float = 1.0) -> Iterator[DenseNe
         return
     inner = layers.get("network", model)  # of numbers: what is behind their standardisation
     network = DenseNetwork(share)
-    for layer in inner.layers:
-        _add(network, layer)
+    for operation in inner.operations:  # layers, and what is none
+        _add(network, operation)
     yield network
 
 
