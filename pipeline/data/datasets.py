@@ -104,7 +104,7 @@ def open_test_set(data: Data) -> Examples:
     return _read_test_set(data)
 
 
-def test_inputs(data: Data) -> "NDArray[Any] | Mapping[str, NDArray[Any]]":
+def inputs_of_test_set(data: Data) -> "NDArray[Any] | Mapping[str, NDArray[Any]]":
     """Loads the inputs of the sealed test set, as `open_test_set`, without the right answers.
 
     Only `export.bundle` may ask for that, to hold formats of one model against each other. It is

@@ -179,7 +179,7 @@ def _write(
     }
     write_atomically(folder / "hyperparameters.json", json.dumps(given, indent=2) + "\n")
     print("trying every format of the model in its own runtime ...", file=sys.stderr)
-    inputs = datasets.test_inputs(stored.spec.data_spec)
+    inputs = datasets.inputs_of_test_set(stored.spec.data_spec)
     formats = writing.write_formats(model, task, inputs, folder)
     measured = {**found, "formats": {name: asdict(each) for name, each in formats.items()}}
     write_atomically(folder / "metrics.json", json.dumps(measured, indent=2) + "\n")

@@ -59,7 +59,7 @@ def write_formats(
     Args:
         model: as it is handed over.
         task: what it has learned.
-        inputs: of the test set, by `datasets.test_inputs`.
+        inputs: of the test set, by `datasets.inputs_of_test_set`.
         folder: of the export; has the model's `model.keras`.
 
     Returns:

@@ -139,7 +139,7 @@ def test_a_dense_network_is_there_in_every_format(
         each = found[name]
         assert (each.n_examples, each.n_different) == (N, 0)
         assert each.largest_difference is not None
-        assert each.largest_difference < 1e-5
+        assert each.largest_difference < (1e-2 if each.note else 1e-5)
         assert each.runtime.split()[0] in ask.RUNTIMES[name][1]
         assert each.n_bytes
         assert each.latency_seconds

@@ -215,7 +215,7 @@ def test_the_map_shows_the_rooms_there_are() -> None:
 
 
 def test_only_the_export_opens_the_test_set() -> None:
-    opening = ("open_test_set", "test_inputs")
+    opening = ("open_test_set", "inputs_of_test_set")
     users = {
         name_of(file)
         for file in MODULES

@@ -76,7 +76,7 @@ def exporting(
     monkeypatch.setattr(datasets, "fetch", lambda _: None)
     examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
-    monkeypatch.setattr(datasets, "test_inputs", lambda _: examples.inputs)
+    monkeypatch.setattr(datasets, "inputs_of_test_set", lambda _: examples.inputs)
     monkeypatch.setattr(writing, "write_formats", lambda *_: {})
     return recorded_study
 

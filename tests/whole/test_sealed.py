@@ -49,7 +49,7 @@ def searched(project_with_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Proj
         raise Opened
 
     monkeypatch.setattr(datasets, "open_test_set", poison)
-    monkeypatch.setattr(datasets, "test_inputs", poison)
+    monkeypatch.setattr(datasets, "inputs_of_test_set", poison)
     monkeypatch.setattr(datasets, "fetch", lambda _: None)
     monkeypatch.setattr(local, "LocalExecutor", lambda *_, **__: Playback())
     (project_with_mlflow / "studies").mkdir()
@@ -115,7 +115,7 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
     monkeypatch.setattr(scores, "answer", lambda *_: np.zeros((1, 10)))
     monkeypatch.setattr(scores, "measure", lambda *_: means)
-    monkeypatch.setattr(datasets, "test_inputs", lambda _: TEN.inputs)
+    monkeypatch.setattr(datasets, "inputs_of_test_set", lambda _: TEN.inputs)
     monkeypatch.setattr(writing, "write_formats", lambda *_: {})
 
 
