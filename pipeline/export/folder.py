@@ -16,7 +16,8 @@ CARD_FILE, SUMS_FILE = "MODEL_CARD.md", "SHA256SUMS"
 FILES = (
     MODEL_FILE, SCRIPT_FILE, "hyperparameters.json", "metrics.json", CARD_FILE, SUMS_FILE,
 )  # fmt: skip
-_ANY_FILES = {*FILES, *writing.FILES, "README.md"}  # the last is of exports before version 0.7
+# With what Python leaves beside a script that was imported; the last is of before version 0.7.
+_ANY_FILES = {*FILES, *writing.FILES, "__pycache__", "README.md"}
 
 
 def check_folder(folder: Path, force: bool) -> Path:
