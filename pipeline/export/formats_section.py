@@ -93,9 +93,13 @@ def _row(known: Format) -> str:
     assert known.latency_seconds is not None
     return (
         f"| {files}{note} | {known.runtime} | {_size(known.n_bytes)} "
-        f"| {known.largest_difference:.1g} | {1000 * known.latency_seconds:.2g} ms "
-        f"| {known.cold_start_seconds:.2g} s |"
+        f"| {known.largest_difference:.1g} | {_two_digits(1000 * known.latency_seconds)} ms "
+        f"| {_two_digits(known.cold_start_seconds or 0)} s |"
     )
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _size(n_bytes: int) -> str:

@@ -81,7 +81,7 @@ def _add(network: DenseNetwork, layer: Any) -> None:
             network.functions[-1] = layer.activation.__name__
         case layers.Rescaling() if math.isclose(layer.scale, 1 / 255) and not layer.offset:
             pass  # which the script does
-        case layers.InputLayer() | layers.Flatten() | layers.Dropout():
+        case layers.InputLayer() | layers.Reshape() | layers.Flatten() | layers.Dropout():
             pass
         case _ if layer.name.rstrip("_") not in _LOOKS:
             kind = type(layer).__name__

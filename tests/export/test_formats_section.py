@@ -11,7 +11,7 @@ from pipeline.task.task import Kind, Target, Task
 
 TASK = fashion_mnist.SOURCE.task
 KERAS = Format(
-    files=("model.keras",), runtime="keras 3.15.1", n_bytes=1_234_567, latency_seconds=0.0123,
+    files=("model.keras",), runtime="keras 3.15.1", n_bytes=1_234_567, latency_seconds=0.1234,
     cold_start_seconds=5.04, n_examples=10_000, n_different=0, largest_difference=0.0,
 )  # fmt: skip
 LITERT = replace(
@@ -25,7 +25,7 @@ NUMPY = Format(("predict_numpy.py", "model.npz"), why_not="why")
 def test_what_is_there_is_measured_and_what_is_not_is_explained() -> None:
     formats = {"keras": KERAS, "litert_quantized": LITERT, "onnx": ONNX, "numpy": NUMPY}
     text = formats_section(TASK, formats)
-    assert "| `model.keras` | keras 3.15.1 | 1.23 MB | 0 | 12 ms | 5 s |\n" in text
+    assert "| `model.keras` | keras 3.15.1 | 1.23 MB | 0 | 123 ms | 5 s |\n" in text
     row = "| `model_quantized.tflite` (int8 weights) | ai-edge-litert 2.3.0 | 4.32 kB | 1e-06 "
     assert f"{row}| 0.011 ms | 5 s |\n" in text
     assert (

@@ -1,6 +1,7 @@
 """What `docs/contracts.md` promises is what the code does, and nothing of it is left out."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
 from pipeline.export import champion, folder
 from pipeline.formats import writing
+from pipeline.formats.parity import Format
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
@@ -155,6 +157,8 @@ def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
     fields = champion.summary(stored, study_store.champion(study))
     assert set(rows(SECTIONS["Export"], "field of `metrics.json`")) == set(flat(fields))
     json.dumps(fields)
+    of_a_format = {each.name for each in dataclasses.fields(Format)}
+    assert set(rows(SECTIONS["Export"], "field of a format")) == of_a_format
 
 
 def flat(fields: Mapping[str, Any]) -> list[str]:
