@@ -109,7 +109,7 @@ bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three
 
 lock: $(SETUP)  ## pin all dependencies anew in requirements.lock
 	@$(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-emit-index-url --no-header --extra dev \
+	  --generate-hashes --no-emit-index-url --no-header --extra dev --extra onnx \
 	  pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; searches and exports stay

@@ -1,11 +1,14 @@
 """What a command prints to, made safe: closed, unread, full, or unable to show a character."""
 
+import contextlib
 import errno
 import io
 import os
 import select
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 ROOM_SECONDS = 1.0  # for whoever reads stderr to make room for more
@@ -34,6 +37,20 @@ def make_safe() -> None:
 def hurry() -> None:
     """Has no result wait any longer for somebody who does not read: a command is to end."""
     _Sink.results_wait = False
+
+
+@contextlib.contextmanager
+def hush_stderr() -> Iterator[None]:
+    """Drops what is printed to stderr, by libraries of C++ too; what fails raises all the same."""
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(kept)
 
 
 class _Sink(io.FileIO):

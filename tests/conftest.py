@@ -24,7 +24,7 @@ SLOW = (
     "whole/test_end_to_end.py", "whole/test_torture.py", "whole/test_trouble.py",
     "whole/test_commands.py", "whole/test_stopping.py", "whole/test_environment.py",
     "whole/test_own_data.py", "whole/test_poisoned.py", "data/test_predict.py",
-    "execution", "training", "tracking/test_run_writer.py",
+    "formats", "execution", "training", "tracking/test_run_writer.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
 

@@ -9,17 +9,19 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
-from pipeline.export import model_card, scores, stored_model, test_looks
+from pipeline.export import card_head, model_card, scores, stored_model, test_looks
 from pipeline.export.champion import epochs_of_refit, runs_of, summary
-from pipeline.export.folder import DETAIL_FILES, MODEL_FILE, SCRIPT_FILE
+from pipeline.export.folder import CARD_FILE, DETAIL_FILES, MODEL_FILE, SCRIPT_FILE, write_sums
 from pipeline.export.test_details import DETAILS_FILE
 from pipeline.export.test_looks import Scored
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
+from pipeline.formats import writing
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial
@@ -237,6 +239,11 @@ def _write(
         str(each["trial"]): each["hyperparameters"] for each in found["ensemble"]
     }
     write_atomically(folder / "hyperparameters.json", json.dumps(given, indent=2) + "\n")
+    print("trying every format of the model in its own runtime ...", file=sys.stderr)
+    formats = writing.write_formats(model, task, test_looks.test_inputs(stored), folder)
+    found |= {"formats": {name: asdict(each) for name, each in formats.items()}}
     write_atomically(folder / "metrics.json", json.dumps(found, indent=2) + "\n")
-    write_atomically(folder / "README.md", model_card.text(stored, found, row, folder))
+    card = model_card.text(stored, found, row, folder, formats)
+    write_atomically(folder / CARD_FILE, card_head.text(stored.spec, found, formats) + card)
+    write_sums(folder)
     return found

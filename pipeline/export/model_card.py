@@ -9,7 +9,9 @@ from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
 from pipeline.export import errors_section
+from pipeline.export.formats_section import formats_section
 from pipeline.export.use_section import use
+from pipeline.formats.parity import Format
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.hyperparameters import Hyperparameters
@@ -23,6 +25,7 @@ def text(
     found: dict[str, Any],
     row: Mapping[str, Any] | None = None,
     files: Path | None = None,
+    formats: Mapping[str, Format] | None = None,
 ) -> str:
     """Writes the card in Markdown, from recorded facts alone.
 
@@ -31,6 +34,9 @@ def text(
         found: the champion's `champion.summary`, or an ensemble's, test score included.
         row: of a table, an example of each column's values.
         files: folder with what shows how the model errs; None if that is not known.
+    =======
+        formats: by `writing.write_formats`.
+    >>>>>>> h-formats
     """
     study, spec = stored.study, stored.spec
     test, validation = found["test"], found["validation"]
@@ -75,6 +81,7 @@ def text(
 ## Use
 
 {use(task, row, is_folder=source.is_absolute() and source.is_dir())}
+{formats_section(task, formats or {})}\
 ## How good it is
 
 | {inflect(task.example, 2)} | {" | ".join(metric.noun for metric in metrics)} | number |

@@ -1,16 +1,13 @@
 """The stored model of a trial, as it is handed over, if it is still what was recorded."""
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import pixels
 from pipeline.environment import hide_gpus, import_keras
 from pipeline.errors import PipelineError, first_line, one_line
 from pipeline.storage.studies import StoredStudy
+from pipeline.streams import hush_stderr
 from pipeline.study.trial import Trial
 from pipeline.task.source import Examples
 from pipeline.tracking import registry
@@ -69,7 +66,7 @@ def import_tensorflow() -> None:
     """
     hide_gpus()
     try:
-        with _without_banner():
+        with hush_stderr():  # what its libraries say when they are loaded
             import_keras()
             from pipeline.training import loop  # noqa: F401
     except Exception as error:  # whatever is wrong with an installation
@@ -86,17 +83,3 @@ def as_handed_over(content: bytes) -> "keras.Model":
     from pipeline.training import loop
 
     return pixels.accept_any_scale(loop.from_bytes(content))
-
-
-@contextlib.contextmanager
-def _without_banner() -> Iterator[None]:
-    """Drops what TensorFlow's libraries print when they are loaded; errors are exceptions."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

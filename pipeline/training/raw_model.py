@@ -164,7 +164,9 @@ def _standardised(numbers: Sequence[Number], values: keras.KerasTensor) -> keras
         np.array([getattr(number, name) for number in numbers], np.float64)
         for name in ("median", "mean", "scale")
     )
-    present = ops.where(ops.isfinite(values), values, median)
+    # One after the other, for of a condition made of both tf2onnx makes a product, NaN * 0.
+    present = ops.where(ops.isnan(values), median, values)
+    present = ops.where(ops.isinf(present), median, present)
     return ops.cast((present - mean) / scale, "float32")
 
 

@@ -28,14 +28,14 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"preparation"}),
     frozenset({"data"}),
     frozenset({"study"}),
-    frozenset({"training", "evaluation", "storage", "tracking"}),
+    frozenset({"training", "evaluation", "storage", "tracking", "formats"}),
     frozenset({"execution"}),
     frozenset({"report", "export"}),
     frozenset({"search", "doctor", "best", "predict", "serve", "ui", "new"}),
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 225  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 236  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {

@@ -199,12 +199,16 @@ def test_what_the_readme_shows_of_predicting_and_serving(shell: Shell) -> None:
 
 def test_what_the_model_card_shows(shell: Shell) -> None:
     exported = shell.folder / "exports" / "quick"
-    card = (exported / "README.md").read_text()
+    card = (exported / "MODEL_CARD.md").read_text()
     assert "divided by 255 is noticed" in card
-    (snippet,) = re.findall(r"```python\n(.*?)```", card, re.S)
+    blocks = re.findall(r"```python\n(.*?)```", card, re.S)
+    assert len(blocks) == 5  # Keras, SavedModel, LiteRT, ONNX, NumPy
     given = "import numpy; images = numpy.full((3, 28, 28), 200)\n"
-    said = shell.python(f"{given}{snippet}print(probabilities.shape)", exported)
-    assert "(3, 10)" in said
+    for block in blocks:
+        given += f"{block}print(probabilities.shape, probabilities.argmax(axis=1))\n"
+    said = re.findall(r"\(3, 10\) .*", shell.python(given, exported))
+    assert len(said) == 5
+    assert len({*said}) == 1
 
 
 def test_what_the_readme_shows_of_a_study_of_ones_own(shell: Shell) -> None:

@@ -1,6 +1,7 @@
 """What `docs/contracts.md` promises is what the code does, and nothing of it is left out."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -18,6 +19,8 @@ from pydantic import BaseModel
 from pipeline import environment, errors
 from pipeline.__main__ import COMMANDS
 from pipeline.export import champion, comparison, folder
+from pipeline.formats import writing
+from pipeline.formats.parity import Format
 from pipeline.paths import Project
 from pipeline.predict import answers
 from pipeline.predict.given import Place
@@ -176,7 +179,7 @@ def test_the_fields_of_a_replay() -> None:
 
 
 def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
-    assert set(rows(SECTIONS["Export"], "file")) == set(folder.FILES)
+    assert set(rows(SECTIONS["Export"], "file")) == {*folder.FILES, *writing.FILES}
     stored = recorded.open_stored(recorded_study)
     study = stored.study
     study.set_user_attr(
@@ -186,6 +189,8 @@ def test_the_files_and_fields_of_an_export(recorded_study: Project) -> None:
     fields = champion.summary(stored, study_store.champion(study))
     assert set(rows(SECTIONS["Export"], "field of `metrics.json`")) == set(flat(fields))
     json.dumps(fields)
+    of_a_format = {each.name for each in dataclasses.fields(Format)}
+    assert set(rows(SECTIONS["Export"], "field of a format")) == of_a_format
 
 
 def flat(fields: Mapping[str, Any]) -> list[str]:

@@ -273,18 +273,25 @@ print((a.argmax(axis=1) == labels[:500]).mean())
 def test_the_export_is_a_plain_keras_model(walk: Walk) -> None:
     folder = walk.project / "exports" / "small"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md",
+        "MODEL_CARD.md",
+        "SHA256SUMS",
         "hyperparameters.json",
         "metrics.json",
         "mistakes.png",
         "model.keras",
+        "model.npz",
+        "model.onnx",
+        "model.tflite",
+        "predict_numpy.py",
         "reliability.svg",
+        "saved_model",
     ]
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
     accuracy = accuracy_of(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert accuracy >= 0.82
     assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
-    assert f"{accuracy:.4f}" in (folder / "README.md").read_text()
+    assert f"{accuracy:.4f}" in (folder / "MODEL_CARD.md").read_text()
 
 
 def accuracy_of(folder: Path) -> float:
@@ -350,7 +357,7 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     own = seeds["test"]["values"][seeds["trials"].index(found["trial"])]
     assert own == pytest.approx(accuracy_of(folder), abs=1e-6)
     assert seeds["test"]["mean"] == pytest.approx(sum(seeds["test"]["values"]) / 3)
-    card = " ".join((folder / "README.md").read_text().split())
+    card = " ".join((folder / "MODEL_CARD.md").read_text().split())
     assert "The same network was trained with 3 seeds; their mean test accuracy 0." in card
     run(copy, "pipeline.report", "small")
     report = (copy / "studies" / "small" / "report.md").read_text()

@@ -22,6 +22,7 @@ from pipeline.data import datasets
 from pipeline.errors import run_command
 from pipeline.export import bundle, stored_model, test_details, test_looks
 from pipeline.export.folder import FILES, ROWS_FILE, SCRIPT_FILE, check_folder
+from pipeline.formats import writing
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.storage import study_store
@@ -82,6 +83,8 @@ def exporting(
         return True
 
     monkeypatch.setattr(test_looks, "fetch_details", fetch_details)
+    monkeypatch.setattr(test_looks, "test_inputs", lambda _: examples.inputs)
+    monkeypatch.setattr(writing, "write_formats", lambda *_: {})
     return recorded_study
 
 

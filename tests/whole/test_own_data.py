@@ -83,7 +83,7 @@ STUDIES = {
 # the model in MLflow, and what a service is sent. Runs in the folder of the export.
 USER = """
 import json, pathlib, re, sys
-card = pathlib.Path("README.md").read_text(encoding="utf-8")
+card = pathlib.Path("MODEL_CARD.md").read_text(encoding="utf-8")
 shown = {}
 images = None
 if len(sys.argv) > 1:  # pictures
@@ -269,7 +269,7 @@ def test_two_classes_with_folds_do_so_too(sold: Handed) -> None:
     assert sold.answers["names"] == [["ja", "nein"]] * 7
     np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-6)
     assert sold.metrics["validation"]["n_examples"] + len(answers) == N
-    assert "The model is the mean of 3 networks" in (sold.folder / "README.md").read_text()
+    assert "The model is the mean of 3 networks" in (sold.folder / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["houses", "sold"])
@@ -289,7 +289,7 @@ def test_the_doctor_finds_such_a_model_in_order(houses: Handed, sold: Handed) ->
 
 
 def test_the_card_tells_of_the_columns_and_the_data(houses: Handed) -> None:
-    card = (houses.folder / "README.md").read_text(encoding="utf-8")
+    card = (houses.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert re.search(r"^\| frei ab \| date, as %d\.%m\.%Y \| `\d\d\.\d\d\.202\d` \|$", card, re.M)
     assert re.search(r"^\| Wohnfläche \(m²\) \| number \| `\d+(\.\d+)?` \|$", card, re.M)
     assert "- decimal sign ,\n" in card
@@ -299,7 +299,7 @@ def test_the_card_tells_of_the_columns_and_the_data(houses: Handed) -> None:
 def test_pictures_in_colour_are_answered_as_well_as_the_report_says(colours: Handed) -> None:
     names = np.array(["blue", "green", "red"])  # in the card's order
     for i, name in enumerate(names):
-        assert f"\n{i}. {name}\n" in (colours.folder / "README.md").read_text()
+        assert f"\n{i}. {name}\n" in (colours.folder / "MODEL_CARD.md").read_text()
     said = names[np.argmax(colours.answers["answers"], axis=1)]
     score = accuracy_score(colours.rows["y"], said)
     assert score == pytest.approx(colours.metrics["test"]["accuracy"], rel=1e-4)
@@ -495,7 +495,7 @@ def test_an_ensemble_is_the_mean_of_its_networks(
         assert found["gain"]["ensemble"] >= found["gain"]["champion"]
     low, high = found["gain"]["difference_95"]
     assert low <= found["gain"]["ensemble"] - found["gain"]["champion"] <= high
-    assert "The mean answer of " in (folder / "README.md").read_text(encoding="utf-8")
+    assert "The mean answer of " in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     again = run(project, "-m", "pipeline.best", name, "--ensemble")
     assert "sealed" not in again, "the look is known"
     assert len(said.splitlines()) == len(again.splitlines())

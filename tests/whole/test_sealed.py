@@ -22,7 +22,8 @@ from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
 from pipeline.export import scores, stored_model
-from pipeline.export.folder import FILES, PICTURES_FILE, ROWS_FILE, SCRIPT_FILE
+from pipeline.export.folder import CARD_FILE, FILES, PICTURES_FILE, ROWS_FILE, SCRIPT_FILE
+from pipeline.formats import writing
 from pipeline.paths import Project
 from pipeline.predict import __main__ as predict_command
 from pipeline.report import __main__ as report_command
@@ -114,6 +115,7 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
     monkeypatch.setattr(scores, "answer", lambda _, given: np.eye(10)[given.targets])
     monkeypatch.setattr(scores, "measure", lambda *_: means)
+    monkeypatch.setattr(writing, "write_formats", lambda *_: {})
 
 
 @pytest.mark.usefixtures("_loop")
@@ -152,7 +154,7 @@ def test_a_look_that_breaks_off_is_recorded_and_told(
         assert run(best.main, monkeypatch, small.NAME, "--export", "--force") == 0
     looks = study_store.test_looks(studies.stored_study(searched, small.NAME).study)
     assert [each["n_examples"] for each in looks] == [None, 10]
-    card = (searched.export_dir(small.NAME) / "README.md").read_text()
+    card = (searched.export_dir(small.NAME) / CARD_FILE).read_text()
     assert "it has been looked at 2 times" in card
 
 
