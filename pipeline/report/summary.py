@@ -21,6 +21,7 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import (
     State,
     Trial,
+    champion_of,
     ranking,
     select_counted,
     with_seeds,
@@ -66,7 +67,7 @@ class StudySummary:
         finals_minutes: time of finals, beside `minutes`.
         is_exhausted: whether all that the space has was tried.
         warnings: what a reader has to know of the data, a sentence each.
-        winner: the best trial whose weights were kept; of finals, of the network that has won.
+        winner: of finals, the best run of the network that has won; None without.
         plan: of the finals that were held; None if none were.
         judged: the verdict on them; None if there is none.
     """
@@ -105,7 +106,7 @@ class StudySummary:
     @property
     def champion(self) -> Trial:
         """The best trial whose weights were kept, or of the winner of finals; else the best."""
-        return self.winner or self.ranked[0]
+        return self.winner or champion_of(self.ranked) or self.ranked[0]
 
     @property
     def second(self) -> Trial | None:
@@ -170,7 +171,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         finals_minutes=float(study.user_attrs.get(study_store.FINALS_SECONDS, 0.0)) / 60,
         is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
         warnings=datasets.about(spec.data_spec)[1],
-        winner=study_store.champion_among(study, ended),
+        winner=study_store.champion_among(study, ended) if held else None,
         plan=held.plan if held else None,
         judged=judge_finals(held, ended, spec.objective, n_independent),
     )
@@ -192,9 +193,10 @@ def _minutes(stored: StoredStudy) -> float:
 
 def as_csv(facts: StudySummary) -> str:
     """Writes a row for each trial that ended; hyperparameters come last, by their own names."""
+    had_finals = any(trial.is_final for trial in facts.ended)
     rows = [
-        {name: escaping.for_csv(value) for name, value in _row(trial, facts.spec).items()}
-        for trial in facts.ended
+        {name: escaping.for_csv(value) for name, value in row.items()}
+        for row in (_row(trial, facts.spec, had_finals) for trial in facts.ended)
     ]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
@@ -204,7 +206,7 @@ def as_csv(facts: StudySummary) -> str:
     return table[[*others, *names]].to_csv(index=False)
 
 
-def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
+def _row(trial: Trial, spec: StudySpec, had_finals: bool) -> dict[str, Any]:
     parts = {metric.name: metric.part for metric in spec.task.metrics}
     measured = [name for name in trial.history if name in parts] if trial.best_epoch else []
     measured.sort(key=lambda name: parts[name] == "validation")
@@ -221,7 +223,7 @@ def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
         "train_seconds": round(trial.seconds, 3),
         "seed": trial.seed,
         "reference": trial.reference,
-        **({"final_of": trial.final_of} if spec.finals else {}),
+        **({"final_of": trial.final_of} if had_finals else {}),
         "reason": trial.reason,
         "run_id": trial.run_id,
         **(trial.hyperparameters.flat() if trial.hyperparameters else {}),

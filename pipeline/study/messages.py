@@ -48,6 +48,7 @@ _ALLOWED: Mapping[str, str] = {
     "finite_number": "a finite number",
     "greater_than": "greater than {gt:g}",
     "greater_than_equal": "greater than or equal to {ge:g}",
+    "less_than": "less than {lt:g}",
     "less_than_equal": "less than or equal to {le:g}",
     "literal_error": "{expected}",
 }

@@ -54,14 +54,9 @@ class Budget(BaseModel):
         n_finals = None if self.trials is None else round(share * self.trials)
         if n_finals is not None and n_finals < LEAST_FINALS:
             return self, None
-        minutes = self.minutes or 0.0
-        return (
-            Budget(
-                trials=self.trials and self.trials - (n_finals or 0),
-                minutes=(1 - share) * minutes or None,
-            ),
-            Budget(trials=n_finals, minutes=share * minutes or None),
-        )
+        n_searched, minutes = self.trials and self.trials - (n_finals or 0), self.minutes or 0.0
+        searched = Budget(trials=n_searched, minutes=(1 - share) * minutes or None)
+        return searched, Budget(trials=n_finals, minutes=share * minutes or None)
 
     def is_used(self, n_trials: int, seconds: float) -> bool:
         """Tells whether a study of so many trials, searched for so long, is done.
@@ -226,7 +221,9 @@ class StudySpec(BaseModel):
     @field_validator("finals", mode="before")
     @classmethod
     def _none_if_false(cls, value: Any) -> Any:
-        return None if value is False else value
+        if value is False or value is None or isinstance(value, Finals | dict):
+            return None if value is False else value
+        raise ValueError(f"found {value!r}, allowed is a table, or false")
 
     @property
     def data_spec(self) -> DataSpec:

@@ -31,7 +31,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"training", "evaluation", "storage", "tracking", "formats"}),
     frozenset({"execution"}),
     frozenset({"report", "export"}),
-    frozenset({"search", "doctor", "best", "predict", "serve", "ui", "new"}),
+    frozenset({"search", "doctor", "predict", "serve", "ui", "new"}),
+    frozenset({"best"}),
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
