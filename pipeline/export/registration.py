@@ -38,6 +38,8 @@ def register(stored: StoredStudy, champion: Trial, found: Mapping[str, Any], fol
     """
     project, study = stored.project, stored.spec.name
     file = project.mlflow_uri.file
+    if project.mlflow_uri.missing_file:
+        return ""  # and so there is no model either: nothing is made for this alone
     if file and not snapshot.is_writable(file):
         return "not registered: MLflow's store is read-only for this user"
     which, tags, task = _which(stored, champion, found), _tags(stored, found), stored.spec.task
