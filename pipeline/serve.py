@@ -8,6 +8,7 @@ import json
 import shlex
 import sys
 import threading
+import time
 from typing import Any, NoReturn
 
 from pipeline.errors import PipelineError, run_command
@@ -96,7 +97,7 @@ def serve(application: Any, port: int, example: str) -> NoReturn:
                 _say(f"http://{HOST}:{port}/invocations answers (Ctrl-C ends it)")
                 _say(f"an example, from another terminal in this folder:\n\n{example}\n")
                 is_said = True
-            running.join(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_SECONDS_BETWEEN_LOOKS)  # a join that is broken off ends all later ones
     finally:
         server.should_exit = True
         running.join(_SECONDS_TO_END + 1)

@@ -52,6 +52,12 @@ MUTATIONS = (
         ("tests/data/test_datasets.py",),
     ),
     Mutation(
+        "pipeline/predict/arrays.py",
+        "(pixels >= 0) & (pixels <= 255)",
+        "pixels >= 0",
+        ("tests/predict/test_arrays.py",),
+    ),
+    Mutation(
         "pipeline/task/scoring.py",
         "answers = np.hstack([1 - answers, answers])",
         "answers = np.hstack([answers, 1 - answers])",
