@@ -56,10 +56,11 @@ def summary(stored: StoredStudy, champion: Trial, refit: int | None = None) -> d
 
 def judge(stored: StoredStudy) -> Verdict | None:
     """Judges the finals of a study; None if there were none."""
-    spec, task = stored.spec, stored.spec.task
-    n_examples = task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
-    held, trials = finals.read_held(stored.study), study_store.read_trials(stored.study)
-    return judge_finals(held, trials, spec.objective, n_examples)
+    spec, held = stored.spec, finals.read_held(stored.study)
+    if held is None:
+        return None
+    n = spec.task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
+    return judge_finals(held, study_store.read_trials(stored.study), spec.objective, n)
 
 
 def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:
