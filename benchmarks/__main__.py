@@ -9,7 +9,7 @@ import sys
 
 # The longest last: what is written by then stays written.
 MODULES = (
-    "start", "epochs", "scale", "trials", "overhead", "growth", "encodings", "tables",
+    "start", "epochs", "scale", "trials", "overhead", "growth", "coverage", "encodings", "tables",
     "time_to_quality",
 )  # fmt: skip
 

@@ -26,6 +26,8 @@ SECTIONS = (
     "Supervisor",
     "Start",
     "Quality over time",
+    "Coverage",
+    "Coverage of real studies",
     "Tables",
     "Encodings of numbers",
     "Growth",
