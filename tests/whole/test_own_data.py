@@ -404,6 +404,7 @@ def served(houses: Handed, tmp_path: Path) -> Iterator[tuple[Path, int, str, Pop
             said.append(line)
             if line.startswith("curl "):
                 break
+        assert server.stderr.readline() == "\n"
         assert "".join(said[:-1]) == (
             f"the project was moved or copied from {houses.folder.parents[1]} to {copy}: MLflow's "
             "store now says so\n"
@@ -447,7 +448,8 @@ def test_the_champion_is_served_to_this_machine_alone(
         assert shell(f"{ask} http://127.0.0.1:{port}/ping") == str(code)
     server.send_signal(signal.SIGINT)
     _, said = server.communicate(timeout=60)
-    assert (said, server.returncode) == ("\ninterrupted\n", 130)
+    assert said == "interrupted\n"
+    assert server.returncode == 130
 
 
 # What an ensemble and its members answer, for somebody without this package.
