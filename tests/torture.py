@@ -31,16 +31,19 @@ from urllib.request import url2pathname
 import psutil
 
 REPOSITORY = Path(__file__).parent.parent
-NAME, N_TRIALS, N_FINALS = "torture", 10, 2
+# Of finals two networks twice each, and the reference, of which there is a second run, once.
+NAME, N_TRIALS, N_FINALS = "torture", 10, 2 * 2 + 1
 STUDY = f"""
 goal = "Survive."
 dataset = "fashion_mnist"
 
 [budget]
-trials = {N_TRIALS}
+trials = {N_TRIALS + N_FINALS}
 
 [finals]
-seeds = {1 + N_FINALS}
+share = {N_FINALS / (N_TRIALS + N_FINALS)}
+networks = 2
+seeds = 3
 
 [training]
 retries = 1000                  # a worker that was killed is tried again, however often that is

@@ -8,7 +8,8 @@ from pipeline.data import datasets
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.intervals import Interval
-from pipeline.export import errors_section
+from pipeline.evaluation.sentences import describe_verdict
+from pipeline.export import champion, errors_section
 from pipeline.export.formats_section import formats_section
 from pipeline.export.use_section import use
 from pipeline.formats.parity import Format
@@ -17,7 +18,9 @@ from pipeline.storage.studies import StoredStudy
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import select_counted
-from pipeline.wording import count_noun, inflect
+from pipeline.wording import count_noun, inflect, wrap
+
+WIDTH = 110  # of what is said of finals
 
 
 def text(
@@ -34,9 +37,7 @@ def text(
         found: the champion's `champion.summary`, or an ensemble's, test score included.
         row: of a table, an example of each column's values.
         files: folder with what shows how the model errs; None if that is not known.
-    =======
         formats: by `writing.write_formats`.
-    >>>>>>> h-formats
     """
     study, spec = stored.study, stored.spec
     test, validation = found["test"], found["validation"]
@@ -72,8 +73,15 @@ def text(
     is_ensemble = "ensemble" in found
     title = f"the champion, trial {found['trial']}" if not is_ensemble else "an ensemble"
     selected = f"selected as the best of {n_trials}, at its\n  best epoch"
+    judged = None if is_ensemble else champion.judge(stored)
+    if judged:
+        selected = f"of {n_trials}, it is the best\n  run of the network that has won the finals"
     if is_ensemble:
         selected = f"of {n_trials}, these networks were\n  chosen by it"
+    verdict = "".join(
+        f"{wrap(f'- {for_markdown(said)}', WIDTH)}\n"
+        for said in (describe_verdict(judged, task, spec.metric) if judged else ())
+    )
     return f"""# {spec.name}: {title}
 
 {for_markdown(spec.goal)}
@@ -91,7 +99,7 @@ def text(
 {trust}- The test set was sealed during the search. For this study it has been looked at {looks}.
 - The validation score is optimistically biased: {selected}. The test score is not.
 {_refitted(spec, found)}{_gain(spec, found) if is_ensemble else _trained(spec, found)}
-
+{verdict}
 {_errors(spec, found, files)}{_data(spec)}## What it is
 
 {_members(found) if is_ensemble else _network(spec, found)}

@@ -6,10 +6,11 @@ from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures, reference_sections
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.finals_section import finals
+from pipeline.report.gain_section import gain
 from pipeline.report.looks_section import looks
 from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
-from pipeline.report.verdict_sections import gain, verdict
+from pipeline.report.verdict_sections import verdict
 from pipeline.study.trial import State, Trial, count_ends, is_better
 from pipeline.task.task import LOSS, Metric
 from pipeline.wording import capitalize, count_noun, inflect, join_names

@@ -1,4 +1,4 @@
-"""The answer of a report: the verdict on the champion, and what searching bought."""
+"""The answer of a report: the verdict on the champion."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.claims import estimate
 from pipeline.evaluation.intervals import Interval
-from pipeline.report.document import Block, Heading, Items, Paragraph, Table
+from pipeline.report.document import Block, Heading, Items
 from pipeline.report.finals_section import said_of_finals
 from pipeline.report.looks_section import said_of_test_set
 from pipeline.report.simple_section import said_of_simple_models
@@ -20,7 +20,7 @@ from pipeline.wording import count_noun, inflect, join_names
 def verdict(facts: StudySummary) -> list[Block]:
     """Tells the champion, how it compares with what was known, and the looks at the test set."""
     champion, score = facts.champion, facts.spec.task.score
-    value, interval = kept(score, champion), _interval(champion, facts)
+    value, interval = kept(score, champion), score_interval(champion, facts)
     n_trials = count_noun(len(facts.ended), "trial")
     biased = f" It is optimistically biased: selected as the best of {n_trials}."
     trusted = f"95 % interval {interval.show(score, value)} from " if interval else ""
@@ -191,61 +191,12 @@ def _compared(facts: StudySummary) -> str:
     )
 
 
-def gain(facts: StudySummary) -> list[Block]:
-    """Tables the champion beside the known baselines: references and a baseline study."""
-    reference, baseline = facts.best_reference, facts.baseline
-    if not facts.spec.space or (reference is None and not facts.spec.baseline):
-        return []
-    rows = []
-    if reference:
-        rows.append(
-            _bought_row(f"best reference: {for_markdown(reference.reference)}", reference, facts)
-        )
-    if baseline:
-        name = f"study `{facts.spec.baseline}`: best of {count_noun(len(baseline.ended), 'trial')}"
-        rows.append(_bought_row(f"{name} in {baseline.minutes:.1f} minutes", baseline.best, facts))
-    n_trials = count_noun(sum(not trial.is_final for trial in facts.ended), "trial")
-    name = f"this study: best of {n_trials} in {facts.minutes:.1f} minutes"
-    rows.append(_bought_row(name, facts.champion, facts))
-    columns = ["", facts.spec.task.score.name, "95 % interval", "parameters", "hyperparameters"]
-    has_interval, told = any(row[2] for row in rows), ": a value tells nothing"
-    if has_interval:
-        told = f": intervals tell of the {inflect(facts.spec.task.example, 2)}, not"
-    if not has_interval:
-        columns, *rows = ([*row[:2], *row[3:]] for row in (columns, *rows))
-    blocks: list[Block] = [
-        Heading("What searching bought"),
-        Paragraph(
-            "This is the gain over the known baselines; the last row is this study's champion."
-        ),
-        Table(columns, rows),
-        Paragraph(
-            f"Each is one run, and the best of several{told} of seeds, nor of having been picked."
-        ),
-    ]
-    if facts.spec.baseline and not baseline:
-        blocks.append(
-            Paragraph(
-                f"The study `{facts.spec.baseline}` belongs here too; it has not been run: "
-                f"`make search STUDY={facts.spec.baseline}`"
-            )
-        )
-    return blocks
-
-
-def _bought_row(name: str, trial: Trial, facts: StudySummary) -> list[str]:
-    score = facts.spec.task.score
-    value, interval = kept(score, trial), _interval(trial, facts)
-    shown = interval.show(score, value) if interval else ""
-    return [name, score.show(value), shown, f"{trial.n_parameters:,}", str(trial.hyperparameters)]
-
-
 def kept(metric: Metric, trial: Trial) -> float:
     """Returns a metric at the epoch whose weights were kept, whatever the study's metric is."""
     return trial.history[metric.name][trial.best_epoch - 1]
 
 
-def _interval(trial: Trial, facts: StudySummary) -> Interval | None:
+def score_interval(trial: Trial, facts: StudySummary) -> Interval | None:
     """Computes the interval of a trial's score; None if none is known."""
     score = facts.spec.task.score
     error = trial.kept(score.error_name)

@@ -39,12 +39,11 @@ def test_what_is_affordable_is_paid_for(n_runs: int) -> None:
         assert cost(with_reference) + with_reference[-1].n_fresh <= n_runs
 
 
-def test_more_runs_never_buy_a_smaller_first_round() -> None:
-    sizes = [
-        planned[0].n_networks for n in range(1, 40) if (planned := affordable([0] * 10, 5, n))
-    ]
-    assert sizes == sorted(sizes)
-    assert sizes[-1] == 10
+def test_more_runs_are_made_use_of() -> None:
+    costs = [cost(affordable([0] * 10, 5, n)) for n in range(40)]
+    assert costs == sorted(costs)
+    assert costs[-1] == cost(rounds(10, 5))
+    assert all(n - spent <= 3 for n, spent in enumerate(costs[:20]))
 
 
 def test_without_a_limit_all_is_trained() -> None:
@@ -55,4 +54,5 @@ def test_what_was_trained_before_is_not_paid_again() -> None:
     assert affordable([4, 4] + [1] * 8, 5, 3) == rounds(10, 5)
     assert affordable([0] * 10, 5, 3) != rounds(10, 5)
     assert affordable([4] * 10, 5, 0, beside=4) == rounds(10, 5)
-    assert affordable([4] * 10, 5, 0, beside=3) == ()
+    assert affordable([4] * 10, 5, 0, beside=3)[-1].n_fresh == 3, "which costs nothing"
+    assert affordable([0] * 10, 5, 0, beside=0) == ()

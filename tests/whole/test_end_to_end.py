@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import numpy as np
 import optuna
 import psutil
 import pytest
@@ -345,7 +346,17 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     shutil.rmtree(copy / "exports")
     file = copy / "studies" / "small.toml"
     file.write_text(file.read_text() + "\n[finals]\nseeds = 3\n")
-    assert "  with 3 seeds: 0." in run(copy, "pipeline.search", "small").stdout
+    assert "verdict\n" not in run(copy, "pipeline.search", "small").stdout, "of so few trials"
+    said = run(copy, "pipeline.best", "small", "--finals", "2").stdout
+    assert "verdict\n  The winner is the network of trial " in said
+    assert max(map(len, said.splitlines())) <= 80
+    again = run(copy, "pipeline.best", "small", "--finals", "2").stdout
+    assert again == said, "nothing is lacking"
+    answers = list((copy / "mlruns").rglob("validation_answers.npz"))
+    assert len(answers) == 4
+    with np.load(answers[0]) as kept:
+        assert kept["answers"].shape == (12_000, 10)
+    assert json.loads(run(copy, "pipeline.best", "small", "--json").stdout)["verdict"]["is_paired"]
     said = run(copy, "pipeline.best", "small", "--export").stdout
     assert "  the same network with 3 seeds, means:\n  validation accuracy  0." in said
     assert max(map(len, said.splitlines()[:12])) <= 80
@@ -361,8 +372,9 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     assert "The same network was trained with 3 seeds; their mean test accuracy 0." in card
     run(copy, "pipeline.report", "small")
     report = (copy / "studies" / "small" / "report.md").read_text()
-    assert re.search(r"trained with 3 seeds, .* on the test set \*\*0\.\d{4}\*\*", report)
-    assert "for the champion's other seeds" in report
+    assert re.search(r"The mean of its runs on the test set \*\*0\.\d{4}\*\*", report)
+    assert "The winner is the network of trial" in report
+    assert " of finals" in report
     run(copy, "pipeline.best", "small", "--export", "--force")
     assert stored_study(copy).user_attrs["test_looks"] == looks
     assert "all in order" in run(copy, "pipeline.doctor", "small").stdout

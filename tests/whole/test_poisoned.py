@@ -49,10 +49,10 @@ goal = "See who opens what."
 {data}
 
 [budget]
-trials = 2
+trials = 4
 
 [finals]
-seeds = 2
+share = 0.5
 
 [sampler]
 type = "RandomSampler"

@@ -1,0 +1,90 @@
+"""What a report says of finals: the recorded study, with finals as a search would hold them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import recorded
+
+from pipeline.evaluation.finals import judge_finals
+from pipeline.paths import Project
+from pipeline.report import document, sections
+from pipeline.report.summary import StudySummary, summarize
+from pipeline.study import finals
+from pipeline.study.finals import Held
+from pipeline.study.trial import Trial, ranking
+
+
+@pytest.fixture(scope="module")
+def plain(recorded_folder: Path) -> StudySummary:
+    return summarize(recorded.open_stored(Project(recorded_folder)))
+
+
+def with_finals(facts: StudySummary, *, reference_is_best: bool = False) -> StudySummary:
+    """The study after finals of four networks; the best first run was a lucky one."""
+    trials = list(facts.ended)
+    plan = finals.lay_out(trials, "maximize", 4, 4, None, {"n_searched": len(trials)})
+    assert plan
+    while lacking := finals.wanted(plan, trials, "maximize"):
+        for number, repeat in lacking:
+            first = next(trial for trial in trials if trial.number == number)
+            assert first.value is not None
+            value = first.value - (0.008 if number == recorded.CHAMPION else 0.001 * repeat)
+            value += 0.05 * bool(first.reference and reference_is_best)
+            curves = recorded.history(value, first.n_epochs, first.best_epoch)
+            trials.append(
+                replace(
+                    first, number=len(trials) + 20, value=value, history=curves,
+                    reference="", final_of=number, repeat=repeat, run_id=f"{len(trials):032x}",
+                )
+            )  # fmt: skip
+    best = finals.winner(plan, trials, "maximize")
+    assert best
+    held = Held(plan, best.number, {})
+    judged = judge_finals(held, trials, facts.spec.objective, facts.n_validation_examples)
+    return replace(
+        facts, ended=trials, ranked=ranking(trials, "maximize"), plan=plan, judged=judged,
+        winner=finals.best_run(best, "maximize"),
+    )  # fmt: skip
+
+
+def text(facts: StudySummary) -> str:
+    return document.as_markdown("Study", sections.blocks(facts))
+
+
+def test_the_winner_is_told_first_and_not_the_luckiest(plain: StudySummary) -> None:
+    said = text(with_finals(plain))
+    verdict = said[said.index("## Verdict") : said.index("## Finals")]
+    assert f"The winner is the network of trial {recorded.SECOND}:" in verdict
+    assert "adjusted for having been selected" in verdict
+    assert "optimistically biased" not in verdict
+    assert "the best reference, 'book: dropout | 0.3'" in verdict
+    assert "is the model that is handed over" in verdict
+
+
+def test_every_finalist_has_a_row(plain: StudySummary) -> None:
+    facts = with_finals(plain)
+    said = text(facts)
+    table = said[said.index("## Finals") : said.index("## What searching bought")]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert facts.judged
+    assert len(rows) == len(facts.judged.standings) == 5
+    assert rows[0].startswith(f"| **Trial {recorded.SECOND}** | 3 |")
+    assert "4 networks until each had 1 and 2 networks until each had 3 fresh runs" in table
+    assert "differences are taken as between answers to different ones" in table
+
+
+def test_without_finals_there_is_no_section(plain: StudySummary) -> None:
+    assert "## Finals" not in text(plain)
+
+
+def test_a_reference_that_wins_says_that_searching_found_nothing(plain: StudySummary) -> None:
+    said = text(with_finals(plain, reference_is_best=True))
+    assert "The winner is the reference 'book: dropout | 0.3':" in said
+    assert "searching has found nothing that is better" in said
+
+
+def test_a_trial_of_finals_is_told_apart_in_the_table_of_the_best(plain: StudySummary) -> None:
+    facts = with_finals(plain)
+    again: list[Trial] = [trial for trial in facts.ended if trial.is_final]
+    assert f"(trial {again[0].final_of} again)" in text(facts)
