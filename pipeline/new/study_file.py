@@ -139,7 +139,7 @@ def _chosen(data: Survey, plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _budget(plan: Plan) -> list[str]:
     return [
-        "[budget]  # over all reruns; trials = N would end it after so many",
+        "[budget]  # over all reruns, a fifth for finals; trials = N ends it after so many",
         f"minutes = {plan.minutes}  # estimated for {count_noun(n_cores(), 'core')}",
     ]
 
