@@ -30,7 +30,7 @@ def text(spec: StudySpec, found: Mapping[str, Any], formats: Mapping[str, Format
     values = [
         {
             "type": each.quantity,
-            "value": found["test"][each.quantity],
+            "value": float(f"{found['test'][each.quantity]:.6g}"),
             "name": f"test {each.noun}",
         }
         for each in scored

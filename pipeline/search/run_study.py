@@ -15,7 +15,7 @@ import optuna
 
 from pipeline.clock import WorkingClock
 from pipeline.data import datasets
-from pipeline.errors import DONE, INTERRUPTED, PipelineError
+from pipeline.errors import DONE, INTERRUPTED, PipelineError, first_line
 from pipeline.execution.executor import Executor
 from pipeline.export import finalists
 from pipeline.paths import Project, display_path
@@ -189,8 +189,9 @@ def _compare_finalists(
         try:
             executor.call(finalists.compare_answers, project, spec, runs, file)
             finals.note_examples(study, json.loads(file.read_bytes()), number)
-        except PipelineError as error:
-            print(f"finalists are compared by their values alone: {error}", file=sys.stderr)
+        except (PipelineError, OSError) as error:
+            said = first_line(error)
+            print(f"finalists are compared by their values alone: {said}", file=sys.stderr)
 
 
 def _publish(
