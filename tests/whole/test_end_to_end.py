@@ -349,12 +349,13 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     file.write_text(file.read_text() + "\n[finals]\nseeds = 3\n")
     assert "verdict\n" not in run(copy, "pipeline.search", "small").stdout, "of so few trials"
     said = run(copy, "pipeline.best", "small", "--finals", "2").stdout
-    assert "verdict\n  The winner is the network of trial " in said
+    assert "\nverdict\n  The winner is the " in said
     assert max(map(len, said.splitlines())) <= 80
     again = run(copy, "pipeline.best", "small", "--finals", "2").stdout
     assert again == said, "nothing is lacking"
     answers = list((copy / "mlruns").rglob("validation_answers.npz"))
-    assert len(answers) == 4
+    finals = [t for t in stored_study(copy).trials if "final_of" in t.user_attrs]
+    assert len(answers) == len(finals) >= 4
     with np.load(answers[0]) as kept:
         assert kept["answers"].shape == (12_000, 10)
     assert json.loads(run(copy, "pipeline.best", "small", "--json").stdout)["verdict"]["is_paired"]
@@ -374,7 +375,7 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     run(copy, "pipeline.report", "small")
     report = (copy / "studies" / "small" / "report.md").read_text()
     assert re.search(r"The mean of its runs on the test set \*\*0\.\d{4}\*\*", report)
-    assert "The winner is the network of trial" in report
+    assert "- The winner is the " in report
     assert " of finals" in report
     run(copy, "pipeline.best", "small", "--export", "--force")
     assert stored_study(copy).user_attrs["test_looks"] == looks
