@@ -79,9 +79,14 @@ def _row(each: Standing, facts: StudySummary) -> list[str]:
         str(len(finalist.fresh)),
         metric.show(mean),
         metric.show(like),
-        each.value.interval.show(metric, like),
+        _unbroken(each.value.interval.show(metric, like)),
         "" if is_winner else behind,
-        "" if is_winner else apart + (", apart" if each.is_apart else ""),
+        "" if is_winner else _unbroken(apart) + (", apart" if each.is_apart else ""),
         f"{finalist.n_parameters:,}" if finalist.n_parameters else "",
         network,
     ]
+
+
+def _unbroken(text: str) -> str:
+    """Keeps a text in one line of a table's cell."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

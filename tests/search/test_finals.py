@@ -20,6 +20,7 @@ from scripted import (
     steady,
 )
 
+from pipeline import best
 from pipeline.paths import Project
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import finals as store
@@ -104,6 +105,22 @@ def test_a_lucky_run_loses_to_a_network_that_is_better_on_average() -> None:
     assert champion_number(study) == 0
     assert study_store.champion(study).value == 0.9
     assert study_store.champion(study).number in {0, *(t.number for t in finals_of(study))}
+
+
+def test_of_an_error_the_lowest_mean_wins() -> None:
+    spec = spec_with_finals(metric="val_loss")
+    study = make_study(spec)
+
+    def script(job: Job) -> list[float]:
+        if job.trial < N_SEARCHED:
+            return [0.3 + 0.01 * job.trial - 0.2 * (job.trial == 4)]
+        drawn = study.get_trials(deepcopy=False)[job.trial].user_attrs["final_of"]
+        return [0.3 + 0.01 * drawn + 0.9 * (drawn == 4)]
+
+    search(spec, study, ScriptedExecutor(script))
+    assert {t.final_of for t in finals_of(study)} == {4, 0, 1}
+    assert champion_number(study) == 0
+    assert study_store.champion(study).value == 0.3
 
 
 def test_the_best_reference_is_trained_as_often_as_the_winner_however_bad() -> None:
@@ -470,3 +487,29 @@ def test_asked_for_they_pass_by_what_waits_for_a_larger_budget() -> None:
     ).run()  # fmt: skip
     assert len(finals_of(study)) == N_FINALS
     assert queue.count_waiting(study) == 9
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--finals", "0"],
+        ["--finals", "-1"],
+        ["--finals", "x"],
+        ["--finals", "1001"],
+        ["--finals", "3", "--export"],
+        ["--finals", "--json"],
+        ["--finals", "--ensemble"],
+    ],
+)
+def test_what_best_does_not_do_with_finals(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        best._parse(arguments)
+    assert refused.value.code == 2
+    assert "allowed" in capsys.readouterr().err
+
+
+def test_how_many_networks_best_lets_take_part() -> None:
+    asked = [best._parse(given).finals for given in ([], ["--finals"], ["--finals", "7"])]
+    assert asked == [None, 0, 7]
