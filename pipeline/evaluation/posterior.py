@@ -131,8 +131,8 @@ def _grid(
         odd = np.hypot(WIDER * spreads[:, None], own)
         likely = (1 - OUTLIERS) * _normal(each, 0.0, usual) + OUTLIERS * _normal(each, 0.0, odd)
         log_weights = log_weights + np.log(np.maximum(likely, 1e-300))
-    # flat in the spread itself, of which the grid is geometric: half-Cauchy, wide (Gelman 2006)
-    prior = np.log(spreads) - np.log1p((spreads / width) ** 2)
+    # flat in the logarithm of the spread, of which the grid is geometric, with a wide tail
+    prior = -np.log1p((spreads / width) ** 2)
     return log_weights + prior[:, None], centres, spreads
 
 
