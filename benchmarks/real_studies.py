@@ -79,6 +79,7 @@ class Truth:
         interval: its 95 % interval.
         worth: mean over fresh seeds on images that the study has not seen.
         first_run: value of the best first run.
+        best_epochs: mean of the champion's fresh runs, each at its own best epoch.
         lead: announced, over the reference; None of a champion that is a reference.
         lead_interval: its 95 % interval.
         true_lead: from fresh seeds.
@@ -89,6 +90,7 @@ class Truth:
     interval: tuple[float, float]
     worth: float
     first_run: float
+    best_epochs: float
     lead: float | None
     lead_interval: tuple[float, float]
     true_lead: float
@@ -111,6 +113,7 @@ def study(number: int) -> Truth:
     verdict, reference = found["verdict"], found["verdict"].get("reference")
     return Truth(
         verdict["expected"], tuple(verdict["expected_95"]), worth["champion"], worth["first_run"],
+        worth["best_epochs"],
         reference["lead"] if reference else None,
         tuple(reference["lead_95"]) if reference else (math.nan, math.nan),
         worth["champion"] - worth["reference"],
@@ -178,6 +181,7 @@ def write_truth() -> None:
         "champion": worth(champion.first.hyperparameters),
         "reference": worth(reference.first.hyperparameters),
         "first_run": max(firsts),
+        "best_epochs": stats.fmean(run.value for run in champion.fresh if run.value is not None),
     }
     Path("worth.json").write_text(json.dumps(known), encoding="utf-8")
 
@@ -205,6 +209,10 @@ def _blocks(found: Sequence[Truth]) -> list[Paragraph | Table]:
             f"{n_values} of {len(found)}",
         ],
         ["announced value less the truth, mean", _mean(off)],
+        [
+            "its fresh runs at their own best epochs less the truth, mean",
+            _mean([x.best_epochs - x.worth for x in found]),
+        ],
         ["best first run less the truth, mean", _mean([x.first_run - x.worth for x in found])],
         ["intervals of its lead over the reference", f"{n_leads} of {len(leads)}"],
         ["announced lead less the truth, mean", _mean(lead_off)],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.evaluation.curves import value_without_luck
 from pipeline.evaluation.intervals import error_of
 from pipeline.evaluation.verdict import Examples, Finalist, Verdict, judge
 from pipeline.study.finals import Held, Network, best_run, networks_of
@@ -33,7 +34,7 @@ def judge_finals(
         examples = Examples.of_covariances(held.covariances, references)
     else:
         examples = Examples.of_error(_error(winner, metric, n_examples))
-    finalists = [_finalist(each) for each in networks]
+    finalists = [_finalist(each, metric) for each in networks]
     return judge(finalists, held.champion, metric.direction, examples)
 
 
@@ -48,13 +49,23 @@ def _error(winner: Network | None, metric: Metric, n_examples: int) -> float | N
     return error_of(metric, measured)
 
 
-def _finalist(network: Network) -> Finalist:
-    """Takes of a network what its runs tell; a reference was selected by none of them."""
-    fresh = network.runs if network.reference else network.fresh
+def _finalist(network: Network, metric: Metric) -> Finalist:
+    """Takes of a network what its runs tell; a reference was selected by none of them.
+
+    First runs and fresh ones alike, each by its value at the epoch that the network's other runs
+    have found best.
+    """
+    known = [run for run in network.runs if run.value is not None]
+
+    def value_of(run: Trial) -> float:
+        others = [each for each in known if each is not run]
+        return value_without_luck(run, others, metric.name, metric.direction)
+
+    is_drawn, first = not network.reference, network.first
     return Finalist(
         number=network.number,
-        fresh=tuple(run.value for run in fresh if run.value is not None),
-        first=None if network.reference else network.first.value,
+        fresh=tuple(value_of(run) for run in known if run.repeat or not is_drawn),
+        first=value_of(first) if is_drawn and first in known else None,
         n_parameters=max(run.n_parameters for run in network.runs),
         reference=network.reference,
     )

@@ -1,18 +1,18 @@
 """What is recorded of a champion, as plain values."""
 
-import statistics as stats
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.data import datasets
 from pipeline.evaluation import claims, intervals
+from pipeline.evaluation.curves import best_common_epoch
 from pipeline.evaluation.finals import judge_finals
 from pipeline.evaluation.sentences import as_values
 from pipeline.evaluation.verdict import Verdict
 from pipeline.storage import finals, study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial, best_epoch, with_seeds
+from pipeline.study.trial import Trial, with_seeds
 from pipeline.task.task import Metric
 
 
@@ -71,16 +71,10 @@ def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:
 def epochs_of_refit(spec: StudySpec, runs: Sequence[Trial]) -> int:
     """Says for how many epochs a network is trained again: as many as were best on validation.
 
-    That is where the mean of its runs' curves is best. The best epochs of single runs scatter, and
-    come too early where a falling learning rate flattens the curves. A run that ended before
-    others counts on with its last value.
+    That is where the mean of its runs' curves is best: best epochs of single runs come too early
+    where a falling learning rate flattens the curves.
     """
-    curves = [run.history[spec.metric] for run in runs]
-    n_epochs = max(len(curve) for curve in curves)
-    means = [
-        stats.fmean(curve[min(i, len(curve) - 1)] for curve in curves) for i in range(n_epochs)
-    ]
-    return best_epoch(means, spec.direction)
+    return best_common_epoch([run.history[spec.metric] for run in runs], spec.direction)
 
 
 def _of_refit(spec: StudySpec, epochs: int) -> dict[str, int]:

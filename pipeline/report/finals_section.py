@@ -56,7 +56,8 @@ def finals(facts: StudySummary) -> list[Block]:
             "is ahead by luck is drawn towards the others; intervals are its 95 % credible "
             f"intervals, of seeds and {examples}: {paired} ones. The runs by which networks were "
             f"selected were better than fresh ones by {excess} (median), and count for nothing "
-            "here."
+            "here. A run counts with the epoch that its network's other runs name as the best: "
+            "its own best one flatters it."
         ),
     ]
 
