@@ -174,7 +174,10 @@ def test_no_process_of_any_command_opens_a_file_of_the_test_set(images: Watched)
 
 
 def test_an_export_opens_them_once_for_each_model(images: Watched, tmp_path: Path) -> None:
-    """Here for the champion with two seeds, in one process; a second export for none."""
+    """Here for the champion with two seeds, in one process, and once more to try its formats.
+
+    A second export looks at nothing: it only asks the formats what they answer to the inputs.
+    """
     folder, real = images.folder.parent / "data" / "fashion_mnist", datasets.fetch("fashion_mnist")
     for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         shutil.copyfile(real / name, folder / name)
@@ -183,10 +186,12 @@ def test_an_export_opens_them_once_for_each_model(images: Watched, tmp_path: Pat
     found = images.opened("t10k-images")
     assert len({process for process, _ in found}) == 1
     assert len(images.looks("seen")) == 2
-    assert len(found) == 2 * 2  # verified, and read
+    assert len(found) == 2 * (2 + 1)  # verified, and read
     assert {each["command"] for each in images.looks("seen")} == {"best --export"}
     images.log.unlink()
     images.run("pipeline.best", "seen", "--export", "--force")
+    assert len(images.opened("t10k-images")) == 2
+    images.log.unlink()
     images.run("pipeline.report", "seen")
     assert images.opened("t10k") == []
     assert len(images.looks("seen")) == 2
@@ -270,7 +275,7 @@ def test_an_export_opens_the_test_rows_once_for_each_model(table: Watched) -> No
     table.log.unlink()
     table.run("pipeline.best", "seen", "--export")
     found = [process for process, path in table.opened("rows.npy") if path in paths]
-    assert (len(found), len(set(found))) == (2, 1)
+    assert (len(found), len(set(found))) == (2 + 1, 1), "two looks, and the inputs for its formats"
     assert len(table.looks("seen")) == 2
     worst = (table.folder / "exports" / "seen" / "mistakes.csv").read_text()
     assert worst.count("canary") == 25
