@@ -57,14 +57,14 @@ def main() -> int:
     if folder or arguments.ensemble:
         from pipeline.export import bundle  # and so MLflow, when there is a folder
 
-        asked = _command(arguments)
+        asked, only_keras = _command(arguments), arguments.only_keras
         with studies.store_errors(project):
             if arguments.ensemble:
-                found = bundle.export_ensemble(stored, folder, asked)
+                found = bundle.export_ensemble(stored, folder, asked, only_keras=only_keras)
             elif folder and arguments.refit:
-                found = bundle.export_refit(stored, champion, folder, asked)
+                found = bundle.export_refit(stored, champion, folder, asked, only_keras=only_keras)
             elif folder:
-                found = bundle.export(stored, champion, folder, asked)
+                found = bundle.export(stored, champion, folder, asked, only_keras=only_keras)
     if folder:
         print(f"exported to {display_path(folder)}", file=sys.stderr)
     found = found or summary(stored, champion)
@@ -106,7 +106,9 @@ def _n_networks(text: str) -> int:
 def _command(arguments: argparse.Namespace) -> str:
     """Says what was asked, as it is recorded: the flags, without what they were given."""
     flags = [flag for flag, value in vars(arguments).items() if value not in (None, False)]
-    return " ".join(["best", *(f"--{flag}" for flag in sorted(flags) if flag != "study")])
+    return " ".join(
+        ["best", *(f"--{flag.replace('_', '-')}" for flag in sorted(flags) if flag != "study")]
+    )
 
 
 def _roll_back(project: Project, study: str, as_json: bool) -> int:
@@ -176,8 +178,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="write model, hyperparameters, metrics and model card to DIR (exports/STUDY)",
     )
+    parser.add_argument(
+        "--only-keras",
+        action="store_true",
+        help="with --export: the model as Keras has it, and no other format",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite an earlier export")
     found = parser.parse_args(arguments)
+    if found.only_keras and found.export is None:
+        parser.error("found --only-keras alone, allowed is --only-keras with --export")
     if found.refit and found.export is None:
         parser.error("found --refit alone, allowed is --refit with --export")
     if found.finals is not None and (found.export is not None or found.json):

@@ -37,7 +37,12 @@ COMMAND = "best --export"
 
 
 def export(
-    stored: StoredStudy, champion: Trial, folder: Path, command: str = COMMAND
+    stored: StoredStudy,
+    champion: Trial,
+    folder: Path,
+    command: str = COMMAND,
+    *,
+    only_keras: bool = False,
 ) -> dict[str, Any]:
     """Writes the champion's model, hyperparameters, metrics and model card into a folder.
 
@@ -48,6 +53,7 @@ def export(
         champion: its best trial.
         folder: as `folder.check_folder` returned it.
         command: that asks, as a look at the test set is recorded with it.
+        only_keras: whether no other format of the model is made and tried.
 
     Returns:
         What `metrics.json` has.
@@ -77,11 +83,16 @@ def export(
             residuals = _residuals(stored, answers, examples)
             test_looks.look(stored, Scored(run.number), own, command, place, residuals)
         found = summary(stored, champion)
-        return _write(stored, found, model, _row_of(examples[0]), new, details)
+        return _write(stored, found, model, _row_of(examples[0]), new, details, only_keras)
 
 
 def export_refit(
-    stored: StoredStudy, champion: Trial, folder: Path, command: str = f"{COMMAND} --refit"
+    stored: StoredStudy,
+    champion: Trial,
+    folder: Path,
+    command: str = f"{COMMAND} --refit",
+    *,
+    only_keras: bool = False,
 ) -> dict[str, Any]:
     """Trains the champion's network again on training and validation data, and writes that.
 
@@ -92,6 +103,7 @@ def export_refit(
         champion: its best trial.
         folder: as `folder.check_folder` returned it.
         command: as of `export`.
+        only_keras: as of `export`.
 
     Raises:
         PipelineError: it cannot be trained so, or as `export`.
@@ -122,11 +134,15 @@ def export_refit(
                 test_looks.look(stored, scored, model, command, place)
         found = summary(stored, champion, epochs)
         model = models[champion.number]
-        return _write(stored, found, model, _row_of(examples[0]), new, details)
+        return _write(stored, found, model, _row_of(examples[0]), new, details, only_keras)
 
 
 def export_ensemble(
-    stored: StoredStudy, folder: Path | None, command: str = f"{COMMAND} --ensemble"
+    stored: StoredStudy,
+    folder: Path | None,
+    command: str = f"{COMMAND} --ensemble",
+    *,
+    only_keras: bool = False,
 ) -> dict[str, Any]:
     """Makes an ensemble, writes it as `export` does a champion, and returns what is known of it.
 
@@ -135,6 +151,7 @@ def export_ensemble(
         folder: as `folder.check_folder` returned it; None to write nothing, and leave the test
             set sealed.
         command: as of `export`.
+        only_keras: as of `export`.
 
     Raises:
         PipelineError: as `export`.
@@ -154,7 +171,7 @@ def export_ensemble(
             residuals = _residuals(stored, found.answers, examples)
             test_looks.look(stored, scored, model, command, details, residuals)
         known = ensemble.summary(stored, found)
-        return _write(stored, known, model, _row_of(examples[0]), new, details)
+        return _write(stored, known, model, _row_of(examples[0]), new, details, only_keras)
 
 
 def _needs_details(stored: StoredStudy, scored: Scored, folder: Path) -> bool:
@@ -221,6 +238,7 @@ def _write(
     row: Mapping[str, Any],
     folder: Path,
     details: Path,
+    only_keras: bool,
 ) -> dict[str, Any]:
     from pipeline.training import loop
 
@@ -239,9 +257,11 @@ def _write(
         str(each["trial"]): each["hyperparameters"] for each in found["ensemble"]
     }
     write_atomically(folder / "hyperparameters.json", json.dumps(given, indent=2) + "\n")
-    print("trying every format of the model in its own runtime ...", file=sys.stderr)
-    formats = writing.write_formats(model, task, test_looks.test_inputs(stored), folder)
-    found |= {"formats": {name: asdict(each) for name, each in formats.items()}}
+    formats = {}
+    if not only_keras:
+        print("trying every format of the model in its own runtime ...", file=sys.stderr)
+        formats = writing.write_formats(model, task, test_looks.test_inputs(stored), folder)
+        found |= {"formats": {name: asdict(each) for name, each in formats.items()}}
     write_atomically(folder / "metrics.json", json.dumps(found, indent=2) + "\n")
     card = model_card.text(stored, found, row, folder, formats)
     write_atomically(folder / CARD_FILE, card_head.text(stored.spec, found, formats) + card)

@@ -359,7 +359,7 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     with np.load(answers[0]) as kept:
         assert kept["answers"].shape == (12_000, 10)
     assert json.loads(run(copy, "pipeline.best", "small", "--json").stdout)["verdict"]["is_paired"]
-    said = run(copy, "pipeline.best", "small", "--export").stdout
+    said = run(copy, "pipeline.best", "small", "--export", "--only-keras").stdout
     assert "  the same network with 3 seeds, means:\n  validation accuracy  0." in said
     assert max(map(len, said.splitlines()[:12])) <= 80
     folder = copy / "exports" / "small"
@@ -377,10 +377,10 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     assert re.search(r"The mean of its runs on the test set \*\*0\.\d{4}\*\*", report)
     assert "- The winner is the " in report
     assert " of finals" in report
-    run(copy, "pipeline.best", "small", "--export", "--force")
+    run(copy, "pipeline.best", "small", "--export", "--only-keras", "--force")
     assert stored_study(copy).user_attrs["test_looks"] == looks
     assert "all in order" in run(copy, "pipeline.doctor", "small").stdout
-    said = run(copy, "pipeline.best", "small", "--refit", "--export").stdout
+    said = run(copy, "pipeline.best", "small", "--refit", "--export", "--only-keras").stdout
     assert "on 60,000 images, which are\n  all but the test set" in said
     folder = copy / "exports" / "small_refit"
     again = json.loads((folder / "metrics.json").read_text())
@@ -442,12 +442,14 @@ def test_a_rollback_sticks_and_is_taken_back(walk: Walk, tmp_path: Path) -> None
     shutil.copytree(walk.project, copy)
     refused = run(copy, "pipeline.best", "small", "--rollback", expect=1).stderr
     assert "there is no such version to roll back to" in refused
-    exported = run(copy, "pipeline.best", "small", "--ensemble", "--export")
+    exported = run(copy, "pipeline.best", "small", "--ensemble", "--export", "--only-keras")
     assert "models:/small@champion is version 2 now\n" in exported.stderr
     load_champion(copy)
     said = run(copy, "pipeline.best", "small", "--rollback").stdout
     assert said.startswith("models:/small@champion is version 1 now: trial ")
-    again = run(copy, "pipeline.best", "small", "--ensemble", "--export", "--force").stderr
+    again = run(
+        copy, "pipeline.best", "small", "--ensemble", "--export", "--only-keras", "--force"
+    ).stderr
     assert "models:/small@champion stays as it was rolled back; " in again
     for command in ("search", "doctor"):
         run(copy, f"pipeline.{command}", "small")
@@ -600,7 +602,10 @@ def test_a_study_whose_name_is_hangul_goes_all_the_way(tmp_path: Path) -> None:
     assert f"make report STUDY={name}" in searched.stdout
     run(tmp_path, "pipeline.report", name)
     assert f"Study {name}" in (tmp_path / "studies" / name / "report.md").read_text()
-    assert f"models:/{name}@champion" in run(tmp_path, "pipeline.best", name, "--export").stdout
+    assert (
+        f"models:/{name}@champion"
+        in run(tmp_path, "pipeline.best", name, "--export", "--only-keras").stdout
+    )
     assert (tmp_path / "exports" / name / "model.keras").is_file()
     assert [path.name for path in (tmp_path / "mlruns" / "artifacts").iterdir()] == [name]
     assert run(tmp_path, "pipeline.doctor").stdout.endswith("all in order\n")

@@ -102,7 +102,7 @@ def test_what_somebody_has_set_for_other_work_changes_nothing(project: Path) -> 
         "PYTHONWARNINGS": "error",
     }
     run(project, "pipeline.search", NAME, "--workers", "2", variables=variables)
-    run(project, "pipeline.best", NAME, "--export", variables=variables)
+    run(project, "pipeline.best", NAME, "--export", "--only-keras", variables=variables)
     assert [trial.state for trial in trials(project)] == ["COMPLETE"] * N_TRIALS
     found = json.loads((project / "exports" / NAME / "metrics.json").read_text())
     assert found["test"]["accuracy"] > 0.5
@@ -126,7 +126,7 @@ def test_a_user_without_a_home_has_one_in_the_project(project: Path) -> None:
     }
     run(project, "pipeline.search", NAME, "--workers", "2", variables=variables)
     assert [trial.state for trial in trials(project)] == ["COMPLETE"] * N_TRIALS
-    run(project, "pipeline.best", NAME, "--export", variables=variables)
+    run(project, "pipeline.best", NAME, "--export", "--only-keras", variables=variables)
     run(project, "pipeline.report", NAME, variables=variables)
     run(project, "pipeline.doctor", NAME, "--fix", variables=variables)
     run(project, "pipeline.data", variables=variables)
