@@ -181,7 +181,7 @@ def go_on(n_trials: int, is_own: bool = False) -> None:
     if is_own:
         use_own()
     project = Project.here()
-    spec = load(project, DEFAULT_STUDY)
+    spec = load(project, DEFAULT_STUDY).model_copy(update={"finals": None})
     about = collect_provenance()
     seconds: dict[str, list[float]] = defaultdict(list)
     with contextlib.ExitStack() as timed:

@@ -1,5 +1,6 @@
 """Fixtures that several test modules use, and what `--fast` leaves out."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -125,3 +126,11 @@ def recorded_study(project_folder: Path, recorded_folder: Path) -> Project:
     """A project with the study `recorded` in it, in the current folder: see `recorded.py`."""
     shutil.copytree(recorded_folder, project_folder, dirs_exist_ok=True)
     return Project(project_folder)
+
+
+@pytest.fixture(autouse=True)
+def _store_of_no_other_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes back what MLflow writes into the environment when it is told of a store."""
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")

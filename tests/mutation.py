@@ -58,6 +58,12 @@ MUTATIONS = (
         ("tests/predict/test_arrays.py",),
     ),
     Mutation(
+        "pipeline/formats/parity.py",
+        "n_different, largest = compare(self.task, self.answers[:end], asked.answers[:end])",
+        "n_different, largest = 0, 0.0",
+        ("tests/formats/test_parity.py",),
+    ),
+    Mutation(
         "pipeline/task/scoring.py",
         "answers = np.hstack([1 - answers, answers])",
         "answers = np.hstack([answers, 1 - answers])",

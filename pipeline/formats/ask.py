@@ -2,8 +2,8 @@
 
     python -I ask.py FORMAT FILE EXAMPLES ANSWERS STARTED
 
-A process of its own runs this file by its path, and so without this package. EXAMPLES has two
-pickles: the first example and all of them, an array (n, ...) or arrays (n, 1) by column name.
+A process of its own runs this file by its path, and so without this package. EXAMPLES is an
+`.npz` of inputs, (n, ...), or of columns, (n, 1), with their names.
 The answers go to ANSWERS, a `.npy`; what was measured is printed as JSON. STARTED is
 `time.monotonic()`, which is the same clock in every process, when this one was started.
 """
@@ -11,7 +11,6 @@ The answers go to ANSWERS, a `.npy`; what was measured is printed as JSON. START
 import importlib
 import json
 import os
-import pickle
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 AT_ONCE = 1000  # examples
+INPUTS, COLUMN, NAMES = "inputs", "column_", "names"  # in the file of examples
 N_WARM, N_TIMED = 3, 100  # calls with one example
 MOST_SECONDS = 2.0  # of those that are timed; there are at least as many as are not
 
@@ -104,12 +104,11 @@ def main() -> None:
     opened, packages = RUNTIMES[name]
     answer = opened(Path(path))
     before = time.monotonic()
-    with Path(examples).open("rb") as file:
-        one = pickle.load(file)  # which was written by the process that started this one
-        reading = time.monotonic() - before
-        answer(one)
-        cold_start_seconds = time.monotonic() - float(started) - reading
-        everything = pickle.load(file)
+    everything = _read(Path(examples))
+    one = next(_blocks(everything, 1))
+    reading = time.monotonic() - before
+    answer(one)
+    cold_start_seconds = time.monotonic() - float(started) - reading
     for _ in range(N_WARM):
         answer(one)
     latency_seconds = statistics.median(_durations(answer, one))
@@ -135,12 +134,23 @@ def _durations(answer: Answer, one: Any) -> Iterator[float]:
         yield time.perf_counter() - before
 
 
-def _blocks(inputs: Any) -> Iterator[Any]:
+def _read(path: Path) -> Any:
+    """Reads inputs, (n, ...), or columns, (n, 1), by name."""
+    import numpy as np
+
+    with np.load(path) as file:
+        found = {key: file[key] for key in file.files}
+    if INPUTS in found:
+        return found[INPUTS]
+    return {str(name): found[f"{COLUMN}{i}"] for i, name in enumerate(found[NAMES])}
+
+
+def _blocks(inputs: Any, size: int = AT_ONCE) -> Iterator[Any]:
     """Cuts inputs into blocks of so many examples."""
     is_table = isinstance(inputs, dict)
     n = len(next(iter(inputs.values())) if is_table else inputs)
-    for start in range(0, n, AT_ONCE):
-        block = slice(start, start + AT_ONCE)
+    for start in range(0, n, size):
+        block = slice(start, start + size)
         yield {name: each[block] for name, each in inputs.items()} if is_table else inputs[block]
 
 

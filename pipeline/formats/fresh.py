@@ -2,14 +2,13 @@
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, printable
 from pipeline.formats import ask
@@ -40,15 +39,18 @@ class Asked:
 
 
 def write_examples(inputs: Inputs, path: Path) -> None:
-    """Writes examples for `ask_fresh`: the first one, and then all."""
-    one: Inputs = (
-        {name: each[:1] for name, each in inputs.items()}
-        if isinstance(inputs, Mapping)
-        else inputs[:1]
-    )
+    """Writes examples for `ask_fresh`, as `ask` reads them."""
+    import numpy as np
+
+    arrays: dict[str, NDArray[Any]] = {}
+    if isinstance(inputs, Mapping):
+        arrays = {f"{ask.COLUMN}{i}": each for i, each in enumerate(inputs.values())}
+        arrays[ask.NAMES] = np.array([*inputs], dtype=str)
+    else:
+        arrays[ask.INPUTS] = inputs
+    texts = {key: each.astype(str) for key, each in arrays.items() if each.dtype == object}
     with path.open("wb") as file:
-        for each in (one, inputs):
-            pickle.dump(each, file, pickle.HIGHEST_PROTOCOL)
+        np.savez(file, **(arrays | texts))  # type: ignore[arg-type]
 
 
 def ask_fresh(name: str, model: Path, examples: Path) -> Asked:

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import importlib.util
 import zlib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,7 +15,7 @@ from pipeline.reading.column import Dialect
 from pipeline.reading.tables import ALLOWED, is_table
 from pipeline.task.features import Features
 from pipeline.task.task import Task
-from pipeline.tracking.rows_flavor import predict_script
+from pipeline.tracking.rows_flavor import constants
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,8 +65,11 @@ def _named(features: Features) -> dict[str, Any]:
 
 @functools.cache
 def _script(task: Task, dialect: Dialect) -> ModuleType:
-    """Makes a module of the script as it is handed over with this model."""
-    module = ModuleType("predict_rows")
-    module.__file__ = predict.__file__
-    exec(compile(predict_script(task, dialect), predict.__file__, "exec"), module.__dict__)
+    """Loads the script a second time, with the constants with which this model is handed over."""
+    spec = importlib.util.spec_from_file_location("predict_rows", predict.__file__)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vars(module).update(constants(task, dialect))
     return module

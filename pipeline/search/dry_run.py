@@ -63,10 +63,10 @@ def _finals(spec: StudySpec) -> list[str]:
     first, *others = affordable([0] * finals.networks, finals.seeds, kept.trials)
     steps = [f"{count_noun(first.n_networks, 'network')} with {first.n_fresh + 1} seeds"]
     steps += [f"{each.n_networks} with {each.n_fresh + 1}" for each in others]
-    beside = ", the best reference beside them" if spec.reference else ""
+    beside = "; and the best reference" if spec.reference else ""
     return [
         f"finals    {_amount(kept)} of it, after {_amount(searched)} of search",
-        f"          the best once more, at most: {', '.join(steps)}{beside}",
+        f"          at most {', '.join(steps)}{beside}",
     ]
 
 

@@ -31,16 +31,20 @@ def predict_script(task: Task, dialect: Dialect) -> str:
         dialect: how the file was written that it has learned from, and so others are.
     """
     code = Path(predict.__file__).read_text(encoding="utf-8")
+    for name, value in constants(task, dialect).items():
+        constant = re.compile(rf"^({name}\b.*? = ).+?(?=  #|$)", re.MULTILINE)
+        found = constant.search(code)
+        assert found, name
+        code = f"{code[: found.start()]}{found[1]}{value!r}{code[found.end() :]}"
+    return code
+
+
+def constants(task: Task, dialect: Dialect) -> dict[str, Any]:
+    """Lists what that file has of a task and a dialect, by the names of its constants."""
     features = task.features or Features((), ())
     dates = tuple((each.name, each.date_format) for each in features.inputs if each.date_format)
     given = {"answers": answer_names(task), "dates": dates, "also_missing": features.missing}
-    given |= asdict(dialect)
-    for field, value in given.items():
-        constant = re.compile(rf"^({field.upper()}\b.*? = ).+?(?=  #|$)", re.MULTILINE)
-        found = constant.search(code)
-        assert found, field
-        code = f"{code[: found.start()]}{found[1]}{value!r}{code[found.end() :]}"
-    return code
+    return {name.upper(): value for name, value in (given | asdict(dialect)).items()}
 
 
 def save_model(

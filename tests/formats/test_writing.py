@@ -1,7 +1,6 @@
 """Models of every kind in every format, asked by their own runtimes in fresh processes."""
 
 import importlib.util
-import pickle
 import subprocess
 import sys
 import warnings
@@ -103,8 +102,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Spares the seconds of importing TensorFlow afresh, of which two tests have enough."""
 
     def asked(name: str, path: Path, examples: Path) -> Asked:
-        with examples.open("rb") as file:
-            _, everything = pickle.load(file), pickle.load(file)
+        everything = ask._read(examples)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "When providing `inputs`")  # of names with a slash
             answer = ask.RUNTIMES[name][0](path)

@@ -21,7 +21,7 @@ from pipeline.data import datasets, pixels
 from pipeline.doctor import __main__ as doctor_command
 from pipeline.errors import run_command
 from pipeline.execution import local
-from pipeline.export import scores, stored_model
+from pipeline.export import registration, scores, stored_model, test_looks
 from pipeline.export.folder import CARD_FILE, FILES, PICTURES_FILE, ROWS_FILE, SCRIPT_FILE
 from pipeline.formats import writing
 from pipeline.paths import Project
@@ -113,9 +113,13 @@ def _loop(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "accept_any_scale", lambda model: model)
     examples = Examples(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8))
     monkeypatch.setattr(datasets, "validation_sets", lambda _: (examples,))
-    monkeypatch.setattr(scores, "answer", lambda _, given: np.eye(10)[given.targets])
+    monkeypatch.setattr(
+        scores, "answer", lambda _, given: np.eye(10)[np.asarray(given.targets, int)]
+    )
     monkeypatch.setattr(scores, "measure", lambda *_: means)
     monkeypatch.setattr(writing, "write_formats", lambda *_: {})
+    monkeypatch.setattr(test_looks, "test_inputs", lambda _: TEN.inputs)
+    monkeypatch.setattr(registration, "register", lambda *_, **__: "")
 
 
 @pytest.mark.usefixtures("_loop")
