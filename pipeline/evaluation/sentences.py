@@ -95,6 +95,9 @@ def _alike(verdict: Verdict, escape: Escape) -> str:
         return ""
     alike = [name_of(each.finalist, escape) for each in verdict.alike]
     n = count_noun(len(others), "other finalist")
+    if len(others) == 1:
+        told = f"can be told from the other finalist, {name_of(others[0].finalist, escape)}"
+        return f"It cannot {told[4:]}." if alike else f"It {told}, at 95 % confidence."
     if not alike:
         return f"It is better than each of the {n}, at 95 % confidence."
     if len(alike) == len(others):

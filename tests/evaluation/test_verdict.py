@@ -202,3 +202,17 @@ def test_the_verdict_is_said_in_sentences_and_as_values() -> None:
     assert values["cannot_be_told_apart"] == [7]
     assert values["reference"]["is_better"] is True
     assert values["smallest_within_one_standard_error"] == 7
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (0.9, "It cannot be told from the other finalist, trial 2."),
+        (0.5, "It can be told from the other finalist, trial 2, at 95 % confidence."),
+    ],
+)
+def test_of_two_finalists_there_is_one_other(other: float, said: str) -> None:
+    task = datasets.task_of("fashion_mnist")
+    runs = {1: [0.901, 0.903, 0.902], 2: [other, other + 0.001, other - 0.001]}
+    found = judged(finalists(runs), 1, "maximize", Examples(1e-6, 1e-6, {}))
+    assert said in sentences(found, task)
