@@ -155,7 +155,7 @@ def compare(name: str, *budget: str) -> Compared:
         for command in (
             ["-m", "pipeline.new", study, "--data", data, *target],
             ["-m", "pipeline.search", study, *budget],
-            ["-m", "pipeline.best", study, "--export"],
+            ["-m", "pipeline.best", study, "--export", "--only-keras"],
         ):
             _run(folder, command)
         code = "import sys; from benchmarks import tables; tables.score(*sys.argv[1:])"

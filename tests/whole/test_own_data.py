@@ -479,7 +479,7 @@ def test_an_ensemble_is_the_mean_of_its_networks(
     said = run(project, "-m", "pipeline.best", name, "--ensemble")
     assert "sealed" in said
     assert not (project / "exports" / f"{name}_ensemble").exists()
-    said = run(project, "-m", "pipeline.best", name, "--ensemble", "--export")
+    said = run(project, "-m", "pipeline.best", name, "--ensemble", "--export", "--only-keras")
     folder = project / "exports" / f"{name}_ensemble"
     found = json.loads((folder / "metrics.json").read_text())
     (folder / "rows.csv").write_bytes((alone.folder / "rows.csv").read_bytes())
