@@ -40,7 +40,18 @@ def half_width(
     if target.transform == "log":
         with np.errstate(divide="ignore"):
             seen = [np.log(each) for each in seen]
-    errors = np.abs(seen[0] - seen[1])
+    return bound(np.abs(seen[0] - seen[1]), weights)
+
+
+def bound(errors: "NDArray[Any]", weights: "NDArray[Any] | None" = None) -> float | None:
+    """Finds what 95 % of further errors do not exceed; None if there are too few.
+
+    Args:
+        errors: absolute ones, (n,).
+        weights: how often each counts, (n,); None if each counts once.
+    """
+    import numpy as np
+
     order = errors.argsort(kind="stable")
     counts = np.ones(len(errors)) if weights is None else np.asarray(weights, np.float64)
     counts = counts / counts.mean()  # so that a further example counts as one

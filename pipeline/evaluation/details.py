@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.evaluation import conformal
 from pipeline.task.task import Kind, Task
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ N_BINS = 15  # of equal width, of confidence (Guo et al. 2017, arXiv:1706.04599)
 MOST_IN_MATRIX = 100  # classes, of whose confusions all are listed
 N_CONFUSIONS = 10  # that are named
 N_TENTHS = 10  # parts of the rows, by the number that is answered
-COVERAGE = 0.95  # that an interval from the validation errors promises
 
 
 def of_classes(
@@ -212,13 +212,11 @@ def _coverage(
 ) -> dict[str, Any] | None:
     if known_errors is None or not len(known_errors):
         return None
-    sizes = np.sort(abs(np.asarray(known_errors, np.float64)).reshape(-1))
-    place = int(np.ceil((len(sizes) + 1) * COVERAGE)) - 1
-    if place >= len(sizes) or not np.isfinite(sizes[place]):
+    half_width = conformal.bound(abs(np.asarray(known_errors, np.float64)).reshape(-1))
+    if half_width is None:
         return None  # of so few nothing is known of the largest of twenty errors
-    half_width = float(sizes[place])
     inside = (abs(residuals) <= half_width).astype(np.float64)
-    return {"half_width": half_width, "promised": COVERAGE, "found": _mean(inside, shares)}
+    return {"half_width": half_width, "promised": conformal.LEVEL, "found": _mean(inside, shares)}
 
 
 def most_confident_mistakes(

@@ -2,30 +2,30 @@
 
 from collections.abc import Sequence
 
+from pipeline.data import datasets
 from pipeline.evaluation.curves import value_without_luck
 from pipeline.evaluation.intervals import error_of
 from pipeline.evaluation.verdict import Examples, Finalist, Verdict, judge
 from pipeline.study.finals import Held, Network, best_run, networks_of
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.task.task import Metric
 
 
 def judge_finals(
-    held: Held | None, trials: Sequence[Trial], metric: Metric, n_examples: int
+    held: Held, trials: Sequence[Trial], metric: Metric, n_examples: int
 ) -> Verdict | None:
     """Judges the finals of a study.
 
     Args:
-        held: finals that are over; None if there are none.
+        held: finals that are over.
         trials: all that ended.
         metric: the study's.
         n_examples: on how many independent ones, or groups of them, it was measured.
 
     Returns:
-        None if there are none, or no run of the winner with a fresh seed has a value.
+        None if no run of the winner with a fresh seed has a value.
     """
-    if held is None:
-        return None
     taking = {*held.plan.networks, held.champion, held.plan.reference}
     networks = [each for each in networks_of(trials) if each.number in taking]
     references = [each.number for each in networks if each.reference]
@@ -36,6 +36,20 @@ def judge_finals(
         examples = Examples.of_error(_error(winner, metric, n_examples))
     finalists = [_finalist(each, metric) for each in networks]
     return judge(finalists, held.champion, metric.direction, examples)
+
+
+def judge_study(spec: StudySpec, held: Held | None, trials: Sequence[Trial]) -> Verdict | None:
+    """Judges the finals of a study by its file; None if there are none to be judged.
+
+    Args:
+        spec: the study file.
+        held: finals that are over; None if there are none.
+        trials: all that ended.
+    """
+    if held is None:
+        return None
+    n = spec.task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
+    return judge_finals(held, trials, spec.objective, n)
 
 
 def _error(winner: Network | None, metric: Metric, n_examples: int) -> float | None:

@@ -24,6 +24,21 @@ def name_of(finalist: Finalist, escape: Escape = str) -> str:
     )  # fmt: skip
 
 
+def show_lead(standing: Standing, metric: Metric, like: float) -> tuple[str, str]:
+    """Shows the winner's value less a finalist's, and the 95 % interval of that.
+
+    Args:
+        standing: the finalist's.
+        metric: the study's.
+        like: a value with as many decimals.
+    """
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+    behind = standing.behind
+    low, high = sorted((sign * behind.interval.low, sign * behind.interval.high))
+    interval = intervals.Interval(low, high).show(metric, like, is_signed=True)
+    return intervals.show(metric, sign * behind.mean, like, is_signed=True), interval
+
+
 def describe_verdict(
     verdict: Verdict, task: Task, objective: str, escape: Escape = str
 ) -> list[str]:
@@ -68,11 +83,7 @@ def _lead(verdict: Verdict, task: Task, objective: str, escape: Escape) -> str:
         return "It is a reference itself: searching has found nothing that is better."
     if known is None or verdict.probability is None:
         return ""
-    sign = 1.0 if metric.direction == "maximize" else -1.0
-    low, high = sorted((sign * known.behind.interval.low, sign * known.behind.interval.high))
-    like = verdict.winner.value.mean
-    by = intervals.show(metric, sign * known.behind.mean, like, is_signed=True)
-    interval = intervals.Interval(low, high).show(metric, like, is_signed=True)
+    by, interval = show_lead(known, metric, verdict.winner.value.mean)
     name = escape(repr(known.finalist.reference))
     sure = f"{_percent(max(verdict.probability, 1 - verdict.probability))} sure"
     if verdict.is_better is None:

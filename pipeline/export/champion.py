@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.data import datasets
 from pipeline.evaluation import claims, intervals
 from pipeline.evaluation.curves import best_common_epoch
-from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.finals import judge_study
 from pipeline.evaluation.sentences import as_values
 from pipeline.evaluation.verdict import Verdict
 from pipeline.storage import finals, study_store
@@ -56,11 +56,8 @@ def summary(stored: StoredStudy, champion: Trial, refit: int | None = None) -> d
 
 def judge(stored: StoredStudy) -> Verdict | None:
     """Judges the finals of a study; None if there were none."""
-    spec, held = stored.spec, finals.read_held(stored.study)
-    if held is None:
-        return None
-    n = spec.task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
-    return judge_finals(held, study_store.read_trials(stored.study), spec.objective, n)
+    held, trials = finals.read_held(stored.study), study_store.read_trials(stored.study)
+    return judge_study(stored.spec, held, trials)
 
 
 def runs_of(stored: StoredStudy, champion: Trial) -> list[Trial]:

@@ -2,8 +2,7 @@
 
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
-from pipeline.evaluation.intervals import Interval
-from pipeline.evaluation.sentences import describe_verdict, name_of
+from pipeline.evaluation.sentences import describe_verdict, name_of, show_lead
 from pipeline.evaluation.verdict import Standing
 from pipeline.report.document import Block, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
@@ -64,13 +63,10 @@ def finals(facts: StudySummary) -> list[Block]:
 
 def _row(each: Standing, facts: StudySummary) -> list[str]:
     metric, finalist = facts.spec.objective, each.finalist
-    sign = 1.0 if metric.direction == "maximize" else -1.0
     mean = sum(finalist.fresh) / len(finalist.fresh)
     like = each.value.mean
     is_winner = facts.judged is not None and each is facts.judged.winner
-    low, high = sorted((sign * each.behind.interval.low, sign * each.behind.interval.high))
-    behind = intervals.show(metric, sign * each.behind.mean, like, is_signed=True)
-    apart = Interval(low, high).show(metric, like, is_signed=True)
+    behind, apart = show_lead(each, metric, like)
     network = next(
         str(trial.hyperparameters) for trial in facts.ended if trial.number == finalist.number
     )

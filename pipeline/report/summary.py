@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline import escaping
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
-from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.finals import judge_study
 from pipeline.evaluation.verdict import Verdict
 from pipeline.paths import Project
 from pipeline.storage import finals, studies, study_store
@@ -153,8 +153,6 @@ def summarize(stored: StoredStudy) -> StudySummary:
             f"study {spec.name!r} has no trial with a value yet: nothing to report"
         )
     held = finals.read_held(study)
-    n_examples = datasets.n_validation_examples(spec.data_spec)
-    n_independent = spec.task.n_validation_groups or n_examples
     return StudySummary(
         spec=spec,
         ended=ended,
@@ -163,7 +161,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         importance=importance(study) if _n_complete(ranked) >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
         minutes=_minutes(stored),
-        n_validation_examples=n_examples,
+        n_validation_examples=datasets.n_validation_examples(spec.data_spec),
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
         baseline=_baseline(stored.project, spec.baseline),
@@ -173,7 +171,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         warnings=datasets.about(spec.data_spec)[1],
         winner=study_store.champion_among(study, ended) if held else None,
         plan=held.plan if held else None,
-        judged=judge_finals(held, ended, spec.objective, n_independent),
+        judged=judge_study(spec, held, ended),
     )
 
 

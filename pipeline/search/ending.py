@@ -6,9 +6,8 @@ Whatever advises something names what helps: a larger budget helps only those th
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from pipeline.data import datasets
 from pipeline.evaluation.claims import estimate
-from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.finals import judge_study
 from pipeline.evaluation.sentences import describe_verdict
 from pipeline.paths import DEFAULT_STUDY
 from pipeline.study.finals import Held
@@ -58,10 +57,8 @@ next:
 
 def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial], held: Held | None) -> str:
     """Says what finals have shown, or what the champion came to with several seeds, if it has."""
-    task = spec.task
-    n_examples = task.n_validation_groups or datasets.n_validation_examples(spec.data_spec)
-    if judged := judge_finals(held, ended, spec.objective, n_examples):
-        said = describe_verdict(judged, task, spec.metric)
+    if judged := judge_study(spec, held, ended):
+        said = describe_verdict(judged, spec.task, spec.metric)
         return "\n\nverdict" + "".join(f"\n{wrap(each, indent='  ')}" for each in said)
     runs = with_seeds(ended, champion)
     if len(runs) < 2:

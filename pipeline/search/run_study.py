@@ -179,16 +179,16 @@ def _compare_finalists(
 
     The verdict is sharper with it, and right without.
     """
-    number, plan = finals.champion_of(study), finals.read_plan(study)
-    if number is None or plan is None or finals.has_examples(study):
+    held = finals.read_held(study)
+    if held is None or finals.has_examples(study):
         return
     print("comparing what the finalists answer ...", file=sys.stderr)
-    runs = finalists.runs_to_compare(study_store.read_trials(study), plan)
+    runs = finalists.runs_to_compare(study_store.read_trials(study), held.plan)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "covariances.json"
         try:
             executor.call(finalists.compare_answers, project, spec, runs, file)
-            finals.note_examples(study, json.loads(file.read_bytes()), number)
+            finals.note_examples(study, json.loads(file.read_bytes()), held.champion)
         except (PipelineError, OSError) as error:
             said = first_line(error)
             print(f"finalists are compared by their values alone: {said}", file=sys.stderr)
