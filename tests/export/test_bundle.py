@@ -267,7 +267,7 @@ def test_an_earlier_export_with_force_and_an_empty_folder_will_do(
     if is_export:
         (folder / "model.keras").write_bytes(b"old")
     exported: list[Path] = []
-    monkeypatch.setattr(bundle, "export", lambda *given: exported.append(given[2]))
+    monkeypatch.setattr(bundle, "export", lambda *given, **_: exported.append(given[2]))
     code, _, complaints = run(recorded.NAME, "--export", str(folder), *["--force"] * force)
     assert (code, complaints) == (0, "exported to exports/mine\n")
     assert exported == [folder]
@@ -278,7 +278,7 @@ def test_a_look_is_recorded_with_the_flags_that_were_given_and_no_path(
 ) -> None:
     asked: list[str] = []
     for name in ("export", "export_refit", "export_ensemble"):
-        monkeypatch.setattr(bundle, name, lambda *given: asked.append(given[-1]))
+        monkeypatch.setattr(bundle, name, lambda *given, **_: asked.append(given[-1]))
     monkeypatch.setattr(texts, "ensemble_text", lambda *_: "")
     for flags in ([], ["--force", "--json"], ["--refit"], ["--ensemble"]):
         assert run(recorded.NAME, "--export", "secret", *flags)[0] == 0
@@ -311,7 +311,7 @@ def test_an_export_behind_a_link_is_an_earlier_export(
         "error: elsewhere exists; overwrite it with --force\n"
     )
     exported: list[Path] = []
-    monkeypatch.setattr(bundle, "export", lambda *given: exported.append(given[2]))
+    monkeypatch.setattr(bundle, "export", lambda *given, **_: exported.append(given[2]))
     assert run(recorded.NAME, "--export", "link", "--force")[0] == 0
     assert exported == [folder]
 
