@@ -210,10 +210,10 @@ def predicted(folder: Path, *arguments: str, stdin: bytes = b"") -> list[dict[st
     return [json.loads(line) for line in said.splitlines()]
 
 
-def hand_over(project: Path, name: str, patch: pytest.MonkeyPatch) -> Handed:
+def hand_over(project: Path, name: str, patch: pytest.MonkeyPatch, *flags: str) -> Handed:
     """Searches and exports as commands do, and answers the test part as somebody else does."""
     run(project, "-m", "pipeline.search", name, "--workers", "1")
-    run(project, "-m", "pipeline.best", name, "--export")
+    run(project, "-m", "pipeline.best", name, "--export", *flags)
     folder = project / "exports" / name
     patch.chdir(project)
     patch.setenv("PIPELINE_DATA_DIR", str(project / "cache"))
@@ -245,13 +245,13 @@ def houses(project: Path) -> Any:
 @pytest.fixture(scope="module")
 def sold(project: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        yield hand_over(project, "sold", patch)
+        yield hand_over(project, "sold", patch, "--only-keras")
 
 
 @pytest.fixture(scope="module")
 def colours(project: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        yield hand_over(project, "colours", patch)
+        yield hand_over(project, "colours", patch, "--only-keras")
 
 
 def test_a_regression_answers_raw_rows_as_well_as_its_report_says(houses: Handed) -> None:

@@ -121,7 +121,6 @@ class Watched:
         self.run("pipeline.search", study, "--dry-run")
         self.run("pipeline.search", study)
         self.run("pipeline.report", study)
-        self.run("pipeline.best", study)
         self.run("pipeline.best", study, "--json")
         self.run("pipeline.best", study, "--ensemble")
         self.run("pipeline.doctor", study)
