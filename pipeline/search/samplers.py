@@ -1,6 +1,7 @@
 """Samplers and pruners of Optuna, built from what a study file says of them."""
 
 import contextlib
+import functools
 import importlib.util
 import inspect
 import warnings
@@ -279,8 +280,13 @@ def _allowed(table: str) -> dict[str, type]:
     }
     if table == "sampler" and optuna_internals.knows_studies():
         known["TPESampler"] = RecentTPE
-    missing = {name for name, need in _NEEDS.items() if importlib.util.find_spec(need) is None}
+    missing = {name for name, need in _NEEDS.items() if not _is_installed(need)}
     return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
+
+
+@functools.cache
+def _is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
 
 
 def _types(arguments: Mapping[str, Any], kind: str) -> set[str]:
