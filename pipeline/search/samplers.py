@@ -271,17 +271,23 @@ def _build(table: str, component: Component, finish: _Finish, path: str = "sampl
 
 def _allowed(table: str) -> dict[str, type]:
     """Lists Optuna's samplers or pruners that can be used, by name."""
+    known = _concrete(table)
+    if table == "sampler" and optuna_internals.knows_studies():
+        known = {**known, "TPESampler": RecentTPE}
+    missing = {name for name, need in _NEEDS.items() if not _is_installed(need)}
+    return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
+
+
+@functools.cache
+def _concrete(table: str) -> Mapping[str, type]:
+    """Lists all samplers or pruners of Optuna's that are no base of others, by name."""
     module = optuna.samplers if table == "sampler" else optuna.pruners
     base = module.BaseSampler if table == "sampler" else module.BasePruner
-    known = {
+    return {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     }
-    if table == "sampler" and optuna_internals.knows_studies():
-        known["TPESampler"] = RecentTPE
-    missing = {name for name, need in _NEEDS.items() if not _is_installed(need)}
-    return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
 
 
 @functools.cache
@@ -295,5 +301,6 @@ def _types(arguments: Mapping[str, Any], kind: str) -> set[str]:
     return {kind}.union(*(_types(each, str(each["type"])) for each in inner))
 
 
+@functools.cache
 def _takes(kind: type, argument: str) -> bool:
     return argument in inspect.signature(kind).parameters
