@@ -91,11 +91,11 @@ class Curves:
         if isinstance(given, cls):
             return given
         if not isinstance(given, Mapping) or "seconds" not in given:
-            found = f"{type(given).__name__} {sorted(given)}" if given else repr(given)
-            found = found if isinstance(given, Mapping) else f"a value of {type(given).__name__}"
+            is_mapping = isinstance(given, Mapping)
+            keys = " with " + (", ".join(map(str, given)) or "nothing") if is_mapping else ""
             raise UsageError(
-                f"curves: found {found}, allowed is Curves, or a mapping with a list of each "
-                'metric\'s values and one of "seconds"'
+                f"curves: found a {type(given).__name__}{keys}, allowed is Curves, or a mapping "
+                'with a list of each metric\'s values and one of "seconds"'
             )
         own = {field.name for field in fields(cls)} - {"metrics"}
         metrics = {key: each for key, each in given.items() if key not in own}
@@ -215,9 +215,7 @@ class _Next:
     rest: Iterator[tuple[float, Event]]
 
 
-def _play(
-    job: Job, given: Hyperparameters, curves: Curves
-) -> Iterator[tuple[float, Event]]:
+def _play(job: Job, given: Hyperparameters, curves: Curves) -> Iterator[tuple[float, Event]]:
     """Yields the events of a job as `training.loop` does, each with the seconds that led to it."""
     yield 0.0, Started(job.trial)
     record, best, best_epoch = job.to_beat, None, 0
@@ -247,8 +245,11 @@ def _play(
             cause = curves.cause
             yield seconds, Failed(job.trial, curves.failed, curves.is_transient, cause)
             return
-    kept = {name: curves.metrics[name][best_epoch - 1] for name in (LOSS, "accuracy")
-            if name in curves.metrics}
+    kept = {
+        name: curves.metrics[name][best_epoch - 1]
+        for name in (LOSS, "accuracy")
+        if name in curves.metrics
+    }
     yield 0.0, Finished(job.trial, {f"train_{name}": value for name, value in kept.items()})
 
 
@@ -265,4 +266,6 @@ def _numbers(name: str, values: Any) -> tuple[float, ...]:
     try:
         return tuple(map(float, values))
     except (TypeError, ValueError):
-        raise UsageError(f"curves: found {values!r} as {name}, allowed is a list of numbers") from None
+        raise UsageError(
+            f"curves: found {values!r} as {name}, allowed is a list of numbers"
+        ) from None

@@ -24,6 +24,7 @@ from pipeline.study.space import Space
 from pipeline.study.spec import Component, StudySpec
 from pipeline.wording import join_names
 
+_find_spec = functools.cache(importlib.util.find_spec)
 _Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where it stands
 # What a class needs that is not always installed: it is allowed where that is.
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
@@ -253,8 +254,7 @@ def _build(table: str, component: Component, finish: _Finish, path: str = "sampl
     """
     known = _allowed(table)
     if component.type not in known:
-        need = _NEEDS.get(component.type)
-        why = f" ({need} is not installed)" if table == "sampler" and need else ""
+        why = f" ({need} is not installed)" if (need := _NEEDS.get(component.type)) else ""
         raise UsageError(
             f"[{table}] type: found {component.type!r}{why}, "
             f"allowed are {', '.join(sorted(known))}"
@@ -271,10 +271,9 @@ def _build(table: str, component: Component, finish: _Finish, path: str = "sampl
 
 def _allowed(table: str) -> dict[str, type]:
     """Lists Optuna's samplers or pruners that can be used, by name."""
-    known = _concrete(table)
-    if table == "sampler" and optuna_internals.knows_studies():
-        known = {**known, "TPESampler": RecentTPE}
-    missing = {name for name, need in _NEEDS.items() if not _is_installed(need)}
+    is_ours = table == "sampler" and optuna_internals.knows_studies()
+    known = {**_concrete(table), **({"TPESampler": RecentTPE} if is_ours else {})}
+    missing = {name for name, need in _NEEDS.items() if _find_spec(need) is None}
     return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
 
 
@@ -288,11 +287,6 @@ def _concrete(table: str) -> Mapping[str, type]:
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     }
-
-
-@functools.cache
-def _is_installed(library: str) -> bool:
-    return importlib.util.find_spec(library) is not None
 
 
 def _types(arguments: Mapping[str, Any], kind: str) -> set[str]:
