@@ -30,7 +30,7 @@ class Curves:
         metrics: values of each metric, one an epoch; the study's metric is among them. A loss that
             is left out follows from the study's metric.
         seconds: of each epoch. If training broke off there may be one more: of the epoch in which
-            it did.
+            it did; there is, if that was the first.
         failed: why training broke off after these epochs; "" if it did not.
         is_transient: whether that may go well another time. The curves of a trial that is tried
             again are asked for again.
@@ -70,8 +70,8 @@ class Curves:
                 raise UsageError(
                     f"curves: found {each} as the seconds of an epoch, allowed is a number above 0"
                 )
-        if not (n or self.failed):
-            raise UsageError("curves: found no epoch, allowed is one at least, or a failure")
+        if not self.seconds:
+            raise UsageError("curves: found none, allowed is one epoch at least, or a part of one")
 
     @property
     def n_epochs(self) -> int:
@@ -79,7 +79,7 @@ class Curves:
         return len(next(iter(self.metrics.values()), ()))
 
     @classmethod
-    def of(cls, given: "Curves | Mapping[str, Any]") -> "Curves":
+    def of(cls, given: object) -> "Curves":
         """Makes them of a mapping such as `{"val_accuracy": [...], "seconds": [...]}`.
 
         Args:
@@ -91,8 +91,11 @@ class Curves:
         if isinstance(given, cls):
             return given
         if not isinstance(given, Mapping) or "seconds" not in given:
-            is_mapping = isinstance(given, Mapping)
-            keys = " with " + (", ".join(map(str, given)) or "nothing") if is_mapping else ""
+            keys = (
+                f" with {', '.join(map(str, given)) or 'nothing'}"
+                if isinstance(given, Mapping)
+                else ""
+            )
             raise UsageError(
                 f"curves: found a {type(given).__name__}{keys}, allowed is Curves, or a mapping "
                 'with a list of each metric\'s values and one of "seconds"'
