@@ -121,11 +121,20 @@ class ReplayExecutor:
         curves: of a network and a seed; asked when a job begins.
         n_workers: how many jobs run at a time.
         start_seconds: between a job's beginning and its `Started`, as a process takes to start.
+        look_seconds: for which `events` waits at least if nothing happens: a supervisor that looks
+            at its limits less often gets through a long search sooner.
     """
 
-    def __init__(self, curves: CurvesOf, n_workers: int, start_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        curves: CurvesOf,
+        n_workers: int,
+        start_seconds: float = 0.0,
+        look_seconds: float = 0.0,
+    ) -> None:
         self.n_workers = n_workers
         self._curves, self._start_seconds = curves, start_seconds
+        self._look_seconds = look_seconds
         self._now = 0.0
         self._queue: deque[Job] = deque()
         self._running: dict[int, _Next] = {}
@@ -152,7 +161,7 @@ class ReplayExecutor:
         Returns:
             An event of each job whose next one is due at that moment, in the order of submission.
         """
-        until = self._now + timeout_seconds
+        until = self._now + max(timeout_seconds, self._look_seconds)
         moment = min((each.moment for each in self._running.values()), default=math.inf)
         if moment > until:
             self._now = until

@@ -19,6 +19,8 @@ from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, is_better
 from pipeline.tracking.silent import SilentTracker
 
+LOOK_PART = 0.01  # of a trial's limit: by so much it may be stopped too late
+
 
 @dataclass(frozen=True)
 class VirtualSearch:
@@ -80,7 +82,8 @@ def search_in_virtual_time(
         study = optuna.create_study(direction=spec.direction)
     study.set_user_attr(study_store.N_MODELS, study_store.N_MODELS_OF_NEW)
     finals.note_due(study, spec, is_new=True)
-    executor = ReplayExecutor(curves, n_workers, start_seconds)
+    look_seconds = LOOK_PART * 60 * spec.training.trial_minutes
+    executor = ReplayExecutor(curves, n_workers, start_seconds, look_seconds)
     tracker = _NotedMoments(executor)
     Supervisor(spec, study, executor, tracker, SilentProgress(), executor.clock).run()
     moments = {trial: tuple(each) for trial, each in tracker.moments.items()}
