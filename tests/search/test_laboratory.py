@@ -194,7 +194,7 @@ def test_improvements_are_each_new_best_at_its_moment(metric: str, sign: int) ->
 
 def test_curves_that_are_none_are_refused_in_a_sentence() -> None:
     with pytest.raises(UsageError, match=r"^curves: found a list, allowed is Curves"):
-        search_in_virtual_time(spec_of(), lambda *_: [0.5])  # type: ignore[arg-type, return-value]
+        search_in_virtual_time(spec_of(), lambda *_: [0.5])  # type: ignore[arg-type]
 
 
 def test_a_study_file_is_searched_without_its_data() -> None:
@@ -210,12 +210,12 @@ def test_a_study_file_is_searched_without_its_data() -> None:
     assert (spec.metric, spec.direction) == ("val_roc_auc", "maximize")
     found = search_in_virtual_time(spec, lambda *_: {"val_roc_auc": [0.5], "seconds": [1]})
     assert len(found.trials) == 3
-    with pytest.raises(UsageError, match="^dataset: found"):
+    with pytest.raises(UsageError, match=r"^dataset: found"):
         parse("elsewhere", content)
     del content["metric"]
-    with pytest.raises(UsageError, match="^metric: missing, and without its data"):
+    with pytest.raises(UsageError, match=r"^metric: missing, and without its data"):
         parse("elsewhere", content, needs_data=False)
-    with pytest.raises(UsageError, match="^metric: found 'rocket', allowed is 'val_accuracy' or"):
+    with pytest.raises(UsageError, match=r"^metric: found 'rocket', allowed is 'val_accuracy' or"):
         parse("elsewhere", {**content, "metric": "rocket"}, needs_data=False)
     with pytest.raises(UsageError, match=r"numeric_bins: found .*, which is for tables alone"):
         parse("known", {**content, "dataset": "fashion_mnist", "target": ""}, needs_data=False)

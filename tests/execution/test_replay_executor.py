@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +63,7 @@ def epochs_in(events: list[Event]) -> list[EpochEnd]:
 
 
 @pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+def job(monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job that is really trained, in this process."""
     dataset = few_images(640, 200)
     monkeypatch.setattr(datasets, "load_members", {JOB.data: (dataset,)}.__getitem__)
@@ -182,8 +181,8 @@ def test_virtual_time_costs_no_real_time() -> None:
     executor = executor_of(curves_of(RISING, seconds=[a_day] * 8))
     executor.submit(JOB)
     before = time.process_time()
-    moments = []
-    while not moments or len(moments) < 9:
+    moments: list[float] = []
+    while len(moments) < 9:
         moments += [executor.clock() for _ in executor.events(3600.0)]
     assert moments == [a_day * i for i in range(9)]
     assert time.process_time() - before < 60
