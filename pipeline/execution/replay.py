@@ -17,8 +17,9 @@ from pipeline.task.task import LOSS
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
 MODEL = b"replayed"  # in the place of weights
+# Of a job whose seconds nobody tells: time passes whatever fails, or a budget would have no end.
+LEAST_SECONDS = 1.0
 # Of a reference that is no network, and so has no curves.
-SIMPLE_SECONDS = 1.0
 SIMPLE_VALUES = {"maximize": 0.0, "minimize": 1e9}
 
 
@@ -30,7 +31,7 @@ class Curves:
         metrics: values of each metric, one an epoch; the study's metric is among them. A loss that
             is left out follows from the study's metric.
         seconds: of each epoch. If training broke off there may be one more: of the epoch in which
-            it did; there is, if that was the first.
+            it did.
         failed: why training broke off after these epochs; "" if it did not.
         is_transient: whether that may go well another time. The curves of a trial that is tried
             again are asked for again.
@@ -66,12 +67,12 @@ class Curves:
                 f"curves: found {len(self.seconds)} seconds of {n} epochs, allowed is one an epoch"
             )
         for each in self.seconds:
-            if not 0 < each < math.inf:
+            if not 0 <= each < math.inf:
                 raise UsageError(
-                    f"curves: found {each} as the seconds of an epoch, allowed is a number above 0"
+                    f"curves: found {each} as the seconds of an epoch, allowed is a number from 0"
                 )
-        if not self.seconds:
-            raise UsageError("curves: found none, allowed is one epoch at least, or a part of one")
+        if not (any(self.seconds) or self.failed):
+            raise UsageError("curves: found no seconds, allowed are some, of one epoch at least")
 
     @property
     def n_epochs(self) -> int:
@@ -114,7 +115,7 @@ class ReplayExecutor:
 
     A job that is a network follows its curves as a worker would train it: with early stopping, for
     its hyperparameters' epochs at most, and less if the curves are shorter. A simple model ends
-    after `SIMPLE_SECONDS` with the worst value, so that nothing is learned from it. How far a job
+    after `LEAST_SECONDS` with the worst value, so that nothing is learned from it. How far a job
     has come is a number of epochs: all else about it follows from its curves.
 
     Args:
@@ -253,7 +254,7 @@ def _play(job: Job, given: Hyperparameters, curves: Curves) -> Iterator[tuple[fl
             break
     else:
         if curves.failed and last < given.epochs:
-            seconds = math.fsum(curves.seconds[last:])
+            seconds = math.fsum(curves.seconds[last:]) if any(curves.seconds) else LEAST_SECONDS
             cause = curves.cause
             yield seconds, Failed(job.trial, curves.failed, curves.is_transient, cause)
             return
@@ -269,8 +270,8 @@ def _play_simple(job: Job) -> Iterator[tuple[float, Event]]:
     """Yields the events of a job that trains no network."""
     yield 0.0, Started(job.trial)
     value = SIMPLE_VALUES[job.direction]
-    metrics = {LOSS: value, job.metric: value, "seconds": SIMPLE_SECONDS}
-    yield SIMPLE_SECONDS, EpochEnd(job.trial, 1, metrics, 0)
+    metrics = {LOSS: value, job.metric: value, "seconds": LEAST_SECONDS}
+    yield LEAST_SECONDS, EpochEnd(job.trial, 1, metrics, 0)
     yield 0.0, Finished(job.trial, {})
 
 

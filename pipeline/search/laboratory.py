@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import optuna
 
 from pipeline.execution.replay import CurvesOf, ReplayExecutor
-from pipeline.search import samplers
 from pipeline.search.progress import SilentProgress
 from pipeline.search.supervisor import Supervisor
 from pipeline.storage import finals, study_store
@@ -78,8 +77,7 @@ def search_in_virtual_time(
         UsageError: what stands for curves is none, or the study's sampler or pruner cannot do it.
         PipelineError: too many trials failed in a row.
     """
-    with samplers.quiet():
-        study = optuna.create_study(direction=spec.direction)
+    study = optuna.create_study(direction=spec.direction)
     study.set_user_attr(study_store.N_MODELS, study_store.N_MODELS_OF_NEW)
     finals.note_due(study, spec, is_new=True)
     look_seconds = LOOK_PART * 60 * spec.training.trial_minutes

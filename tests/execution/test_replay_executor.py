@@ -11,7 +11,7 @@ from few_images import few_images
 
 from pipeline.data import datasets
 from pipeline.errors import PipelineError, UsageError
-from pipeline.execution.replay import SIMPLE_SECONDS, Curves, ReplayExecutor
+from pipeline.execution.replay import LEAST_SECONDS, Curves, ReplayExecutor
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause
 from pipeline.task.source import DataSpec
@@ -159,7 +159,9 @@ def test_a_training_breaks_off_after_its_epochs_and_part_of_one() -> None:
     assert (moment, last) == (14.0, Failed(1, "killed", True, Cause.TOO_LARGE))
     over = replace(JOB, hyperparameters=replace(NETWORK, epochs=1))
     assert isinstance(play(curves, over)[-1], Finished)
-    assert play(Curves({}, [1.0], "at once"))[1:] == [Failed(1, "at once")]
+    at_once = executor_of({"val_accuracy": [], "seconds": [], "failed": "at once"})
+    at_once.submit(JOB)
+    assert events_of(at_once)[1:] == [(LEAST_SECONDS, Failed(1, "at once"))]
 
 
 def test_a_simple_model_is_worth_nothing_and_its_curves_are_not_asked_for() -> None:
@@ -170,7 +172,7 @@ def test_a_simple_model_is_worth_nothing_and_its_curves_are_not_asked_for() -> N
     assert isinstance(started, Started)
     assert isinstance(epoch, EpochEnd)
     assert epoch.metrics["val_accuracy"] == 0.0
-    assert (moment, last) == (SIMPLE_SECONDS, Finished(1, {}))
+    assert (moment, last) == (LEAST_SECONDS, Finished(1, {}))
 
 
 # Time
@@ -220,6 +222,12 @@ def test_a_process_may_take_its_time_to_start() -> None:
     assert moments == [0.5, 10.5, 10.5]
 
 
+def test_an_epoch_may_take_no_time() -> None:
+    executor = executor_of(curves_of([0.5, 0.6], seconds=[0.0, 3.0]))
+    executor.submit(JOB)
+    assert [moment for moment, _ in events_of(executor)] == [0.0, 0.0, 3.0, 3.0]
+
+
 def test_stop_ends_a_job_at_once_and_for_good() -> None:
     executor = executor_of(curves_of(RISING), 1)
     for trial in (1, 2, 3):
@@ -256,11 +264,12 @@ def test_arrays_and_integers_are_numbers() -> None:
         ({"val_accuracy": [0.5, 0.6], "seconds": [1.0]}, "found 1 seconds of 2 epochs"),
         ({"val_accuracy": [0.5], "seconds": [1.0, 1.0]}, "found 2 seconds of 1 epochs"),
         ({"val_accuracy": [0.5], "loss": [], "seconds": [1]}, "found 0 values of loss and 1 of"),
-        ({"val_accuracy": [0.5], "seconds": [0.0]}, "found 0.0 as the seconds of an epoch"),
+        ({"val_accuracy": [0.5], "seconds": [-1]}, "found -1.0 as the seconds of an epoch"),
+        ({"val_accuracy": [0.5, 0.6], "seconds": [0, 0]}, "found no seconds, allowed are some"),
         ({"val_accuracy": [0.5], "seconds": [math.inf]}, "found inf as the seconds"),
         ({"val_accuracy": [0.5], "seconds": 3.0}, "found 3.0 as seconds, allowed is a list"),
         ({"val_accuracy": ["high"], "seconds": [1]}, r"found \['high'\] as val_accuracy, allowed"),
-        ({"val_accuracy": [], "seconds": []}, "found none, allowed is one epoch at least"),
+        ({"val_accuracy": [], "seconds": []}, "found no seconds, allowed are some"),
         ({"val_loss": [0.5], "seconds": [1]}, "found val_loss, allowed is what has val_accuracy"),
     ],
 )
