@@ -110,7 +110,7 @@ class DistinctSampler(WrappingSampler):
         super().__init__(inner)
         self._searched, self._untried, self._seed = searched, untried, seed
         self._is_exhaustive = is_exhaustive
-        self._params: dict[str, Any] | None = None
+        self._params: _Drawn | None = None
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -118,7 +118,8 @@ class DistinctSampler(WrappingSampler):
         """Draws the trial, and says of which hyperparameters it is."""
         if is_queued(trial):
             return super().infer_relative_search_space(study, trial)
-        self._params, distributions = self._draw_untried(study, trial)
+        params, distributions = self._draw_untried(study, trial)
+        self._params = _Drawn(params)
         return distributions
 
     def sample_relative(
@@ -184,6 +185,14 @@ class DistinctSampler(WrappingSampler):
 
         hyperparameters = space.draw(self._searched, pick)
         return hyperparameters, draft.params, draft.distributions
+
+
+class _Drawn(dict[str, Any]):
+    """Values by name, of which Optuna makes a deep copy whenever it looks for one of them."""
+
+    def __deepcopy__(self, _: object) -> "_Drawn":
+        """Copies the mapping alone: no value in it can be changed."""
+        return _Drawn(self)
 
 
 def _keys(trials: Sequence[FrozenTrial]) -> set[Hashable]:

@@ -128,6 +128,19 @@ class PlainProgress:
         """Does nothing: lines need no cleaning up."""
 
 
+class SilentProgress:
+    """Shows nothing: nobody looks."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Does nothing."""
+
+    def say(self, line: str) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 class LiveProgress:
     """Redraws a display on stderr in place; lines that are kept scroll above the display."""
 

@@ -1,5 +1,6 @@
 """A trial under way, as its supervisor knows it."""
 
+import functools
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -149,6 +150,11 @@ class Running:
         scores = self.scores or {}
         return run_end(self.state, metric, self.best, self.best_epoch, scores, self.reason)
 
+    @functools.cached_property
+    def _given(self) -> str:
+        """What is trained, in a line; shown many times."""
+        return str(self.assignment)
+
     def shown(self, metric: Metric) -> RunningTrial:
         """Returns what people see of it while it runs, by the study's metric."""
         given = self.assignment.hyperparameters
@@ -157,7 +163,7 @@ class Running:
             self.epoch,
             given.epochs if given else 1,
             metric.show(self.history[metric.name][-1]) if self.history else "",
-            str(self.assignment),
+            self._given,
         )
 
 

@@ -1,6 +1,7 @@
 """Samplers and pruners of Optuna, built from what a study file says of them."""
 
 import contextlib
+import functools
 import importlib.util
 import inspect
 import warnings
@@ -23,6 +24,7 @@ from pipeline.study.space import Space
 from pipeline.study.spec import Component, StudySpec
 from pipeline.wording import join_names
 
+_find_spec = functools.cache(importlib.util.find_spec)
 _Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where it stands
 # What a class needs that is not always installed: it is allowed where that is.
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
@@ -252,8 +254,7 @@ def _build(table: str, component: Component, finish: _Finish, path: str = "sampl
     """
     known = _allowed(table)
     if component.type not in known:
-        need = _NEEDS.get(component.type)
-        why = f" ({need} is not installed)" if table == "sampler" and need else ""
+        why = f" ({need} is not installed)" if (need := _NEEDS.get(component.type)) else ""
         raise UsageError(
             f"[{table}] type: found {component.type!r}{why}, "
             f"allowed are {', '.join(sorted(known))}"
@@ -270,17 +271,22 @@ def _build(table: str, component: Component, finish: _Finish, path: str = "sampl
 
 def _allowed(table: str) -> dict[str, type]:
     """Lists Optuna's samplers or pruners that can be used, by name."""
+    is_ours = table == "sampler" and optuna_internals.knows_studies()
+    known = {**_concrete(table), **({"TPESampler": RecentTPE} if is_ours else {})}
+    missing = {name for name, need in _NEEDS.items() if _find_spec(need) is None}
+    return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
+
+
+@functools.cache
+def _concrete(table: str) -> Mapping[str, type]:
+    """Lists all samplers or pruners of Optuna's that are no base of others, by name."""
     module = optuna.samplers if table == "sampler" else optuna.pruners
     base = module.BaseSampler if table == "sampler" else module.BasePruner
-    known = {
+    return {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     }
-    if table == "sampler" and optuna_internals.knows_studies():
-        known["TPESampler"] = RecentTPE
-    missing = {name for name, need in _NEEDS.items() if importlib.util.find_spec(need) is None}
-    return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
 
 
 def _types(arguments: Mapping[str, Any], kind: str) -> set[str]:
@@ -289,5 +295,6 @@ def _types(arguments: Mapping[str, Any], kind: str) -> set[str]:
     return {kind}.union(*(_types(each, str(each["type"])) for each in inner))
 
 
+@functools.cache
 def _takes(kind: type, argument: str) -> bool:
     return argument in inspect.signature(kind).parameters

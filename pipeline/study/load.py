@@ -21,13 +21,20 @@ from pipeline.study.rules import RULES
 from pipeline.study.space import Space, SpaceError
 from pipeline.study.spec import StudySpec
 from pipeline.study.toml_file import read_toml
+from pipeline.task.task import OBJECTIVES
 
 DEPTH = 20  # of tables and lists in each other; a study has five
 LARGEST = 100_000  # number among the arguments of samplers and pruners, as of epochs
 
 
-def load(project: Project, study: str) -> StudySpec:
+def load(project: Project, study: str, *, needs_data: bool = True) -> StudySpec:
     """Reads a study by its name in `studies/`, or by a path.
+
+    Args:
+        project: in which it is.
+        study: the name or path.
+        needs_data: whether the study is held against its data. Without them its metric must be
+            given, unless its data set is known by name.
 
     Raises:
         UsageError: there is no such file, or something in it is not allowed: the text names the
@@ -42,7 +49,8 @@ def load(project: Project, study: str) -> StudySpec:
         folder = os.path.relpath(path.parent, project.root)
         if folder.startswith(os.pardir):  # no part of the project, which may be moved
             folder = str(path.parent.absolute())
-        spec = parse(name, _with_borrowed_references(content, path.parent), folder)
+        content = _with_borrowed_references(content, path.parent)
+        spec = parse(name, content, folder, needs_data=needs_data)
         if spec.baseline == name or not (
             spec.baseline == "" or file_of_study(spec.baseline, path.parent)
         ):
@@ -119,13 +127,16 @@ def _own_references(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def parse(name: str, content: Mapping[str, Any], folder: str = "studies") -> StudySpec:
+def parse(
+    name: str, content: Mapping[str, Any], folder: str = "studies", *, needs_data: bool = True
+) -> StudySpec:
     """Validates what stands in a study file.
 
     Args:
         name: of the study.
         content: of the file.
         folder: in which the file lies, from the project's folder; paths of data begin there.
+        needs_data: as `load`.
 
     Raises:
         UsageError: something is not allowed; the text does not name the file.
@@ -138,7 +149,8 @@ def parse(name: str, content: Mapping[str, Any], folder: str = "studies") -> Stu
         spec = StudySpec.model_validate({**content, "name": name, "folder": folder})
     except ValidationError as error:
         raise UsageError(describe_error(error)) from None
-    spec = _with_metric(spec, is_given="metric" in content)
+    needs_data = needs_data or spec.dataset in datasets.sources()  # these need no loading
+    spec = _with_metric(spec, is_given="metric" in content, needs_data=needs_data)
     try:
         space = Space.checked(spec.fixed, spec.space)
     except SpaceError as error:
@@ -150,13 +162,14 @@ def parse(name: str, content: Mapping[str, Any], folder: str = "studies") -> Stu
     if not (spec.space or spec.reference):
         raise UsageError("[space]: missing, as is [[reference]]; allowed is one of them or both")
     _check_references(spec)
-    _check_data(spec)
+    if needs_data:
+        _check_data(spec)
     _check_arguments("sampler", [], spec.sampler.arguments)
     _check_arguments("pruner", [], spec.pruner.arguments)
     return spec
 
 
-def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
+def _with_metric(spec: StudySpec, *, is_given: bool, needs_data: bool) -> StudySpec:
     """Puts in the metric as everything else names it, or the task's own if none is given.
 
     Raises:
@@ -167,8 +180,13 @@ def _with_metric(spec: StudySpec, *, is_given: bool) -> StudySpec:
     if given and spec.dataset in datasets.sources():
         raise UsageError(f"{given[0]}: found with {spec.dataset}, allowed is none with that")
     check_split(spec.data)  # as given: later what is given at its default is not known any more
-    task = datasets.task_of(spec.data_spec)
-    allowed = {metric.name: metric for metric in task.allowed_objectives}
+    if needs_data:
+        objectives = datasets.task_of(spec.data_spec).allowed_objectives
+    elif is_given:
+        objectives = OBJECTIVES
+    else:
+        raise UsageError("metric: missing, and without its data a study has none of its own")
+    allowed = {metric.name: metric for metric in objectives}
     chosen = spec.metric if is_given else next(iter(allowed))
     name = f"val_{chosen}" if f"val_{chosen}" in allowed else chosen
     if name not in allowed:
