@@ -118,7 +118,7 @@ def study(number: int) -> Truth:
         _run(folder, "benchmarks.real_studies", "--truth")
         worth = json.loads((folder / "worth.json").read_bytes())
     verdict, reference = found["verdict"], found["verdict"].get("reference")
-    return Truth(
+    truth = Truth(
         verdict["expected"], tuple(verdict["expected_95"]), worth["champion"], worth["ease"],
         worth["first_run"], worth["best_epochs"],
         reference["lead"] if reference else None,
@@ -126,6 +126,8 @@ def study(number: int) -> Truth:
         worth["champion"] - worth["reference"],
         bool(reference and reference["is_better"]),
     )  # fmt: skip
+    print(f"study {number}: {truth}", file=sys.stderr, flush=True)
+    return truth
 
 
 def _write_images(folder: Path, number: int) -> None:
