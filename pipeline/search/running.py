@@ -21,7 +21,7 @@ from pipeline.study.ranges import Entry
 from pipeline.study.rules import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, is_better, name_end, run_end
+from pipeline.study.trial import Cause, State, best_epoch, is_better, name_end, run_end
 from pipeline.task.task import Metric
 from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
@@ -44,6 +44,7 @@ class Running:
         reason: what ended it, if neither its own end nor the pruner did.
         cause: what its hyperparameters made of it, if that is known.
         is_pruned: whether the pruner ended it.
+        spent: seconds for which it ran before it was last paused.
     """
 
     trial: optuna.Trial
@@ -58,6 +59,32 @@ class Running:
     reason: str = ""
     cause: Cause | None = None
     is_pruned: bool = False
+    spent: float = 0.0
+
+    @classmethod
+    def paused(
+        cls, trial: optuna.Trial, assignment: Assignment, noted: Outcome, metric: Metric
+    ) -> "Running":
+        """Returns a trial that another supervisor has paused, as that had known it.
+
+        Args:
+            trial: Optuna's.
+            assignment: what it was given.
+            noted: when it was paused.
+            metric: the study's.
+        """
+        history = {name: [*values] for name, values in (noted.history or {}).items()}
+        values = history.get(metric.name, [])
+        epoch = best_epoch(values, metric.direction)
+        return cls(
+            trial,
+            assignment,
+            history=history,
+            n_parameters=noted.n_parameters,
+            best=values[epoch - 1] if epoch else None,
+            best_epoch=epoch,
+            spent=sum(history.get("seconds", ())),
+        )
 
     @property
     def epoch(self) -> int:
@@ -74,6 +101,8 @@ class Running:
             event: what the worker tells.
             metric: the study's.
         """
+        if event.epoch <= self.epoch:  # the state of its training was lost: it begins anew
+            self.history, self.best, self.best_epoch, self.model = {}, None, 0, None
         for name, each in event.metrics.items():
             self.history.setdefault(name, []).append(each)
         value = event.metrics[metric.name]
@@ -81,7 +110,8 @@ class Running:
             self.best, self.best_epoch = value, event.epoch
             self.model = event.model
         self.n_parameters = event.n_parameters
-        self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
+        with samplers.quiet():  # of what is reported twice, which is the same
+            self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
 
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end."""

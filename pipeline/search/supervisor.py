@@ -57,6 +57,7 @@ class Supervisor:
         clock: seconds in which this process could work, counted from some moment on.
         stores: looked at before anything is told them.
         only_finals: held instead of a search, which has ended; None to search.
+        states: where paused trials leave what they need to go on; without, none is paused.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
         stores: Presence | None = None,
         only_finals: Asked | None = None,
+        states: States | None = None,
     ) -> None:
         study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
@@ -80,9 +82,9 @@ class Supervisor:
         self._clock, self._stores = clock, stores or Presence()
         self._finals = Finals(study, spec, executor.n_workers, only_finals)
         self._used = Used(study, self._finals.budget_of_search, clock)
-        self._n_drawn, self._failures = 0, FailuresInARow(spec.training.stop_after_failures)
-        self._best = BestTrials([], spec.direction, study_store.n_models(study))
-        self._best_line = ""
+        self._outcomes = Outcomes(study, spec, tracker, progress, self._used)
+        self._pausing = Pausing(study, spec, samplers.build_policy(spec), states or NoStates())
+        self._n_drawn = 0
 
     def interrupt(self) -> None:
         """Asks the search to stop; may be called from a signal handler."""
@@ -102,8 +104,8 @@ class Supervisor:
                 queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
                 self._stores.check()
-                while self._may_start():
-                    self._start_next()
+                while self._start_next():
+                    pass
                 if not self._running and not self._go_on():
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
@@ -130,18 +132,21 @@ class Supervisor:
             seconds=self._used.seconds,
             minutes=self._finals.budget_of_search.minutes,
             running=tuple(each.shown(spec.objective) for each in self._running.values()),
-            best=self._best_line,
+            best=self._outcomes.best_line,
             is_ready=self._is_ready,
             n_finals=self._used.n_finals if self._used.is_final else None,
             stage=self._finals.stage,
+            n_paused=len(self._pausing.waiting),
         )
 
     # Before the first trial
 
     def _recover(self) -> None:
         """Queues again what a killed supervisor left, and counts the trials that are known."""
-        n_left = queue.requeue_left(self._study, self._spec)
         known = study_store.read_trials(self._study)
+        self._pausing.recover(select_counted(known))
+        n_left = queue.requeue_left(self._study, self._spec, self._pausing.waiting)
+        self._n_drawn = len(self._pausing.waiting)
         n_mended = self._tracker.mend(
             {trial.number: trial.end(self._spec.metric) for trial in select_counted(known)}
         )
@@ -152,23 +157,35 @@ class Supervisor:
         for ended in select_counted(known):
             self._used.count(ended.state, is_final=ended.is_final)
             self._n_drawn += ended.is_drawn
-        ranked, direction = ranking(known, self._spec.direction), self._spec.direction
-        self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
-        if best := champion_of(ranked):
-            value = self._spec.objective.show(best.value or 0.0)
-            self._best_line = f"trial {best.number}: {value}, {best.hyperparameters}"
+        self._outcomes.know(known)
 
     # Starting and ending trials
 
-    def _may_start(self) -> bool:
+    def _start_next(self) -> bool:
+        """Starts what is to be trained next, if there is a free worker; tells whether it did."""
         if self._is_interrupted or len(self._running) >= self._executor.n_workers:
             return False
         if self._used.is_final or self._finals.only:
-            return self._used.is_final and queue.is_final_waiting(self._study)
-        n_running = sum(not each.assignment.is_final for each in self._running.values())
-        return not self._used.is_all(n_running) and (
-            self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
-        )
+            if found := self._used.is_final and queue.is_final_waiting(self._study):
+                self._begin()
+            return found
+        if self._may_begin() and queue.count_waiting(self._study):
+            self._begin()
+            return True
+        choice = None
+        if not self._used.is_over:
+            may_draw = self._may_begin() and self._untried.can_draw(self._study)
+            choice = self._pausing.choose(may_begin=may_draw)
+        if isinstance(choice, GoOn):
+            self._take_up(choice)
+        elif choice:
+            self._begin(choice.hyperparameters)
+        return choice is not None
+
+    def _may_begin(self) -> bool:
+        """Tells whether the budget of the search suffices for another trial."""
+        n_open = sum(not each.assignment.is_final for each in self._running.values())
+        return not self._used.is_all(n_open + len(self._pausing.waiting))
 
     def _go_on(self) -> bool:
         """Queues the next round of finals when the search is over; tells whether there is one.
@@ -178,6 +195,7 @@ class Supervisor:
         if self._is_interrupted:
             return False
         if not self._used.is_final:
+            self._let_go()
             if not self._finals.only and (said := self._untried.ending(self._study)):
                 self._progress.say(said)
             if not self._finals.begin(self._used):
@@ -185,10 +203,13 @@ class Supervisor:
             self._used.begin_finals()
         return self._finals.queue_round(lambda: self._is_interrupted)
 
-    def _start_next(self) -> None:
-        spec = self._spec
+    def _begin(self, proposed: Hyperparameters | None = None) -> None:
+        """Begins a trial: one that waits in Optuna's queue, or else a new one."""
+        spec, under_way = self._spec, {**self._running, **self._pausing.waiting}
         try:
-            running = ask(self._study, spec, self._n_drawn, self._untried, self._running)
+            running = ask(
+                self._study, spec, self._n_drawn, self._untried, under_way, proposed
+            )
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return
@@ -204,8 +225,29 @@ class Supervisor:
         )
         if run:
             trial.set_user_attr(study_store.RUN_ID, run)
-        to_beat = None if assignment.is_final else self._best.to_beat
-        self._executor.submit(Job.of(spec, trial.number, assignment, to_beat))
+        self._submit(running)
+
+    def _submit(self, running: Running) -> None:
+        number, assignment = running.trial.number, running.assignment
+        to_beat = None if assignment.is_final else self._outcomes.to_beat
+        self._running[number] = running
+        job = Job.of(self._spec, number, assignment, to_beat)
+        self._executor.submit(self._pausing.prepared(job, running))
+
+    def _take_up(self, choice: GoOn) -> None:
+        """Goes on with a paused trial."""
+        running = self._pausing.take_up(choice)
+        run = study_store.run_of(self._study, choice.number)
+        self._tracker.take_up_trial(choice.number, run)
+        self._submit(running)
+
+    def _let_go(self) -> None:
+        """Ends the trials that are still paused when the search is over."""
+        for number in list(self._pausing.waiting):
+            running = self._pausing.waiting.pop(number)
+            self._running[number] = self._pausing.with_model(running)
+            running.is_pruned = True
+            self._end(running)
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -236,65 +278,48 @@ class Supervisor:
             self._executor.stop(event.trial)
             running.is_pruned = True
             self._end(running)
+        elif self._pausing.is_to_pause(running, may_begin=self._may_begin()):
+            self._pause(running)
 
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
         for number, running in list(self._running.items()):
-            overdue = self._clock() - 60 * limit
+            overdue = self._clock() - 60 * limit + running.spent
             if running.started is not None and running.started < overdue:
                 self._executor.stop(number)
                 running.reason = f"stopped after {count_noun(limit, 'minute')}"
                 running.cause = Cause.TOO_SLOW
                 self._end(running)
 
-    def _end(self, running: Running) -> None:
-        """Tells MLflow and Optuna of a trial that came to an end that counts."""
-        number, best, spec = running.trial.number, running.best, self._spec
-        about = running.about(spec.objective)
-        is_final = running.assignment.is_final
-        is_kept = is_final or running.beats(self._best.to_beat, spec.direction)
-        is_record = running.beats(self._best.best, spec.direction)
-        if is_kept and running.model:
-            self._tracker.store_model(number, running.model)
-            if running.is_pruned:
-                study_store.note_pruned_record(self._study, number)
-        study_store.write(running.trial, running.outcome())
+    def _pause(self, running: Running) -> None:
+        """Stops a trial's process; where it has left its state, it may be gone on with."""
+        number = running.trial.number
+        self._executor.stop(number)
+        running.spent += self._clock() - (running.started or self._clock())
         self._tracker.flush()
-        queue.tell(self._study, running.trial, *running.told(spec.direction))
+        self._pausing.pause(running)
+        self._tracker.pause_trial(number)
         del self._running[number]
-        self._used.count(running.state, is_final=is_final)
-        self._tracker.finish_trial(number, *running.run_end(spec.metric))
-        self._progress.say(f"{running.how:<8} {about}")
-        if is_record and best is not None:
-            self._best_line = about
-            self._tracker.log_incumbent(number, spec.metric, best)
-        if is_kept and best is not None:
-            for dropped in self._best.add(best, number, is_final=is_final):
-                self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
-        self._failures.count(running)
 
-    # Interruption
+    def _end(self, running: Running) -> None:
+        """Tells the stores of a trial that came to an end that counts."""
+        self._outcomes.tell(running)
+        del self._running[running.trial.number]
+        self._pausing.ended(running)
+        self._outcomes.close(running)
 
     def _interrupt_running(self) -> None:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
         try:
-            for running in self._running.values() if self._stores.has_optuna else ():
-                queue.requeue(self._study, self._spec, running.trial, running.assignment)
-        finally:  # even if somebody has deleted the study
-            for number in self._running if self._stores.has_mlflow else ():
-                self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
+            self._outcomes.interrupt(self._running.values(), self._stores)
+        finally:
             self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
-        number, assignment = running.trial.number, running.assignment
-        study_store.write(running.trial, Outcome(reason=reason))
-        self._tracker.flush()
-        again = replace(assignment, n_retries=assignment.n_retries + 1)
-        queue.requeue(self._study, self._spec, running.trial, again)
-        del self._running[number]
-        self._n_drawn -= assignment.is_drawn  # it is counted when it runs again
-        self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
-        self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
+        self._outcomes.try_again(running, reason)
+        del self._running[running.trial.number]
+        self._pausing.forget(running.trial.number)
+        self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again

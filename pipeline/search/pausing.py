@@ -1,0 +1,137 @@
+"""Trials that are paused and may go on: what a policy decides is noted, and outlives a kill.
+
+A pause is written in this order: the state of the training (by the worker, before the supervisor
+hears of the epoch), the model of the best epoch, what the trial has come to, that it is paused;
+then MLflow. A kill before the note leaves a trial that was interrupted, which is run again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import optuna
+
+from pipeline.search.policy import Begin, Choice, GoOn, Policy, Seen, Stage
+from pipeline.search.running import Running
+from pipeline.storage import optuna_internals, paused, study_store
+from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Trial
+from pipeline.training.job import Job
+
+BYTES = 2_000_000_000  # of all paused trials; the least promising are let go
+
+
+@dataclass
+class Pausing:
+    """What a supervisor knows of trials that may be paused; without a policy, none is.
+
+    Attributes:
+        study: with one supervisor, this one.
+        spec: its study file.
+        policy: decides; None if the study's sampler and pruner do.
+        states: where states of trainings lie.
+        waiting: paused trials, by number.
+    """
+
+    study: optuna.Study
+    spec: StudySpec
+    policy: Policy | None
+    states: paused.States
+    waiting: dict[int, Running] = field(default_factory=dict)
+    _seen: dict[int, Seen] = field(default_factory=dict)
+
+    def recover(self, ended: Sequence[Trial]) -> None:
+        """Finds trials that are paused, and removes what is left of others.
+
+        Args:
+            ended: all trials that count.
+        """
+        if self.policy:
+            for frozen in self.study.get_trials(deepcopy=False):
+                number, assignment = frozen.number, Assignment.read(frozen.user_attrs)
+                if assignment and paused.is_paused(frozen) and self.states.has(number):
+                    trial = optuna_internals.writable(self.study, frozen)
+                    noted = Outcome.read(frozen.user_attrs)
+                    self.waiting[number] = Running.paused(
+                        trial, assignment, noted, self.spec.objective
+                    )
+        self.states.remove_others(self.waiting)
+        for trial in ended:
+            if trial.hyperparameters and not trial.is_final:
+                values = trial.history.get(self.spec.metric, ())
+                seconds = trial.history.get("seconds", ())
+                has_failed = trial.cause is not None
+                given = trial.hyperparameters
+                self._seen[trial.number] = Seen(given, values, seconds, Stage.ENDED, has_failed)
+        for running in self.waiting.values():
+            self.see(running, Stage.PAUSED)
+
+    def see(self, running: Running, stage: Stage) -> None:
+        """Lets the policy see where a trial stands."""
+        given = running.assignment.hyperparameters
+        if self.policy and given and not running.assignment.is_final:
+            history = running.history
+            values, seconds = history.get(self.spec.metric, ()), history.get("seconds", ())
+            failed = running.cause is not None
+            self._seen[running.trial.number] = Seen(given, values, seconds, stage, failed)
+
+    def forget(self, number: int) -> None:
+        """Takes back what was seen of a trial that was interrupted."""
+        self._seen.pop(number, None)
+
+    def choose(self, *, may_begin: bool) -> Choice | None:
+        """Decides what a free worker does; without a policy a new trial begins, if any may."""
+        if self.policy:
+            return self.policy.choose(self._seen, may_begin=may_begin)
+        return Begin() if may_begin else None
+
+    def prepared(self, job: Job, running: Running) -> Job:
+        """Has a job leave its state where it may be paused."""
+        given = running.assignment.hyperparameters
+        if not (self.policy and given and running.assignment.is_drawn):
+            return job
+        rungs = tuple(self.policy.rungs(given.epochs))
+        return replace(job, state_file=self.states.file(running.trial.number), rungs=rungs)
+
+    def is_to_pause(self, running: Running, *, may_begin: bool) -> bool:
+        """Tells at the end of an epoch whether a trial is to be paused."""
+        given, number = running.assignment.hyperparameters, running.trial.number
+        if not (self.policy and given and running.assignment.is_drawn):
+            return False
+        if running.epoch >= given.epochs or running.epoch not in self.policy.rungs(given.epochs):
+            return False
+        if running.epoch - running.best_epoch >= self.spec.training.patience:
+            return False  # it ends by itself
+        self.see(running, Stage.RUNNING)
+        return self.states.has(number) and not self.policy.goes_on(
+            number, self._seen, may_begin=may_begin
+        )
+
+    def pause(self, running: Running) -> None:
+        """Notes that a trial is paused, whose worker has been stopped."""
+        number = running.trial.number
+        self.states.keep_model(number, running.model)
+        running.model = None
+        study_store.write(running.trial, running.outcome())
+        paused.note(running.trial, running.epoch)
+        self.waiting[number] = running
+        self.see(running, Stage.PAUSED)
+
+    def with_model(self, running: Running) -> Running:
+        """Gives a paused trial the model of its best epoch back."""
+        running.model = self.states.model(running.trial.number)
+        return running
+
+    def ended(self, running: Running) -> None:
+        """Removes what was left of a trial that has ended; the policy sees what became of it."""
+        if self.policy:
+            self.states.remove(running.trial.number)
+        self.see(running, Stage.ENDED)
+
+    def take_up(self, choice: GoOn) -> Running:
+        """Takes a trial out of those that are paused."""
+        running = self.with_model(self.waiting.pop(choice.number))
+        running.started = None
+        paused.note(running.trial, 0)
+        self.see(running, Stage.RUNNING)
+        return running
