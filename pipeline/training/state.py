@@ -86,7 +86,10 @@ def _read(
 ) -> tuple[Reached, list[dict[str, Any]], list[list[NDArray[Any]]]] | None:
     """Reads what `save` has written; None if there is nothing, or not all of this training."""
     try:
-        with np.load(job.state_file, allow_pickle=False) as file:
+        with (
+            Path(job.state_file).open("rb") as opened,
+            np.load(opened, allow_pickle=False) as file,
+        ):
             head = json.loads(str(file[_HEAD]))
             if head["identity"] != _identity(job, members):
                 return None
