@@ -82,10 +82,8 @@ class Fitting:
         These are the variables of the network, seeds of dropout included, those of the optimizer,
         and the weights behind a moving average.
         """
-        model, optimizer = self._model, self._model.optimizer
-        own = [each for each in vars(optimizer).values() if isinstance(each, keras.Variable)]
-        known = {id(each): each.value for each in (*model.variables, *optimizer.variables, *own)}
-        return [*known.values(), *self._trained]
+        known = (*self._model.variables, *self._model.optimizer.variables)
+        return [*(variable.value for variable in known), *self._trained]
 
     def epochs(
         self, callbacks: Sequence[keras.callbacks.Callback] = (), *, n_before: int = 0
