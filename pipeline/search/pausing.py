@@ -50,10 +50,10 @@ class Pausing:
             for frozen in self.study.get_trials(deepcopy=False):
                 number, assignment = frozen.number, Assignment.read(frozen.user_attrs)
                 if assignment and paused.is_paused(frozen) and self.states.has(number):
-                    trial = optuna_internals.writable(self.study, frozen)
+                    writable = optuna_internals.writable(self.study, frozen)
                     noted = Outcome.read(frozen.user_attrs)
                     self.waiting[number] = Running.paused(
-                        trial, assignment, noted, self.spec.objective
+                        writable, assignment, noted, self.spec.objective
                     )
         self.states.remove_others(self.waiting)
         for trial in ended:

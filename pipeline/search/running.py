@@ -74,17 +74,12 @@ class Running:
             metric: the study's.
         """
         history = {name: [*values] for name, values in (noted.history or {}).items()}
-        values = history.get(metric.name, [])
-        epoch = best_epoch(values, metric.direction)
-        return cls(
-            trial,
-            assignment,
-            history=history,
-            n_parameters=noted.n_parameters,
-            best=values[epoch - 1] if epoch else None,
-            best_epoch=epoch,
-            spent=sum(history.get("seconds", ())),
+        spent = sum(history.get("seconds", ()))
+        found = cls(
+            trial, assignment, history=history, n_parameters=noted.n_parameters, spent=spent
         )
+        found._go_back(found.epoch, metric)
+        return found
 
     @property
     def epoch(self) -> int:
@@ -101,8 +96,8 @@ class Running:
             event: what the worker tells.
             metric: the study's.
         """
-        if event.epoch <= self.epoch:  # the state of its training was lost: it begins anew
-            self.history, self.best, self.best_epoch, self.model = {}, None, 0, None
+        if event.epoch <= self.epoch:  # a state of its training was lost: it goes on from earlier
+            self._go_back(event.epoch - 1, metric)
         for name, each in event.metrics.items():
             self.history.setdefault(name, []).append(each)
         value = event.metrics[metric.name]
@@ -112,6 +107,15 @@ class Running:
         self.n_parameters = event.n_parameters
         with samplers.quiet():  # of what is reported twice, which is the same
             self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
+
+    def _go_back(self, epoch: int, metric: Metric) -> None:
+        """Forgets what came after an epoch; the model is kept if the best epoch still is."""
+        self.history = {name: values[:epoch] for name, values in self.history.items()}
+        values, before = self.history.get(metric.name, []), self.best_epoch
+        self.best_epoch = best_epoch(values, metric.direction)
+        self.best = values[self.best_epoch - 1] if self.best_epoch else None
+        if self.best_epoch != before:
+            self.model = None
 
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end."""
@@ -211,6 +215,7 @@ def ask(
     n_drawn: int,
     untried: Untried | None = None,
     under_way: Container[int] = (),
+    proposed: Hyperparameters | None = None,
 ) -> Running:
     """Asks for the next trial: one that waits in the queue, or else one that is drawn.
 
@@ -219,7 +224,8 @@ def ask(
         spec: its study file.
         n_drawn: number of trials drawn so far, from which sampler's and trial's seed follow.
         untried: what is left to try, if it is known already.
-        under_way: numbers of the trials that run.
+        under_way: numbers of the trials that run, or are paused.
+        proposed: by a policy, of a new trial; None to have the sampler draw.
 
     Raises:
         UsageError: the sampler cannot do it with its arguments; the trial is not left RUNNING.
@@ -228,7 +234,7 @@ def ask(
     untried = untried or Untried(spec)
     try:
         with samplers.argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
-            samplers.prepare(study, spec, n_drawn, untried)
+            samplers.prepare(study, spec, n_drawn, untried, proposed)
             trial = study.ask()
             queued = Assignment.read(trial.user_attrs)
             if queued:

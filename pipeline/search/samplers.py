@@ -12,7 +12,9 @@ import optuna
 
 from pipeline.errors import UsageError, first_line
 from pipeline.search.distinct import DistinctSampler, Untried
-from pipeline.search.known_space import know_space
+from pipeline.search.freeze_thaw import FreezeThaw, FreezeThawSampler
+from pipeline.search.known_space import Proposed, know_space
+from pipeline.search.policy import Policy
 from pipeline.search.recent_tpe import RecentTPE
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
@@ -117,8 +119,21 @@ def _derived(kind: type, arguments: Mapping[str, Any], epochs: int | None) -> di
     return {}
 
 
+def build_policy(spec: StudySpec) -> Policy | None:
+    """Builds the policy that a study file names as its sampler; None if that is Optuna's."""
+    if not spec.space or spec.sampler.type != FreezeThawSampler.__name__:
+        return None
+    sampler = build_sampler(spec.sampler, spec.seed, 0)
+    assert isinstance(sampler, FreezeThawSampler)
+    return FreezeThaw(spec.searched, spec.direction, spec.seed, sampler.n_startup_trials)
+
+
 def prepare(
-    study: optuna.Study, spec: StudySpec, n_drawn: int, untried: Untried
+    study: optuna.Study,
+    spec: StudySpec,
+    n_drawn: int,
+    untried: Untried,
+    proposed: Hyperparameters | None = None,
 ) -> optuna.samplers.BaseSampler:
     """Builds the sampler for the next draw, and gives it to the study.
 
@@ -127,10 +142,14 @@ def prepare(
         spec: its study file.
         n_drawn: how many trials were drawn before.
         untried: what is left to try.
+        proposed: by a policy; None to have the sampler draw.
 
     Raises:
         UsageError: there is no such sampler, or it cannot do that with this space.
     """
+    if proposed:
+        study.sampler = Proposed(space.params_of(spec.searched, proposed))
+        return study.sampler
     sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
     if spec.space:
         seed = derived_seed(spec.seed, "distinct", n_drawn)
@@ -273,6 +292,8 @@ def _allowed(table: str) -> dict[str, type]:
     """Lists Optuna's samplers or pruners that can be used, by name."""
     is_ours = table == "sampler" and optuna_internals.knows_studies()
     known = {**_concrete(table), **({"TPESampler": RecentTPE} if is_ours else {})}
+    if table == "sampler":
+        known["FreezeThawSampler"] = FreezeThawSampler
     missing = {name for name, need in _NEEDS.items() if _find_spec(need) is None}
     return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
 

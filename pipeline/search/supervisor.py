@@ -1,9 +1,8 @@
 """The supervisor: the one process that asks and tells Optuna, writes MLflow and runs workers.
 
-The order of writes is what makes a search safe to kill at any moment. When a trial ends, its
-curves and its model go to MLflow first, then Optuna is told, then MLflow's run is closed. Optuna
-is the truth: what it calls finished is finished, what it calls RUNNING when a supervisor starts
-was interrupted, and is queued again with the same hyperparameters and seed.
+The order of writes (see `outcomes`) makes a search safe to kill at any moment. Optuna is the
+truth: what it calls finished is finished, what it calls RUNNING when a supervisor starts is paused
+(see `pausing`), or was interrupted, and is queued again with the same hyperparameters and seed.
 
 A trial is worth its best epoch, whatever ended it. A worker sends the weights of an epoch that
 sets a record at once, so that it, too, can be killed at any moment.
@@ -11,27 +10,28 @@ sets a record at once, so that it, too, can be killed at any moment.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 import optuna
 
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, samplers
-from pipeline.search.best_trials import BestTrials
 from pipeline.search.distinct import Untried
-from pipeline.search.failures import FailuresInARow
 from pipeline.search.finals import Finals
+from pipeline.search.outcomes import Outcomes
+from pipeline.search.pausing import Pausing
+from pipeline.search.policy import GoOn, Stage
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage.paused import Nowhere, States
 from pipeline.storage.presence import Presence
-from pipeline.study.assignment import Outcome
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.spec import Component, StudySpec
 from pipeline.study.spec import Finals as Asked
-from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, champion_of, ranking, select_counted
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
+from pipeline.study.trial import Cause, State, select_counted
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 from pipeline.wording import count_noun
 
@@ -72,7 +72,10 @@ class Supervisor:
         only_finals: Asked | None = None,
         states: States | None = None,
     ) -> None:
-        study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
+        policy = samplers.build_policy(spec) if states else None
+        is_pruned = not policy or "pruner" in spec.model_fields_set
+        pruner = spec.pruner if is_pruned else Component(type="NopPruner")
+        study.pruner = samplers.build_pruner(pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress
@@ -83,7 +86,7 @@ class Supervisor:
         self._finals = Finals(study, spec, executor.n_workers, only_finals)
         self._used = Used(study, self._finals.budget_of_search, clock)
         self._outcomes = Outcomes(study, spec, tracker, progress, self._used)
-        self._pausing = Pausing(study, spec, samplers.build_policy(spec), states or NoStates())
+        self._pausing = Pausing(study, spec, policy, states or Nowhere())
         self._n_drawn = 0
 
     def interrupt(self) -> None:
@@ -169,13 +172,12 @@ class Supervisor:
             if found := self._used.is_final and queue.is_final_waiting(self._study):
                 self._begin()
             return found
-        if self._may_begin() and queue.count_waiting(self._study):
-            self._begin()
-            return True
-        choice = None
-        if not self._used.is_over:
-            may_draw = self._may_begin() and self._untried.can_draw(self._study)
-            choice = self._pausing.choose(may_begin=may_draw)
+        may_begin = self._may_begin()
+        if not self._pausing.policy or (may_begin and queue.count_waiting(self._study)):
+            if may_begin := may_begin and self._is_left():
+                self._begin()
+            return may_begin
+        choice = None if self._used.is_over else self._pausing.choose(may_begin=self._may_draw())
         if isinstance(choice, GoOn):
             self._take_up(choice)
         elif choice:
@@ -186,6 +188,13 @@ class Supervisor:
         """Tells whether the budget of the search suffices for another trial."""
         n_open = sum(not each.assignment.is_final for each in self._running.values())
         return not self._used.is_all(n_open + len(self._pausing.waiting))
+
+    def _may_draw(self) -> bool:
+        return self._may_begin() and self._untried.can_draw(self._study)
+
+    def _is_left(self) -> bool:
+        """Tells whether any trial is left to begin."""
+        return self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
 
     def _go_on(self) -> bool:
         """Queues the next round of finals when the search is over; tells whether there is one.
@@ -207,9 +216,7 @@ class Supervisor:
         """Begins a trial: one that waits in Optuna's queue, or else a new one."""
         spec, under_way = self._spec, {**self._running, **self._pausing.waiting}
         try:
-            running = ask(
-                self._study, spec, self._n_drawn, self._untried, under_way, proposed
-            )
+            running = ask(self._study, spec, self._n_drawn, self._untried, under_way, proposed)
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return
@@ -233,6 +240,7 @@ class Supervisor:
         self._running[number] = running
         job = Job.of(self._spec, number, assignment, to_beat)
         self._executor.submit(self._pausing.prepared(job, running))
+        self._pausing.see(running, Stage.RUNNING)
 
     def _take_up(self, choice: GoOn) -> None:
         """Goes on with a paused trial."""
@@ -278,7 +286,7 @@ class Supervisor:
             self._executor.stop(event.trial)
             running.is_pruned = True
             self._end(running)
-        elif self._pausing.is_to_pause(running, may_begin=self._may_begin()):
+        elif self._pausing.is_to_pause(running, may_begin=self._may_draw()):
             self._pause(running)
 
     def _stop_overdue(self) -> None:

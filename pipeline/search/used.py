@@ -72,6 +72,12 @@ class Used:
         """
         return self._budget.is_used(self.states.total() + n_running, self.seconds)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the minutes of the search are used."""
+        minutes = self._budget.minutes
+        return minutes is not None and self.seconds >= 60 * minutes
+
     def save(self, *, now: bool = False) -> None:
         """Notes the time in the study if the last note is long ago, or at once."""
         if not now and self._clock() - self._saved <= SAVE_SECONDS:

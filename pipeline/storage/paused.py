@@ -60,6 +60,35 @@ class States(Protocol):
         ...
 
 
+class Nowhere:
+    """Keeps none: no trial can be paused."""
+
+    def file(self, trial: int) -> str:
+        """Names none."""
+        return ""
+
+    def has(self, trial: int) -> bool:
+        """Tells that there is none."""
+        return False
+
+    def keep_model(self, trial: int, model: bytes | None) -> None:
+        """Does nothing."""
+
+    def model(self, trial: int) -> bytes | None:
+        """Returns None."""
+        return None
+
+    def remove(self, trial: int) -> None:
+        """Does nothing."""
+
+    def remove_others(self, trials: Collection[int]) -> None:
+        """Does nothing."""
+
+    def size(self) -> int:
+        """Returns 0."""
+        return 0
+
+
 class FolderOfStates:
     """Keeps them in a folder, which is there as long as something is in it.
 

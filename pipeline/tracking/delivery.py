@@ -102,8 +102,8 @@ class Delivery:
     """Sends writes about the runs of one experiment, in their order.
 
     A write is a mapping that JSON can hold. Its `what` is "start" (of a trial's run), "log",
-    "model", "drop" (the model) or "end"; its `run` is None as long as the trial's run has not
-    been created.
+    "model", "drop" (the model), "status" or "end"; its `run` is None as long as the
+    trial's run has not been created.
 
     Args:
         client: of the store.
@@ -225,6 +225,8 @@ class Delivery:
                         client.log_artifact(run, str(path))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
+                case "status":
+                    client.update_run(run, write["status"])
                 case "end":
                     client.set_terminated(run, write["status"], write["ended"])
                     self.runs.pop(trial, None)

@@ -225,6 +225,18 @@ class RunWriter:
         """Removes the model of a trial that is none of the best; arguments as in `Tracker`."""
         self._delivery.send({"what": "drop", "trial": trial, "run": run or None})
 
+    def pause_trial(self, trial: int) -> None:
+        """Shows that a trial is paused, and may go on later."""
+        self._send_log(trial, [], {"state": "PAUSED"})
+        self._delivery.send({"what": "status", **self._run_of(trial), "status": "SCHEDULED"})
+
+    def take_up_trial(self, trial: int, run: str) -> None:
+        """Shows that a paused trial goes on; arguments as in `Tracker`."""
+        if run:
+            self._delivery.runs[trial] = run
+        self._send_log(trial, [], {"state": "RUNNING"})
+        self._delivery.send({"what": "status", **self._run_of(trial), "status": "RUNNING"})
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:

@@ -32,6 +32,12 @@ class SilentTracker:
     def drop_model(self, trial: int, run: str) -> None:
         """Does nothing."""
 
+    def pause_trial(self, trial: int) -> None:
+        """Does nothing."""
+
+    def take_up_trial(self, trial: int, run: str) -> None:
+        """Does nothing."""
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:

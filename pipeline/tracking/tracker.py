@@ -59,6 +59,19 @@ class Tracker(Protocol):
         """
         ...
 
+    def pause_trial(self, trial: int) -> None:
+        """Shows that a trial is paused, and may go on later."""
+        ...
+
+    def take_up_trial(self, trial: int, run: str) -> None:
+        """Shows that a paused trial goes on.
+
+        Args:
+            trial: its number.
+            run: its run's id; "" if that is not known yet.
+        """
+        ...
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:

@@ -128,6 +128,15 @@ class ListTracker:
         assert run in ("", self.run_of(trial))
         self.models.pop(self.run_of(trial), None)
 
+    def pause_trial(self, trial: int) -> None:
+        self._called("pause_trial")
+        self.status[self.run_of(trial)] = "PAUSED"
+
+    def take_up_trial(self, trial: int, run: str) -> None:
+        self._called("take_up_trial")
+        assert run == self.run_of(trial)
+        self.status[run] = "RUNNING"
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
