@@ -29,9 +29,10 @@ from pipeline.execution.worker import describe
 from pipeline.paths import Project
 from pipeline.search import samplers
 from pipeline.search.laboratory import search_in_virtual_time
+from pipeline.study.budget import Budget
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load
-from pipeline.study.spec import Budget, Component, StudySpec
+from pipeline.study.spec import Component, StudySpec
 from pipeline.study.trial import select_counted
 
 RANDOM, TWICE = "random", "random x2"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import optuna
 
 from pipeline.execution.replay import CurvesOf, ReplayExecutor
+from pipeline.search.pausing import Pausing
 from pipeline.search.progress import SilentProgress
 from pipeline.search.supervisor import Supervisor
 from pipeline.storage import finals, study_store
@@ -84,8 +85,9 @@ def search_in_virtual_time(
     look_seconds = LOOK_PART * 60 * spec.training.trial_minutes
     executor = ReplayExecutor(curves, n_workers, start_seconds, look_seconds)
     tracker = _NotedMoments(executor)
+    pausing = Pausing.of(study, spec, _Remembered())
     Supervisor(
-        spec, study, executor, tracker, SilentProgress(), executor.clock, states=_Remembered()
+        spec, study, executor, tracker, SilentProgress(), executor.clock, pausing=pausing
     ).run()
     moments = {trial: tuple(each) for trial, each in tracker.moments.items()}
     return VirtualSearch(tuple(study_store.read_trials(study)), moments, executor.clock())

@@ -11,14 +11,15 @@ import optuna
 
 from pipeline.search.best_trials import BestTrials
 from pipeline.search.failures import FailuresInARow
-from pipeline.search.progress import Progress
+from pipeline.search.finals import Finals
+from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running
 from pipeline.search.used import Used
 from pipeline.storage import queue, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import State, Trial, champion_of, ranking
+from pipeline.study.trial import State, Trial, champion_of, ranking, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
 
 
@@ -56,6 +57,8 @@ class Outcomes:
         Args:
             ended: all of the study.
         """
+        for trial in select_counted(ended):
+            self._used.count(trial.state, is_final=trial.is_final)
         ranked, direction = ranking(ended, self._spec.direction), self._spec.direction
         self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
         if best := champion_of(ranked):
@@ -66,6 +69,33 @@ class Outcomes:
     def to_beat(self) -> float | None:
         """The value above which a model is kept; None as long as all are."""
         return self._best.to_beat
+
+    def snapshot(
+        self, finals: Finals, running: Iterable[Running], n_paused: int, *, is_ready: bool
+    ) -> Snapshot:
+        """Takes a snapshot of the search as it stands, for people to see.
+
+        Args:
+            finals: of the study.
+            running: trials under way.
+            n_paused: number of trials that are paused.
+            is_ready: whether workers have done their imports.
+        """
+        spec, used, budget = self._spec, self._used, finals.budget_of_search
+        return Snapshot(
+            study=spec.name,
+            metric=spec.metric,
+            states=dict(used.states),
+            n_trials=budget.trials,
+            seconds=used.seconds,
+            minutes=budget.minutes,
+            running=tuple(each.shown(spec.objective) for each in running),
+            best=self.best_line,
+            is_ready=is_ready,
+            n_finals=used.n_finals if used.is_final else None,
+            stage=finals.stage,
+            n_paused=n_paused,
+        )
 
     def tell(self, running: Running) -> None:
         """Tells MLflow of curves and model of a trial that came to an end, then Optuna of it."""

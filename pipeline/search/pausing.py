@@ -5,17 +5,20 @@ hears of the epoch), the model of the best epoch, what the trial has come to, th
 then MLflow. A kill before the note leaves a trial that was interrupted, which is run again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import optuna
 
+from pipeline.search.freeze_thaw import FreezeThaw, FreezeThawSampler
 from pipeline.search.policy import Begin, Choice, GoOn, Policy, Seen, Stage
 from pipeline.search.running import Running
+from pipeline.search.samplers import build_sampler
 from pipeline.storage import optuna_internals, paused, study_store
 from pipeline.study.assignment import Assignment, Outcome
-from pipeline.study.spec import StudySpec
+from pipeline.study.spec import PAUSES, StudySpec
 from pipeline.study.trial import Trial
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import Job
 
 BYTES = 2_000_000_000  # of all paused trials; the least promising are let go
@@ -40,8 +43,13 @@ class Pausing:
     waiting: dict[int, Running] = field(default_factory=dict)
     _seen: dict[int, Seen] = field(default_factory=dict)
 
-    def recover(self, ended: Sequence[Trial]) -> None:
-        """Finds trials that are paused, and removes what is left of others.
+    @classmethod
+    def of(cls, study: optuna.Study, spec: StudySpec, states: paused.States) -> "Pausing":
+        """Has the policy decide that the study file names, if it names one."""
+        return cls(study, spec, build_policy(spec), states)
+
+    def recover(self, ended: Sequence[Trial]) -> Collection[int]:
+        """Finds trials that are paused, by number, and removes what is left of others.
 
         Args:
             ended: all trials that count.
@@ -65,6 +73,7 @@ class Pausing:
                 self._seen[trial.number] = Seen(given, values, seconds, Stage.ENDED, has_failed)
         for running in self.waiting.values():
             self.see(running, Stage.PAUSED)
+        return self.waiting.keys()
 
     def see(self, running: Running, stage: Stage) -> None:
         """Lets the policy see where a trial stands."""
@@ -107,19 +116,33 @@ class Pausing:
             number, self._seen, may_begin=may_begin
         )
 
-    def pause(self, running: Running) -> None:
+    def pause(self, running: Running, tracker: Tracker) -> None:
         """Notes that a trial is paused, whose worker has been stopped."""
         number = running.trial.number
+        tracker.flush()
         self.states.keep_model(number, running.model)
         running.model = None
         study_store.write(running.trial, running.outcome())
         paused.note(running.trial, running.epoch)
         self.waiting[number] = running
         self.see(running, Stage.PAUSED)
+        self._show(number, tracker, is_paused=True)
 
-    def with_model(self, running: Running) -> Running:
-        """Gives a paused trial the model of its best epoch back."""
-        running.model = self.states.model(running.trial.number)
+    def _show(self, number: int, tracker: Tracker, *, is_paused: bool) -> None:
+        run = study_store.run_of(self.study, number)
+        tracker.set_paused(number, run, is_paused=is_paused)
+
+    def too_many(self) -> int | None:
+        """Finds the least promising paused trial if the states of all are too large."""
+        if len(self.waiting) < 2 or self.states.size() <= BYTES:
+            return None
+        sign = 1.0 if self.spec.direction == "maximize" else -1.0
+        return min(self.waiting, key=lambda number: sign * (self.waiting[number].best or 0.0))
+
+    def let_go(self, number: int) -> Running:
+        """Takes a trial out of those that are paused, with the model of its best epoch."""
+        running = self.waiting.pop(number)
+        running.model = self.states.model(number)
         return running
 
     def ended(self, running: Running) -> None:
@@ -128,10 +151,19 @@ class Pausing:
             self.states.remove(running.trial.number)
         self.see(running, Stage.ENDED)
 
-    def take_up(self, choice: GoOn) -> Running:
-        """Takes a trial out of those that are paused."""
-        running = self.with_model(self.waiting.pop(choice.number))
-        running.started = None
+    def take_up(self, choice: GoOn, tracker: Tracker) -> Running:
+        """Takes a trial out of those that are paused, which goes on."""
+        running = self.let_go(choice.number)
         paused.note(running.trial, 0)
+        self._show(choice.number, tracker, is_paused=False)
         self.see(running, Stage.RUNNING)
         return running
+
+
+def build_policy(spec: StudySpec) -> Policy | None:
+    """Builds the policy that a study file names as its sampler; None if that is Optuna's."""
+    if not spec.space or spec.sampler.type != PAUSES:
+        return None
+    sampler = build_sampler(spec.sampler, spec.seed, 0)
+    assert isinstance(sampler, FreezeThawSampler)
+    return FreezeThaw(spec.searched, spec.direction, spec.seed, sampler.n_startup_trials)

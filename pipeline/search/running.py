@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from pipeline.errors import UsageError, one_line
 from pipeline.search import samplers
 from pipeline.search.distinct import Untried
+from pipeline.search.optuna_errors import argument_errors, quiet
 from pipeline.search.progress import RunningTrial
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
@@ -78,7 +79,7 @@ class Running:
         found = cls(
             trial, assignment, history=history, n_parameters=noted.n_parameters, spent=spent
         )
-        found._go_back(found.epoch, metric)
+        found.go_back(found.epoch, metric)
         return found
 
     @property
@@ -97,7 +98,7 @@ class Running:
             metric: the study's.
         """
         if event.epoch <= self.epoch:  # a state of its training was lost: it goes on from earlier
-            self._go_back(event.epoch - 1, metric)
+            self.go_back(event.epoch - 1, metric)
         for name, each in event.metrics.items():
             self.history.setdefault(name, []).append(each)
         value = event.metrics[metric.name]
@@ -105,10 +106,10 @@ class Running:
             self.best, self.best_epoch = value, event.epoch
             self.model = event.model
         self.n_parameters = event.n_parameters
-        with samplers.quiet():  # of what is reported twice, which is the same
+        with quiet():  # of what is reported twice, which is the same
             self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
 
-    def _go_back(self, epoch: int, metric: Metric) -> None:
+    def go_back(self, epoch: int, metric: Metric) -> None:
         """Forgets what came after an epoch; the model is kept if the best epoch still is."""
         self.history = {name: values[:epoch] for name, values in self.history.items()}
         values, before = self.history.get(metric.name, []), self.best_epoch
@@ -117,9 +118,19 @@ class Running:
         if self.best_epoch != before:
             self.model = None
 
+    def stand_still(self, now: float) -> None:
+        """Stops its own clock: its process is stopped, and it may go on later."""
+        if self.started is not None:
+            self.spent += now - self.started
+        self.started = None
+
+    def is_overdue(self, now: float, minutes: float) -> bool:
+        """Tells whether it has run for so many minutes, pauses not counted."""
+        return self.started is not None and self.spent + now - self.started > 60 * minutes
+
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end."""
-        with samplers.quiet():
+        with quiet():
             return self.trial.should_prune()
 
     def fail(self, failure: Failed, *, others_end: bool) -> None:
@@ -233,7 +244,7 @@ def ask(
     """
     untried = untried or Untried(spec)
     try:
-        with samplers.argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
+        with argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
             samplers.prepare(study, spec, n_drawn, untried, proposed)
             trial = study.ask()
             queued = Assignment.read(trial.user_attrs)

@@ -25,11 +25,11 @@ from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
-from pipeline.storage.paused import Nowhere, States
+from pipeline.storage.paused import Nowhere
 from pipeline.storage.presence import Presence
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.study.spec import Component, StudySpec
 from pipeline.study.spec import Finals as Asked
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, State, select_counted
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
@@ -57,7 +57,7 @@ class Supervisor:
         clock: seconds in which this process could work, counted from some moment on.
         stores: looked at before anything is told them.
         only_finals: held instead of a search, which has ended; None to search.
-        states: where paused trials leave what they need to go on; without, none is paused.
+        pausing: decides what is paused, and goes on; without, nothing is paused.
     """
 
     def __init__(
@@ -70,12 +70,9 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
         stores: Presence | None = None,
         only_finals: Asked | None = None,
-        states: States | None = None,
+        pausing: Pausing | None = None,
     ) -> None:
-        policy = samplers.build_policy(spec) if states else None
-        is_pruned = not policy or "pruner" in spec.model_fields_set
-        pruner = spec.pruner if is_pruned else Component(type="NopPruner")
-        study.pruner = samplers.build_pruner(pruner, samplers.most_epochs(spec))
+        study.pruner = samplers.build_pruner(spec.own_pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress
@@ -86,7 +83,7 @@ class Supervisor:
         self._finals = Finals(study, spec, executor.n_workers, only_finals)
         self._used = Used(study, self._finals.budget_of_search, clock)
         self._outcomes = Outcomes(study, spec, tracker, progress, self._used)
-        self._pausing = Pausing(study, spec, policy, states or Nowhere())
+        self._pausing = pausing or Pausing(study, spec, None, Nowhere())
         self._n_drawn = 0
 
     def interrupt(self) -> None:
@@ -126,41 +123,24 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         """Takes a snapshot of the search as it stands, for people to see."""
-        spec = self._spec
-        return Snapshot(
-            study=spec.name,
-            metric=spec.metric,
-            states=dict(self._used.states),
-            n_trials=self._finals.budget_of_search.trials,
-            seconds=self._used.seconds,
-            minutes=self._finals.budget_of_search.minutes,
-            running=tuple(each.shown(spec.objective) for each in self._running.values()),
-            best=self._outcomes.best_line,
-            is_ready=self._is_ready,
-            n_finals=self._used.n_finals if self._used.is_final else None,
-            stage=self._finals.stage,
-            n_paused=len(self._pausing.waiting),
-        )
+        running, paused = self._running.values(), self._pausing.waiting
+        return self._outcomes.snapshot(self._finals, running, len(paused), is_ready=self._is_ready)
 
     # Before the first trial
 
     def _recover(self) -> None:
         """Queues again what a killed supervisor left, and counts the trials that are known."""
-        known = study_store.read_trials(self._study)
-        self._pausing.recover(select_counted(known))
-        n_left = queue.requeue_left(self._study, self._spec, self._pausing.waiting)
-        self._n_drawn = len(self._pausing.waiting)
-        n_mended = self._tracker.mend(
-            {trial.number: trial.end(self._spec.metric) for trial in select_counted(known)}
-        )
+        ended = select_counted(study_store.read_trials(self._study))
+        paused = self._pausing.recover(ended)
+        n_left = queue.requeue_left(self._study, self._spec, paused)
+        ends = {trial.number: trial.end(self._spec.metric) for trial in ended}
+        n_mended = self._tracker.mend(ends, paused)
         if n_left or n_mended:
             self._progress.say(
                 f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
             )
-        for ended in select_counted(known):
-            self._used.count(ended.state, is_final=ended.is_final)
-            self._n_drawn += ended.is_drawn
-        self._outcomes.know(known)
+        self._n_drawn = len(paused) + sum(trial.is_drawn for trial in ended)
+        self._outcomes.know(ended)
 
     # Starting and ending trials
 
@@ -174,12 +154,16 @@ class Supervisor:
             return found
         may_begin = self._may_begin()
         if not self._pausing.policy or (may_begin and queue.count_waiting(self._study)):
-            if may_begin := may_begin and self._is_left():
+            is_left = may_begin and (
+                self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
+            )
+            if is_left:
                 self._begin()
-            return may_begin
-        choice = None if self._used.is_over else self._pausing.choose(may_begin=self._may_draw())
+            return is_left
+        may_begin = may_begin and self._untried.can_draw(self._study)
+        choice = None if self._used.is_over else self._pausing.choose(may_begin=may_begin)
         if isinstance(choice, GoOn):
-            self._take_up(choice)
+            self._submit(self._pausing.take_up(choice, self._tracker))
         elif choice:
             self._begin(choice.hyperparameters)
         return choice is not None
@@ -189,13 +173,6 @@ class Supervisor:
         n_open = sum(not each.assignment.is_final for each in self._running.values())
         return not self._used.is_all(n_open + len(self._pausing.waiting))
 
-    def _may_draw(self) -> bool:
-        return self._may_begin() and self._untried.can_draw(self._study)
-
-    def _is_left(self) -> bool:
-        """Tells whether any trial is left to begin."""
-        return self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
-
     def _go_on(self) -> bool:
         """Queues the next round of finals when the search is over; tells whether there is one.
 
@@ -204,7 +181,8 @@ class Supervisor:
         if self._is_interrupted:
             return False
         if not self._used.is_final:
-            self._let_go()
+            for number in list(self._pausing.waiting):
+                self._let_go(number)
             if not self._finals.only and (said := self._untried.ending(self._study)):
                 self._progress.say(said)
             if not self._finals.begin(self._used):
@@ -242,20 +220,11 @@ class Supervisor:
         self._executor.submit(self._pausing.prepared(job, running))
         self._pausing.see(running, Stage.RUNNING)
 
-    def _take_up(self, choice: GoOn) -> None:
-        """Goes on with a paused trial."""
-        running = self._pausing.take_up(choice)
-        run = study_store.run_of(self._study, choice.number)
-        self._tracker.take_up_trial(choice.number, run)
-        self._submit(running)
-
-    def _let_go(self) -> None:
-        """Ends the trials that are still paused when the search is over."""
-        for number in list(self._pausing.waiting):
-            running = self._pausing.waiting.pop(number)
-            self._running[number] = self._pausing.with_model(running)
-            running.is_pruned = True
-            self._end(running)
+    def _let_go(self, number: int) -> None:
+        """Ends a paused trial, for the search is over or the disk is full of better ones."""
+        running = self._running[number] = self._pausing.let_go(number)
+        running.is_pruned = True
+        self._end(running)
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -286,28 +255,26 @@ class Supervisor:
             self._executor.stop(event.trial)
             running.is_pruned = True
             self._end(running)
-        elif self._pausing.is_to_pause(running, may_begin=self._may_draw()):
+        elif self._pausing.is_to_pause(running, may_begin=self._may_begin()):
             self._pause(running)
 
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
-        for number, running in list(self._running.items()):
-            overdue = self._clock() - 60 * limit + running.spent
-            if running.started is not None and running.started < overdue:
-                self._executor.stop(number)
+        for running in list(self._running.values()):
+            if running.is_overdue(self._clock(), limit):
+                self._executor.stop(running.trial.number)
                 running.reason = f"stopped after {count_noun(limit, 'minute')}"
                 running.cause = Cause.TOO_SLOW
                 self._end(running)
 
     def _pause(self, running: Running) -> None:
         """Stops a trial's process; where it has left its state, it may be gone on with."""
-        number = running.trial.number
-        self._executor.stop(number)
-        running.spent += self._clock() - (running.started or self._clock())
-        self._tracker.flush()
-        self._pausing.pause(running)
-        self._tracker.pause_trial(number)
-        del self._running[number]
+        self._executor.stop(running.trial.number)
+        running.stand_still(self._clock())
+        self._pausing.pause(running, self._tracker)
+        del self._running[running.trial.number]
+        while (least := self._pausing.too_many()) is not None:
+            self._let_go(least)
 
     def _end(self, running: Running) -> None:
         """Tells the stores of a trial that came to an end that counts."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import optuna
 
 from pipeline.storage import study_store
-from pipeline.study.spec import Budget
+from pipeline.study.budget import Budget
 
 SAVE_SECONDS = 10.0  # between two notes of the time used
 

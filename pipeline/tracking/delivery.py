@@ -10,12 +10,12 @@ import logging
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException, RestException
 
 from pipeline import files, paths
@@ -172,6 +172,21 @@ class Delivery:
                     f"MLflow answers, and has got the {count_noun(n_kept, 'write')} that "
                     f"{inflect('was', n_kept, 'were')} kept for it"
                 )
+
+    def left_running(self) -> Iterator[Run]:
+        """Yields runs of trials that a killed supervisor left RUNNING; who takes one ends it.
+
+        Raises:
+            MlflowException, OSError: MLflow is out of reach.
+        """
+        running = "attributes.status = 'RUNNING' and tags.trial != ''"
+        # page by page: those of the page before are not among them any more
+        while len(self) == 0 and (  # else what ends them waits, and they would stay
+            left := self._client.search_runs([self._experiment], running)
+        ):
+            for run in left:
+                self.runs[int(run.data.tags["trial"])] = run.info.run_id
+                yield run
 
     def _note_trouble(self, error: Exception) -> None:
         """Says what keeps MLflow from taking a write, unless that was said last."""
