@@ -8,7 +8,7 @@ are drawn at random and near the best ones.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,13 +23,14 @@ from pipeline.search.space_encoding import SpaceEncoding
 from pipeline.study.combinations import key_of
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
-from pipeline.study.space import Space
+from pipeline.study.space import Space, params_of
 
 GROWTH = 1.5  # from one rung to the next
 N_CANDIDATES, LOCAL, N_PARENTS = 120, 0.5, 5  # new networks, share of them near the best
 MOST_POINTS, MOST_TUNED = 400, 120  # of curves, to learn from and to tune the model by
 TUNED_AT = (6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 300)  # trials
 MARGINS = (-2.5, 0.0)  # logarithms to base 10 of the least and greatest, in standard deviations
+WORTH = 0.05  # least probability of beating the best with which a trial goes on in the end
 STARTUP_EPOCHS = 3  # of the first trials, until there are enough
 START_SECONDS = 0.3  # of a process, before it is known
 
@@ -100,6 +101,7 @@ class FreezeThaw:
         self._encode = SpaceEncoding(searched, () if self._is_scheduled else ("epochs",))
         self._model: CurveModel | None = None
         self._rows: dict[int, Numbers] = {}
+        self._keys: set[Hashable] = set()  # of all networks that were seen
         self._n_tuned = 0
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
@@ -112,9 +114,11 @@ class FreezeThaw:
 
     def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
         """Decides what a free worker does next; as in `Policy`."""
+        self._take_in(seen)
         n_known = sum(bool(each.values) for each in seen.values())
         if may_begin and (len(seen) < self._n_startup or not n_known):
-            return Begin(self._candidates(seen, self._rng(seen), 1)[0])
+            drawn = self._candidates(seen, self._rng(seen), N_CANDIDATES)
+            return Begin(next((g for g in drawn[::-1] if key_of(g) not in self._keys), drawn[-1]))
         return self._best(seen, may_begin=may_begin) if n_known else None
 
     def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
@@ -128,9 +132,7 @@ class FreezeThaw:
         self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
     ) -> Choice | None:
         rng = self._rng(seen)
-        for number, each in seen.items():
-            if number not in self._rows:
-                self._rows[number] = self._encode(each.hyperparameters)
+        self._take_in(seen)
         open_ = [n for n, each in seen.items() if each.stage is Stage.PAUSED or n == running]
         new = self._candidates(seen, rng, N_CANDIDATES) if may_begin else []
         if not open_ and not new:
@@ -158,13 +160,26 @@ class FreezeThaw:
             reach = np.minimum(done + 1, most)
         best = max(scale(v) for each in seen.values() for v in each.values)
         goal = best + 10 ** rng.uniform(*MARGINS)
+        if not may_begin:  # what is still worth it, however long it takes
+            reach, goal = most, best
         u = np.log(np.maximum(reach, 1)) / max(math.log(self._most), 1e-9)
         means, deviations = model.foresee(Points(x, u, np.array(numbers)))
         score = np.where(reach > done, norm.logsf((goal - means) / deviations), -np.inf)
-        first = int(np.argmax(score))
-        if first < len(open_):
-            return GoOn(open_[first])
-        return Begin(new[first - len(open_)])
+        best_first = np.argsort(-score)
+        if not may_begin and score[best_first[0]] < math.log(WORTH):
+            return None
+        for i in best_first:
+            if i < len(open_):
+                return GoOn(open_[i])
+            if key_of(new[i - len(open_)]) not in self._keys:
+                return Begin(new[i - len(open_)])
+        return None
+
+    def _take_in(self, seen: Mapping[int, Seen]) -> None:
+        for number, each in seen.items():
+            if number not in self._rows:
+                self._rows[number] = self._encode(each.hyperparameters)
+                self._keys.add(key_of(each.hyperparameters))
 
     def _rng(self, seen: Mapping[int, Seen]) -> np.random.Generator:
         n_epochs = sum(len(each.values) for each in seen.values())
@@ -173,22 +188,19 @@ class FreezeThaw:
     def _candidates(
         self, seen: Mapping[int, Seen], rng: np.random.Generator, n: int
     ) -> list[Hyperparameters]:
-        """Draws networks that are new: at random, and near the best; at least one, new or not."""
-        known = {key_of(each.hyperparameters) for each in seen.values()}
-        ranked = sorted(
+        """Draws networks, at random and near the best."""
+        best = sorted(
             (each for each in seen.values() if each.values),
             key=lambda each: -max(self._sign * v for v in each.values),
         )[:N_PARENTS]
-        found: list[Hyperparameters] = []
+        parents = [params_of(self._searched, each.hyperparameters) for each in best]
+        found = []
         for i in range(n):
-            if ranked and i < LOCAL * (n - 1):
-                given = near(self._searched, ranked[i % len(ranked)].hyperparameters, rng)
+            if parents and i < LOCAL * (n - 1):
+                given = near(self._searched, parents[i % len(parents)], rng)
             else:
                 given = at_random(self._searched, rng)
-            if not self._is_scheduled:
-                given = replace(given, epochs=self._most)
-            if key_of(given) not in known or not found:
-                found.append(given)
+            found.append(given if self._is_scheduled else replace(given, epochs=self._most))
         return found
 
     def _learned(

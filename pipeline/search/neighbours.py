@@ -1,13 +1,14 @@
 """Networks drawn from a space without Optuna: at random, and near others."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.rules import Scalar
-from pipeline.study.space import Space, draw, params_of
+from pipeline.study.space import Space, draw
 
 KEPT, STEP = 0.6, 0.15  # share of values that a neighbour has too; else a step, of a range
 
@@ -17,9 +18,16 @@ def at_random(searched: Space, rng: np.random.Generator) -> Hyperparameters:
     return draw(searched, lambda _, entry: _evenly(entry, rng))
 
 
-def near(searched: Space, other: Hyperparameters, rng: np.random.Generator) -> Hyperparameters:
-    """Draws a network that has most values of another, and others close to them."""
-    known = params_of(searched, other)
+def near(
+    searched: Space, known: Mapping[str, Scalar], rng: np.random.Generator
+) -> Hyperparameters:
+    """Draws a network that has most values of another, and others close to them.
+
+    Args:
+        searched: the space.
+        known: the other's, by their names in Optuna.
+        rng: from which is drawn.
+    """
 
     def pick(name: str, entry: Entry) -> Scalar:
         value = known.get(name)
