@@ -29,9 +29,10 @@ from pipeline.execution.worker import describe
 from pipeline.paths import Project
 from pipeline.search import samplers
 from pipeline.search.laboratory import search_in_virtual_time
+from pipeline.study.budget import Budget
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load
-from pipeline.study.spec import Budget, Component, StudySpec
+from pipeline.study.spec import Component, StudySpec
 from pipeline.study.trial import select_counted
 
 RANDOM, TWICE = "random", "random x2"
@@ -65,6 +66,15 @@ def search_by_tpe(spec: StudySpec) -> StudySpec:
     )
 
 
+def freeze_and_thaw(spec: StudySpec) -> StudySpec:
+    """Pauses and goes on, by a model of curves."""
+    return _changed(
+        spec,
+        sampler=_component("FreezeThawSampler", seed=spec.seed),
+        pruner=_component("NopPruner"),
+    )
+
+
 # To add a policy: a name, and what changes a study file; its seed is to stay.
 POLICIES: dict[str, Policy] = {
     "default": lambda spec: spec,
@@ -72,6 +82,7 @@ POLICIES: dict[str, Policy] = {
     TWICE: search_at_random_for_longer,
     "no pruning": train_all_to_their_end,
     "tpe": search_by_tpe,
+    "freeze-thaw": freeze_and_thaw,
 }
 
 

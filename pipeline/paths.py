@@ -92,6 +92,10 @@ class Project:
         """Names the folder where the workers of a study keep files for a moment."""
         return self.runs_dir / f".{study}.scratch"
 
+    def paused_dir(self, study: str) -> Path:
+        """Names the folder of what paused trials of a study need to go on."""
+        return self.runs_dir / f"{study}.paused"
+
     def outbox(self, study: str) -> Path:
         """Names the folder of the writes that MLflow has not got yet."""
         return self.runs_dir / f"{study}.outbox"

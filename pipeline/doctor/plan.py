@@ -86,7 +86,11 @@ class Match:
 
 
 def plan(
-    trials: Sequence[Trial], runs: "Sequence[Run]", running: Collection[int], spec: StudySpec
+    trials: Sequence[Trial],
+    runs: "Sequence[Run]",
+    running: Collection[int],
+    spec: StudySpec,
+    paused: Collection[int] = (),
 ) -> list[Repair]:
     """Plans how the runs of a study that nobody searches are mended, in the order of doing it.
 
@@ -95,8 +99,9 @@ def plan(
         runs: all of the study's experiment, the latest first.
         running: numbers of the trials that Optuna calls RUNNING.
         spec: the study file.
+        paused: numbers of the trials that are paused: the next search goes on with them.
     """
-    match = match_runs(trials, runs, running)
+    match = match_runs(trials, runs, running, paused)
     return [
         *_of_study(match.of_study, bool(trials)),
         *_lost_runs(match),
@@ -115,13 +120,19 @@ def plan_queue(running: Collection[int]) -> list[Repair]:
     return [Repair(Kind.REQUEUE, what.format(name_trials([*running])), cure)] if running else []
 
 
-def match_runs(trials: Sequence[Trial], runs: "Sequence[Run]", running: Collection[int]) -> Match:
+def match_runs(
+    trials: Sequence[Trial],
+    runs: "Sequence[Run]",
+    running: Collection[int],
+    paused: Collection[int] = (),
+) -> Match:
     """Finds the run of each trial, and which runs and trials are left over.
 
     Args:
         trials: all that came to an end, as Optuna holds them.
         runs: all of the study's experiment, the latest first.
         running: numbers of the trials that Optuna calls RUNNING.
+        paused: numbers of the trials that are paused: the next search sees to their runs.
     """
     by_id = {run.id: run for run in runs}
     by_trial: dict[int, list[Run]] = defaultdict(list)
@@ -144,7 +155,12 @@ def match_runs(trials: Sequence[Trial], runs: "Sequence[Run]", running: Collecti
         elif not trial.interrupted:  # of which Optuna holds nothing that a run could show
             lost.append(number)
     known = {run.id for run in own.values()}
-    others = [run for same in by_trial.values() for run in same if run.id not in known]
+    others = [
+        run
+        for trial, same in by_trial.items()
+        for run in same
+        if run.id not in known and trial not in paused
+    ]
     return Match(
         own=own,
         unnoted=unnoted,

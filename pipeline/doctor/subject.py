@@ -11,6 +11,7 @@ from pipeline.doctor import plan
 from pipeline.doctor.wording import say
 from pipeline.paths import Project
 from pipeline.storage import finals, study_store
+from pipeline.storage.paused import FolderOfStates, is_paused
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
@@ -93,13 +94,20 @@ class Subject:
 
     @property
     def running(self) -> Sequence[int]:
-        """Numbers of the trials that Optuna calls RUNNING."""
-        return [n for n, each in self.frozen.items() if each.state.name == "RUNNING"]
+        """Numbers of the trials that Optuna calls RUNNING, and that are not paused."""
+        found = [n for n, each in self.frozen.items() if each.state.name == "RUNNING"]
+        return [n for n in found if n not in self.paused]
+
+    @property
+    def paused(self) -> Sequence[int]:
+        """Numbers of the trials that are paused, and can go on."""
+        states = FolderOfStates(self.project.paused_dir(self.spec.name))
+        return [n for n, each in self.frozen.items() if is_paused(each) and states.has(n)]
 
     @property
     def match(self) -> plan.Match:
         """Trials and runs, held against each other."""
-        return plan.match_runs([*self.ended.values()], self.runs, self.running)
+        return plan.match_runs([*self.ended.values()], self.runs, self.running, self.paused)
 
     @cached_property
     def writer(self) -> RunWriter:
@@ -140,7 +148,7 @@ class Subject:
         """Plans what is to be done about the study's runs, unless writes to them still wait."""
         if self.is_behind:
             return []
-        return plan.plan([*self.ended.values()], self.runs, self.running, self.spec)
+        return plan.plan([*self.ended.values()], self.runs, self.running, self.spec, self.paused)
 
     def read_again(self) -> None:
         """Forgets what was read, so that the next check sees what has been mended."""

@@ -5,6 +5,7 @@ seconds. A supervisor whose clock is the executor's cannot tell the difference.
 """
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -139,6 +140,7 @@ class ReplayExecutor:
         self._now = 0.0
         self._queue: deque[Job] = deque()
         self._running: dict[int, _Next] = {}
+        self._reached: dict[str, int] = {}  # epochs, by the file in which a state would lie
 
     def clock(self) -> float:
         """Returns the virtual time, in seconds since this was built: the supervisor's clock."""
@@ -172,6 +174,8 @@ class ReplayExecutor:
         for trial, due in list(self._running.items()):
             if due.moment <= moment:
                 happened.append(due.event)
+                if isinstance(due.event, EpochEnd) and due.event.epoch in due.job.rungs:
+                    self._reached[due.job.state_file] = due.event.epoch
                 if following := next(due.rest, None):
                     seconds, due.event = following
                     due.moment = moment + seconds
@@ -204,7 +208,7 @@ class ReplayExecutor:
             job = self._queue.popleft()
             rest = self._play(job)
             _, started = next(rest)
-            self._running[job.trial] = _Next(self._now + self._start_seconds, started, rest)
+            self._running[job.trial] = _Next(self._now + self._start_seconds, started, rest, job)
 
     def _play(self, job: Job) -> Iterator[tuple[float, Event]]:
         given = job.hyperparameters
@@ -216,7 +220,7 @@ class ReplayExecutor:
                 f"curves: found {', '.join(curves.metrics)}, allowed is what has {job.metric}, "
                 "the study's metric"
             )
-        return _play(job, given, curves)
+        return _play(job, given, curves, self._reached.get(job.state_file, 0))
 
 
 @dataclass
@@ -226,11 +230,19 @@ class _Next:
     moment: float
     event: Event
     rest: Iterator[tuple[float, Event]]
+    job: Job
 
 
-def _play(job: Job, given: Hyperparameters, curves: Curves) -> Iterator[tuple[float, Event]]:
-    """Yields the events of a job as `training.loop` does, each with the seconds that led to it."""
+def _play(
+    job: Job, given: Hyperparameters, curves: Curves, reached: int
+) -> Iterator[tuple[float, Event]]:
+    """Yields the events of a job as `training.loop` does, each with the seconds that led to it.
+
+    Those of epochs that were reached before a break are not sent again. Who goes on after a break
+    takes for the next one what the first took longer than others: its graph is built again.
+    """
     yield 0.0, Started(job.trial)
+    again = curves.seconds[0] - statistics.median(curves.seconds)
     record, best, best_epoch = job.to_beat, None, 0
     last = min(given.epochs, curves.n_epochs)
     for epoch in range(1, last + 1):
@@ -249,6 +261,10 @@ def _play(job: Job, given: Hyperparameters, curves: Curves) -> Iterator[tuple[fl
         loss = value if job.direction == "minimize" else 1 - value
         filled = {LOSS: loss, "learning_rate": given.learning_rate} | metrics
         filled["seconds"] = seconds
+        if epoch <= reached:
+            continue
+        if epoch == reached + 1 > 1:
+            seconds += max(again, 0.0)
         yield seconds, EpochEnd(job.trial, epoch, filled, curves.n_parameters, model)
         if epoch - best_epoch >= job.patience:
             break

@@ -238,7 +238,7 @@ def _how(facts: StudySummary) -> list[Block]:
         ],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
         ["sampler", for_code(str(spec.sampler))],
-        ["pruner", for_code(str(spec.pruner))],
+        ["pruner", for_code(str(spec.own_pruner))],
         ["study file", f"fingerprint `{spec.fingerprint[:12]}`"],
         ["machine", about["machine"]],
         ["versions", versions],

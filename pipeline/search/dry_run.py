@@ -9,11 +9,13 @@ from pipeline.errors import UsageError
 from pipeline.escaping import for_screen
 from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
+from pipeline.search.pausing import build_policy
+from pipeline.study.budget import Budget
 from pipeline.study.halving import affordable
 from pipeline.study.network_input import layer_parameters
 from pipeline.study.ranges import Choices, Entry
-from pipeline.study.spec import Budget, Component, StudySpec
-from pipeline.wording import count_noun, inflect, wrap
+from pipeline.study.spec import Component, StudySpec
+from pipeline.wording import count_noun, inflect, join_names, wrap
 
 N_SAMPLES = 5
 WIDTH = 100  # of what is said of data
@@ -46,7 +48,7 @@ def preview(spec: StudySpec) -> str:
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}".rstrip(),
         *([f"          {said}"] if said else []),
-        f"pruner    {spec.pruner.type} {_arguments(spec.pruner.arguments)}".rstrip(),
+        f"pruner    {spec.own_pruner.type} {_arguments(spec.own_pruner.arguments)}".rstrip(),
         f"          {rungs(spec)}",
     ]
     shown = "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
@@ -88,7 +90,11 @@ def rungs(spec: StudySpec) -> str:
     epochs = samplers.most_epochs(spec)
     if epochs is None:
         return "never prunes: references are trained to their end"
-    return _looks(spec.pruner, epochs)
+    looks = _looks(spec.own_pruner, epochs)
+    if policy := build_policy(spec):
+        after = join_names([*map(str, policy.rungs(epochs))])
+        return f"{looks}; trials may be paused after epoch {after}, and go on later"
+    return looks
 
 
 def _looks(pruner: Component, epochs: int) -> str:

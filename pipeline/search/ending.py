@@ -94,7 +94,7 @@ def notes_on(spec: StudySpec, ended: Sequence[Trial], n_waiting: int = 0) -> lis
             f"{len(pruned)} of {len(drawn)}" if len(pruned) < len(drawn) else f"all {len(drawn)}"
         )
         notes.append(
-            f"note: the pruner, {spec.pruner}, ended {n_pruned} that were drawn before their "
+            f"note: the pruner, {spec.own_pruner}, ended {n_pruned} that were drawn before their "
             f"own end, to which none came: if it asks too much, change [pruner] {_IN_A_COPY}"
         )
     kinds = {cause: [trial for trial in ended if trial.cause == cause] for cause in (*Cause, None)}
@@ -128,7 +128,7 @@ def why_no_champion(spec: StudySpec, ended: Sequence[Trial]) -> str:
             "raise [budget], in which they count"
         )
     if unkept := [trial for trial in others if trial.value is not None and trial.hyperparameters]:
-        pruned = f" by the pruner, {spec.pruner}," if spec.pruner else ""
+        pruned = f" by the pruner, {spec.own_pruner},"
         said.append(
             f"{len(unkept)} {inflect('was', len(unkept), 'were')} ended{pruned} by a version that "
             "kept no weights of such; of further ones they are kept: raise [budget]"

@@ -16,8 +16,9 @@ from pipeline.search.used import Used
 from pipeline.storage import finals as store
 from pipeline.storage import queue, study_store
 from pipeline.study import finals
-from pipeline.study.spec import Budget, StudySpec
+from pipeline.study.budget import Budget
 from pipeline.study.spec import Finals as Asked
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import optuna
 
 from pipeline.execution.replay import CurvesOf, ReplayExecutor
+from pipeline.search.pausing import Pausing
 from pipeline.search.progress import SilentProgress
 from pipeline.search.supervisor import Supervisor
 from pipeline.storage import finals, study_store
+from pipeline.storage.paused import Nowhere
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, is_better
 from pipeline.tracking.silent import SilentTracker
@@ -83,9 +85,34 @@ def search_in_virtual_time(
     look_seconds = LOOK_PART * 60 * spec.training.trial_minutes
     executor = ReplayExecutor(curves, n_workers, start_seconds, look_seconds)
     tracker = _NotedMoments(executor)
-    Supervisor(spec, study, executor, tracker, SilentProgress(), executor.clock).run()
+    pausing = Pausing.of(study, spec, _Remembered())
+    Supervisor(
+        spec, study, executor, tracker, SilentProgress(), executor.clock, pausing=pausing
+    ).run()
     moments = {trial: tuple(each) for trial, each in tracker.moments.items()}
     return VirtualSearch(tuple(study_store.read_trials(study)), moments, executor.clock())
+
+
+class _Remembered(Nowhere):
+    """Stands for the files of paused trials: the executor remembers their states itself."""
+
+    def __init__(self) -> None:
+        self._models: dict[int, bytes | None] = {}
+
+    def file(self, trial: int) -> str:
+        return str(trial)
+
+    def has(self, trial: int) -> bool:
+        return True
+
+    def keep_model(self, trial: int, model: bytes | None) -> None:
+        self._models[trial] = model
+
+    def model(self, trial: int) -> bytes | None:
+        return self._models.get(trial)
+
+    def remove(self, trial: int) -> None:
+        self._models.pop(trial, None)
 
 
 class _NotedMoments(SilentTracker):

@@ -52,6 +52,7 @@ class Snapshot:
         is_ready: whether workers have done their imports.
         n_finals: number of finals that have ended, if the search has come to them.
         stage: of the finals, such as "finals, round 2 of 3".
+        n_paused: number of trials that are paused.
     """
 
     study: str
@@ -65,6 +66,7 @@ class Snapshot:
     is_ready: bool = True
     n_finals: int | None = None
     stage: str = ""
+    n_paused: int = 0
 
     @property
     def n_ended(self) -> int:

@@ -22,8 +22,10 @@ from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
 from pipeline.search import ending, progress, samplers
 from pipeline.search.interruption import Interruption
+from pipeline.search.pausing import Pausing
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import finals, lease, queue, studies, study_store
+from pipeline.storage.paused import FolderOfStates
 from pipeline.storage.presence import Presence
 from pipeline.study.spec import Finals, StudySpec
 from pipeline.study.trial import Trial, select_counted
@@ -81,8 +83,9 @@ def run_study(
         stores = Presence.of(project)
         with _run_of_study(tracker, stores) as close:
             clock = opened.enter_context(WorkingClock())
+            pausing = Pausing.of(study, spec, FolderOfStates(project.paused_dir(spec.name)))
             supervisor = Supervisor(
-                spec, study, executor, tracker, display, clock, stores, only_finals
+                spec, study, executor, tracker, display, clock, stores, only_finals, pausing
             )
             with interruption.asks(supervisor):
                 end = supervisor.run()

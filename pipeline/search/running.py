@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from pipeline.errors import UsageError, one_line
 from pipeline.search import samplers
 from pipeline.search.distinct import Untried
+from pipeline.search.optuna_errors import argument_errors, quiet
 from pipeline.search.progress import RunningTrial
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
@@ -21,7 +22,7 @@ from pipeline.study.ranges import Entry
 from pipeline.study.rules import Scalar
 from pipeline.study.seeds import derived_seed
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, is_better, name_end, run_end
+from pipeline.study.trial import Cause, State, best_epoch, is_better, name_end, run_end
 from pipeline.task.task import Metric
 from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
@@ -44,6 +45,7 @@ class Running:
         reason: what ended it, if neither its own end nor the pruner did.
         cause: what its hyperparameters made of it, if that is known.
         is_pruned: whether the pruner ended it.
+        spent: seconds for which it ran before it was last paused.
     """
 
     trial: optuna.Trial
@@ -58,6 +60,27 @@ class Running:
     reason: str = ""
     cause: Cause | None = None
     is_pruned: bool = False
+    spent: float = 0.0
+
+    @classmethod
+    def paused(
+        cls, trial: optuna.Trial, assignment: Assignment, noted: Outcome, metric: Metric
+    ) -> "Running":
+        """Returns a trial that another supervisor has paused, as that had known it.
+
+        Args:
+            trial: Optuna's.
+            assignment: what it was given.
+            noted: when it was paused.
+            metric: the study's.
+        """
+        history = {name: [*values] for name, values in (noted.history or {}).items()}
+        spent = sum(history.get("seconds", ()))
+        found = cls(
+            trial, assignment, history=history, n_parameters=noted.n_parameters, spent=spent
+        )
+        found.go_back(found.epoch, metric)
+        return found
 
     @property
     def epoch(self) -> int:
@@ -74,6 +97,8 @@ class Running:
             event: what the worker tells.
             metric: the study's.
         """
+        if event.epoch <= self.epoch:  # a state of its training was lost: it goes on from earlier
+            self.go_back(event.epoch - 1, metric)
         for name, each in event.metrics.items():
             self.history.setdefault(name, []).append(each)
         value = event.metrics[metric.name]
@@ -81,11 +106,31 @@ class Running:
             self.best, self.best_epoch = value, event.epoch
             self.model = event.model
         self.n_parameters = event.n_parameters
-        self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
+        with quiet():  # of what is reported twice, which is the same
+            self.trial.report(value, event.epoch if self.assignment.hyperparameters else 0)
+
+    def go_back(self, epoch: int, metric: Metric) -> None:
+        """Forgets what came after an epoch; the model is kept if the best epoch still is."""
+        self.history = {name: values[:epoch] for name, values in self.history.items()}
+        values, before = self.history.get(metric.name, []), self.best_epoch
+        self.best_epoch = best_epoch(values, metric.direction)
+        self.best = values[self.best_epoch - 1] if self.best_epoch else None
+        if self.best_epoch != before:
+            self.model = None
+
+    def stand_still(self, now: float) -> None:
+        """Stops its own clock: its process is stopped, and it may go on later."""
+        if self.started is not None:
+            self.spent += now - self.started
+        self.started = None
+
+    def is_overdue(self, now: float, minutes: float) -> bool:
+        """Tells whether it has run for so many minutes, pauses not counted."""
+        return self.started is not None and self.spent + now - self.started > 60 * minutes
 
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end."""
-        with samplers.quiet():
+        with quiet():
             return self.trial.should_prune()
 
     def fail(self, failure: Failed, *, others_end: bool) -> None:
@@ -181,6 +226,7 @@ def ask(
     n_drawn: int,
     untried: Untried | None = None,
     under_way: Container[int] = (),
+    proposed: Hyperparameters | None = None,
 ) -> Running:
     """Asks for the next trial: one that waits in the queue, or else one that is drawn.
 
@@ -189,7 +235,8 @@ def ask(
         spec: its study file.
         n_drawn: number of trials drawn so far, from which sampler's and trial's seed follow.
         untried: what is left to try, if it is known already.
-        under_way: numbers of the trials that run.
+        under_way: numbers of the trials that run, or are paused.
+        proposed: by a policy, of a new trial; None to have the sampler draw.
 
     Raises:
         UsageError: the sampler cannot do it with its arguments; the trial is not left RUNNING.
@@ -197,8 +244,8 @@ def ask(
     """
     untried = untried or Untried(spec)
     try:
-        with samplers.argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
-            samplers.prepare(study, spec, n_drawn, untried)
+        with argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
+            samplers.prepare(study, spec, n_drawn, untried, proposed)
             trial = study.ask()
             queued = Assignment.read(trial.user_attrs)
             if queued:

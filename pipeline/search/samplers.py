@@ -1,18 +1,18 @@
 """Samplers and pruners of Optuna, built from what a study file says of them."""
 
-import contextlib
 import functools
 import importlib.util
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
 
-from pipeline.errors import UsageError, first_line
+from pipeline.errors import UsageError
 from pipeline.search.distinct import DistinctSampler, Untried
-from pipeline.search.known_space import know_space
+from pipeline.search.freeze_thaw import FreezeThawSampler
+from pipeline.search.known_space import Proposed, know_space
+from pipeline.search.optuna_errors import argument_errors
 from pipeline.search.recent_tpe import RecentTPE
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
@@ -21,7 +21,7 @@ from pipeline.study.combinations import drawable
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space
-from pipeline.study.spec import Component, StudySpec
+from pipeline.study.spec import PAUSES, Component, StudySpec
 from pipeline.wording import join_names
 
 _find_spec = functools.cache(importlib.util.find_spec)
@@ -118,7 +118,11 @@ def _derived(kind: type, arguments: Mapping[str, Any], epochs: int | None) -> di
 
 
 def prepare(
-    study: optuna.Study, spec: StudySpec, n_drawn: int, untried: Untried
+    study: optuna.Study,
+    spec: StudySpec,
+    n_drawn: int,
+    untried: Untried,
+    proposed: Hyperparameters | None = None,
 ) -> optuna.samplers.BaseSampler:
     """Builds the sampler for the next draw, and gives it to the study.
 
@@ -127,10 +131,14 @@ def prepare(
         spec: its study file.
         n_drawn: how many trials were drawn before.
         untried: what is left to try.
+        proposed: by a policy; None to have the sampler draw.
 
     Raises:
         UsageError: there is no such sampler, or it cannot do that with this space.
     """
+    if proposed:
+        study.sampler = Proposed(space.params_of(spec.searched, proposed))
+        return study.sampler
     sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
     if spec.space:
         seed = derived_seed(spec.seed, "distinct", n_drawn)
@@ -187,7 +195,7 @@ def _hastened(component: Component) -> Component:
 def _play(spec: StudySpec, n_draws: int) -> list[Hyperparameters]:
     study = optuna.create_study(direction=spec.direction)
     optuna_internals.let_sampler_stop(study)
-    study.pruner = build_pruner(spec.pruner, most_epochs(spec))
+    study.pruner = build_pruner(spec.own_pruner, most_epochs(spec))
     build_sampler(spec.sampler, spec.seed, 0)
     untried = Untried(spec)
     drawn: list[Hyperparameters] = []
@@ -200,7 +208,7 @@ def _play(spec: StudySpec, n_draws: int) -> list[Hyperparameters]:
             trial = study.ask()
             drawn.append(space.suggest(trial, spec.searched))
             study_store.write(trial, Assignment(drawn[-1], seed=i))
-        with argument_errors("pruner", spec.pruner):
+        with argument_errors("pruner", spec.own_pruner):
             for epoch in range(1, n_epochs + 1):
                 trial.report(0.5, epoch)
                 trial.should_prune()
@@ -212,35 +220,6 @@ def _play(spec: StudySpec, n_draws: int) -> list[Hyperparameters]:
 def most_epochs(spec: StudySpec) -> int | None:
     """Returns the most epochs that a trial of the space may have; None if nothing is searched."""
     return spec.searched.corner(largest=True).epochs if spec.space else None
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps what Optuna warns of to itself: what matters of it is said once, in other words."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
-def argument_errors(
-    table: str, component: Component, kinds: tuple[type[Exception], ...] = (Exception,)
-) -> Iterator[None]:
-    """Turns whatever a class of Optuna says of its arguments into a `UsageError`.
-
-    Args:
-        table: "sampler" or "pruner".
-        component: the class and its arguments.
-        kinds: of errors; where a store is used, other kinds are the store's.
-    """
-    try:
-        with quiet():
-            yield
-    except UsageError:
-        raise
-    except kinds as error:
-        reason = first_line(error).replace(f"{component.type}.__init__()", "it")
-        raise UsageError(f"[{table}] {component.type}: {reason}") from None
 
 
 def _build(table: str, component: Component, finish: _Finish, path: str = "sampler") -> Any:
@@ -273,6 +252,8 @@ def _allowed(table: str) -> dict[str, type]:
     """Lists Optuna's samplers or pruners that can be used, by name."""
     is_ours = table == "sampler" and optuna_internals.knows_studies()
     known = {**_concrete(table), **({"TPESampler": RecentTPE} if is_ours else {})}
+    if table == "sampler":
+        known[PAUSES] = FreezeThawSampler
     missing = {name for name, need in _NEEDS.items() if _find_spec(need) is None}
     return {name: kind for name, kind in known.items() if name not in missing | _REFUSED}
 

@@ -1,9 +1,8 @@
 """The supervisor: the one process that asks and tells Optuna, writes MLflow and runs workers.
 
-The order of writes is what makes a search safe to kill at any moment. When a trial ends, its
-curves and its model go to MLflow first, then Optuna is told, then MLflow's run is closed. Optuna
-is the truth: what it calls finished is finished, what it calls RUNNING when a supervisor starts
-was interrupted, and is queued again with the same hyperparameters and seed.
+The order of writes (see `outcomes`) makes a search safe to kill at any moment. Optuna is the
+truth: what it calls finished is finished, what it calls RUNNING when a supervisor starts is paused
+(see `pausing`), or was interrupted, and is queued again with the same hyperparameters and seed.
 
 A trial is worth its best epoch, whatever ended it. A worker sends the weights of an epoch that
 sets a record at once, so that it, too, can be killed at any moment.
@@ -11,27 +10,28 @@ sets a record at once, so that it, too, can be killed at any moment.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 import optuna
 
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, samplers
-from pipeline.search.best_trials import BestTrials
 from pipeline.search.distinct import Untried
-from pipeline.search.failures import FailuresInARow
 from pipeline.search.finals import Finals
+from pipeline.search.outcomes import Outcomes
+from pipeline.search.pausing import Pausing
+from pipeline.search.policy import GoOn, Stage
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running, Unsuitable, ask
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage.paused import Nowhere
 from pipeline.storage.presence import Presence
-from pipeline.study.assignment import Outcome
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import Finals as Asked
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, champion_of, ranking, select_counted
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, Tracker
+from pipeline.study.trial import Cause, State, select_counted
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 from pipeline.wording import count_noun
 
@@ -57,6 +57,7 @@ class Supervisor:
         clock: seconds in which this process could work, counted from some moment on.
         stores: looked at before anything is told them.
         only_finals: held instead of a search, which has ended; None to search.
+        pausing: decides what is paused, and goes on; without, nothing is paused.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
         stores: Presence | None = None,
         only_finals: Asked | None = None,
+        pausing: Pausing | None = None,
     ) -> None:
-        study.pruner = samplers.build_pruner(spec.pruner, samplers.most_epochs(spec))
+        study.pruner = samplers.build_pruner(spec.own_pruner, samplers.most_epochs(spec))
         optuna_internals.let_sampler_stop(study)
         self._spec, self._study = spec, study
         self._executor, self._tracker, self._progress = executor, tracker, progress
@@ -80,9 +82,9 @@ class Supervisor:
         self._clock, self._stores = clock, stores or Presence()
         self._finals = Finals(study, spec, executor.n_workers, only_finals)
         self._used = Used(study, self._finals.budget_of_search, clock)
-        self._n_drawn, self._failures = 0, FailuresInARow(spec.training.stop_after_failures)
-        self._best = BestTrials([], spec.direction, study_store.n_models(study))
-        self._best_line = ""
+        self._outcomes = Outcomes(study, spec, tracker, progress, self._used)
+        self._pausing = pausing or Pausing(study, spec, None, Nowhere())
+        self._n_drawn = 0
 
     def interrupt(self) -> None:
         """Asks the search to stop; may be called from a signal handler."""
@@ -102,8 +104,8 @@ class Supervisor:
                 queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
                 self._stores.check()
-                while self._may_start():
-                    self._start_next()
+                while self._start_next():
+                    pass
                 if not self._running and not self._go_on():
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
@@ -121,54 +123,55 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         """Takes a snapshot of the search as it stands, for people to see."""
-        spec = self._spec
-        return Snapshot(
-            study=spec.name,
-            metric=spec.metric,
-            states=dict(self._used.states),
-            n_trials=self._finals.budget_of_search.trials,
-            seconds=self._used.seconds,
-            minutes=self._finals.budget_of_search.minutes,
-            running=tuple(each.shown(spec.objective) for each in self._running.values()),
-            best=self._best_line,
-            is_ready=self._is_ready,
-            n_finals=self._used.n_finals if self._used.is_final else None,
-            stage=self._finals.stage,
-        )
+        running, paused = self._running.values(), self._pausing.waiting
+        return self._outcomes.snapshot(self._finals, running, len(paused), is_ready=self._is_ready)
 
     # Before the first trial
 
     def _recover(self) -> None:
         """Queues again what a killed supervisor left, and counts the trials that are known."""
-        n_left = queue.requeue_left(self._study, self._spec)
-        known = study_store.read_trials(self._study)
-        n_mended = self._tracker.mend(
-            {trial.number: trial.end(self._spec.metric) for trial in select_counted(known)}
-        )
+        ended = select_counted(study_store.read_trials(self._study))
+        paused = self._pausing.recover(ended)
+        n_left = queue.requeue_left(self._study, self._spec, paused)
+        ends = {trial.number: trial.end(self._spec.metric) for trial in ended}
+        n_mended = self._tracker.mend(ends, paused)
         if n_left or n_mended:
             self._progress.say(
                 f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
             )
-        for ended in select_counted(known):
-            self._used.count(ended.state, is_final=ended.is_final)
-            self._n_drawn += ended.is_drawn
-        ranked, direction = ranking(known, self._spec.direction), self._spec.direction
-        self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
-        if best := champion_of(ranked):
-            value = self._spec.objective.show(best.value or 0.0)
-            self._best_line = f"trial {best.number}: {value}, {best.hyperparameters}"
+        self._n_drawn = len(paused) + sum(trial.is_drawn for trial in ended)
+        self._outcomes.know(ended)
 
     # Starting and ending trials
 
-    def _may_start(self) -> bool:
+    def _start_next(self) -> bool:
+        """Starts what is to be trained next, if there is a free worker; tells whether it did."""
         if self._is_interrupted or len(self._running) >= self._executor.n_workers:
             return False
         if self._used.is_final or self._finals.only:
-            return self._used.is_final and queue.is_final_waiting(self._study)
-        n_running = sum(not each.assignment.is_final for each in self._running.values())
-        return not self._used.is_all(n_running) and (
-            self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
-        )
+            if found := self._used.is_final and queue.is_final_waiting(self._study):
+                self._begin()
+            return found
+        may_begin = self._may_begin()
+        if not self._pausing.policy or (may_begin and queue.count_waiting(self._study)):
+            is_left = may_begin and (
+                self._untried.can_draw(self._study) or queue.count_waiting(self._study) > 0
+            )
+            if is_left:
+                self._begin()
+            return is_left
+        may_begin = may_begin and self._untried.can_draw(self._study)
+        choice = None if self._used.is_over else self._pausing.choose(may_begin=may_begin)
+        if isinstance(choice, GoOn):
+            self._submit(self._pausing.take_up(choice, self._tracker))
+        elif choice:
+            self._begin(choice.hyperparameters)
+        return choice is not None
+
+    def _may_begin(self) -> bool:
+        """Tells whether the budget of the search suffices for another trial."""
+        n_open = sum(not each.assignment.is_final for each in self._running.values())
+        return not self._used.is_all(n_open + len(self._pausing.waiting))
 
     def _go_on(self) -> bool:
         """Queues the next round of finals when the search is over; tells whether there is one.
@@ -178,6 +181,8 @@ class Supervisor:
         if self._is_interrupted:
             return False
         if not self._used.is_final:
+            for number in list(self._pausing.waiting):
+                self._let_go(number)
             if not self._finals.only and (said := self._untried.ending(self._study)):
                 self._progress.say(said)
             if not self._finals.begin(self._used):
@@ -185,10 +190,11 @@ class Supervisor:
             self._used.begin_finals()
         return self._finals.queue_round(lambda: self._is_interrupted)
 
-    def _start_next(self) -> None:
-        spec = self._spec
+    def _begin(self, proposed: Hyperparameters | None = None) -> None:
+        """Begins a trial: one that waits in Optuna's queue, or else a new one."""
+        spec, under_way = self._spec, {**self._running, **self._pausing.waiting}
         try:
-            running = ask(self._study, spec, self._n_drawn, self._untried, self._running)
+            running = ask(self._study, spec, self._n_drawn, self._untried, under_way, proposed)
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return
@@ -204,8 +210,21 @@ class Supervisor:
         )
         if run:
             trial.set_user_attr(study_store.RUN_ID, run)
-        to_beat = None if assignment.is_final else self._best.to_beat
-        self._executor.submit(Job.of(spec, trial.number, assignment, to_beat))
+        self._submit(running)
+
+    def _submit(self, running: Running) -> None:
+        number, assignment = running.trial.number, running.assignment
+        to_beat = None if assignment.is_final else self._outcomes.to_beat
+        self._running[number] = running
+        job = Job.of(self._spec, number, assignment, to_beat)
+        self._executor.submit(self._pausing.prepared(job, running))
+        self._pausing.see(running, Stage.RUNNING)
+
+    def _let_go(self, number: int) -> None:
+        """Ends a paused trial, for the search is over or the disk is full of better ones."""
+        running = self._running[number] = self._pausing.let_go(number)
+        running.is_pruned = True
+        self._end(running)
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -236,65 +255,46 @@ class Supervisor:
             self._executor.stop(event.trial)
             running.is_pruned = True
             self._end(running)
+        elif self._pausing.is_to_pause(running, may_begin=self._may_begin()):
+            self._pause(running)
 
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
-        for number, running in list(self._running.items()):
-            overdue = self._clock() - 60 * limit
-            if running.started is not None and running.started < overdue:
-                self._executor.stop(number)
+        for running in list(self._running.values()):
+            if running.is_overdue(self._clock(), limit):
+                self._executor.stop(running.trial.number)
                 running.reason = f"stopped after {count_noun(limit, 'minute')}"
                 running.cause = Cause.TOO_SLOW
                 self._end(running)
 
-    def _end(self, running: Running) -> None:
-        """Tells MLflow and Optuna of a trial that came to an end that counts."""
-        number, best, spec = running.trial.number, running.best, self._spec
-        about = running.about(spec.objective)
-        is_final = running.assignment.is_final
-        is_kept = is_final or running.beats(self._best.to_beat, spec.direction)
-        is_record = running.beats(self._best.best, spec.direction)
-        if is_kept and running.model:
-            self._tracker.store_model(number, running.model)
-            if running.is_pruned:
-                study_store.note_pruned_record(self._study, number)
-        study_store.write(running.trial, running.outcome())
-        self._tracker.flush()
-        queue.tell(self._study, running.trial, *running.told(spec.direction))
-        del self._running[number]
-        self._used.count(running.state, is_final=is_final)
-        self._tracker.finish_trial(number, *running.run_end(spec.metric))
-        self._progress.say(f"{running.how:<8} {about}")
-        if is_record and best is not None:
-            self._best_line = about
-            self._tracker.log_incumbent(number, spec.metric, best)
-        if is_kept and best is not None:
-            for dropped in self._best.add(best, number, is_final=is_final):
-                self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
-        self._failures.count(running)
+    def _pause(self, running: Running) -> None:
+        """Stops a trial's process; where it has left its state, it may be gone on with."""
+        self._executor.stop(running.trial.number)
+        running.stand_still(self._clock())
+        self._pausing.pause(running, self._tracker)
+        del self._running[running.trial.number]
+        while (least := self._pausing.too_many()) is not None:
+            self._let_go(least)
 
-    # Interruption
+    def _end(self, running: Running) -> None:
+        """Tells the stores of a trial that came to an end that counts."""
+        self._outcomes.tell(running)
+        del self._running[running.trial.number]
+        self._pausing.ended(running)
+        self._outcomes.close(running)
 
     def _interrupt_running(self) -> None:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
         try:
-            for running in self._running.values() if self._stores.has_optuna else ():
-                queue.requeue(self._study, self._spec, running.trial, running.assignment)
-        finally:  # even if somebody has deleted the study
-            for number in self._running if self._stores.has_mlflow else ():
-                self._tracker.finish_trial(number, *END_OF_INTERRUPTED)
+            self._outcomes.interrupt(self._running.values(), self._stores)
+        finally:
             self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
-        number, assignment = running.trial.number, running.assignment
-        study_store.write(running.trial, Outcome(reason=reason))
-        self._tracker.flush()
-        again = replace(assignment, n_retries=assignment.n_retries + 1)
-        queue.requeue(self._study, self._spec, running.trial, again)
-        del self._running[number]
-        self._n_drawn -= assignment.is_drawn  # it is counted when it runs again
-        self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
-        self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
+        self._outcomes.try_again(running, reason)
+        del self._running[running.trial.number]
+        self._pausing.forget(running.trial.number)
+        self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import optuna
 
 from pipeline.storage import study_store
-from pipeline.study.spec import Budget
+from pipeline.study.budget import Budget
 
 SAVE_SECONDS = 10.0  # between two notes of the time used
 
@@ -71,6 +71,12 @@ class Used:
             n_running: trials of the search under way.
         """
         return self._budget.is_used(self.states.total() + n_running, self.seconds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the minutes of the search are used."""
+        minutes = self._budget.minutes
+        return minutes is not None and self.seconds >= 60 * minutes
 
     def save(self, *, now: bool = False) -> None:
         """Notes the time in the study if the last note is long ago, or at once."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import optuna
 
 from pipeline.storage import study_store
+from pipeline.study.budget import Budget
 from pipeline.study.finals import Held, Plan
-from pipeline.study.spec import Budget, StudySpec
+from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.study.budget import Budget
 from pipeline.study.ranges import Choices, FloatRange, IntRange
-from pipeline.study.spec import Budget, Comparison, Finals, Reference, StudySpec, Training
+from pipeline.study.spec import Comparison, Finals, Reference, StudySpec, Training
 from pipeline.task.settings import DataSettings
 
 _LISTS = ("reference", "comparison")

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.data import datasets
+from pipeline.study.budget import FROZEN as _FROZEN
+from pipeline.study.budget import Budget, Positive
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import EntryTable
 from pipeline.study.space import Space
@@ -19,56 +21,8 @@ from pipeline.task.task import METRICS, Direction, Metric, Task
 
 MOST_REPEATS = 10_000  # of a reference
 MOST_SEEDS, MOST_NETWORKS = 1_000, 1_000  # in finals
-LEAST_FINALS = 2  # trainings, of which fewer decide nothing
-_FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
+PAUSES = "FreezeThawSampler"  # the sampler that pauses trials, and goes on with them
 _METRICS = {metric.name: metric for metric in METRICS}
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Budget(BaseModel):
-    """When the study is done, over all reruns: whichever comes first.
-
-    Attributes:
-        trials: number of trials that come to an end of their own.
-        minutes: wall time that supervisors of the study run; trials running then still finish.
-    """
-
-    model_config = _FROZEN
-    trials: Annotated[int, Field(gt=0)] | None = None
-    minutes: _Positive | None = None
-
-    @model_validator(mode="after")
-    def _one_at_least(self) -> "Budget":
-        if self.trials is None and self.minutes is None:
-            raise ValueError("found neither trials nor minutes, allowed is either or both")
-        return self
-
-    def split(self, share: float) -> tuple["Budget", "Budget | None"]:
-        """Splits it into what is searched with and what finals have.
-
-        Args:
-            share: of finals; trials are rounded.
-
-        Returns:
-            Both; None for finals if they would have too few trials to decide anything.
-        """
-        n_finals = None if self.trials is None else round(share * self.trials)
-        if n_finals is not None and n_finals < LEAST_FINALS:
-            return self, None
-        n_searched, minutes = self.trials and self.trials - (n_finals or 0), self.minutes or 0.0
-        searched = Budget(trials=n_searched, minutes=(1 - share) * minutes or None)
-        return searched, Budget(trials=n_finals, minutes=share * minutes or None)
-
-    def is_used(self, n_trials: int, seconds: float) -> bool:
-        """Tells whether a study of so many trials, searched for so long, is done.
-
-        Args:
-            n_trials: that count, or will.
-            seconds: for which supervisors have run the study.
-        """
-        return (self.trials is not None and n_trials >= self.trials) or (
-            self.minutes is not None and seconds >= 60 * self.minutes
-        )
 
 
 class Training(BaseModel):
@@ -84,7 +38,7 @@ class Training(BaseModel):
 
     model_config = _FROZEN
     patience: Annotated[int, Field(gt=0)] = 3
-    trial_minutes: _Positive = 10
+    trial_minutes: Positive = 10
     retries: Annotated[int, Field(ge=0)] = 2
     stop_after_failures: Annotated[int, Field(gt=0)] = 5
 
@@ -250,6 +204,13 @@ class StudySpec(BaseModel):
     def direction(self) -> Direction:
         """Which way the metric gets better."""
         return self.objective.direction
+
+    @property
+    def own_pruner(self) -> Component:
+        """The pruner; of a study whose sampler pauses trials, none unless the file names one."""
+        is_named = self.pruner != StudySpec.model_fields["pruner"].default
+        pauses = self.sampler.type == PAUSES
+        return self.pruner if is_named or not pauses else Component(type="NopPruner")
 
     @property
     def seed(self) -> int:

@@ -10,12 +10,12 @@ import logging
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException, RestException
 
 from pipeline import files, paths
@@ -102,8 +102,8 @@ class Delivery:
     """Sends writes about the runs of one experiment, in their order.
 
     A write is a mapping that JSON can hold. Its `what` is "start" (of a trial's run), "log",
-    "model", "drop" (the model) or "end"; its `run` is None as long as the trial's run has not
-    been created.
+    "model", "drop" (the model), "status" or "end"; its `run` is None as long as the
+    trial's run has not been created.
 
     Args:
         client: of the store.
@@ -173,6 +173,21 @@ class Delivery:
                     f"{inflect('was', n_kept, 'were')} kept for it"
                 )
 
+    def left_running(self) -> Iterator[Run]:
+        """Yields runs of trials that a killed supervisor left RUNNING; who takes one ends it.
+
+        Raises:
+            MlflowException, OSError: MLflow is out of reach.
+        """
+        running = "attributes.status = 'RUNNING' and tags.trial != ''"
+        # page by page: those of the page before are not among them any more
+        while len(self) == 0 and (  # else what ends them waits, and they would stay
+            left := self._client.search_runs([self._experiment], running)
+        ):
+            for run in left:
+                self.runs[int(run.data.tags["trial"])] = run.info.run_id
+                yield run
+
     def _note_trouble(self, error: Exception) -> None:
         """Says what keeps MLflow from taking a write, unless that was said last."""
         self._retry_at = time.monotonic() + RETRY_SECONDS
@@ -225,6 +240,8 @@ class Delivery:
                         client.log_artifact(run, str(path))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
+                case "status":
+                    client.update_run(run, write["status"])
                 case "end":
                     client.set_terminated(run, write["status"], write["ended"])
                     self.runs.pop(trial, None)

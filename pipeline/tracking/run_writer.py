@@ -9,11 +9,11 @@ import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, Metric
+from mlflow.entities import Dataset, DatasetInput, Metric, Run
 
 from pipeline.escaping import for_markdown, for_tag
 from pipeline.paths import Project
@@ -118,9 +118,8 @@ class RunWriter:
         try:
             note = for_tag(for_markdown(goal))
             client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
-            found = client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
-            if found:
-                self._parent = found[0].info.run_id
+            if found := self._find_study():
+                self._parent = found.info.run_id
                 client.update_run(self._parent, status="RUNNING")
             else:
                 created = client.create_run(
@@ -148,15 +147,17 @@ class RunWriter:
         """
         self._about = {"study": self._study, "data_fingerprint": data_fingerprint, **versions}
         try:
-            found = self._client.search_runs(
-                [self._experiment], "tags.role = 'study'", max_results=1
-            )
+            found = self._find_study()
         except delivery.OUT_OF_REACH as error:
             raise delivery.unusable(self._uri, error) from None
         if found:
-            self._parent = found[0].info.run_id
-            self._delivery.inputs = list(found[0].inputs.dataset_inputs)
+            self._parent = found.info.run_id
+            self._delivery.inputs = list(found.inputs.dataset_inputs)
         return bool(found)
+
+    def _find_study(self) -> Run | None:
+        found = self._client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
+        return found[0] if found else None
 
     def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""
@@ -225,6 +226,13 @@ class RunWriter:
         """Removes the model of a trial that is none of the best; arguments as in `Tracker`."""
         self._delivery.send({"what": "drop", "trial": trial, "run": run or None})
 
+    def set_paused(self, trial: int, run: str, *, is_paused: bool) -> None:
+        """Shows that a trial is paused, or goes on; arguments as in `Tracker`."""
+        self._delivery.runs |= {trial: run} if run else {}
+        self._send_log(trial, [], {"state": "PAUSED" if is_paused else "RUNNING"})
+        status = {"status": "SCHEDULED" if is_paused else "RUNNING"}
+        self._delivery.send({"what": "status", **self._run_of(trial), **status})
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
@@ -239,25 +247,21 @@ class RunWriter:
         """Adds a point to the curve of the best values; arguments as in `Tracker`."""
         self._log(None, {f"best_{metric}": value}, step=trial)
 
-    def mend(self, ends: Mapping[int, End]) -> int:
-        """Ends child runs that a killed supervisor left RUNNING; returns how many."""
-        n_mended = 0
-        running = "attributes.status = 'RUNNING' and tags.trial != ''"
-        # page by page: those of the page before are not among them any more
+    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
+        """Ends child runs that a killed supervisor left RUNNING; arguments as in `Tracker`."""
+        found = []
         try:
-            while len(self._delivery) == 0 and (  # else what ends them waits, and they would stay
-                left := self._client.search_runs([self._experiment], running)
-            ):
-                for run in left:
-                    trial = int(run.data.tags["trial"])
-                    self._delivery.runs[trial] = run.info.run_id
-                    state, metrics, tags = ends.get(trial, END_OF_INTERRUPTED)
-                    is_told = "best_epoch" in run.data.metrics  # killed before the last step
+            for run in self._delivery.left_running():
+                found.append(trial := int(run.data.tags["trial"]))
+                state, metrics, tags = ends.get(trial, END_OF_INTERRUPTED)
+                is_told = "best_epoch" in run.data.metrics  # killed before the last step
+                if trial in paused:
+                    self.set_paused(trial, run.info.run_id, is_paused=True)
+                else:
                     self.finish_trial(trial, state, {} if is_told else metrics, tags)
-                n_mended += len(left)
         except delivery.OUT_OF_REACH as error:
             raise delivery.unusable(self._uri, error) from None
-        return n_mended
+        return len(found)
 
     def champion_run(self) -> str | None:
         """Finds the run whose model bears the alias `champion`; None if there is none.

@@ -1,6 +1,6 @@
 """A tracker that writes nothing, for searches of which no run is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from pipeline.study.hyperparameters import Hyperparameters
@@ -32,6 +32,9 @@ class SilentTracker:
     def drop_model(self, trial: int, run: str) -> None:
         """Does nothing."""
 
+    def set_paused(self, trial: int, run: str, *, is_paused: bool) -> None:
+        """Does nothing."""
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
@@ -40,6 +43,6 @@ class SilentTracker:
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Does nothing."""
 
-    def mend(self, ends: Mapping[int, End]) -> int:
+    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
         """Finds no run to mend."""
         return 0

@@ -1,6 +1,6 @@
 """What a supervisor tells of its trials, whoever writes it down: `RunWriter` does, in MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Protocol
 
 from pipeline.study.hyperparameters import Hyperparameters
@@ -59,6 +59,16 @@ class Tracker(Protocol):
         """
         ...
 
+    def set_paused(self, trial: int, run: str, *, is_paused: bool) -> None:
+        """Shows that a trial is paused, or that it goes on.
+
+        Args:
+            trial: its number.
+            run: its run's id; "" if that is not known yet.
+            is_paused: which of both.
+        """
+        ...
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
@@ -82,10 +92,11 @@ class Tracker(Protocol):
         """
         ...
 
-    def mend(self, ends: Mapping[int, End]) -> int:
+    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
         """Ends runs of trials that a killed supervisor left RUNNING; returns how many.
 
         Args:
             ends: of trials that came to one, by number; others were interrupted.
+            paused: numbers of trials that are paused, as their runs are to show.
         """
         ...

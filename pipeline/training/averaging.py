@@ -16,17 +16,23 @@ class MovingAverage:
     Args:
         variables: that are trained.
         momentum: share of the average that a step keeps.
+
+    Attributes:
+        trained: the weights that are trained on, while the average stands in their place.
     """
 
     def __init__(self, variables: Sequence[keras.Variable], momentum: float) -> None:
         self._variables = [variable.value for variable in variables]
-        self._trained = [tf.Variable(each, trainable=False) for each in self._variables]
+        self.trained = [tf.Variable(each, trainable=False) for each in self._variables]
         self._averages = [tf.Variable(each, trainable=False) for each in self._variables]
         self._momentum = momentum
 
     def put_trained(self) -> None:
-        """Puts the weights in their place: an epoch begins."""
-        for variable, trained in zip(self._variables, self._trained, strict=True):
+        """Puts the weights in their place, which the average has kept: an epoch begins."""
+        for variable, trained, average in zip(
+            self._variables, self.trained, self._averages, strict=True
+        ):
+            average.assign(variable)
             variable.assign(trained)
 
     def add_step(self, step: tf.Tensor) -> None:
@@ -38,7 +44,7 @@ class MovingAverage:
     def put_average(self) -> None:
         """Puts the average in the place of the weights: an epoch has ended."""
         for variable, trained, average in zip(
-            self._variables, self._trained, self._averages, strict=True
+            self._variables, self.trained, self._averages, strict=True
         ):
             trained.assign(variable)
             variable.assign(average)

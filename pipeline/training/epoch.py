@@ -33,6 +33,7 @@ def compile_epoch(
     given: Hyperparameters,
     seed: int,
     evaluation: Evaluation,
+    average: MovingAverage | None,
 ) -> Epoch:
     """Builds a function that trains for one epoch and evaluates, in one graph.
 
@@ -46,6 +47,7 @@ def compile_epoch(
         given: the hyperparameters of the training.
         seed: of what is random in a batch.
         evaluation: of this model, by `compile_evaluation`.
+        average: of this model's weights; None if they are measured themselves.
     """
     inputs, targets, weights = tensors(
         dataset.train_inputs, dataset.train_targets, dataset.train_weights
@@ -58,7 +60,6 @@ def compile_epoch(
     counts = None if dataset.train_counts is None else tf.constant(dataset.train_counts)
     variables, steps = model.trainable_variables, model.optimizer.iterations
     update = fused_update(model.optimizer, variables)
-    average = MovingAverage(variables, given.ema_momentum) if given.ema_momentum else None
     augment, loss_of = augmentation(given), training_loss(model, task, given)
 
     def train_step(start: tf.Tensor, order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -11,6 +11,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.source import Inputs, Outputs, Targets, Weights
 from pipeline.task.task import Task
+from pipeline.training.averaging import MovingAverage
 from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluation, tensors
 
 
@@ -21,60 +22,110 @@ def fit(
     *,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    evaluation: Evaluation | None = None,
-    keep: Callable[[Outputs], None] | None = None,
 ) -> Iterator[dict[str, float]]:
     """Trains a compiled model and yields the metrics of each epoch, as `model.fit` logs them.
 
+    Args:
+        model: compiled.
+        dataset: as of `Fitting`, as all others.
+        given: the hyperparameters of the training.
+        seed: of the order of batches, and of what is random in them.
+        callbacks: of Keras.
+    """
+    return Fitting(model, dataset, given, seed=seed).epochs(callbacks)
+
+
+class Fitting:
+    """The training of a compiled model.
+
     The order of batches is drawn anew for every epoch, from the seed. As with `model.fit`, loss
-    and accuracy of the training set are means over the epoch, while the weights change. When the
-    iterator is exhausted the callbacks have seen the end of training. Who evaluates the model
-    afterwards may give its `evaluation`, so that it is traced once.
+    and accuracy of the training set are means over the epoch, while the weights change. Who
+    evaluates the model afterwards may give its `evaluation`, so that it is traced once.
 
     Args:
         model: compiled.
         dataset: whose training and validation parts are used.
-        given: the hyperparameters of the training. The last batch of an epoch may be smaller, and
-            a callback may stop before the last epoch.
+        given: the hyperparameters of the training. The last batch of an epoch may be smaller.
         seed: of the order of batches, and of what is random in them.
-        callbacks: of Keras, called as `model.fit` calls them.
         evaluation: of this model, by `evaluation_of`; made if not given.
         keep: takes the outputs of the validation set after each epoch, if `evaluation` keeps them.
+
+    Attributes:
+        order: draws the order of batches.
     """
-    task = dataset.task
-    if given.learning_rate_schedule == "cosine":
-        model.optimizer.learning_rate = cosine(given, len(dataset.train_inputs))
-    evaluation = evaluation or evaluation_of(model, task)
-    run_epoch = compile_epoch(model, dataset, given, seed, evaluation)
-    callback_list = keras.callbacks.CallbackList(
-        list(callbacks), add_history=False, model=model, epochs=given.epochs, verbose=0
-    )
-    rng = np.random.default_rng(seed)
-    names, n_examples = task.in_graph, len(dataset.train_inputs)
-    model.stop_training = False
-    callback_list.on_train_begin()
-    metrics: dict[str, float] = {}
-    with WorkingClock() as clock:
-        for epoch in range(given.epochs):
-            started = clock()
-            callback_list.on_epoch_begin(epoch)
-            learning_rate = float(model.optimizer.learning_rate)
-            order = rng.permutation(n_examples).astype(np.int32)
-            both, outputs = run_epoch(tf.constant(order))
-            means = both.numpy().tolist()
-            training, validation = (
-                dict(zip(names, part, strict=True))
-                for part in (means[: len(names)], means[len(names) :])
-            )
-            if keep:
-                keep(outputs.numpy())
-            metrics = task.epoch_metrics(training, validation)
-            metrics["learning_rate"] = learning_rate
-            callback_list.on_epoch_end(epoch, metrics)
-            yield {**metrics, "seconds": clock() - started}
-            if model.stop_training:
-                break
-    callback_list.on_train_end(metrics)
+
+    def __init__(
+        self,
+        model: keras.Model,
+        dataset: Dataset,
+        given: Hyperparameters,
+        *,
+        seed: int,
+        evaluation: Evaluation | None = None,
+        keep: Callable[[Outputs], None] | None = None,
+    ) -> None:
+        self._model, self._dataset, self._given, self._keep = model, dataset, given, keep
+        if given.learning_rate_schedule == "cosine":
+            model.optimizer.learning_rate = cosine(given, len(dataset.train_inputs))
+        evaluation = evaluation or evaluation_of(model, dataset.task)
+        average = None
+        if given.ema_momentum:
+            average = MovingAverage(model.trainable_variables, given.ema_momentum)
+        self._run_epoch = compile_epoch(model, dataset, given, seed, evaluation, average)
+        self._trained = average.trained if average else []
+        self.order = np.random.default_rng(seed)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """Lists all that an epoch changes, in an order that follows from the network.
+
+        These are the variables of the network, seeds of dropout included, those of the optimizer,
+        and the weights behind a moving average.
+        """
+        known = (*self._model.variables, *self._model.optimizer.variables)
+        return [*(variable.value for variable in known), *self._trained]
+
+    def epochs(
+        self, callbacks: Sequence[keras.callbacks.Callback] = (), *, n_before: int = 0
+    ) -> Iterator[dict[str, float]]:
+        """Trains, and yields the metrics of each epoch.
+
+        When the iterator is exhausted the callbacks have seen the end of training.
+
+        Args:
+            callbacks: of Keras, called as `model.fit` calls them; one may stop before the last
+                epoch.
+            n_before: epochs after which the variables and `order` are as they are.
+        """
+        model, given, task = self._model, self._given, self._dataset.task
+        callback_list = keras.callbacks.CallbackList(
+            list(callbacks), add_history=False, model=model, epochs=given.epochs, verbose=0
+        )
+        names, n_examples = task.in_graph, len(self._dataset.train_inputs)
+        model.stop_training = False
+        callback_list.on_train_begin()
+        metrics: dict[str, float] = {}
+        with WorkingClock() as clock:
+            for epoch in range(n_before, given.epochs):
+                started = clock()
+                callback_list.on_epoch_begin(epoch)
+                learning_rate = float(model.optimizer.learning_rate)
+                order = self.order.permutation(n_examples).astype(np.int32)
+                both, outputs = self._run_epoch(tf.constant(order))
+                means = both.numpy().tolist()
+                training, validation = (
+                    dict(zip(names, part, strict=True))
+                    for part in (means[: len(names)], means[len(names) :])
+                )
+                if self._keep:
+                    self._keep(outputs.numpy())
+                metrics = task.epoch_metrics(training, validation)
+                metrics["learning_rate"] = learning_rate
+                callback_list.on_epoch_end(epoch, metrics)
+                yield {**metrics, "seconds": clock() - started}
+                if model.stop_training:
+                    break
+        callback_list.on_train_end(metrics)
 
 
 def cosine(given: Hyperparameters, n_examples: int) -> keras.optimizers.schedules.CosineDecay:

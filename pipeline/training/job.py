@@ -30,6 +30,10 @@ class Job:
         patience: epochs without improvement before training stops.
         to_beat: value above which a model is kept; that of an epoch that is no better is not sent.
         refit_epochs: for which "refit" trains.
+        state_file: where "keras" leaves the state of the training, and whence it goes on if that
+            is there (see `training.state`); "" for nowhere.
+        rungs: epochs at whose end it does; whoever has heard of such an epoch may kill the worker
+            at any moment and submit the same job again.
     """
 
     trial: int
@@ -42,6 +46,8 @@ class Job:
     to_beat: float | None = None
     trainer: str = "keras"
     refit_epochs: int = 0
+    state_file: str = ""
+    rungs: tuple[int, ...] = ()
 
     @classmethod
     def of(

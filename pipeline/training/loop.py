@@ -17,6 +17,7 @@ from pipeline.study.trial import Cause, is_better
 from pipeline.task.task import LOSS
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.members import Member, as_one_model, measure, measure_training
+from pipeline.training.state import Reached, restore, save
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -26,6 +27,7 @@ def train(job: Job) -> Iterator[Event]:
     The model goes along with each epoch that sets a record, so that its weights are kept whatever
     ends the job: records are rare, and it takes some hundredths of a second.
     Ends with one `Finished` or `Failed`. Everything random follows from the job's seed.
+    Goes on after the epoch whose state lies in `job.state_file`, if it is this job's.
     """
     given = job.hyperparameters
     assert given is not None
@@ -33,9 +35,12 @@ def train(job: Job) -> Iterator[Event]:
     members = [Member(each, job, given) for each in datasets.load_members(job.data)]
     task = members[0].task
     n_parameters = sum(member.n_parameters for member in members)
-    record, best, n_waited = job.to_beat, None, 0
+    reached = restore(job, members)
+    record, best, n_waited = reached.record, reached.best, reached.n_waited
     whole: keras.Model | None = None  # what is kept; made once, for it shares the weights
-    for epoch in range(1, given.epochs + 1):
+    for epoch in range(reached.epoch + 1, given.epochs + 1):
+        if n_waited >= job.patience:
+            break
         metrics = measure([member.train_epoch() for member in members], members)
         for name in dict.fromkeys((LOSS, f"val_{LOSS}", job.metric)):
             if not math.isfinite(metrics[name]):
@@ -52,11 +57,11 @@ def train(job: Job) -> Iterator[Event]:
         if is_better(value, record, job.direction):
             whole = whole or as_one_model(members)
             record, content = value, to_bytes(whole)
-        yield EpochEnd(job.trial, epoch, metrics, n_parameters, content)
-        if n_waited >= job.patience:
-            break
         for member in members:
             member.adjust_rate(epoch, metrics)
+        if job.state_file and epoch in job.rungs and epoch < given.epochs:
+            save(job, members, Reached(epoch, best, record, n_waited))
+        yield EpochEnd(job.trial, epoch, metrics, n_parameters, content)
     for member in members:
         member.restore_weights()
     scores = task.quantities_of(measure_training(members))

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.study.hyperparameters import Hyperparameters
@@ -14,12 +15,13 @@ from pipeline.task.scoring import restore, score, score_folds
 from pipeline.task.source import Outputs
 from pipeline.task.task import Task
 from pipeline.training.epoch import tensors
-from pipeline.training.fitting import evaluation_of, fit
+from pipeline.training.fitting import Fitting, evaluation_of
 from pipeline.training.job import Job
 from pipeline.training.model import build_model
 from pipeline.training.raw_model import accept_raw, average
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 2  # epochs
+PLATEAU_COUNTERS = ("best", "wait", "cooldown_counter")  # Keras's own, of the callback
 
 
 class Member:
@@ -29,6 +31,9 @@ class Member:
         dataset: one of those that `datasets.load_members` returns.
         job: says the metric and the seed.
         hyperparameters: of the network and its training.
+
+    Attributes:
+        kept: the weights that were kept, as the model's `get_weights` gives them.
     """
 
     def __init__(self, dataset: Dataset, job: Job, hyperparameters: Hyperparameters):
@@ -38,7 +43,7 @@ class Member:
         errs_by_rows = dataset.validation_weights is None and dataset.validation_groups is None
         self.is_scored = bool(self.task.scored) or not errs_by_rows
         self._evaluation = evaluation_of(self.model, self.task, keeps_outputs=self.is_scored)
-        self._epochs = fit(
+        self._fitting = Fitting(
             self.model,
             dataset,
             hyperparameters,
@@ -46,9 +51,11 @@ class Member:
             evaluation=self._evaluation,
             keep=self._keep,
         )
-        self._weights = self.model.get_weights()
+        self._epochs = self._fitting.epochs()
+        self.kept = self.model.get_weights()
         is_plateau = hyperparameters.learning_rate_schedule == "plateau"
         self._schedule = plateau(job) if is_plateau else keras.callbacks.Callback()
+        self._counted = PLATEAU_COUNTERS if is_plateau else ()
         self._schedule.set_model(self.model)
         self._schedule.on_train_begin()
 
@@ -70,11 +77,33 @@ class Member:
 
     def keep_weights(self) -> None:
         """Keeps the weights as they are now."""
-        self._weights = self.model.get_weights()
+        self.kept = self.model.get_weights()
 
     def restore_weights(self) -> None:
         """Takes back the weights that were kept."""
-        self.model.set_weights(self._weights)
+        self.model.set_weights(self.kept)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that an epoch changes in the graph; see `Fitting.variables`."""
+        return self._fitting.variables
+
+    def counters(self) -> dict[str, Any]:
+        """Returns what changes from epoch to epoch outside the graph, for JSON."""
+        schedule = {name: getattr(self._schedule, name) for name in self._counted}
+        return {"order": self._fitting.order.bit_generator.state, "schedule": schedule}
+
+    def go_on(self, n_epochs: int, counters: Mapping[str, Any]) -> None:
+        """Goes on after so many epochs; `variables` have been set to what they were then.
+
+        Args:
+            n_epochs: that are over.
+            counters: what `counters` has returned then.
+        """
+        self._fitting.order.bit_generator.state = counters["order"]
+        for name in self._counted:
+            setattr(self._schedule, name, counters["schedule"][name])
+        self._epochs = self._fitting.epochs(n_before=n_epochs)
 
     def evaluate_training(self) -> tuple[dict[str, float], Outputs]:
         """Evaluates the training set in inference mode: quantities in the graph, and outputs.

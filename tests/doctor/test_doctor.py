@@ -39,11 +39,13 @@ from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.reading.column import Dialect
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import lease, liveness, studies, study_store
+from pipeline.storage import lease, liveness, optuna_internals, paused, studies, study_store
+from pipeline.storage.paused import FolderOfStates
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
 from pipeline.tracking import aliases, reader, registry
+from pipeline.tracking.delivery import open_client
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.training.job import EpochEnd, Event, Job
@@ -339,6 +341,36 @@ def test_what_a_killed_search_left_running(
     status, tags, *_ = shown(project)[left.user_attrs[study_store.RUN_ID]]
     assert (status, tags["state"]) == ("KILLED", "FAIL")
     assert "RUNNING" not in {status for status, *_ in shown(project).values()}
+
+
+def test_a_paused_trial_waits_for_the_next_search_as_long_as_its_state_is_there(
+    project: Project, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, n_calls = Player(), itertools.count(1)
+
+    def kill() -> None:
+        if next(n_calls) == 3:  # after the first epoch
+            raise Killed
+
+    executor.on_events = kill
+    killed = supervisor(project, executor, N_TRIALS + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            killed.run()
+    study = stored(project)
+    (left,) = study.get_trials(states=(TrialState.RUNNING,))
+    paused.note(optuna_internals.writable(study, left), 1)
+    client = open_client(project.mlflow_uri)
+    client.update_run(left.user_attrs[study_store.RUN_ID], "SCHEDULED")
+    states = FolderOfStates(project.paused_dir(NAME))
+    Path(states.file(left.number)).write_bytes(b"state")
+    code, said, _ = run("--fix")
+    assert code == 0
+    assert "trial 6" not in said
+    assert stored(project).get_trials(states=(TrialState.RUNNING,)) != []
+    states.remove(left.number)
+    is_mended(project, run, "Optuna calls trial 6 RUNNING", "queued again with the same")
 
 
 def test_a_run_left_running_by_a_kill_after_optuna_was_told(project: Project, run: Any) -> None:

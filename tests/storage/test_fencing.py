@@ -5,7 +5,7 @@ study; then the first goes on in the middle of what it was doing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,9 @@ class FencedTracker(ListTracker):
         self._called("log_incumbent")
         super().log_incumbent(trial, metric, value)
 
-    def mend(self, ends: Mapping[int, Any]) -> int:
+    def mend(self, ends: Mapping[int, Any], paused: Container[int] = ()) -> int:
         self._called("mend")
-        return super().mend(ends)
+        return super().mend(ends, paused)
 
 
 class Store:

@@ -1,6 +1,6 @@
 """A search without training: an executor that plays a script, a tracker that keeps a list."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -45,6 +45,7 @@ class ScriptedExecutor(Playback):
         self.jobs: list[Job] = []
         self.stopped: list[int] = []
         self.on_events: Callable[[], None] = lambda: None
+        self.reached: dict[str, int] = {}  # epoch of each state that is left, by its file
         self._script = script
 
     def submit(self, job: Job) -> None:
@@ -73,12 +74,16 @@ class ScriptedExecutor(Playback):
             yield script
             return
         script, failure = script if isinstance(script, tuple) else (script, None)
-        best = job.to_beat
+        best, reached = job.to_beat, self.reached.get(job.state_file, 0)
         for epoch, value in enumerate(script, start=1):
+            if epoch <= reached:
+                continue
+            if epoch in job.rungs:
+                self.reached[job.state_file] = epoch
             model = None
             if is_better(value, best, job.direction):
                 best, model = value, str(value).encode()
-            metrics = {"loss": 1 - value, job.metric: value}
+            metrics = {"loss": 1 - value, job.metric: value, "seconds": 1.0}
             yield EpochEnd(job.trial, epoch, metrics, n_parameters=7, model=model)
         yield failure or Finished(job.trial, scores={})
 
@@ -128,6 +133,11 @@ class ListTracker:
         assert run in ("", self.run_of(trial))
         self.models.pop(self.run_of(trial), None)
 
+    def set_paused(self, trial: int, run: str, *, is_paused: bool) -> None:
+        self._called("set_paused")
+        assert run == self.run_of(trial)
+        self.status[run] = "PAUSED" if is_paused else "RUNNING"
+
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
@@ -138,9 +148,12 @@ class ListTracker:
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         self.records.append(value)
 
-    def mend(self, ends: Mapping[int, End]) -> int:
+    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
         left = [run for run, status in self.status.items() if status == "RUNNING"]
         for run in left:
+            if self.trial_of[run] in paused:
+                self.status[run] = "PAUSED"
+                continue
             self.status[run] = ends.get(self.trial_of[run], END_OF_INTERRUPTED)[0]
         return len(left)
 

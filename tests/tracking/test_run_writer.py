@@ -55,6 +55,27 @@ def test_runs_that_were_left_are_ended_however_many_pages_they_fill(
     assert tracker.mend({}) == 0
 
 
+def test_a_paused_trial_is_shown_as_such_until_it_goes_on(
+    tracker: RunWriter, client: mlflow.MlflowClient, project_with_mlflow: Path
+) -> None:
+    run = tracker.start_trial(0, None, {"seed": 0}, {})
+    tracker.set_paused(0, run, is_paused=True)
+    found = client.get_run(run)
+    assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")
+    assert tracker.mend({}) == 0, "it is none that was left running"
+    again = RunWriter(client, Project(project_with_mlflow), "small")  # of another supervisor
+    again.set_paused(0, run, is_paused=False)
+    again.log_epoch(0, 1, {"val_accuracy": 0.5})
+    found = client.get_run(run)
+    assert (found.info.status, found.data.tags["state"]) == ("RUNNING", "RUNNING")
+    assert again.mend({}, paused={0}) == 1, "killed before it was shown that it is paused"
+    found = client.get_run(run)
+    assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")
+    again.set_paused(0, run, is_paused=False)
+    again.finish_trial(0, "COMPLETE", {"best_epoch": 1.0}, {})
+    assert client.get_run(run).info.status == "FINISHED"
+
+
 def test_a_kill_while_mlflow_makes_its_tables_leaves_nothing_that_cannot_be_opened(
     project_folder: Path,
 ) -> None:

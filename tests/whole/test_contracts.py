@@ -27,7 +27,7 @@ from pipeline.predict.given import Place
 from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
 from pipeline.storage import lease, study_store
-from pipeline.study import assignment, ranges, spec
+from pipeline.study import assignment, budget, ranges, spec
 from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
@@ -96,7 +96,7 @@ def test_the_fields_of_a_prediction() -> None:
     ("table", "model"),
     [
         ("(top)", spec.StudySpec),
-        ("[budget]", spec.Budget),
+        ("[budget]", budget.Budget),
         ("[training]", spec.Training),
         ("[data]", DataSettings),
         ("[[reference]]", spec.Reference),

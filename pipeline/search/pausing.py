@@ -1,0 +1,169 @@
+"""Trials that are paused and may go on: what a policy decides is noted, and outlives a kill.
+
+A pause is written in this order: the state of the training (by the worker, before the supervisor
+hears of the epoch), the model of the best epoch, what the trial has come to, that it is paused;
+then MLflow. A kill before the note leaves a trial that was interrupted, which is run again.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import optuna
+
+from pipeline.search.freeze_thaw import FreezeThaw, FreezeThawSampler
+from pipeline.search.policy import Begin, Choice, GoOn, Policy, Seen, Stage
+from pipeline.search.running import Running
+from pipeline.search.samplers import build_sampler
+from pipeline.storage import optuna_internals, paused, study_store
+from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.spec import PAUSES, StudySpec
+from pipeline.study.trial import Trial
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.job import Job
+
+BYTES = 2_000_000_000  # of all paused trials; the least promising are let go
+
+
+@dataclass
+class Pausing:
+    """What a supervisor knows of trials that may be paused; without a policy, none is.
+
+    Attributes:
+        study: with one supervisor, this one.
+        spec: its study file.
+        policy: decides; None if the study's sampler and pruner do.
+        states: where states of trainings lie.
+        waiting: paused trials, by number.
+    """
+
+    study: optuna.Study
+    spec: StudySpec
+    policy: Policy | None
+    states: paused.States
+    waiting: dict[int, Running] = field(default_factory=dict)
+    _seen: dict[int, Seen] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: optuna.Study, spec: StudySpec, states: paused.States) -> "Pausing":
+        """Has the policy decide that the study file names, if it names one."""
+        return cls(study, spec, build_policy(spec), states)
+
+    def recover(self, ended: Sequence[Trial]) -> Collection[int]:
+        """Finds trials that are paused, by number, and removes what is left of others.
+
+        Args:
+            ended: all trials that count.
+        """
+        if self.policy:
+            for frozen in self.study.get_trials(deepcopy=False):
+                number, assignment = frozen.number, Assignment.read(frozen.user_attrs)
+                if assignment and paused.is_paused(frozen) and self.states.has(number):
+                    writable = optuna_internals.writable(self.study, frozen)
+                    noted = Outcome.read(frozen.user_attrs)
+                    self.waiting[number] = Running.paused(
+                        writable, assignment, noted, self.spec.objective
+                    )
+        self.states.remove_others(self.waiting)
+        for trial in ended:
+            if trial.hyperparameters and not trial.is_final:
+                values = trial.history.get(self.spec.metric, ())
+                seconds = trial.history.get("seconds", ())
+                has_failed = trial.cause is not None
+                given = trial.hyperparameters
+                self._seen[trial.number] = Seen(given, values, seconds, Stage.ENDED, has_failed)
+        for running in self.waiting.values():
+            self.see(running, Stage.PAUSED)
+        return self.waiting.keys()
+
+    def see(self, running: Running, stage: Stage) -> None:
+        """Lets the policy see where a trial stands."""
+        given = running.assignment.hyperparameters
+        if self.policy and given and not running.assignment.is_final:
+            history = running.history
+            values, seconds = history.get(self.spec.metric, ()), history.get("seconds", ())
+            failed = running.cause is not None
+            self._seen[running.trial.number] = Seen(given, values, seconds, stage, failed)
+
+    def forget(self, number: int) -> None:
+        """Takes back what was seen of a trial that was interrupted."""
+        self._seen.pop(number, None)
+
+    def choose(self, *, may_begin: bool) -> Choice | None:
+        """Decides what a free worker does; without a policy a new trial begins, if any may."""
+        if self.policy:
+            return self.policy.choose(self._seen, may_begin=may_begin)
+        return Begin() if may_begin else None
+
+    def prepared(self, job: Job, running: Running) -> Job:
+        """Has a job leave its state where it may be paused."""
+        given = running.assignment.hyperparameters
+        if not (self.policy and given and running.assignment.is_drawn):
+            return job
+        rungs = tuple(self.policy.rungs(given.epochs))
+        return replace(job, state_file=self.states.file(running.trial.number), rungs=rungs)
+
+    def is_to_pause(self, running: Running, *, may_begin: bool) -> bool:
+        """Tells at the end of an epoch whether a trial is to be paused."""
+        given, number = running.assignment.hyperparameters, running.trial.number
+        if not (self.policy and given and running.assignment.is_drawn):
+            return False
+        if running.epoch >= given.epochs or running.epoch not in self.policy.rungs(given.epochs):
+            return False
+        if running.epoch - running.best_epoch >= self.spec.training.patience:
+            return False  # it ends by itself
+        self.see(running, Stage.RUNNING)
+        return self.states.has(number) and not self.policy.goes_on(
+            number, self._seen, may_begin=may_begin
+        )
+
+    def pause(self, running: Running, tracker: Tracker) -> None:
+        """Notes that a trial is paused, whose worker has been stopped."""
+        number = running.trial.number
+        tracker.flush()
+        self.states.keep_model(number, running.model)
+        running.model = None
+        study_store.write(running.trial, running.outcome())
+        paused.note(running.trial, running.epoch)
+        self.waiting[number] = running
+        self.see(running, Stage.PAUSED)
+        self._show(number, tracker, is_paused=True)
+
+    def _show(self, number: int, tracker: Tracker, *, is_paused: bool) -> None:
+        run = study_store.run_of(self.study, number)
+        tracker.set_paused(number, run, is_paused=is_paused)
+
+    def too_many(self) -> int | None:
+        """Finds the least promising paused trial if the states of all are too large."""
+        if len(self.waiting) < 2 or self.states.size() <= BYTES:
+            return None
+        sign = 1.0 if self.spec.direction == "maximize" else -1.0
+        return min(self.waiting, key=lambda number: sign * (self.waiting[number].best or 0.0))
+
+    def let_go(self, number: int) -> Running:
+        """Takes a trial out of those that are paused, with the model of its best epoch."""
+        running = self.waiting.pop(number)
+        running.model = self.states.model(number)
+        return running
+
+    def ended(self, running: Running) -> None:
+        """Removes what was left of a trial that has ended; the policy sees what became of it."""
+        if self.policy:
+            self.states.remove(running.trial.number)
+        self.see(running, Stage.ENDED)
+
+    def take_up(self, choice: GoOn, tracker: Tracker) -> Running:
+        """Takes a trial out of those that are paused, which goes on."""
+        running = self.let_go(choice.number)
+        paused.note(running.trial, 0)
+        self._show(choice.number, tracker, is_paused=False)
+        self.see(running, Stage.RUNNING)
+        return running
+
+
+def build_policy(spec: StudySpec) -> Policy | None:
+    """Builds the policy that a study file names as its sampler; None if that is Optuna's."""
+    if not spec.space or spec.sampler.type != PAUSES:
+        return None
+    sampler = build_sampler(spec.sampler, spec.seed, 0)
+    assert isinstance(sampler, FreezeThawSampler)
+    return FreezeThaw(spec.searched, spec.direction, spec.seed, sampler.n_startup_trials)

@@ -1,0 +1,94 @@
+"""What a policy sees of a search, and what it decides: which network next, and which goes on.
+
+A trial that is not worth going on with now is paused, and may go on later exactly where it was.
+Samplers and pruners of Optuna cannot do that: they draw, and end for good.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pipeline.study.hyperparameters import Hyperparameters
+
+
+class Stage(StrEnum):
+    """Where a trial stands."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a policy sees of a trial.
+
+    Attributes:
+        hyperparameters: of the network.
+        values: the study's metric after each epoch so far.
+        seconds: of each of these epochs.
+        stage: where it stands.
+        has_failed: whether its hyperparameters made training break off.
+    """
+
+    hyperparameters: Hyperparameters
+    values: Sequence[float]
+    seconds: Sequence[float]
+    stage: Stage
+    has_failed: bool = False
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """A paused trial is to go on.
+
+    Attributes:
+        number: of the trial.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A new trial is to begin.
+
+    Attributes:
+        hyperparameters: of it; None to have the sampler draw some.
+    """
+
+    hyperparameters: Hyperparameters | None = None
+
+
+Choice = GoOn | Begin
+
+
+class Policy(Protocol):
+    """Decides what a free worker does, and whether a trial goes on after an epoch."""
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Lists the epochs after which a trial of at most so many may be paused."""
+        ...
+
+    def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+        """Decides what a free worker does next.
+
+        Args:
+            seen: all trials of networks, by number.
+            may_begin: whether the budget suffices for another trial.
+
+        Returns:
+            None if nothing is worth it.
+        """
+        ...
+
+    def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
+        """Decides at a rung whether a running trial goes on; else it is paused.
+
+        Args:
+            number: of the trial.
+            seen: all trials of networks, by number.
+            may_begin: whether the budget suffices for another trial.
+        """
+        ...

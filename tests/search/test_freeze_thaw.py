@@ -1,0 +1,181 @@
+"""Freeze-thaw: the model of curves, how networks become numbers, and what is decided by both."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from scripted import make_spec
+
+from pipeline.search.curve_model import CurveModel, Points
+from pipeline.search.freeze_thaw import FreezeThaw
+from pipeline.search.laboratory import VirtualSearch, search_in_virtual_time
+from pipeline.search.neighbours import at_random, near
+from pipeline.search.policy import Begin, GoOn, Seen, Stage
+from pipeline.search.space_encoding import SpaceEncoding
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.space import check_params, params_of
+from pipeline.study.spec import StudySpec
+
+EPOCHS = 20
+SPACE = {
+    "hidden_layers": {"type": "int", "low": 0, "high": 3},
+    "units": {"type": "int", "low": 8, "high": 256, "log": True, "per": "hidden_layers"},
+    "activation": {
+        "type": "categorical", "choices": ["relu", "tanh"], "when": {"hidden_layers": [1, 2, 3]},
+    },
+    "dropout": {
+        "type": "float", "low": 0.0, "high": 0.5, "step": 0.1, "when": {"hidden_layers": [2, 3]},
+    },
+    "batch_size": {"type": "categorical", "choices": [32, 64, 128]},
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    "epochs": {"type": "int", "low": 5, "high": EPOCHS, "step": 5},
+}  # fmt: skip
+
+
+def spec_of(sampler: str = "FreezeThawSampler", seed: int = 1) -> StudySpec:
+    return make_spec(
+        fixed={"optimizer": "adam"},
+        space=SPACE,
+        finals=False,
+        budget={"minutes": 2},
+        sampler={"type": sampler, "seed": seed},
+    )
+
+
+def curves(given: Hyperparameters, seed: int) -> Mapping[str, Any]:
+    """Networks that learn the better, and the faster, the nearer their rate is to .003."""
+    away = abs(math.log10(given.learning_rate / 0.003))
+    size = sum(given.units) / 768
+    top, speed = 0.9 - 0.08 * away - 0.05 * (1 - size) - 0.1 * given.dropout, 0.9 - 0.3 * away
+    noise = np.random.default_rng(seed).normal(0, 0.002, EPOCHS)
+    values = top - 0.4 * np.arange(1, EPOCHS + 1) ** -max(speed, 0.1) + noise
+    return {"val_accuracy": values.tolist(), "seconds": [1.0] * EPOCHS}
+
+
+def points(n: int, width: int, rng: np.random.Generator) -> Points:
+    return Points(rng.random((n, width)), rng.random(n), rng.integers(0, n // 3, n))
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    rng = np.random.default_rng(0)
+    model, known, y = CurveModel(3), points(25, 3, rng), rng.standard_normal(25)
+    theta = model._theta + rng.normal(0, 0.3, len(model._theta))
+    _, gradient = model._loss(theta, known, y)
+    wanted = approx_fprime(theta, lambda t: model._loss(t, known, y)[0], 1e-6)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_curve_that_has_begun_says_more_of_its_end_than_of_others() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.random((40, 2))
+    steps = np.array([0.0, 0.4, 0.7, 1.0])
+    ends = 2 * x[:, 0] + rng.normal(0, 0.3, 40)  # what no hyperparameter tells
+    known = Points(np.repeat(x, 4, axis=0), np.tile(steps, 40), np.repeat(np.arange(40), 4))
+    y = (ends[:, None] - 1.5 * (1 - steps)).ravel()
+    kept = np.array([i for i in range(160) if i < 120 or i % 4 < 2])  # the last ten have begun
+    mean, deviation = y[kept].mean(), y[kept].std()
+    model = CurveModel(2)
+    model.tune(known[kept], (y[kept] - mean) / deviation, n_steps=30)
+    model.learn(known[kept], (y[kept] - mean) / deviation)
+    asked = Points(x[30:], np.ones(10), np.arange(30, 40))
+    means, begun = model.foresee(asked)
+    assert np.corrcoef(means, ends[30:])[0, 1] > 0.9
+    _, unknown = model.foresee(Points(x[30:], np.ones(10), np.arange(-10, 0)))
+    assert (begun < unknown).all()
+
+
+def test_networks_become_numbers_from_0_to_1_that_tell_them_apart() -> None:
+    spec, rng = spec_of(), np.random.default_rng(0)
+    encode = SpaceEncoding(spec.searched, ("epochs",))
+    drawn = [at_random(spec.searched, rng) for _ in range(200)]
+    rows = np.array([encode(given) for given in drawn])
+    assert rows.shape == (200, 1 + 3 + 2 + 1 + 1 + 1)
+    assert ((rows >= 0) & (rows <= 1)).all()
+    assert (rows.std(axis=0) > 0.05).all()
+    low = Hyperparameters.from_mapping(
+        {"hidden_layers": 0, "units": [], "optimizer": "adam", "learning_rate": 1e-4,
+         "batch_size": 32, "epochs": 5}
+    )  # fmt: skip
+    assert encode(low).tolist() == [0, *[0.5] * 6, 0, 0]
+
+
+def test_what_is_drawn_is_in_the_space_and_neighbours_are_near() -> None:
+    spec, rng = spec_of(), np.random.default_rng(0)
+    encode = SpaceEncoding(spec.searched)
+    other = at_random(spec.searched, rng)
+    distances = []
+    for is_near in (False, True):
+        drawn = [
+            near(spec.searched, params_of(spec.searched, other), rng)
+            if is_near
+            else at_random(spec.searched, rng)
+            for _ in range(200)
+        ]
+        for given in drawn:
+            check_params(spec.searched, params_of(spec.searched, given))
+            assert spec.searched.entries["dropout"].contains(given.dropout) or not given.dropout
+        rows = [encode(given) for given in drawn]
+        distances.append(np.median([np.linalg.norm(row - encode(other)) for row in rows]))
+    assert distances[1] < 0.6 * distances[0]
+    assert len({str(given) for given in drawn}) > 100
+
+
+def found(sampler: str, seed: int) -> VirtualSearch:
+    return search_in_virtual_time(spec_of(sampler, seed), curves)
+
+
+def test_it_finds_better_networks_than_random_search_in_the_same_time() -> None:
+    best = {
+        sampler: [
+            found(sampler, seed).improvements("val_accuracy", "maximize")[-1][1]
+            for seed in range(3)
+        ]
+        for sampler in ("FreezeThawSampler", "RandomSampler")
+    }
+    assert np.mean(best["FreezeThawSampler"]) > np.mean(best["RandomSampler"]) + 0.002
+
+
+def test_the_same_seed_decides_the_same_and_another_something_else() -> None:
+    first, second, other = (found("FreezeThawSampler", seed) for seed in (1, 1, 2))
+    assert [t.history for t in first.trials] == [t.history for t in second.trials]
+    assert [t.history for t in first.trials] != [t.history for t in other.trials]
+    assert {trial.state for trial in first.trials} == {"PRUNED", "COMPLETE"}
+    n_epochs = [trial.n_epochs for trial in first.trials]
+    assert np.median(n_epochs) < EPOCHS / 2
+    assert max(n_epochs) == EPOCHS
+
+
+def seen(values: list[float], rate: float, stage: Stage) -> Seen:
+    given = Hyperparameters.from_mapping(
+        {"hidden_layers": 0, "units": [], "optimizer": "adam", "learning_rate": rate,
+         "batch_size": 32, "epochs": EPOCHS}
+    )  # fmt: skip
+    return Seen(given, values, [1.0] * len(values), stage)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_what_is_promising_goes_on_and_what_is_hopeless_ends_the_search(direction: str) -> None:
+    sign = 1 if direction == "maximize" else -1
+    policy = FreezeThaw(spec_of().searched, direction, seed=0, n_startup=2)
+    ended = {
+        i: seen([sign * (0.6 + 0.005 * e) for e in range(EPOCHS)], 0.001 * (i + 1), Stage.ENDED)
+        for i in range(4)
+    }
+    low = seen([sign * 0.3, sign * 0.31, sign * 0.32], 0.05, Stage.PAUSED)
+    high = seen([sign * 0.68, sign * 0.69, sign * 0.7], 0.002, Stage.PAUSED)
+    assert policy.choose({**ended, 4: low, 5: high}, may_begin=False) == GoOn(5)
+    assert policy.choose({**ended, 4: low}, may_begin=False) is None
+    assert isinstance(policy.choose({**ended, 4: low}, may_begin=True), Begin)
+    assert policy.choose({}, may_begin=False) is None
+
+
+def test_a_network_that_failed_is_no_reason_to_stop() -> None:
+    policy = FreezeThaw(spec_of().searched, "maximize", seed=0, n_startup=2)
+    failed = Seen(seen([], 0.1, Stage.ENDED).hyperparameters, (), (), Stage.ENDED, True)
+    known = {0: failed, 1: failed, 2: failed}
+    assert isinstance(policy.choose(known, may_begin=True), Begin)
+    known[3] = seen([0.5, 0.6], 0.001, Stage.PAUSED)
+    assert policy.choose(known, may_begin=True) is not None

@@ -1,0 +1,246 @@
+"""Trials that are paused and go on: by a policy that plays a script, killed at every write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from scripted import (
+    REFERENCE,
+    Killed,
+    ListTracker,
+    ScriptedExecutor,
+    SilentProgress,
+    asked,
+    make_spec,
+    make_study,
+    n_running,
+)
+
+from pipeline.search.pausing import Pausing
+from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
+from pipeline.search.supervisor import SearchEnd, Supervisor
+from pipeline.storage import paused, study_store
+from pipeline.storage.paused import FolderOfStates
+from pipeline.study.spec import StudySpec
+from pipeline.training.job import Job
+
+CURVE = [0.3, 0.5, 0.4, 0.7, 0.6, 0.8]
+
+
+@dataclass
+class Halving:
+    """Pauses each trial after two epochs; the best paused one goes on when three are there."""
+
+    seen: list[Mapping[int, Seen]] = field(default_factory=list)
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        return (2, 4)
+
+    def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+        self.seen.append(dict(seen))
+        waiting = [number for number, each in seen.items() if each.stage is Stage.PAUSED]
+        if len(waiting) >= 3 or (waiting and not may_begin):
+            return GoOn(max(waiting, key=lambda number: max(seen[number].values)))
+        return Begin() if may_begin else None
+
+    def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
+        assert seen[number].stage is Stage.RUNNING
+        return len(seen[number].values) > 2
+
+
+class Files(FolderOfStates):
+    """A folder in which a scripted executor leaves no state, as if it did."""
+
+    def file(self, trial: int) -> str:
+        self._folder.parent.mkdir(exist_ok=True)
+        Path(super().file(trial)).touch()
+        return super().file(trial)
+
+
+def spec_of(**changes: Any) -> StudySpec:
+    fixed = {"batch_size": 32, "epochs": 6, "optimizer": "adam"}
+    return make_spec(fixed=fixed, finals=False, **changes)
+
+
+def curve(job: Job) -> list[float]:
+    assert job.hyperparameters
+    return [value - abs(job.hyperparameters.learning_rate - 0.01) for value in CURVE]
+
+
+def search(
+    spec: StudySpec,
+    study: optuna.Study,
+    folder: Path,
+    *,
+    n_workers: int = 1,
+    tracker: ListTracker | None = None,
+    executor: ScriptedExecutor | None = None,
+    policy: Halving | None = None,
+) -> SearchEnd:
+    states = Files(folder / "paused")
+    return Supervisor(
+        spec,
+        study,
+        executor or ScriptedExecutor(curve, n_workers),
+        tracker or ListTracker(),
+        SilentProgress(),
+        pausing=Pausing(study, spec, policy or Halving(), states),
+    ).run()
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_paused_trials_go_on_and_no_epoch_is_trained_twice(n_workers: int, tmp_path: Path) -> None:
+    spec, executor = spec_of(), ScriptedExecutor(curve, n_workers)
+    study = make_study(spec)
+    assert search(spec, study, tmp_path, executor=executor) is SearchEnd.BUDGET_USED
+    trials = study_store.read_trials(study)
+    assert len(trials) == 6
+    assert {trial.n_epochs for trial in trials} == {6}, "all may go on in the end"
+    for trial in trials:
+        assert trial.state == "COMPLETE"
+        assert (trial.value, trial.best_epoch) == (max(trial.history["val_accuracy"]), 6)
+        assert len({*trial.history["val_accuracy"]}) == 6
+    assert len(executor.jobs) > 6
+    assert n_running(study) == 0
+    assert not (tmp_path / "paused").exists()
+
+
+def test_what_is_still_paused_at_the_end_is_told_as_pruned_with_its_best_epoch(
+    tmp_path: Path,
+) -> None:
+    class Never(Halving):
+        def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+            return Begin() if may_begin else None
+
+    spec, tracker = spec_of(), ListTracker()
+    study = make_study(spec)
+    search(spec, study, tmp_path, tracker=tracker, policy=Never())
+    trials = study_store.read_trials(study)
+    assert [trial.state for trial in trials] == ["PRUNED"] * 6
+    assert [(trial.n_epochs, trial.best_epoch) for trial in trials] == [(2, 2)] * 6
+    assert set(tracker.status.values()) == {"PRUNED"}
+    assert {tracker.trial_of[run] for run in tracker.models} == {
+        trial.number for trial in trials if trial.keeps_weights
+    }, "their models were kept while they were paused"
+    assert study_store.champion(study).value == max(trial.value or 0 for trial in trials)
+
+
+def test_references_are_never_paused_and_a_policy_sees_them(tmp_path: Path) -> None:
+    known = {**REFERENCE, "epochs": 6}
+    spec = spec_of(reference=[{"name": "known", "hyperparameters": known}])
+    study, policy, executor = make_study(spec), Halving(), ScriptedExecutor(curve)
+    search(spec, study, tmp_path, policy=policy, executor=executor)
+    assert executor.jobs[0].rungs == ()
+    assert executor.jobs[1].rungs == (2, 4)
+    assert policy.seen[0][0].stage is Stage.ENDED
+    assert len(policy.seen[0][0].values) == 6
+
+
+def test_a_search_that_is_interrupted_keeps_what_is_paused(tmp_path: Path) -> None:
+    spec, tracker = spec_of(), ListTracker()
+    study, executor = make_study(spec), ScriptedExecutor(curve)
+    supervisor = Supervisor(
+        spec, study, executor, tracker, SilentProgress(),
+        pausing=Pausing(study, spec, Halving(), Files(tmp_path / "paused")),
+    )  # fmt: skip
+
+    def interrupt_the_third() -> None:
+        if len(executor.jobs) == 3:
+            supervisor.interrupt()
+
+    executor.on_events = interrupt_the_third
+    assert supervisor.run() is SearchEnd.INTERRUPTED
+    waiting = [t.number for t in study.get_trials(deepcopy=False) if paused.is_paused(t)]
+    assert waiting == [0, 1]
+    assert [tracker.status[tracker.run_of(number)] for number in waiting] == ["PAUSED"] * 2
+    again = ScriptedExecutor(curve)
+    again.reached = executor.reached
+    search(spec, study, tmp_path, tracker=tracker, executor=again)
+    whole = make_study(spec)
+    search(spec, whole, tmp_path / "other")
+    assert asked(study) == asked(whole)
+    assert [t.history for t in counted(study)] == [t.history for t in counted(whole)]
+
+
+def counted(study: optuna.Study) -> list[Any]:
+    found = [trial for trial in study_store.read_trials(study) if not trial.interrupted]
+    return sorted(found, key=lambda trial: trial.seed)
+
+
+def killed(
+    spec: StudySpec, folder: Path, at: int, patch: pytest.MonkeyPatch
+) -> tuple[optuna.Study, ListTracker, bool]:
+    """A search that is killed at one of the writes to MLflow, and gone on with."""
+    study, tracker, executor = make_study(spec), ListTracker(), ScriptedExecutor(curve)
+    tracker.kill_at = at
+    was_killed = False
+    try:
+        with patch.context() as context:
+            context.setattr(Supervisor, "_interrupt_running", lambda self: None)
+            search(spec, study, folder, tracker=tracker, executor=executor)
+    except Killed:
+        was_killed, tracker.kill_at = True, None
+        again = ScriptedExecutor(curve)
+        again.reached = executor.reached
+        search(spec, study, folder, tracker=tracker, executor=again)
+    return study, tracker, was_killed
+
+
+def test_a_kill_at_any_write_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of()
+    whole, tracker, _ = killed(spec, tmp_path / "whole", 0, monkeypatch)
+    expected = {trial.seed: trial.history["val_accuracy"] for trial in counted(whole)}
+    at, was_killed = 0, True
+    while was_killed:
+        at += 1
+        study, tracker, was_killed = killed(spec, tmp_path / str(at), at, monkeypatch)
+        found = {trial.seed: trial.history["val_accuracy"] for trial in counted(study)}
+        assert len(found) == len(counted(study)) == 6, at
+        assert found == {seed: expected[seed] for seed in found}, at
+        assert n_running(study) == 0
+        for trial in counted(study):
+            assert tracker.status[tracker.run_of(trial.number)] == trial.state
+        assert not (tmp_path / str(at) / "paused").exists()
+    assert at > 30
+
+
+def test_a_state_that_is_lost_costs_epochs_and_no_trial(tmp_path: Path) -> None:
+    spec, executor = spec_of(), ScriptedExecutor(curve)
+
+    class Forgetful(ScriptedExecutor):
+        def submit(self, job: Job) -> None:
+            if len(self.jobs) % 2:
+                self.reached.clear()
+            super().submit(job)
+
+    study, executor = make_study(spec), Forgetful(curve)
+    search(spec, study, tmp_path, executor=executor)
+    for trial in study_store.read_trials(study):
+        assert trial.history["val_accuracy"] == curve(
+            next(job for job in executor.jobs if job.trial == trial.number)
+        )
+
+
+def test_the_least_promising_go_first_where_states_take_too_much_room(tmp_path: Path) -> None:
+    class Small(Files):
+        def size(self) -> int:
+            return 10**9 * len([*self._folder.glob("*.npz")])
+
+    spec, study = spec_of(budget={"trials": 4}), make_study(spec_of())
+    pausing = Pausing(study, spec, Halving(), Small(tmp_path / "paused"))
+    progress = SilentProgress()
+    Supervisor(
+        spec, study, ScriptedExecutor(curve), ListTracker(), progress, pausing=pausing
+    ).run()
+    states = {trial.number: trial.state for trial in study_store.read_trials(study)}
+    worst = min(
+        (trial for trial in study_store.read_trials(study) if trial.number < 3),
+        key=lambda trial: trial.history["val_accuracy"][0],
+    )
+    assert states[worst.number] == "PRUNED"
+    assert any(line.startswith("pruned") for line in progress.lines)
