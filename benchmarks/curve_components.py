@@ -53,7 +53,7 @@ class NormalScores:
         values = np.interp(scores, self._scores, self._values)
         if self._is_share:
             return np.asarray(1 / (1 + np.exp(-values)))
-        return np.exp(values) if self._is_positive else values
+        return np.asarray(np.exp(values) if self._is_positive else values)
 
     def _link(self, values: np.ndarray) -> np.ndarray:
         if self._is_share:
@@ -95,9 +95,7 @@ class Components:
         amounts = rows @ self._basis.T
         return amounts, rows - amounts @ self._basis
 
-    def curves(
-        self, amounts: np.ndarray, rest: np.ndarray | float = 0.0
-    ) -> dict[str, np.ndarray]:
+    def curves(self, amounts: np.ndarray, rest: np.ndarray | float = 0.0) -> dict[str, np.ndarray]:
         """Mixes one curve for each metric, shape (epochs,), of amounts, shape (components,)."""
         row = (amounts @ self._basis + self.mean + rest).reshape(-1, self._n_epochs)
         row = row / self._weights[:, None]

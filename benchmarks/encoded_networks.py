@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.rules import RULES
+from pipeline.study.space import MOST_LAYERS
 
 CATEGORIES = ("optimizer", "activation", "numeric_encoding", "pooling")
 LAYERED = ("activation", "pooling")  # that mean nothing without a hidden layer
@@ -41,7 +43,7 @@ class Encoder:
         """Encodes a network: shape (numbers,)."""
         row = np.array(_numbers(given))
         row = np.where(np.isnan(row), self._means, row) - self._means
-        return row[self._used] / self._scales
+        return np.asarray(row[self._used] / self._scales)
 
 
 def _numbers(given: Hyperparameters) -> list[float]:
@@ -100,11 +102,11 @@ class ParameterCount:
 def _terms(given: Hyperparameters) -> list[float]:
     first, last = (given.units[0], given.units[-1]) if given.units else (1, 1)
     area = given.kernel_size**2 if given.layer_kind == "convolutional" else 1
-    between = sum(a * b for a, b in zip(given.units, given.units[1:], strict=False))
+    between = sum(a * b for a, b in pairwise(given.units))
     normalised = given.batch_normalization * float(sum(given.units))
     terms = [1.0, float(sum(given.units)), float(area * between), normalised]
     # a map behind so many layers has so many pixels; without a layer, the inputs are classified
-    for n_layers in range(9):
+    for n_layers in range(MOST_LAYERS + 1):
         is_so_deep = float(given.hidden_layers == n_layers)
         has_dense = float(given.dense_units > 0)
         terms += [

@@ -15,7 +15,7 @@ MOST = 5.0  # times as long as expected, that a single epoch may take
 
 
 class EpochSeconds:
-    """Seconds of epochs: logarithms of the first one's and of the others' as Gaussian processes.
+    """Seconds of epochs: logarithms of the others' and of the first one's are Gaussian processes.
 
     Args:
         x: encoded networks, shape (networks, numbers).
@@ -42,23 +42,17 @@ class EpochSeconds:
         always = np.array([bool(r.all()) and len(r) > 0 for r in records])
         usual = np.where(always, np.maximum(usual - self._of_record, usual / 5), usual)
         first = np.array([each[0] for each in seconds])
-        self._functions = []
-        for y in (first, usual):
-            logs = np.log(np.maximum(y, SHORTEST))
-            none = np.zeros(len(logs))
-            kernel = fit_kernel(x, logs - logs.mean(), none)
-            self._functions.append(Functions([kernel], x, logs[:, None], none[:, None], rng))
+        logs = np.log(np.maximum(np.stack([usual, first], axis=1), SHORTEST))
+        none = np.zeros_like(logs)
+        own = fit_kernel(x, logs[:, 0] - logs[:, 0].mean(), none[:, 0])
+        of_first = fit_kernel(x, logs[:, 1] - logs[:, 1].mean(), none[:, 1], own.length_scales)
+        self._logs = Functions([own, of_first], x, logs, none, rng)
         # epochs differ from what is expected of them as the recorded ones do
         self._ratios = [
             np.clip(s / (u + self._of_record * r), 1 / MOST, MOST)
             for s, u, r in zip(later, usual, records, strict=True)
             if len(s)
         ] or [np.ones(1)]
-
-    def predict(self, x: np.ndarray) -> tuple[float, float]:
-        """Predicts the seconds of the first epoch, and of another that sets no record."""
-        first, usual = (float(np.exp(each.mean(x)[0])) for each in self._functions)
-        return first, usual
 
     def draw(self, x: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draws the seconds of a network's epochs.
@@ -68,12 +62,12 @@ class EpochSeconds:
             values: of the metric by which a model is kept, shape (epochs,).
             rng: of the seed.
         """
-        first, usual = (float(np.exp(each.draw(x)[0])) for each in self._functions)
+        usual, first = np.exp(self._logs.draw(x))
         ratios = self._ratios[rng.integers(len(self._ratios))]
         seconds = usual + self._of_record * _are_records(values)
         seconds = seconds * ratios[rng.integers(len(ratios), size=len(values))]
         seconds[:1] = first
-        return np.maximum(seconds, SHORTEST)
+        return np.asarray(np.maximum(seconds, SHORTEST))
 
 
 def _are_records(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -109,8 +109,8 @@ class Functions:
         self._means = y.mean(axis=0)
         self._variances = np.array([kernel.variance for kernel in kernels])
         self.roughness = np.array([kernel.roughness for kernel in kernels])
-        self._scales = kernels[0].length_scales
-        self._x = x / self._scales
+        self.length_scales = kernels[0].length_scales
+        self._x = x / self.length_scales
         # frequencies of a Matérn kernel are distributed as Student's t with 2 * 5/2 degrees
         stretch = np.sqrt(rng.chisquare(5, N_FEATURES) / 5)
         self._frequencies = rng.standard_normal((d, N_FEATURES)) / stretch
@@ -135,15 +135,17 @@ class Functions:
 
     def mean(self, x: np.ndarray) -> np.ndarray:
         """Predicts at one point, shape (numbers,): the posterior means, shape (functions,)."""
-        return self._means + _matern_to(x / self._scales, self._x) @ self._weights
+        return np.asarray(
+            self._means + _matern_to(x / self.length_scales, self._x) @ self._weights
+        )
 
     def draw(self, x: np.ndarray) -> np.ndarray:
         """Reads the drawn functions at one point, shape (numbers,): shape (functions,)."""
-        x = x / self._scales
+        x = x / self.length_scales
         # threads of BLAS would wait for each other longer than such small products take
         waves = np.cos(np.einsum("i,ij->j", x, self._frequencies) + self._phases)
         off = np.einsum("i,ij->j", waves, self._prior)
-        return self._means + off + _matern_to(x, self._x) @ self._weights_of_draw
+        return np.asarray(self._means + off + _matern_to(x, self._x) @ self._weights_of_draw)
 
 
 def _matern_to(x: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record
-from benchmarks.surrogate import Curves, Network, Surrogate
+from benchmarks.surrogate import Curves, Network, Surrogate, key_of
 from pipeline.errors import UsageError
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
@@ -61,8 +61,7 @@ class Space:
             found = runs[seed % len(runs)]
         else:
             found = self._surrogate.draw(given, seed)
-        rng = np.random.default_rng(derived_seed(sorted(given.flat().items()), seed))
-        return _of_length(found, hyperparameters.epochs, rng)
+        return _of_length(found, hyperparameters.epochs, derived_seed(key_of(given), seed))
 
 
 def read(name: str) -> list[Network]:
@@ -105,21 +104,21 @@ def _identity(hyperparameters: Hyperparameters) -> Hyperparameters:
     return replace(hyperparameters.effective, epochs=1)
 
 
-def _of_length(curves: Curves, n: int, rng: np.random.Generator) -> Curves:
+def _of_length(curves: Curves, n: int, seed: int) -> Curves:
     """Cuts curves, or goes on with them on the level at which they end, with their noise."""
     n_known = len(curves.seconds)
     if curves.failed and n_known < n:
         return curves
-    cut = {name: list(map(float, values[:n])) for name, values in curves.metrics.items()}
-    seconds = list(map(float, curves.seconds[:n]))
+    cut = {name: list(values[:n]) for name, values in curves.metrics.items()}
+    seconds = list(curves.seconds[:n])
     if n > n_known:
         n_last = max(n_known // 3, 1)
-        order = rng.integers(n_last, size=n - n_known)
+        order = np.random.default_rng(seed).integers(n_last, size=n - n_known)
         for name, values in cut.items():
             last = np.array(values[-n_last:])
             trend = np.polyval(np.polyfit(range(n_last), last, min(n_last - 1, 1)), range(n_last))
-            cut[name] += list(trend[-1] + (last - trend)[order])
-        seconds += list(np.array(seconds[-n_last:])[order])
+            cut[name] += (trend[-1] + (last - trend)[order]).tolist()
+        seconds += np.array(seconds[-n_last:])[order].tolist()
     return replace(curves, metrics=cut, seconds=seconds, **_success(curves, n, n_known))
 
 

@@ -17,7 +17,7 @@ from benchmarks.curve_components import Components, padded
 from benchmarks.encoded_networks import Encoder, ParameterCount
 from benchmarks.epoch_seconds import EpochSeconds
 from benchmarks.gaussian_process import Functions, fit_kernel
-from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.trial import Cause
 
@@ -76,12 +76,12 @@ class Surrogate:
         rng = np.random.default_rng(0)
         trained = [each for each in networks if all(run.seconds for run in each.runs)]
         self.n_epochs = max(len(run.seconds) for each in trained for run in each.runs)
-        self._encode = Encoder([each.given for each in networks])
+        self.encode = Encoder([each.given for each in networks])
         self._count = ParameterCount(
             [each.given for each in trained], [each.runs[0].n_parameters for each in trained]
         )
         self._index = {each.given: i for i, each in enumerate(trained)}
-        x = np.array([self._encode(each.given) for each in trained])
+        x = np.array([self.encode(each.given) for each in trained])
         self._learn_curves(trained, x, rng)
         first = [each.runs[0] for each in trained]
         self._seconds = EpochSeconds(
@@ -91,10 +91,8 @@ class Surrogate:
 
     def predict(self, given: Hyperparameters) -> dict[str, np.ndarray]:
         """Predicts the curves of a network: of each metric, shape (epochs,)."""
-        x = self._encode(given)
-        return self._components.curves(
-            np.concatenate([each.mean(x) for each in self._functions])
-        )
+        x = self.encode(given)
+        return self.components.curves(np.concatenate([each.mean(x) for each in self._functions]))
 
     def draw(self, given: Hyperparameters, seed: int) -> Curves:
         """Draws the curves of a network, always the same of one seed.
@@ -103,8 +101,8 @@ class Surrogate:
             given: those without effect at their defaults, whatever number of epochs.
             seed: whatever number.
         """
-        x, n = self._encode(given), self._roughness.size
-        key = sorted(given.flat().items())
+        x, n = self.encode(given), self._roughness.size
+        key = key_of(given)
         of_network = np.random.default_rng(derived_seed("network", key))
         of_seed = np.random.default_rng(derived_seed("seed", key, seed))
         known = self._index.get(given)
@@ -113,12 +111,12 @@ class Surrogate:
             own = self._own[known]
         amounts = self._drawn(x) + own
         off, rest = self._noise(amounts, of_seed)
-        metrics = self._components.curves(amounts + off, rest)
+        metrics = self.components.curves(amounts + off, rest)
         seconds = self._seconds.draw(x, metrics[self._metric], of_seed)
         n_epochs, why = self._failure(x, of_network)
         return Curves(
-            {name: values[:n_epochs] for name, values in metrics.items()},
-            seconds[:n_epochs],
+            {name: values[:n_epochs].tolist() for name, values in metrics.items()},
+            seconds[:n_epochs].tolist(),
             why,
             Cause.DIVERGED if why else None,
             self._count(given),
@@ -135,15 +133,17 @@ class Surrogate:
             for name in runs[0].metrics
         }
         first = np.unique(owner, return_index=True)[1]
-        self._components = Components({name: each[first] for name, each in curves.items()})
-        amounts, rests = self._components.of(curves)
+        self.components = Components({name: each[first] for name, each in curves.items()})
+        amounts, rests = self.components.of(curves)
         means = np.array([amounts[owner == i].mean(axis=0) for i in range(len(networks))])
+        self.amounts = means
         off, is_repeated = amounts - means[owner], n_runs[owner] > 1
         variances = np.zeros(amounts.shape[1])
         if knows_seeds := int((n_runs > 1).sum()) >= FEW_REPEATED:
             variances = (off[is_repeated] ** 2).sum(axis=0) / (n_runs - 1).sum()
         noise = variances / n_runs[:, None]
         self._functions = _fit(x, means, noise, rng)
+        self.length_scales = self._functions[0].length_scales
         self._roughness = np.concatenate([each.roughness for each in self._functions])
         if not knows_seeds:
             variances = self._roughness = self._roughness / 2
@@ -180,7 +180,7 @@ class Surrogate:
         if not failed.any() or failed.all():
             return
         self._failed_runs = [each.runs[0] for each in networks if each.runs[0].failed]
-        x = np.array([self._encode(each.given) for each in networks])
+        x = np.array([self.encode(each.given) for each in networks])
         self._x_of_failed = x[failed]
         y, none = np.where(failed, 1.0, -1.0), np.zeros(len(x))
         kernel = fit_kernel(x, y - y.mean(), none)
@@ -200,6 +200,12 @@ class Surrogate:
             return self.n_epochs, ""
         alike = self._failed_runs[((self._x_of_failed - x) ** 2).sum(axis=1).argmin()]
         return len(alike.seconds), alike.failed
+
+
+def key_of(given: Hyperparameters) -> str:
+    """Names a network by what is not at its default, as do later versions that know more."""
+    values = sorted(vars(given).items())
+    return str([(name, value) for name, value in values if value != DEFAULTS.get(name)])
 
 
 def _fit(
