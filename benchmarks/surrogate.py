@@ -17,12 +17,13 @@ from benchmarks.curve_components import Components, padded
 from benchmarks.encoded_networks import Encoder, ParameterCount
 from benchmarks.epoch_seconds import EpochSeconds
 from benchmarks.gaussian_process import Functions, fit_kernel
+from benchmarks.seed_noise import LentNoise
 from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.trial import Cause
 
 N_OWN = 3  # components with length scales of their own; all others share those of the last
-N_ALIKE = 8  # networks that learn alike, of which one lends its noise
+N_LEVELS = 2  # components by which networks learn alike
 FEW_REPEATED = 5  # networks, below which noise of seeds is guessed from what is left unexplained
 
 
@@ -110,8 +111,11 @@ class Surrogate:
         if known is not None:
             own = self._own[known]
         amounts = self._drawn(x) + own
-        off, rest = self._noise(amounts, of_seed)
-        metrics = self.components.curves(amounts + off, rest)
+        level = amounts[:N_LEVELS]
+        # whether a seed is better or worse is chance; bad single epochs are no good ones mirrored
+        shift = self._shifts.draw(x, level, of_seed) * of_seed.choice([-1.0, 1.0])
+        rest = self._rests.draw(x, level, of_seed)
+        metrics = self.components.curves(amounts + shift, rest)
         seconds = self._seconds.draw(x, metrics[self._metric], of_seed)
         n_epochs, why = self._failure(x, of_network)
         return Curves(
@@ -153,26 +157,17 @@ class Surrogate:
         share = self._roughness / (self._roughness + noise)
         unsure = np.sqrt(share * noise) * rng.standard_normal(means.shape)
         self._own = share * (means - smooth) + unsure
-        # seeds of an unknown network do what those did of a network with several
-        donors = np.flatnonzero(is_repeated) if knows_seeds else np.arange(len(runs))
-        self._rests = rests[donors]
-        self._levels = means[owner[donors], :2]
+        levels = means[:, :N_LEVELS]
+        self._rests = LentNoise(x, owner, levels, rests, rng)
+        # the seeds of networks with one recorded training did what is guessed
         stretch = np.sqrt(n_runs / np.maximum(n_runs - 1, 1))[owner, None]
         guessed = np.sqrt(variances) * rng.standard_normal(amounts.shape)
-        self._off = (off * stretch if knows_seeds else guessed)[donors]
+        which = is_repeated if knows_seeds else np.ones(len(runs), bool)
+        off = (off * stretch if knows_seeds else guessed)[which]
+        self._shifts = LentNoise(x, owner[which], levels, off, rng)
 
     def _drawn(self, x: np.ndarray) -> np.ndarray:
         return np.concatenate([each.draw(x) for each in self._functions])
-
-    def _noise(
-        self, amounts: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Lends the noise of a recorded training of a network that learns alike."""
-        distances = ((self._levels - amounts[:2]) ** 2).sum(axis=1)
-        n = min(3 * N_ALIKE, len(distances))
-        donor = np.argpartition(distances, n - 1)[:n][rng.integers(n)]
-        # whether a seed is better or worse is chance; single bad epochs are no good ones mirrored
-        return self._off[donor] * rng.choice([-1.0, 1.0]), self._rests[donor]
 
     def _learn_failures(self, networks: Sequence[Network], rng: np.random.Generator) -> None:
         failed = np.array([bool(each.runs[0].failed) for each in networks])
