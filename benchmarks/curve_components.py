@@ -9,11 +9,12 @@ curves of all metrics together then are mixed from their principal components.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
-N_COMPONENTS = 8
+N_COMPONENTS = 4  # more of them are noise
 NETWORKS_PER_COMPONENT = 4  # at least
 WEIGHT_OF_TRAINING = 0.5  # of metrics of the training part, beside those of the validation part
+N_KNOTS = 65  # between 4 standard deviations on either side
 BEYOND = 2.0  # scores above the highest, and below the lowest, up to which values are found
 SMALLEST = 1e-6  # distance from the bounds of a share, and from 0 of what is positive
 
@@ -30,7 +31,10 @@ class NormalScores:
         self._is_share = self._is_positive and bool((values <= 1).all())
         ordered = np.sort(self._link(values.ravel()))
         n = len(ordered)
-        scores = ndtri((np.arange(n) + 0.5) / n)
+        # few points, between which the map is smooth: else ties would make bends in curves
+        ranks = np.concatenate([[0.0], ndtr(np.linspace(-4, 4, N_KNOTS)), [1.0]]) * (n - 1)
+        ranks = np.unique(ranks.round().astype(int))
+        ordered, scores = ordered[ranks], ndtri((ranks + 0.5) / n)
         # a network may be a little better or worse than all recorded ones
         near = np.interp([scores[0] + 0.5, scores[-1] - 0.5], scores, ordered)
         low, high = 2 * (near[0] - ordered[0]), 2 * (ordered[-1] - near[1])
@@ -38,15 +42,12 @@ class NormalScores:
         self._values = np.concatenate(
             [[ordered[0] - BEYOND * low], ordered, [ordered[-1] + BEYOND * high]]
         )
-        self._ordered = ordered
+        unique, which = np.unique(ordered, return_inverse=True)
+        self._forth = unique, np.bincount(which, scores) / np.bincount(which)
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """Turns values into scores; equal ones have that of the middle of their ranks."""
-        values = self._link(values)
-        n = len(self._ordered)
-        below = np.searchsorted(self._ordered, values, "left")
-        upto = np.searchsorted(self._ordered, values, "right")
-        return np.asarray(ndtri(np.clip((below + upto) / 2, 0.5, n - 0.5) / n))
+        """Turns values into scores; what many share has the middle of its scores."""
+        return np.asarray(np.interp(self._link(values), *self._forth))
 
     def values(self, scores: np.ndarray) -> np.ndarray:
         """Turns scores into values."""
@@ -103,6 +104,19 @@ class Components:
             name: self._scores[name].values(part)
             for name, part in zip(self.metrics, row, strict=True)
         }
+
+    def jumps(self, rests: np.ndarray) -> np.ndarray:
+        """Measures how much validation metrics jump from one epoch to the next.
+
+        Args:
+            rests: what the components leave, shape (curves, metrics * epochs).
+
+        Returns:
+            Root mean squares, shape (curves,).
+        """
+        validation = [name.startswith("val_") for name in self.metrics]
+        steps = np.diff(rests.reshape(len(rests), len(self.metrics), -1)[:, validation], axis=2)
+        return np.asarray(np.sqrt((steps**2).mean(axis=(1, 2))))
 
 
 def padded(values: Sequence[float], n: int) -> list[float]:

@@ -4,8 +4,9 @@ import numpy as np
 
 from benchmarks.gaussian_process import Functions, fit_kernel
 
-N_ALIKE = 12  # trainings, of which one lends its noise
-SMALLEST = 1e-3  # root mean square of noise, so that there is a logarithm
+N_ALIKE = 6  # trainings, of which one lends its noise
+SHARE_OF_SIZE = 2.0  # of the logarithm of size, beside standardised levels, in who is alike
+SMALLEST = 1e-3  # size of noise, so that there is a logarithm
 
 
 class LentNoise:
@@ -20,6 +21,7 @@ class LentNoise:
         owners: network of each training, shape (trainings,).
         levels: by which networks learn alike, shape (networks, components).
         noise: of each training, shape (trainings, values).
+        sizes: of that noise, shape (trainings,).
         rng: of the draw.
     """
 
@@ -29,16 +31,18 @@ class LentNoise:
         owners: np.ndarray,
         levels: np.ndarray,
         noise: np.ndarray,
+        sizes: np.ndarray,
         rng: np.random.Generator,
     ) -> None:
         own, owners = np.unique(owners, return_inverse=True)
-        squares = (noise**2).mean(axis=1)
-        sizes = np.sqrt(np.bincount(owners, squares) / np.bincount(owners))
+        sizes = np.sqrt(np.bincount(owners, sizes**2) / np.bincount(owners))
         logs = np.log(np.maximum(sizes, SMALLEST))
         none = np.zeros(len(own))
         kernel = fit_kernel(x[own], logs - logs.mean(), none)
         self._logs = Functions([kernel], x[own], logs[:, None], none[:, None], rng)
-        self._levels = levels[own][owners]
+        self._scale = levels.std(axis=0)
+        alike = np.hstack([levels[own] / self._scale, SHARE_OF_SIZE * logs[:, None]])
+        self._alike = alike[owners]
         self._forms = noise / np.exp(logs)[owners, None]
 
     def draw(self, x: np.ndarray, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,8 +53,9 @@ class LentNoise:
             level: of it, shape (components,).
             rng: of the seed.
         """
-        off = self._levels - level
+        log = self._logs.draw(x)
+        off = self._alike - np.concatenate([level / self._scale, SHARE_OF_SIZE * log])
         distances = np.einsum("ij,ij->i", off, off)
         n = min(N_ALIKE, len(distances))
         lender = np.argpartition(distances, n - 1)[:n][rng.integers(n)]
-        return np.asarray(self._forms[lender] * np.exp(self._logs.draw(x)))
+        return np.asarray(self._forms[lender] * np.exp(log))

@@ -158,13 +158,14 @@ class Surrogate:
         unsure = np.sqrt(share * noise) * rng.standard_normal(means.shape)
         self._own = share * (means - smooth) + unsure
         levels = means[:, :N_LEVELS]
-        self._rests = LentNoise(x, owner, levels, rests, rng)
+        jumps = self.components.jumps(rests)
+        self._rests = LentNoise(x, owner, levels, rests, jumps, rng)
         # the seeds of networks with one recorded training did what is guessed
         stretch = np.sqrt(n_runs / np.maximum(n_runs - 1, 1))[owner, None]
         guessed = np.sqrt(variances) * rng.standard_normal(amounts.shape)
         which = is_repeated if knows_seeds else np.ones(len(runs), bool)
         off = (off * stretch if knows_seeds else guessed)[which]
-        self._shifts = LentNoise(x, owner[which], levels, off, rng)
+        self._shifts = LentNoise(x, owner[which], levels, off, np.linalg.norm(off, axis=1), rng)
 
     def _drawn(self, x: np.ndarray) -> np.ndarray:
         return np.concatenate([each.draw(x) for each in self._functions])
