@@ -31,6 +31,7 @@ class HeldOut:
         true: recorded values of the first repeat, shape (networks, epochs).
         predicted: of each model the same.
         drawn: three seeds of each network, shape (networks, 3, epochs).
+        seconds: of whole trainings, recorded and drawn, shape (networks, 2).
         repeats: recorded ones of those networks that have three, shape (repeated, 3, epochs).
         is_repeated: which those are.
     """
@@ -38,6 +39,7 @@ class HeldOut:
     true: np.ndarray
     predicted: Mapping[str, np.ndarray]
     drawn: np.ndarray
+    seconds: np.ndarray
     repeats: np.ndarray
     is_repeated: np.ndarray
 
@@ -86,6 +88,7 @@ def hold_out(recorded: Sequence[Network], others: Mapping[str, Regression]) -> H
     true = np.array([padded(each.runs[0].metrics[METRIC], n_epochs) for each in recorded])
     predicted = {name: np.empty_like(true) for name in (OURS, *others)}
     drawn = np.empty((len(recorded), 3, n_epochs))
+    seconds = np.empty((len(recorded), 2))
     for test in (order[i::N_FOLDS] for i in range(N_FOLDS)):
         known = [recorded[i] for i in np.setdiff1d(order, test)]
         surrogate = Surrogate(known, METRIC)
@@ -93,8 +96,9 @@ def hold_out(recorded: Sequence[Network], others: Mapping[str, Regression]) -> H
             given = recorded[i].given
             predicted[OURS][i] = surrogate.predict(given)[METRIC][:n_epochs]
             for seed in range(3):
-                curve = surrogate.draw(given, seed).metrics[METRIC]
-                drawn[i, seed] = padded(curve, n_epochs)
+                found = surrogate.draw(given, seed)
+                drawn[i, seed] = padded(found.metrics[METRIC], n_epochs)
+            seconds[i] = sum(recorded[i].runs[0].seconds), sum(found.seconds)
         # neighbours are near by what matters to the curves; trees do not care
         scales = surrogate.length_scales
         x = np.array([surrogate.encode(each.given) for each in known]) / scales
@@ -108,7 +112,8 @@ def hold_out(recorded: Sequence[Network], others: Mapping[str, Regression]) -> H
         for each in recorded
         if len(each.runs) >= 3
     ]
-    return HeldOut(true, predicted, drawn, np.array(repeats).reshape(-1, 3, n_epochs), is_repeated)
+    repeated = np.array(repeats).reshape(-1, 3, n_epochs)
+    return HeldOut(true, predicted, drawn, seconds, repeated, is_repeated)
 
 
 def _recorded(name: str, found: Sequence[Network]) -> list[str]:
@@ -136,7 +141,7 @@ def _accuracy(name: str, found: HeldOut) -> list[list[str]]:
 
 
 def _draws(found: Mapping[str, HeldOut]) -> list[Block]:
-    rows, errors, noise, foresight = [], [], [], []
+    rows, errors, noise, foresight, times = [], [], [], [], []
     for name, each in found.items():
         for what, best in (("recorded", each.true), ("drawn", each.drawn[:, 0])):
             rows.append([f"`{name}`", what, *_quantiles(best.max(axis=1))])
@@ -146,6 +151,15 @@ def _draws(found: Mapping[str, HeldOut]) -> list[Block]:
             off = curves[:, -1] - predicted[:, -1]
             spread = np.percentile(off, (5, 25, 50, 75, 95))
             errors.append([f"`{name}`", what, *(f"{value:+.4f}" for value in spread)])
+        ratios = each.seconds[:, 1] / each.seconds[:, 0]
+        times.append(
+            [
+                f"`{name}`",
+                f"{spearmanr(*each.seconds.T)[0]:.3f}",
+                *(f"{value:.2f}" for value in np.percentile(ratios, (10, 50, 90))),
+                f"{each.seconds[:, 1].sum() / each.seconds[:, 0].sum():.2f}",
+            ]
+        )
         seeds = each.drawn[each.is_repeated]
         for what, repeats in (("recorded", each.repeats), ("drawn", seeds)):
             noise.append([f"`{name}`", what, *_noise(repeats)])
@@ -167,6 +181,11 @@ def _draws(found: Mapping[str, HeldOut]) -> list[Block]:
             "and the next in the last third, in points of accuracy (medians of networks):"
         ),
         Table(["space", "", "a third", "the end", "the best", "next epoch"], noise),
+        Paragraph(
+            "Seconds of a whole training: rank correlation of drawn and recorded ones, quantiles "
+            "of their ratio, and the ratio of the sums:"
+        ),
+        Table(["space", "correlation", "10 %", "50 %", "90 %", "sum"], times),
     ]
 
 
