@@ -20,6 +20,8 @@ from pipeline.study.seeds import derived_seed
 from pipeline.study.trial import Cause
 
 MINIMUM = 20  # networks, below which there is nothing to learn from
+METRIC = "val_accuracy"
+FIRST_SECONDS = 1.0  # of a first epoch, where none came to its end
 ABOUT_A_RUN = {"network", "seed", "n_parameters", "hyperparameters", "seconds", "failed"}
 
 
@@ -47,7 +49,7 @@ class Space:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._recorded = {each.given: each.runs for each in networks}
-        self._surrogate = Surrogate(networks)
+        self._surrogate = Surrogate(networks, METRIC)
 
     def curves(self, hyperparameters: Hyperparameters, seed: int) -> Curves:
         """Finds the curves of one training: the same whenever it is asked for.
@@ -89,13 +91,16 @@ def _space(name: str) -> Space:
 
 
 def _curves_of(row: Mapping[str, Any]) -> Curves:
-    failed = row.get("failed", "")
+    failed, seconds = row.get("failed", ""), row["seconds"]
+    if failed:  # the epoch in which training broke off took time, too
+        seconds = [*seconds, seconds[-1] if seconds else FIRST_SECONDS]
+    metrics = {name: values for name, values in row.items() if name not in ABOUT_A_RUN}
     return Curves(
-        {name: values for name, values in row.items() if name not in ABOUT_A_RUN},
-        row["seconds"],
-        failed,
-        Cause.DIVERGED if failed else None,
-        row.get("n_parameters", 0),
+        metrics=metrics or {METRIC: []},
+        seconds=seconds,
+        failed=failed,
+        cause=Cause.DIVERGED if failed else None,
+        n_parameters=row.get("n_parameters", 0),
     )
 
 
@@ -106,7 +111,7 @@ def _identity(hyperparameters: Hyperparameters) -> Hyperparameters:
 
 def _of_length(curves: Curves, n: int, seed: int) -> Curves:
     """Cuts curves, or goes on with them on the level at which they end, with their noise."""
-    n_known = len(curves.seconds)
+    n_known = curves.n_epochs
     if curves.failed and n_known < n:
         return curves
     cut = {name: list(values[:n]) for name, values in curves.metrics.items()}
@@ -117,9 +122,18 @@ def _of_length(curves: Curves, n: int, seed: int) -> Curves:
         for name, values in cut.items():
             last = np.array(values[-n_last:])
             trend = np.polyval(np.polyfit(range(n_last), last, min(n_last - 1, 1)), range(n_last))
-            cut[name] += (trend[-1] + (last - trend)[order]).tolist()
+            more = trend[-1] + (last - trend)[order]
+            cut[name] += np.clip(more, *_bounds(np.array(values))).tolist()
         seconds += np.array(seconds[-n_last:])[order].tolist()
     return replace(curves, metrics=cut, seconds=seconds, **_success(curves, n, n_known))
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    """Bounds of a metric, as far as its values tell: an accuracy is no more than 1."""
+    is_positive = bool((values >= 0).all())
+    return (0.0 if is_positive else -np.inf), (
+        1.0 if is_positive and (values <= 1).all() else np.inf
+    )
 
 
 def _success(curves: Curves, n: int, n_known: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Curves:
 
     Attributes:
         metrics: values of each metric, one an epoch.
-        seconds: of each epoch.
+        seconds: of each epoch, and of the one in which training broke off.
         failed: why training broke off after these epochs; "" if it did not.
         cause: what the hyperparameters made of it, if it would end like that again.
         n_parameters: number of trainable weights.
@@ -45,6 +45,11 @@ class Curves:
     failed: str = ""
     cause: Cause | None = None
     n_parameters: int = 0
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that came to their end."""
+        return len(next(iter(self.metrics.values()), ()))
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,15 @@ class Surrogate:
         metric: by which a model is kept at each epoch that sets a record.
     """
 
-    def __init__(self, networks: Sequence[Network], metric: str = "val_accuracy") -> None:
+    def __init__(self, networks: Sequence[Network], metric: str) -> None:
         with threadpool_limits(1):  # small matrices, on which threads wait for each other
             self._learn(networks, metric)
 
     def _learn(self, networks: Sequence[Network], metric: str) -> None:
         self._metric = metric
         rng = np.random.default_rng(0)
-        trained = [each for each in networks if all(run.seconds for run in each.runs)]
-        self.n_epochs = max(len(run.seconds) for each in trained for run in each.runs)
+        trained = [each for each in networks if all(run.n_epochs for run in each.runs)]
+        self.n_epochs = max(run.n_epochs for each in trained for run in each.runs)
         self.encode = Encoder([each.given for each in networks])
         self._count = ParameterCount(
             [each.given for each in trained], [each.runs[0].n_parameters for each in trained]
@@ -84,10 +89,9 @@ class Surrogate:
         self._index = {each.given: i for i, each in enumerate(trained)}
         x = np.array([self.encode(each.given) for each in trained])
         self._learn_curves(trained, x, rng)
-        first = [each.runs[0] for each in trained]
-        self._seconds = EpochSeconds(
-            x, [run.seconds for run in first], [run.metrics[metric] for run in first], rng
-        )
+        values = [each.runs[0].metrics[metric] for each in trained]
+        seconds = [each.runs[0].seconds[: each.runs[0].n_epochs] for each in trained]
+        self._seconds = EpochSeconds(x, seconds, values, rng)
         self._learn_failures(networks, rng)
 
     def predict(self, given: Hyperparameters) -> dict[str, np.ndarray]:
@@ -119,11 +123,11 @@ class Surrogate:
         seconds = self._seconds.draw(x, metrics[self._metric], of_seed)
         n_epochs, why = self._failure(x, of_network)
         return Curves(
-            {name: values[:n_epochs].tolist() for name, values in metrics.items()},
-            seconds[:n_epochs].tolist(),
-            why,
-            Cause.DIVERGED if why else None,
-            self._count(given),
+            metrics={name: values[:n_epochs].tolist() for name, values in metrics.items()},
+            seconds=seconds[: n_epochs + bool(why)].tolist(),
+            failed=why,
+            cause=Cause.DIVERGED if why else None,
+            n_parameters=self._count(given),
         )
 
     def _learn_curves(
@@ -195,7 +199,7 @@ class Surrogate:
         if self._failures.draw(x)[0] + own <= self._bound:
             return self.n_epochs, ""
         alike = self._failed_runs[((self._x_of_failed - x) ** 2).sum(axis=1).argmin()]
-        return len(alike.seconds), alike.failed
+        return alike.n_epochs, alike.failed
 
 
 def key_of(given: Hyperparameters) -> str:

@@ -10,11 +10,11 @@ from scipy.stats import spearmanr
 from benchmarks import recorded_curves
 from benchmarks.curve_components import padded
 from benchmarks.record import RECORDINGS
+from benchmarks.recorded_curves import METRIC
 from benchmarks.results import Section
 from benchmarks.surrogate import Network, Surrogate
 from pipeline.report.document import Block, Paragraph, Table
 
-METRIC = "val_accuracy"
 N_FOLDS = 10
 QUANTILES = (1, 10, 50, 90, 99)
 N_NEIGHBOURS = 5
@@ -82,9 +82,9 @@ def hold_out(recorded: Sequence[Network], others: Mapping[str, Regression]) -> H
         recorded: networks.
         others: models of the amounts of components, beside the surrogate's own.
     """
-    recorded = [each for each in recorded if each.runs[0].seconds]
+    recorded = [each for each in recorded if all(run.n_epochs for run in each.runs)]
     order = np.random.default_rng(0).permutation(len(recorded))
-    n_epochs = max(len(run.seconds) for each in recorded for run in each.runs)
+    n_epochs = max(run.n_epochs for each in recorded for run in each.runs)
     true = np.array([padded(each.runs[0].metrics[METRIC], n_epochs) for each in recorded])
     predicted = {name: np.empty_like(true) for name in (OURS, *others)}
     drawn = np.empty((len(recorded), 3, n_epochs))
@@ -123,7 +123,7 @@ def _recorded(name: str, found: Sequence[Network]) -> list[str]:
         str(len(found)),
         str(len(runs)),
         str(sum(bool(run.failed) for run in runs)),
-        str(max((len(run.seconds) for run in runs), default=0)),
+        str(max((run.n_epochs for run in runs), default=0)),
         f"{sum(sum(run.seconds) for run in runs) / 3600:.2f}",
     ]
 

@@ -103,8 +103,10 @@ def test_a_recorded_network_has_the_curve_of_one_of_its_repeats(
     for row in ROWS:
         seed = int(str(row["seed"]))
         found = space.curves(NETWORKS[int(str(row["network"]))], seed)
-        assert found.metrics == {"val_accuracy": row["val_accuracy"], "val_loss": row["val_loss"]}
-        assert found.seconds == row["seconds"]
+        assert found.metrics.keys() == {"val_accuracy", "val_loss"}
+        for name, values in found.metrics.items():
+            assert list(values) == row[name]
+        assert list(found.seconds[: found.n_epochs]) == row["seconds"]
         assert found.failed == row.get("failed", "")
         assert found.n_parameters == row["n_parameters"]
     assert space.curves(NETWORKS[0], 7) == space.curves(NETWORKS[0], 1)
@@ -130,14 +132,15 @@ def test_an_unknown_network_has_one_plausible_curve_for_each_seed(
     for given in drawn(30, seed=1):
         found = space.curves(given, 3)
         assert found == space.curves(given, 3)
-        n = len(found.seconds)
+        n = found.n_epochs
+        assert len(found.seconds) == n + bool(found.failed)
         assert n == (N_EPOCHS if not found.failed else 3)
         assert accuracy(found).shape == (n,)
         assert (accuracy(found) > 0).all()
         assert (accuracy(found) < 1).all()
         assert np.isfinite(found.metrics["val_loss"]).all()
         assert 0.25 < found.seconds[0] < 1
-        assert found.seconds[1:] == pytest.approx([0.1] * (n - 1), rel=0.5)
+        assert list(found.seconds[1:]) == pytest.approx([0.1] * (len(found.seconds) - 1), rel=0.5)
         assert found.n_parameters == n_parameters(given)
         assert not np.array_equal(accuracy(found), accuracy(space.curves(given, 4)))
 
@@ -186,13 +189,24 @@ def test_training_that_is_cut_before_it_breaks_off_does_not(space: recorded_curv
     assert not space.curves(replace(given, epochs=2), 0).failed
 
 
+def test_training_that_broke_off_in_its_first_epoch_has_its_seconds_alone(
+    recording: Path,
+) -> None:
+    about = {"network": 99, "seed": 0, "hyperparameters": drawn(1, seed=6)[0].as_dict()}
+    write(recording, [*ROWS, {**about, "seconds": [], "failed": "val_loss became nan in epoch 1"}])
+    space = recorded_curves.Space(recorded_curves.read("table"))
+    found = space.curves(drawn(1, seed=6)[0], 0)
+    assert found.failed
+    assert (found.n_epochs, len(found.seconds)) == (0, 1)
+
+
 def test_too_few_recorded_networks_are_refused(recording: Path) -> None:
     write(recording, ROWS[:3])
     recorded_curves._space.cache_clear()
     with pytest.raises(UsageError, match="found 3 recorded networks of table, allowed are"):
         recorded_curves.table(NETWORKS[0], 0)
     write(recording, ROWS)
-    assert recorded_curves.table(NETWORKS[0], 0).seconds == ROWS[0]["seconds"]
+    assert list(recorded_curves.table(NETWORKS[0], 0).seconds) == ROWS[0]["seconds"]
     recorded_curves._space.cache_clear()
 
 
