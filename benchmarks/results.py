@@ -26,6 +26,7 @@ SECTIONS = (
     "Supervisor",
     "Start",
     "Quality over time",
+    "Recorded curves",
     "Coverage",
     "Coverage of real studies",
     "Tables",
