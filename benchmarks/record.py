@@ -97,6 +97,7 @@ def train(spec: StudySpec, number: int, given: Hyperparameters, seed: int) -> di
     job = Job(
         number, spec.data_spec, given, derived_seed(spec.seed, "recorded", number, seed),
         spec.metric, spec.direction, given.epochs,
+        to_beat=math.inf if spec.direction == "maximize" else -math.inf,  # no model is made
     )  # fmt: skip
     metrics: dict[str, list[float]] = {}
     seconds: list[float] = []

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record
-from benchmarks.surrogate import Curves, Network, Surrogate, key_of
+from benchmarks.recorded.surrogate import Network, Surrogate, key_of
 from pipeline.errors import UsageError
+from pipeline.execution.replay import Curves
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.trial import Cause
@@ -143,7 +144,8 @@ def _success(curves: Curves, n: int, n_known: int) -> dict[str, Any]:
 
 def main() -> int:
     """Measures the surrogates, and puts the section into the results."""
-    from benchmarks import results, surrogate_quality
+    from benchmarks import results
+    from benchmarks.recorded import surrogate_quality
 
     return results.main(surrogate_quality.measure, "recorded_curves")
 

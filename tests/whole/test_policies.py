@@ -92,7 +92,8 @@ def command(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Comma
 def test_each_policy_has_a_row_and_random_search_the_first(command: Command) -> None:
     said = command()
     rows = re.findall(r"^\| (.*?) \|", said, re.MULTILINE)
-    assert rows == ["policy", "---", "random", "default", "random x2", "no pruning", "tpe"]
+    assert rows[:4] == ["policy", "---", "random", "default"]
+    assert {*rows[2:]} == {*policies.POLICIES}
     assert "2 seeds, 4 virtual minutes, 2 workers" in said
     few = re.findall(r"^\| (.*?) \|", command("--policies", "no pruning"), re.MULTILINE)
     assert few[2:] == ["random", "no pruning"]

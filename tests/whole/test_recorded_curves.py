@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks import record, recorded_curves, surrogate_quality
-from benchmarks.curve_components import NormalScores
-from benchmarks.encoded_networks import ParameterCount
-from benchmarks.surrogate import Curves
+from benchmarks import record, recorded_curves
+from benchmarks.recorded import surrogate_quality
+from benchmarks.recorded.curve_components import NormalScores
+from benchmarks.recorded.encoded_networks import ParameterCount
 from pipeline.errors import UsageError
+from pipeline.execution.replay import Curves
 from pipeline.report.document import Table
 from pipeline.study.hyperparameters import Hyperparameters
 

@@ -6,18 +6,19 @@ deviation of a recorded repeat of a network that learns alike, and what the comp
 curve, so that noise depends on the level and on the epoch as it does in truth.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from benchmarks.curve_components import Components, padded
-from benchmarks.encoded_networks import Encoder, ParameterCount
-from benchmarks.epoch_seconds import EpochSeconds
-from benchmarks.gaussian_process import Functions, fit_kernel
-from benchmarks.seed_noise import LentNoise
+from benchmarks.recorded.curve_components import Components, padded
+from benchmarks.recorded.encoded_networks import Encoder, ParameterCount
+from benchmarks.recorded.epoch_seconds import EpochSeconds
+from benchmarks.recorded.gaussian_process import Functions, fit_kernel
+from benchmarks.recorded.seed_noise import LentNoise
+from pipeline.execution.replay import Curves
 from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.trial import Cause
@@ -25,31 +26,6 @@ from pipeline.study.trial import Cause
 N_OWN = 3  # components with length scales of their own; all others share those of the last
 N_LEVELS = 2  # components by which networks learn alike
 FEW_REPEATED = 5  # networks, below which noise of seeds is guessed from what is left unexplained
-
-
-# To be replaced by `pipeline.execution.replay.Curves`.
-@dataclass(frozen=True)
-class Curves:
-    """How one training goes, epoch by epoch.
-
-    Attributes:
-        metrics: values of each metric, one an epoch.
-        seconds: of each epoch, and of the one in which training broke off.
-        failed: why training broke off after these epochs; "" if it did not.
-        cause: what the hyperparameters made of it, if it would end like that again.
-        n_parameters: number of trainable weights.
-    """
-
-    metrics: Mapping[str, Sequence[float]]
-    seconds: Sequence[float]
-    failed: str = ""
-    cause: Cause | None = None
-    n_parameters: int = 0
-
-    @property
-    def n_epochs(self) -> int:
-        """Number of epochs that came to their end."""
-        return len(next(iter(self.metrics.values()), ()))
 
 
 @dataclass(frozen=True)

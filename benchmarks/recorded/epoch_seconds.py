@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.gaussian_process import Functions, fit_kernel
+from benchmarks.recorded.gaussian_process import Functions, fit_kernel
 
 SHORTEST = 1e-3  # seconds of an epoch
 MOST = 5.0  # times as long as expected, that a single epoch may take

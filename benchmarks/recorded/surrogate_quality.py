@@ -8,11 +8,11 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks import recorded_curves
-from benchmarks.curve_components import padded
 from benchmarks.record import RECORDINGS
+from benchmarks.recorded.curve_components import padded
+from benchmarks.recorded.surrogate import Network, Surrogate
 from benchmarks.recorded_curves import METRIC
 from benchmarks.results import Section
-from benchmarks.surrogate import Network, Surrogate
 from pipeline.report.document import Block, Paragraph, Table
 
 N_FOLDS = 10

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.gaussian_process import Functions, fit_kernel
+from benchmarks.recorded.gaussian_process import Functions, fit_kernel
 
 N_ALIKE = 6  # trainings, of which one lends its noise
 SHARE_OF_SIZE = 2.0  # of the logarithm of size, beside standardised levels, in who is alike
