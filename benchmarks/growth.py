@@ -39,7 +39,7 @@ COMMANDS = {
 }
 # What is timed in the supervisor, by the name it has in the table.
 STEPS = {
-    "ask, draw, start": ("pipeline.search.supervisor", "Supervisor", "_start_next"),
+    "ask, draw, start": ("pipeline.search.supervisor", "Supervisor", "_begin"),
     "... of it MLflow": ("pipeline.tracking.run_writer", "RunWriter", "start_trial"),
     "report": ("optuna", "Trial", "report"),
     "prune?": ("optuna", "Trial", "should_prune"),

@@ -91,6 +91,7 @@ class Snapshot:
         used = round(self.seconds / 60, 1)
         minutes = count_noun(self.minutes or used, "minute")
         said = f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
+        said += f", {self.n_paused:,} paused" * bool(self.n_paused)
         return said if self.n_finals is None else f"{said}; {self.stage}: {self.n_finals} ended"
 
 
