@@ -8,7 +8,7 @@ from pipeline.evaluation.intervals import error_of
 from pipeline.evaluation.verdict import Examples, Finalist, Verdict, judge
 from pipeline.study.finals import Held, Network, best_run, networks_of
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial
+from pipeline.study.trial import Trial, cross_fitted
 from pipeline.task.task import Metric
 
 
@@ -66,12 +66,15 @@ def _error(winner: Network | None, metric: Metric, n_examples: int) -> float | N
 def _finalist(network: Network, metric: Metric) -> Finalist:
     """Takes of a network what its runs tell; a reference was selected by none of them.
 
-    First runs and fresh ones alike, each by its value at the epoch that the network's other runs
-    have found best.
+    First runs and fresh ones alike, each by its value without the luck of the best epoch: as
+    cross-fitting tells it, or, of those that were drawn, at the epoch that the network's other
+    runs have found best.
     """
     known = [run for run in network.runs if run.value is not None]
 
     def value_of(run: Trial) -> float:
+        if (fair := run.scores.get(cross_fitted(metric.name))) is not None:
+            return fair
         others = [each for each in known if each is not run]
         return value_without_luck(run, others, metric.name, metric.direction)
 

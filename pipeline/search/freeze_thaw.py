@@ -153,8 +153,9 @@ class FreezeThaw:
             if len(seen[n].seconds) > 1:
                 epoch[i] = np.median(seen[n].seconds[1:])
             start[i] *= n != running
-        full = costs.start + np.median(epoch) * self._most
-        time = math.exp(rng.uniform(math.log(np.median(epoch)), math.log(full)))
+        typical = float(np.median(epoch))  # from an epoch to a whole training, begun anew
+        least, most_time = costs.start + typical, costs.start + typical * self._most
+        time = math.exp(rng.uniform(math.log(least), math.log(most_time)))
         reach = np.minimum(done + np.maximum((time - start) // epoch, 0), most)
         if not (reach > done).any():
             reach = np.minimum(done + 1, most)

@@ -75,7 +75,8 @@ class Trial(Origin):
         reference: name of the reference it repeats, or "".
         run_id: of its MLflow run.
         n_parameters: trainable weights, 0 if it did not finish.
-        scores: train_loss and train_accuracy in inference mode, with the kept weights.
+        scores: train_loss and train_accuracy in inference mode, with the kept weights; of finals
+            and references also the value without the luck of the best epoch, by `cross_fitted`.
         ended: seconds since 1970 at its end; 0.0 if that is not known.
         interrupted: whether it was stopped from outside, or failed for a cause that may be over
             the next time, and was queued again: it does not count.
@@ -258,6 +259,11 @@ def with_model(ranked: Sequence[Trial], direction: str, n_kept: int) -> list[Tri
             best = trial.value
             found.append(trial)
     return found
+
+
+def cross_fitted(metric: str) -> str:
+    """Names a metric's value without the luck of the best epoch, among a trial's scores."""
+    return f"cross_fitted_{metric}"
 
 
 def best_epoch(values: Sequence[float], direction: str) -> int:

@@ -151,6 +151,49 @@ def influences(
         products with those of another model the covariance of both, (n,) or (groups,); None if
         that is not known.
     """
+    found = _movements(task, quantity, targets, predictions, weights, groups)
+    return None if found is None else found[0] * math.sqrt(found[1] / (found[1] - 1))
+
+
+def values_of_parts(
+    task: Task,
+    quantity: str,
+    targets: Any,
+    predictions: Any,
+    weights: Any,
+    groups: Any,
+    n_parts: int,
+    n_divisions: int,
+) -> "Numbers | None":
+    """Computes by how far a metric of a part of the examples is off that of all of them.
+
+    Args:
+        task: what is learned; with it all as in `influences`.
+        quantity: of a metric, such as "accuracy", or the loss.
+        targets: as `score` takes them, as all others.
+        predictions: of one model.
+        weights: of each row.
+        groups: numbers of each row's, which are not divided.
+        n_parts: into so many the examples are divided, at random but always alike.
+        n_divisions: how often they are divided.
+
+    Returns:
+        Of each part of each division, (n_divisions * n_parts,); None if that is not known.
+    """
+    import numpy as np
+
+    found = _movements(task, quantity, targets, predictions, weights, groups)
+    if found is None or len(found[0]) < n_parts:
+        return None
+    rng = np.random.default_rng(0)
+    divided = [rng.permutation(len(found[0])) % n_parts for _ in range(n_divisions)]
+    return np.concatenate([np.bincount(part, found[0], n_parts) for part in divided]) * n_parts
+
+
+def _movements(
+    task: Task, quantity: str, targets: Any, predictions: Any, weights: Any, groups: Any
+) -> "tuple[Numbers, int] | None":
+    """Computes how far each example, or group, moves a metric, and how many there are."""
     import numpy as np
 
     known, answers, shares, units, n = _prepare(task, targets, predictions, weights, groups)
@@ -168,9 +211,7 @@ def influences(
             influence = formula(known, answers, shares)[1]
     if influence is None or n < 2 or not np.isfinite(influence).all():
         return None
-    moved = np.bincount(units, shares * influence)
-    found: Numbers = moved.astype(np.float64) * math.sqrt(n / (n - 1))
-    return found
+    return np.bincount(units, shares * influence).astype(np.float64), n
 
 
 def _scores(

@@ -34,6 +34,8 @@ class Job:
             is there (see `training.state`); "" for nowhere.
         rungs: epochs at whose end it does; whoever has heard of such an epoch may kill the worker
             at any moment and submit the same job again.
+        is_cross_fitted: whether it is told what the value is worth without the luck of having been
+            chosen among epochs (see `training.cross_fitting`).
     """
 
     trial: int
@@ -48,6 +50,7 @@ class Job:
     refit_epochs: int = 0
     state_file: str = ""
     rungs: tuple[int, ...] = ()
+    is_cross_fitted: bool = False
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class Job:
             patience=assignment.patience or spec.training.patience,
             to_beat=to_beat,
             trainer=assignment.trainer,
+            is_cross_fitted=not assignment.is_drawn,
         )
 
 
@@ -118,7 +122,7 @@ class Finished:
     Attributes:
         trial: number of the trial.
         scores: train_loss and train_accuracy: of the whole training set in inference mode, with
-            the kept weights.
+            the kept weights; and the value of a job that is cross-fitted, by `cross_fitted`.
     """
 
     trial: int

@@ -13,8 +13,9 @@ import keras
 import tensorflow as tf
 
 from pipeline.data import datasets
-from pipeline.study.trial import Cause, is_better
+from pipeline.study.trial import Cause, cross_fitted, is_better
 from pipeline.task.task import LOSS
+from pipeline.training.cross_fitting import CrossFitting
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from pipeline.training.members import Member, as_one_model, measure, measure_training
 from pipeline.training.state import Reached, restore, save
@@ -35,6 +36,7 @@ def train(job: Job) -> Iterator[Event]:
     members = [Member(each, job, given) for each in datasets.load_members(job.data)]
     task = members[0].task
     n_parameters = sum(member.n_parameters for member in members)
+    fitting = CrossFitting(job, members) if job.is_cross_fitted else None
     reached = restore(job, members)
     record, best, n_waited = reached.record, reached.best, reached.n_waited
     whole: keras.Model | None = None  # what is kept; made once, for it shares the weights
@@ -48,6 +50,8 @@ def train(job: Job) -> Iterator[Event]:
                 yield Failed(job.trial, reason, cause=Cause.DIVERGED)
                 return
         value, content = metrics[job.metric], None
+        if fitting:
+            fitting.add(value)
         if is_better(value, best, job.direction):
             best, n_waited = value, 0
             for member in members:
@@ -65,7 +69,10 @@ def train(job: Job) -> Iterator[Event]:
     for member in members:
         member.restore_weights()
     scores = task.quantities_of(measure_training(members))
-    yield Finished(job.trial, {f"train_{name}": value for name, value in scores.items()})
+    found = {f"train_{name}": value for name, value in scores.items()}
+    if fitting and (fair := fitting.value()) is not None:
+        found[cross_fitted(job.metric)] = fair
+    yield Finished(job.trial, found)
 
 
 def to_bytes(model: keras.Model) -> bytes:

@@ -42,7 +42,8 @@ class Member:
         self.outputs: Outputs | None = None
         errs_by_rows = dataset.validation_weights is None and dataset.validation_groups is None
         self.is_scored = bool(self.task.scored) or not errs_by_rows
-        self._evaluation = evaluation_of(self.model, self.task, keeps_outputs=self.is_scored)
+        keeps = self.is_scored or job.is_cross_fitted
+        self._evaluation = evaluation_of(self.model, self.task, keeps_outputs=keeps)
         self._fitting = Fitting(
             self.model,
             dataset,
@@ -143,27 +144,29 @@ def measure(epochs: Sequence[Mapping[str, float]], members: Sequence[Member]) ->
             for name in epochs[0]
         }
         metrics["seconds"] = float(sum(each["seconds"] for each in epochs))
-    task, outputs = members[0].task, [member.outputs for member in members]
     if not members[0].is_scored:
         return metrics
-    data = [member.dataset for member in members]
     seconds = metrics.pop("seconds")
-    parts = [
-        (
-            in_own_units(each.task, each.validation_targets),
-            in_own_units(each.task, output),
-            each.validation_weights,
-            each.validation_groups,
-        )
-        for each, output in zip(data, outputs, strict=True)
-        if output is not None
-    ]
-    scored = score_folds(task, parts)
+    scored = score_folds(members[0].task, validation_parts(members))
     return {
         **metrics,
         **{f"val_{name}": each for name, each in scored.items()},
         "seconds": seconds,
     }
+
+
+def validation_parts(members: Sequence[Member]) -> list[tuple[Any, Any, Any, Any]]:
+    """Lists of each member what `task.scoring.score` takes of the last epoch's validation rows."""
+    return [
+        (
+            in_own_units(each.task, each.dataset.validation_targets),
+            in_own_units(each.task, each.outputs),
+            each.dataset.validation_weights,
+            each.dataset.validation_groups,
+        )
+        for each in members
+        if each.outputs is not None
+    ]
 
 
 def measure_training(members: Sequence[Member]) -> dict[str, float]:
