@@ -242,7 +242,7 @@ def _play(
     takes for the next one what the first took longer than others: its graph is built again.
     """
     yield 0.0, Started(job.trial)
-    again = curves.seconds[0] - statistics.median(curves.seconds)
+    again = curves.seconds[0] - statistics.median(curves.seconds) if reached else 0.0
     record, best, best_epoch = job.to_beat, None, 0
     last = min(given.epochs, curves.n_epochs)
     for epoch in range(1, last + 1):

@@ -40,7 +40,7 @@ def spec_of(sampler: str = "FreezeThawSampler", seed: int = 1) -> StudySpec:
         fixed={"optimizer": "adam"},
         space=SPACE,
         finals=False,
-        budget={"minutes": 2},
+        budget={"minutes": 1},
         sampler={"type": sampler, "seed": seed},
     )
 
@@ -131,7 +131,7 @@ def test_it_finds_better_networks_than_random_search_in_the_same_time() -> None:
     best = {
         sampler: [
             found(sampler, seed).improvements("val_accuracy", "maximize")[-1][1]
-            for seed in range(3)
+            for seed in range(2)
         ]
         for sampler in ("FreezeThawSampler", "RandomSampler")
     }
