@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError, run_command
 
 def main():
-    for i in range(20_000):
+    for i in range(6_000):
         print("result", i)
         print("progress", i, file=sys.stderr)
     Path("done").touch()
@@ -26,7 +26,7 @@ def main():
 
 sys.exit(run_command(main))
 """
-LONG_LINES = COMMAND.replace("20_000", "200").replace(", i", ", i, 'x' * 1000")
+LONG_LINES = COMMAND.replace("6_000", "200").replace(", i", ", i, 'x' * 1000")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 UNREAD = [
     "| head -1",

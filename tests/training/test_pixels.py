@@ -25,7 +25,9 @@ def task_of(n_classes: int) -> Task:
 
 
 @pytest.fixture(
-    params=[(DENSE, 10), (CONVOLUTIONAL, 10), (DENSE, 2)], ids=["dense", "conv", "two"]
+    scope="module",
+    params=[(DENSE, 10), (CONVOLUTIONAL, 10), (DENSE, 2)],
+    ids=["dense", "conv", "two"],
 )
 def network(request: pytest.FixtureRequest) -> keras.Model:
     hyperparameters, n_classes = request.param
@@ -44,9 +46,9 @@ def handed_over(network: keras.Model, folder: Path) -> keras.Model:
     return keras.saving.load_model(folder / "model.keras", safe_mode=True)
 
 
-@pytest.fixture
-def model(network: keras.Model, tmp_path: Path) -> keras.Model:
-    return handed_over(network, tmp_path)
+@pytest.fixture(scope="module")
+def model(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
+    return handed_over(network, tmp_path_factory.mktemp("handed_over"))
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
