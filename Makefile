@@ -76,7 +76,7 @@ dashboard: $(SETUP)  ## Optuna's dashboard on 127.0.0.1:8080 (other port: DASHBO
 test: $(SETUP)  ## run the test suite
 	@$(VENV_PYTHON) -m pytest $(TWO_MODULES_AT_A_TIME)
 
-test-fast: $(SETUP)  ## the tests without training, servers and browser (under a minute)
+test-fast: $(SETUP)  ## the tests without training, servers and browser (some minutes)
 	@$(VENV_PYTHON) -m pytest --fast $(TWO_MODULES_AT_A_TIME)
 
 browser:  ## install Chromium for the tests that need a browser (Debian, as root)
