@@ -119,14 +119,22 @@ class FreezeThaw:
         if may_begin and (len(seen) < self._n_startup or not n_known):
             drawn = self._candidates(seen, self._rng(seen), N_CANDIDATES)
             return Begin(next((g for g in drawn[::-1] if key_of(g) not in self._keys), drawn[-1]))
-        return self._best(seen, may_begin=may_begin) if n_known else None
+        return self._decide(seen, may_begin=may_begin) if n_known else None
 
     def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
         """Decides at a rung whether a running trial goes on; as in `Policy`."""
         if len(seen) < self._n_startup and may_begin:
             return len(seen[number].values) < STARTUP_EPOCHS
-        choice = self._best(seen, may_begin=may_begin, running=number)
+        choice = self._decide(seen, may_begin=may_begin, running=number)
         return isinstance(choice, GoOn) and choice.number == number
+
+    def _decide(
+        self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
+    ) -> Choice | None:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):  # small matrices, and trials that want all cores
+            return self._best(seen, may_begin=may_begin, running=running)
 
     def _best(
         self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
