@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import optuna
 from scipy.stats import norm
+from threadpoolctl import threadpool_limits
 
 from pipeline.search.curve_model import CurveModel, Numbers, Points
 from pipeline.search.neighbours import at_random, near
@@ -117,12 +118,13 @@ class FreezeThaw:
         self._take_in(seen)
         n_known = sum(bool(each.values) for each in seen.values())
         if may_begin and (len(seen) < self._n_startup or not n_known):
-            drawn = self._candidates(seen, self._rng(seen), N_CANDIDATES)
+            drawn = self._candidates(seen, self._rng(seen))
             return Begin(next((g for g in drawn[::-1] if key_of(g) not in self._keys), drawn[-1]))
         return self._decide(seen, may_begin=may_begin) if n_known else None
 
     def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
         """Decides at a rung whether a running trial goes on; as in `Policy`."""
+        self._take_in(seen)
         if len(seen) < self._n_startup and may_begin:
             return len(seen[number].values) < STARTUP_EPOCHS
         choice = self._decide(seen, may_begin=may_begin, running=number)
@@ -131,8 +133,6 @@ class FreezeThaw:
     def _decide(
         self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
     ) -> Choice | None:
-        from threadpoolctl import threadpool_limits
-
         with threadpool_limits(1):  # small matrices, and trials that want all cores
             return self._best(seen, may_begin=may_begin, running=running)
 
@@ -140,9 +140,8 @@ class FreezeThaw:
         self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
     ) -> Choice | None:
         rng = self._rng(seen)
-        self._take_in(seen)
         open_ = [n for n, each in seen.items() if each.stage is Stage.PAUSED or n == running]
-        new = self._candidates(seen, rng, N_CANDIDATES) if may_begin else []
+        new = self._candidates(seen, rng) if may_begin else []
         if not open_ and not new:
             return None
         model, scale = self._learned(seen, rng)
@@ -195,7 +194,7 @@ class FreezeThaw:
         return np.random.default_rng(derived_seed(self._seed, "decision", len(seen), n_epochs))
 
     def _candidates(
-        self, seen: Mapping[int, Seen], rng: np.random.Generator, n: int
+        self, seen: Mapping[int, Seen], rng: np.random.Generator
     ) -> list[Hyperparameters]:
         """Draws networks, at random and near the best."""
         best = sorted(
@@ -204,8 +203,8 @@ class FreezeThaw:
         )[:N_PARENTS]
         parents = [params_of(self._searched, each.hyperparameters) for each in best]
         found = []
-        for i in range(n):
-            if parents and i < LOCAL * (n - 1):
+        for i in range(N_CANDIDATES):
+            if parents and i < LOCAL * (N_CANDIDATES - 1):
                 given = near(self._searched, parents[i % len(parents)], rng)
             else:
                 given = at_random(self._searched, rng)

@@ -21,46 +21,6 @@ from pipeline.wording import join_names
 _QUEUED = "fixed_params"  # the system attribute of a trial that was queued with its values
 
 
-class Proposed(optuna.samplers.BaseSampler):
-    """Draws what a policy has proposed.
-
-    Args:
-        params: of one trial, by name.
-    """
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self._params = params
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Draws nothing together."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Draws nothing together."""
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Gives the value of one hyperparameter.
-
-        Args:
-            study: of the trial.
-            trial: that is drawn for.
-            param_name: of the hyperparameter.
-            param_distribution: its range or choices.
-        """
-        return self._params[param_name]
-
-
 class WrappingSampler(optuna.samplers.BaseSampler):
     """Does what another sampler does; the base of those that do one thing otherwise.
 

@@ -65,24 +65,26 @@ class Pausing:
                     )
         self.states.remove_others(self.waiting)
         for trial in ended:
-            if trial.hyperparameters and not trial.is_final:
-                values = trial.history.get(self.spec.metric, ())
-                seconds = trial.history.get("seconds", ())
-                has_failed = trial.cause is not None
-                given = trial.hyperparameters
-                self._seen[trial.number] = Seen(given, values, seconds, Stage.ENDED, has_failed)
+            self._note(trial.number, trial, trial, Stage.ENDED)
         for running in self.waiting.values():
             self.see(running, Stage.PAUSED)
         return self.waiting.keys()
 
     def see(self, running: Running, stage: Stage) -> None:
         """Lets the policy see where a trial stands."""
-        given = running.assignment.hyperparameters
-        if self.policy and given and not running.assignment.is_final:
-            history = running.history
-            values, seconds = history.get(self.spec.metric, ()), history.get("seconds", ())
-            failed = running.cause is not None
-            self._seen[running.trial.number] = Seen(given, values, seconds, stage, failed)
+        self._note(running.trial.number, running.assignment, running, stage)
+
+    def _note(
+        self, number: int, given: Assignment | Trial, known: Running | Trial, stage: Stage
+    ) -> None:
+        if self.policy and given.hyperparameters and not given.is_final:
+            self._seen[number] = Seen(
+                given.hyperparameters,
+                known.history.get(self.spec.metric, ()),
+                known.history.get("seconds", ()),
+                stage,
+                known.cause is not None,
+            )
 
     def forget(self, number: int) -> None:
         """Takes back what was seen of a trial that was interrupted."""
@@ -96,25 +98,29 @@ class Pausing:
 
     def prepared(self, job: Job, running: Running) -> Job:
         """Has a job leave its state where it may be paused."""
-        given = running.assignment.hyperparameters
-        if not (self.policy and given and running.assignment.is_drawn):
+        rungs = self._rungs(running)
+        if not rungs:
             return job
-        rungs = tuple(self.policy.rungs(given.epochs))
         return replace(job, state_file=self.states.file(running.trial.number), rungs=rungs)
 
     def is_to_pause(self, running: Running, *, may_begin: bool) -> bool:
         """Tells at the end of an epoch whether a trial is to be paused."""
-        given, number = running.assignment.hyperparameters, running.trial.number
-        if not (self.policy and given and running.assignment.is_drawn):
-            return False
-        if running.epoch >= given.epochs or running.epoch not in self.policy.rungs(given.epochs):
+        if not self.policy or running.epoch not in self._rungs(running):
             return False
         if running.epoch - running.best_epoch >= self.spec.training.patience:
             return False  # it ends by itself
         self.see(running, Stage.RUNNING)
+        number = running.trial.number
         return self.states.has(number) and not self.policy.goes_on(
             number, self._seen, may_begin=may_begin
         )
+
+    def _rungs(self, running: Running) -> tuple[int, ...]:
+        """Lists the epochs after which a trial may be paused; the last one is none of them."""
+        given = running.assignment.hyperparameters
+        if not (self.policy and given and running.assignment.is_drawn):
+            return ()
+        return tuple(rung for rung in self.policy.rungs(given.epochs) if rung < given.epochs)
 
     def pause(self, running: Running, tracker: Tracker) -> None:
         """Notes that a trial is paused, whose worker has been stopped."""

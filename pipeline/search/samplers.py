@@ -11,7 +11,7 @@ import optuna
 from pipeline.errors import UsageError
 from pipeline.search.distinct import DistinctSampler, Untried
 from pipeline.search.freeze_thaw import FreezeThawSampler
-from pipeline.search.known_space import Proposed, know_space
+from pipeline.search.known_space import know_space
 from pipeline.search.optuna_errors import argument_errors
 from pipeline.search.recent_tpe import RecentTPE
 from pipeline.storage import optuna_internals, study_store
@@ -137,7 +137,9 @@ def prepare(
         UsageError: there is no such sampler, or it cannot do that with this space.
     """
     if proposed:
-        study.sampler = Proposed(space.params_of(spec.searched, proposed))
+        params = dict(space.params_of(spec.searched, proposed))
+        at_random = optuna.samplers.RandomSampler()  # of which nothing is left to draw
+        study.sampler = optuna.samplers.PartialFixedSampler(params, at_random)
         return study.sampler
     sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
     if spec.space:

@@ -64,14 +64,25 @@ def score_folds(task: Task, parts: "Sequence[tuple[Any, Any, Any, Any]]") -> dic
     """
     import numpy as np
 
-    given = zip(*parts, strict=True)
-    found = score(task, *(None if each[0] is None else np.concatenate(each) for each in given))
+    found = score(task, *join_parts(parts))
     telling = [part for part in parts if len(parts) > 1 and len(np.unique(part[0])) > 1]
     if "roc_auc" in found and telling:
         sizes = [len(part[0]) if part[2] is None else part[2].sum() for part in telling]
         each = [score(task, *part)["roc_auc"] for part in telling]
         found["roc_auc"] = float(np.average(each, weights=sizes))
     return found
+
+
+def join_parts(
+    parts: "Sequence[tuple[Any, Any, Any, Any]]",
+) -> tuple[Any, Any, Any, Any]:
+    """Joins what `score_folds` takes to what `score` takes, in the order of the parts."""
+    import numpy as np
+
+    targets, predictions, weights, groups = (
+        None if each[0] is None else np.concatenate(each) for each in zip(*parts, strict=True)
+    )
+    return targets, predictions, weights, groups
 
 
 def all_scores(

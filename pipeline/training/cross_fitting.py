@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.study.trial import best_epoch
-from pipeline.task.scoring import values_of_parts
+from pipeline.task.scoring import join_parts, values_of_parts
 from pipeline.training.job import Job
 from pipeline.training.members import Member, validation_parts
 
@@ -43,14 +43,9 @@ class CrossFitting:
         Args:
             value: of the job's metric.
         """
-        given = zip(*validation_parts(self._members), strict=True)
-        targets, outputs, weights, groups = (
-            None if each[0] is None else np.concatenate(each) for each in given
-        )
+        known = join_parts(validation_parts(self._members))
         task = self._members[0].task
-        off = values_of_parts(
-            task, self._quantity, targets, outputs, weights, groups, N_PARTS, N_DIVISIONS
-        )
+        off = values_of_parts(task, self._quantity, *known, N_PARTS, N_DIVISIONS)
         if off is None:
             self._is_known = False
         else:
