@@ -16,9 +16,9 @@ from pathlib import Path
 from pipeline.errors import PipelineError, run_command
 
 def main():
-    for i in range(6_000):
-        print("result", i)
-        print("progress", i, file=sys.stderr)
+    for i in range(200):  # more than a pipe holds
+        print("result", i, "x" * 1000)
+        print("progress", i, "x" * 1000, file=sys.stderr)
     Path("done").touch()
     if sys.argv[1:] == ["fails"]:
         raise PipelineError("it failed")
@@ -26,7 +26,6 @@ def main():
 
 sys.exit(run_command(main))
 """
-LONG_LINES = COMMAND.replace("6_000", "200").replace(", i", ", i, 'x' * 1000")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 UNREAD = [
     "| head -1",
@@ -85,7 +84,7 @@ def pipe(*, blocks: bool) -> Iterator[tuple[int, int]]:
 def test_a_command_whose_progress_is_not_read_goes_on_to_its_end(
     tmp_path: Path, arguments: list[str], code: int, *, blocks: bool
 ) -> None:
-    (tmp_path / "command.py").write_text(LONG_LINES)
+    (tmp_path / "command.py").write_text(COMMAND)
     with pipe(blocks=blocks) as (_, writer):
         done = subprocess.run(
             [sys.executable, "command.py", *arguments],
@@ -103,7 +102,7 @@ def test_a_command_whose_progress_is_not_read_goes_on_to_its_end(
 
 @pytest.mark.parametrize("blocks", [True, False])
 def test_a_result_waits_for_a_slow_reader(tmp_path: Path, *, blocks: bool) -> None:
-    (tmp_path / "command.py").write_text(LONG_LINES)
+    (tmp_path / "command.py").write_text(COMMAND)
     with pipe(blocks=blocks) as (reader, writer):
         process = subprocess.Popen(
             [sys.executable, "command.py"],

@@ -187,8 +187,15 @@ def test_who_kills_it_kills_all_and_the_next_one_starts(project_with_mlflow: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["mlflow", "optuna"])
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("which", "asked"),
+    [
+        ("mlflow", signal.SIGINT),
+        ("mlflow", signal.SIGTERM),
+        ("optuna", signal.SIGINT),
+        ("optuna", signal.SIGHUP),
+    ],
+)
 def test_a_server_is_light_and_ends_quietly(
     project_with_mlflow: Path, which: str, asked: signal.Signals
 ) -> None:
