@@ -91,13 +91,20 @@ def import_keras() -> None:
 
     Whoever imports Keras first calls this. Its file says in which precision, layout and backend
     somebody's other work is done; only the data sets in its folder are for us.
+
+    Keras imports some packages wherever they are installed, for galleries and wrappers that nobody
+    uses here: a third of its time. Whoever needs one can import it afterwards.
     """
     set_defaults()
+    unused = [name for name in ("matplotlib", "pandas", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
     home = os.environ.get("KERAS_HOME")
     os.environ["KERAS_HOME"] = os.devnull  # where nothing can be read from or written to
     try:
         import keras  # noqa: F401
     finally:
+        for name in unused:
+            del sys.modules[name]
         del os.environ["KERAS_HOME"]
         if home is not None:
             os.environ["KERAS_HOME"] = home

@@ -35,18 +35,11 @@ if scratch and "\\" not in scratch:  # which Keras takes for a slash, and would 
 
 def _import_all() -> None:
     """Imports TensorFlow, and loads the data set; here, so that a failure can be told."""
-    # What Keras imports wherever it is installed, for galleries and wrappers that no trial uses:
-    # two fifths of its time. Who needs them here can import them afterwards, as logistic
-    # regression does.
-    unused = [name for name in ("matplotlib", "pandas", "sklearn") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
     import_keras()
     from pipeline.data import datasets
     from pipeline.task.source import DataSpec
     from pipeline.training import loop  # noqa: F401
 
-    for module in unused:
-        del sys.modules[module]
     if data := os.environ.get(PRELOAD_DATASET):
         datasets.load_members(DataSpec(*json.loads(data)))
 

