@@ -66,7 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     With `--fast`, leaves out single slow tests.
     """
-    items.sort(key=lambda item: _place(item.path))
+    # of the others those of the whole program take longest
+    items.sort(key=lambda item: (_place(item.path), TESTS / "whole" != item.path.parent))
     for item in items:
         if "disk" in getattr(item, "fixturenames", ()):
             item.add_marker("root")

@@ -11,7 +11,7 @@ from sklearn import metrics
 from pipeline.task import scoring
 from pipeline.task.task import Kind, Target, Task
 
-N_RESAMPLES = 1000
+N_RESAMPLES = 400
 TWO = Task(Kind.BINARY, (3,), ("no", "yes"))
 FOUR = Task(Kind.MULTICLASS, (3,), ("a", "b", "c", "d"))
 NUMBERS = Task(Kind.REGRESSION, (3,))

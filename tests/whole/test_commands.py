@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import empty_mlflow
 import numpy as np
 import pytest
 
@@ -120,7 +121,7 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("pasted") / "project"
     folder.mkdir()
     for name in ("pipeline", ".ci"):
@@ -128,6 +129,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     for name in ("Makefile", "requirements.lock"):
         shutil.copy(REPOSITORY / name, folder)
     shutil.copytree(REPOSITORY / "studies", folder / "studies")
+    empty_mlflow.copy_into(folder, empty_database)
     quick = folder / "studies" / "quick.toml"
     text, n_changed = re.subn(r"^trials = \d+$", "trials = 2", quick.read_text(), flags=re.M)
     assert n_changed == 1

@@ -165,8 +165,11 @@ def wait_until(is_so: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("n_processes", [1, 2], ids=["importing", "training"])
+@pytest.mark.parametrize(
+    ("n_processes", "number"),
+    [(1, signal.SIGTERM), (2, signal.SIGINT)],
+    ids=["importing", "training"],
+)
 def test_processes_that_do_not_answer_do_not_keep_a_search_from_ending(
     project: Path, n_processes: int, number: signal.Signals
 ) -> None:

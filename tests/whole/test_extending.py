@@ -61,7 +61,8 @@ for known in (h, Hyperparameters(1, (4,), "adam", 0.001, 32, 1)):
     assert "GaussianNoise" not in without
 
 
-def test_an_executor_takes_two_files(package: Path, project_folder: Path) -> None:
+def test_an_executor_takes_two_files(package: Path, project_with_mlflow: Path) -> None:
+    project_folder = project_with_mlflow
     assert len(files_of("An executor")) == 2
     apply("An executor", package)
     make_project(project_folder, small.STUDY.replace("units = 50", "units = 2"))

@@ -69,7 +69,7 @@ STUDIES = {
         target = "verkauft?"
         metric = "roc_auc"
         [data]
-        folds = 3
+        folds = 2
         drop = ["Preis/€"]
         types = {{ Lage = "category" }}
         {FEW}""",
@@ -269,7 +269,7 @@ def test_two_classes_with_folds_do_so_too(sold: Handed) -> None:
     assert sold.answers["names"] == [["ja", "nein"]] * 7
     np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-6)
     assert sold.metrics["validation"]["n_examples"] + len(answers) == N
-    assert "The model is the mean of 3 networks" in (sold.folder / "MODEL_CARD.md").read_text()
+    assert "The model is the mean of 2 networks" in (sold.folder / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["houses", "sold"])

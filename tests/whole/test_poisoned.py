@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import empty_mlflow
 import numpy as np
 import optuna
 import pytest
@@ -85,12 +86,14 @@ class Watched:
     Args:
         folder: of the project; it is made.
         data: folder of the cache of data.
+        database: of MLflow, an empty one.
         wanted: parts of paths; who opens a file with one of them is noted.
     """
 
-    def __init__(self, folder: Path, data: Path, *wanted: str) -> None:
+    def __init__(self, folder: Path, data: Path, database: Path, *wanted: str) -> None:
         self.folder, self.log = folder, folder.parent / "opened"
         (folder / "studies").mkdir(parents=True)
+        empty_mlflow.copy_into(folder, database)
         spy = folder.parent / "spy"
         spy.mkdir()
         (spy / "sitecustomize.py").write_text(SPY)
@@ -143,7 +146,7 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+def images(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Watched:
     """A study of Fashion-MNIST on which every command was run while the test set was garbage."""
     base, real = tmp_path_factory.mktemp("images"), datasets.fetch("fashion_mnist")
     folder = base / "data" / "fashion_mnist"
@@ -153,7 +156,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Watched:
             shutil.copyfile(file, folder / file.name)
         elif file.name.startswith("t10k"):
             (folder / file.name).write_bytes(b"\x2a" * file.stat().st_size)
-    watched = Watched(base / "project", base / "data", "t10k", "train-images")
+    watched = Watched(base / "project", base / "data", empty_database, "t10k", "train-images")
     (watched.folder / "studies" / "seen.toml").write_text(
         STUDY.format(data='dataset = "fashion_mnist"')
     )
@@ -197,7 +200,7 @@ def test_an_export_opens_them_once_for_each_model(images: Watched, tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+def table(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Watched:
     """A study of a table; the last rows by day are the test set, and hold what no others do.
 
     A file is read whole before it is split. From there on, who opens the numbers of the test rows
@@ -211,7 +214,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         if i >= FIRST_TEST_ROW:
             row = (str(canary(i)), "canary", str(canary(i) + 1))
         lines.append(",".join([str(i), *row]))
-    watched = Watched(base / "project", base / "data", "rows.npy", "train_inputs.npy")
+    wanted = ("rows.npy", "train_inputs.npy")
+    watched = Watched(base / "project", base / "data", empty_database, *wanted)
     (watched.folder / "houses.csv").write_text("\n".join(lines) + "\n")
     by_day = ("--target", "price", "--set", "time=day")
     watched.run("pipeline.new", "fresh", "--data", "houses.csv", *by_day)

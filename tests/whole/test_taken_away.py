@@ -80,6 +80,7 @@ def search(
     return run
 
 
+@pytest.mark.parametrize("search", [1], indirect=True)  # nothing happens at an event
 def test_a_search_shows_that_it_lives_before_its_first_trial_and_after_its_last(
     project: Project, monkeypatch: pytest.MonkeyPatch, search: Search
 ) -> None:
@@ -265,6 +266,7 @@ def writes_a_trial(project: Project, state: str = "COMPLETE") -> mlflow.MlflowCl
     return mlflow.MlflowClient(project.mlflow_uri)
 
 
+@pytest.mark.parametrize("search", [1], indirect=True)  # there is no event
 @pytest.mark.parametrize("lost", ["file", "study", "trials"])
 def test_optunas_trials_before_the_search(
     project: Project, search: Search, monkeypatch: pytest.MonkeyPatch, lost: str
