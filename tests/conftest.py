@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     With `--fast`, leaves out single slow tests.
     """
     # of the others those of the whole program take longest
-    items.sort(key=lambda item: (_place(item.path), TESTS / "whole" != item.path.parent))
+    items.sort(key=lambda item: (_place(item.path), item.path.parent != TESTS / "whole"))
     for item in items:
         if "disk" in getattr(item, "fixturenames", ()):
             item.add_marker("root")

@@ -9,7 +9,6 @@ first child to tell: the forkserver itself drops an ImportError, and ends at oth
 import json
 import os
 import signal
-import sys
 import tempfile
 import traceback
 

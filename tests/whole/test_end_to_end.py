@@ -290,35 +290,35 @@ def test_the_export_is_a_plain_keras_model(walk: Walk) -> None:
         "saved_model",
     ]
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
-    accuracy = accuracy_of(folder)
+    (accuracy,) = accuracies_of(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert accuracy >= 0.82
     assert metrics["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert f"{accuracy:.4f}" in (folder / "MODEL_CARD.md").read_text()
 
 
-def accuracy_of(folder: Path) -> float:
-    """The accuracy of an exported model on the raw test images, by plain Keras."""
+def accuracies_of(*folders: Path) -> list[float]:
+    """The accuracy of each exported model on the raw test images, by plain Keras."""
     code = f"""
 import keras, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 from pipeline.data.datasets import open_test_set
 images, labels, *_ = open_test_set("fashion_mnist")
 assert images.dtype == "uint8" and images.shape == (10000, 28, 28)
-model = keras.saving.load_model("model.keras")
-answers = model.predict(images, verbose=0)
-assert abs(answers - model.predict(images / 255, verbose=0)).max() < 1e-4
-print((answers.argmax(axis=1) == labels).mean())
+for folder in sys.argv[1:]:
+    model = keras.saving.load_model(folder + "/model.keras")
+    answers = model.predict(images, verbose=0)
+    assert abs(answers - model.predict(images / 255, verbose=0)).max() < 1e-4
+    print((answers.argmax(axis=1) == labels).mean())
 """
     result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
+        [sys.executable, "-c", code, *map(str, folders)],
         env=environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(result.stdout.strip().splitlines()[-1])
+    return [float(line) for line in result.stdout.strip().splitlines()[-len(folders) :]]
 
 
 def test_an_ensemble_is_one_plain_keras_model_too(walk: Walk, tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_an_ensemble_is_one_plain_keras_model_too(walk: Walk, tmp_path: Path) ->
     said = run(copy, "pipeline.best", "small", "--ensemble", "--export", "--only-keras").stdout
     assert max(map(len, said.splitlines())) <= 100
     found = json.loads((copy / "exports" / "small_ensemble" / "metrics.json").read_text())
-    accuracy = accuracy_of(copy / "exports" / "small_ensemble")
+    (accuracy,) = accuracies_of(copy / "exports" / "small_ensemble")
     assert found["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert found["validation"]["accuracy"] == pytest.approx(found["gain"]["ensemble"])
     assert found["gain"]["ensemble"] >= found["gain"]["champion"]
@@ -369,18 +369,16 @@ def test_the_champion_is_scored_with_every_seed_that_finals_gave_it(
     assert {look["trial"] for look in looks} >= set(seeds["trials"])
     assert len(seeds["test"]["values"]) == len(seeds["validation"]["values"]) == 2
     own = seeds["test"]["values"][seeds["trials"].index(found["trial"])]
-    assert own == pytest.approx(accuracy_of(folder), abs=1e-6)
     assert seeds["test"]["mean"] == pytest.approx(sum(seeds["test"]["values"]) / 2)
     card = " ".join((folder / "MODEL_CARD.md").read_text().split())
     assert "The same network was trained with 2 seeds; their mean test accuracy 0." in card
-    run(copy, "pipeline.best", "small", "--export", "--only-keras", "--force")
-    assert stored_study(copy).user_attrs["test_looks"] == looks
     assert "all in order" in run(copy, "pipeline.doctor", "small").stdout
     said = run(copy, "pipeline.best", "small", "--refit", "--export", "--only-keras").stdout
     assert "on 60,000 images, which are\n  all but the test set" in said
-    folder = copy / "exports" / "small_refit"
-    again = json.loads((folder / "metrics.json").read_text())
-    assert again["test"]["accuracy"] == pytest.approx(accuracy_of(folder), abs=1e-6)
+    refitted = copy / "exports" / "small_refit"
+    again = json.loads((refitted / "metrics.json").read_text())
+    accuracies = accuracies_of(folder, refitted)
+    assert [own, again["test"]["accuracy"]] == pytest.approx(accuracies, abs=1e-6)
     assert again["test"]["accuracy"] != found["test"]["accuracy"]
     assert again["seeds"]["validation"] == seeds["validation"]
     assert len(again["seeds"]["test"]["values"]) == 2
