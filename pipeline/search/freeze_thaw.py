@@ -1,15 +1,16 @@
 """Freeze-thaw Bayesian optimization: pauses what is not promising, and goes on with what is.
 
-A model of learning curves (see `curve_model`) foresees what each paused trial, and networks that
-are new, would reach; a free worker takes the one that most probably beats the best by a margin
-within a time. Margin and time are drawn at random for each decision, so that near and far goals
-take turns (as in ifBO: Rakotoarison et al. 2024, arXiv:2404.16795, there in epochs). New networks
-are drawn at random and near the best ones.
+How many trials go on from each rung is settled, as in asynchronous successive halving (see
+`promotion`). Which ones, and which network begins, is decided by a model of learning curves (see
+`curve_model`): those that most probably beat the best by a margin in the end, for what that would
+cost. The margin is drawn at random for each decision, so that near and far goals take turns (as in
+ifBO: Rakotoarison et al. 2024, arXiv:2404.16795). New networks are drawn at random and near the
+best ones; some are taken without asking the model, which may be wrong.
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ import optuna
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
+from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
+from pipeline.search.foreseen_seconds import PROCESS_SECONDS, ForeseenSeconds
 from pipeline.search.neighbours import at_random, near
 from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
 from pipeline.search.space_encoding import SpaceEncoding
@@ -26,14 +29,13 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space, params_of
 
-GROWTH = 1.5  # from one rung to the next
 N_CANDIDATES, LOCAL, N_PARENTS = 120, 0.5, 5  # new networks, share of them near the best
+BLIND = 0.15  # share of beginnings for which the model is not asked
 MOST_POINTS, MOST_TUNED = 400, 120  # of curves, to learn from and to tune the model by
 TUNED_AT = (6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 300)  # trials
 MARGINS = (-2.5, 0.0)  # logarithms to base 10 of the least and greatest, in standard deviations
 WORTH = 0.05  # least probability of beating the best with which a trial goes on in the end
 STARTUP_EPOCHS = 3  # of the first trials, until there are enough
-START_SECONDS = 0.3  # of a process, before it is known
 
 
 class FreezeThawSampler(optuna.samplers.RandomSampler):
@@ -49,36 +51,6 @@ class FreezeThawSampler(optuna.samplers.RandomSampler):
         if n_startup_trials < 1:
             raise ValueError(f"n_startup_trials: found {n_startup_trials}, allowed is 1 or more")
         self.n_startup_trials = n_startup_trials
-
-
-@dataclass
-class _Costs:
-    """Foresees how long epochs take.
-
-    Attributes:
-        weights: of encoded hyperparameters, for the logarithm of the seconds of an epoch.
-        start: seconds that a beginning costs beside its epochs.
-    """
-
-    weights: Numbers
-    start: float
-
-    @classmethod
-    def of(cls, x: Numbers, seconds: Sequence[Sequence[float]]) -> "_Costs":
-        """Learns from networks that have been trained for an epoch at least."""
-        epochs = [float(np.median(each[1:] or each)) for each in seconds]
-        starts = [each[0] - float(np.median(each[1:])) for each in seconds if len(each) > 1]
-        rows = np.column_stack([np.ones(len(x)), x])
-        ridge = 0.3 * np.eye(rows.shape[1])
-        ridge[0, 0] = 1e-6
-        logs = np.log(np.maximum(epochs, 1e-9))
-        weights = np.linalg.solve(rows.T @ rows + ridge, rows.T @ logs)
-        start = float(np.median(starts)) if starts else 0.0
-        return cls(weights, START_SECONDS + max(start, 0.0))
-
-    def __call__(self, x: Numbers) -> Numbers:
-        """Foresees the seconds of an epoch, (n,)."""
-        return np.asarray(np.exp(np.column_stack([np.ones(len(x)), x]) @ self.weights))
 
 
 class FreezeThaw:
@@ -104,84 +76,135 @@ class FreezeThaw:
         self._rows: dict[int, Numbers] = {}
         self._keys: set[Hashable] = set()  # of all networks that were seen
         self._n_tuned = 0
+        self._since: dict[int, int] = {}  # after which epoch a trial went on last
+        self._seconds: ForeseenSeconds | None = None
+        self._drawn_of: Hashable = None
+        self._drawn: list[Hyperparameters] = []  # candidates, and what they are encoded as
+        self._encoded: list[Numbers] = []
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Lists 1, 2, 3, 5, 8, ... below the last epoch."""
-        found, rung = [], 1
-        while rung < epochs:
-            found.append(rung)
-            rung = max(rung + 1, round(rung * GROWTH))
-        return tuple(found)
+        """Lists the epochs after which a trial may be paused."""
+        return promotion.rungs(epochs)
 
-    def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+    def choose(
+        self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+    ) -> Choice | None:
         """Decides what a free worker does next; as in `Policy`."""
         self._take_in(seen)
         n_known = sum(bool(each.values) for each in seen.values())
         if may_begin and (len(seen) < self._n_startup or not n_known):
-            drawn = self._candidates(seen, self._rng(seen))
-            return Begin(next((g for g in drawn[::-1] if key_of(g) not in self._keys), drawn[-1]))
-        return self._decide(seen, may_begin=may_begin) if n_known else None
+            return Begin(self._drawn_evenly(seen))
+        choice = self._decide(seen, None, may_begin, seconds_left) if n_known else None
+        if isinstance(choice, GoOn):
+            self._since[choice.number] = len(seen[choice.number].values)
+        return choice
 
-    def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
+    def goes_on(
+        self, number: int, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+    ) -> bool:
         """Decides at a rung whether a running trial goes on; as in `Policy`."""
         self._take_in(seen)
+        own, since = seen[number], self._since.get(number, 0)
+        overhead, start = 0.0, PROCESS_SECONDS
+        if self._seconds:
+            overhead, start = self._seconds.overhead, self._seconds.start
+        if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
+            return True  # to have begun it took longer than it has been trained for
         if len(seen) < self._n_startup and may_begin:
-            return len(seen[number].values) < STARTUP_EPOCHS
-        choice = self._decide(seen, may_begin=may_begin, running=number)
+            return len(own.values) < STARTUP_EPOCHS
+        choice = self._decide(seen, number, may_begin, seconds_left)
         return isinstance(choice, GoOn) and choice.number == number
 
     def _decide(
-        self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
+        self, seen: Mapping[int, Seen], running: int | None, may_begin: bool, seconds_left: float
     ) -> Choice | None:
-        with threadpool_limits(1):  # small matrices, and trials that want all cores
-            return self._best(seen, may_begin=may_begin, running=running)
-
-    def _best(
-        self, seen: Mapping[int, Seen], *, may_begin: bool, running: int | None = None
-    ) -> Choice | None:
-        rng = self._rng(seen)
         open_ = [n for n, each in seen.items() if each.stage is Stage.PAUSED or n == running]
-        new = self._candidates(seen, rng) if may_begin else []
-        if not open_ and not new:
+        rng = self._rng(seen)
+        if not may_begin or seconds_left < self._seconds_of_a_training(seen):
+            choice = self._still_worth_it(seen, open_, running, rng)
+            if choice or not may_begin:
+                return choice
+        of = promotion.rungs(self._most)
+        level = promotion.due(seen, running, of)
+        if level is not None:
+            open_ = [n for n in open_ if promotion.level(len(seen[n].values), of) == level]
+            scores = self._scores(seen, open_, [], running, rng) if open_[1:] else [0.0]
+            return GoOn(open_[int(np.argmax(scores))])
+        if running is not None:
+            return None  # another one begins
+        if rng.random() < BLIND:
+            return Begin(self._drawn_evenly(seen))
+        new = self._candidates(seen)
+        scores = self._scores(seen, [], new, running, rng)
+        best_first = (new[i] for i in np.argsort(-scores))
+        return Begin(next((g for g in best_first if key_of(g) not in self._keys), new[-1]))
+
+    def _still_worth_it(
+        self,
+        seen: Mapping[int, Seen],
+        open_: Sequence[int],
+        running: int | None,
+        rng: np.random.Generator,
+    ) -> GoOn | None:
+        """Finds the trial that most probably beats the best, now that none begins."""
+        if not open_:
             return None
-        model, scale = self._learned(seen, rng)
-        known = [n for n, each in seen.items() if each.values]
-        costs = _Costs.of(
-            np.array([self._rows[n] for n in known]), [seen[n].seconds for n in known]
-        )
-        x = np.array([*(self._rows[n] for n in open_), *map(self._encode, new)])
-        numbers = [*open_, *range(-1, -1 - len(new), -1)]
-        done = np.array([*(len(seen[n].values) for n in open_), *([0] * len(new))])
-        most = np.array(
-            [*(seen[n].hyperparameters.epochs for n in open_), *(g.epochs for g in new)]
-        )
-        epoch, start = costs(x), np.full(len(x), costs.start)
-        for i, n in enumerate(open_):
-            if len(seen[n].seconds) > 1:
-                epoch[i] = np.median(seen[n].seconds[1:])
-            start[i] *= n != running
-        typical = float(np.median(epoch))  # from an epoch to a whole training, begun anew
-        least, most_time = costs.start + typical, costs.start + typical * self._most
-        time = math.exp(rng.uniform(math.log(least), math.log(most_time)))
-        reach = np.minimum(done + np.maximum((time - start) // epoch, 0), most)
-        if not (reach > done).any():
-            reach = np.minimum(done + 1, most)
-        best = max(scale(v) for each in seen.values() for v in each.values)
-        goal = best + 10 ** rng.uniform(*MARGINS)
-        if not may_begin:  # what is still worth it, however long it takes
-            reach, goal = most, best
-        u = np.log(np.maximum(reach, 1)) / max(math.log(self._most), 1e-9)
-        means, deviations = model.foresee(Points(x, u, np.array(numbers)))
-        score = np.where(reach > done, norm.logsf((goal - means) / deviations), -np.inf)
-        best_first = np.argsort(-score)
-        if not may_begin and score[best_first[0]] < math.log(WORTH):
-            return None
-        for i in best_first:
-            if i < len(open_):
-                return GoOn(open_[i])
-            if key_of(new[i - len(open_)]) not in self._keys:
-                return Begin(new[i - len(open_)])
-        return None
+        scores = self._scores(seen, open_, [], running, rng, is_near=True)
+        found = int(np.argmax(scores))
+        return GoOn(open_[found]) if scores[found] >= math.log(WORTH) else None
+
+    def _seconds_of_a_training(self, seen: Mapping[int, Seen]) -> float:
+        """Foresees how long a network takes that begins now, to its end."""
+        epochs = [float(np.median(each.seconds)) for each in seen.values() if each.values]
+        return self._most * float(np.median(epochs))
+
+    def _scores(
+        self,
+        seen: Mapping[int, Seen],
+        open_: Sequence[int],
+        new: Sequence[Hyperparameters],
+        running: int | None,
+        rng: np.random.Generator,
+        is_near: bool = False,
+    ) -> Numbers:
+        """Rates trials that are open, and new networks.
+
+        Args:
+            seen: all trials.
+            open_: numbers of those that may go on.
+            new: networks that may begin, those of `_candidates` or none.
+            running: the one of the open ones that need not be started.
+            rng: from which margin, and weight of the costs, are drawn.
+            is_near: without margin, and whatever it costs.
+
+        Returns:
+            The logarithm of the probability that the best is beaten, less that of the seconds.
+        """
+        with threadpool_limits(1):  # small matrices, and trials that want all cores
+            model, scale = self._learned(seen, rng)
+            known = [n for n, each in seen.items() if each.values]
+            self._seconds = ForeseenSeconds.of(
+                np.array([self._rows[n] for n in known]), [seen[n].seconds for n in known]
+            )
+            x = np.array([*(self._rows[n] for n in open_), *(self._encoded if new else ())])
+            done = np.array([*(len(seen[n].values) for n in open_), *([0] * len(new))])
+            most = np.array(
+                [*(seen[n].hyperparameters.epochs for n in open_), *(g.epochs for g in new)]
+            )
+            epoch, start = self._seconds(x), np.full(len(x), self._seconds.start)
+            for i, n in enumerate(open_):
+                if len(seen[n].seconds) > 1:
+                    epoch[i] = np.median(seen[n].seconds[1:])
+                start[i] *= n != running
+            u = np.log(most) / max(math.log(self._most), 1e-9)
+            numbers = np.array([*open_, *range(-1, -1 - len(new), -1)])
+            means, deviations = model.foresee(Points(x, u, numbers))
+            goal = max(scale(v) for each in seen.values() for v in each.values)
+            price = np.zeros(len(x))
+            if not is_near:
+                goal += 10 ** rng.uniform(*MARGINS)
+                price = rng.random() * np.log(start + epoch * np.maximum(most - done, 1) + 1e-9)
+            return np.asarray(norm.logsf((goal - means) / deviations) - price)
 
     def _take_in(self, seen: Mapping[int, Seen]) -> None:
         for number, each in seen.items():
@@ -193,15 +216,22 @@ class FreezeThaw:
         n_epochs = sum(len(each.values) for each in seen.values())
         return np.random.default_rng(derived_seed(self._seed, "decision", len(seen), n_epochs))
 
-    def _candidates(
-        self, seen: Mapping[int, Seen], rng: np.random.Generator
-    ) -> list[Hyperparameters]:
-        """Draws networks, at random and near the best."""
+    def _drawn_evenly(self, seen: Mapping[int, Seen]) -> Hyperparameters:
+        """Draws a network at random, whatever is known; another one than before, if there is."""
+        drawn = self._candidates(seen)
+        return next((g for g in drawn[::-1] if key_of(g) not in self._keys), drawn[-1])
+
+    def _candidates(self, seen: Mapping[int, Seen]) -> list[Hyperparameters]:
+        """Draws networks near the best, and then at random; the same until that changes."""
         best = sorted(
-            (each for each in seen.values() if each.values),
-            key=lambda each: -max(self._sign * v for v in each.values),
+            (number for number, each in seen.items() if each.values),
+            key=lambda number: -max(self._sign * v for v in seen[number].values),
         )[:N_PARENTS]
-        parents = [params_of(self._searched, each.hyperparameters) for each in best]
+        drawn_of = (len(seen), *best)
+        if self._drawn_of == drawn_of:
+            return self._drawn
+        rng = np.random.default_rng(derived_seed(self._seed, "candidates", *drawn_of))
+        parents = [params_of(self._searched, seen[number].hyperparameters) for number in best]
         found = []
         for i in range(N_CANDIDATES):
             if parents and i < LOCAL * (N_CANDIDATES - 1):
@@ -209,6 +239,8 @@ class FreezeThaw:
             else:
                 given = at_random(self._searched, rng)
             found.append(given if self._is_scheduled else replace(given, epochs=self._most))
+        self._drawn_of, self._drawn = drawn_of, found
+        self._encoded = [self._encode(each) for each in found]
         return found
 
     def _learned(
@@ -220,11 +252,11 @@ class FreezeThaw:
         y: list[float] = []
         for number, each in seen.items():
             n = len(each.values)
-            rungs = [*self.rungs(n), n] if n else []
+            rungs = [*promotion.rungs(n), n] if n else []
             values = [max(self._sign * v for v in each.values[:rung]) for rung in rungs]
             if each.stage is Stage.ENDED and n < each.hyperparameters.epochs and n:
                 rungs, values = [*rungs, each.hyperparameters.epochs], [*values, values[-1]]
-            if each.has_failed and not n:
+            if each.stage is Stage.ENDED and not n:
                 rungs, values = [self._most], [math.nan]
             x += [self._rows[number]] * len(rungs)
             epochs += rungs

@@ -5,6 +5,7 @@ hears of the epoch), the model of the best epoch, what the trial has come to, th
 then MLflow. A kill before the note leaves a trial that was interrupted, which is run again.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from pipeline.search.freeze_thaw import FreezeThaw, FreezeThawSampler
 from pipeline.search.policy import Begin, Choice, GoOn, Policy, Seen, Stage
 from pipeline.search.running import Running
 from pipeline.search.samplers import build_sampler
+from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, paused, study_store
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.spec import PAUSES, StudySpec
@@ -42,18 +44,21 @@ class Pausing:
     states: paused.States
     waiting: dict[int, Running] = field(default_factory=dict)
     _seen: dict[int, Seen] = field(default_factory=dict)
+    _used: Used | None = None
 
     @classmethod
     def of(cls, study: optuna.Study, spec: StudySpec, states: paused.States) -> "Pausing":
         """Has the policy decide that the study file names, if it names one."""
         return cls(study, spec, build_policy(spec), states)
 
-    def recover(self, ended: Sequence[Trial]) -> Collection[int]:
+    def recover(self, ended: Sequence[Trial], used: Used) -> Collection[int]:
         """Finds trials that are paused, by number, and removes what is left of others.
 
         Args:
             ended: all trials that count.
+            used: what is used of the budget.
         """
+        self._used = used
         if self.policy:
             for frozen in self.study.get_trials(deepcopy=False):
                 number, assignment = frozen.number, Assignment.read(frozen.user_attrs)
@@ -93,7 +98,9 @@ class Pausing:
     def choose(self, *, may_begin: bool) -> Choice | None:
         """Decides what a free worker does; without a policy a new trial begins, if any may."""
         if self.policy:
-            return self.policy.choose(self._seen, may_begin=may_begin)
+            return self.policy.choose(
+                self._seen, may_begin=may_begin, seconds_left=self._seconds_left
+            )
         return Begin() if may_begin else None
 
     def prepared(self, job: Job, running: Running) -> Job:
@@ -112,8 +119,12 @@ class Pausing:
         self.see(running, Stage.RUNNING)
         number = running.trial.number
         return self.states.has(number) and not self.policy.goes_on(
-            number, self._seen, may_begin=may_begin
+            number, self._seen, may_begin=may_begin, seconds_left=self._seconds_left
         )
+
+    @property
+    def _seconds_left(self) -> float:
+        return self._used.seconds_left if self._used else math.inf
 
     def _rungs(self, running: Running) -> tuple[int, ...]:
         """Lists the epochs after which a trial may be paused; the last one is none of them."""

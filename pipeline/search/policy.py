@@ -71,24 +71,30 @@ class Policy(Protocol):
         """Lists the epochs after which a trial of at most so many may be paused."""
         ...
 
-    def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+    def choose(
+        self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+    ) -> Choice | None:
         """Decides what a free worker does next.
 
         Args:
             seen: all trials of networks, by number.
             may_begin: whether the budget suffices for another trial.
+            seconds_left: of the search; infinite if they have no limit.
 
         Returns:
             None if nothing is worth it.
         """
         ...
 
-    def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
+    def goes_on(
+        self, number: int, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+    ) -> bool:
         """Decides at a rung whether a running trial goes on; else it is paused.
 
         Args:
             number: of the trial.
             seen: all trials of networks, by number.
             may_begin: whether the budget suffices for another trial.
+            seconds_left: of the search; infinite if they have no limit.
         """
         ...

@@ -131,7 +131,7 @@ class Supervisor:
     def _recover(self) -> None:
         """Queues again what a killed supervisor left, and counts the trials that are known."""
         ended = select_counted(study_store.read_trials(self._study))
-        paused = self._pausing.recover(ended)
+        paused = self._pausing.recover(ended, self._used)
         n_left = queue.requeue_left(self._study, self._spec, paused)
         ends = {trial.number: trial.end(self._spec.metric) for trial in ended}
         n_mended = self._tracker.mend(ends, paused)

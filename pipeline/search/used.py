@@ -1,5 +1,6 @@
 """What is used of a study's budget over all reruns, trials and time; finals are counted apart."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -73,10 +74,15 @@ class Used:
         return self._budget.is_used(self.states.total() + n_running, self.seconds)
 
     @property
+    def seconds_left(self) -> float:
+        """Of the search's minutes; infinite without a limit."""
+        minutes = self._budget.minutes
+        return math.inf if minutes is None else 60 * minutes - self.seconds
+
+    @property
     def is_over(self) -> bool:
         """Whether the minutes of the search are used."""
-        minutes = self._budget.minutes
-        return minutes is not None and self.seconds >= 60 * minutes
+        return self.seconds_left <= 0
 
     def save(self, *, now: bool = False) -> None:
         """Notes the time in the study if the last note is long ago, or at once."""

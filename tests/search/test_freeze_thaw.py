@@ -13,7 +13,7 @@ from pipeline.search.curve_model import CurveModel, Points
 from pipeline.search.freeze_thaw import FreezeThaw
 from pipeline.search.laboratory import VirtualSearch, search_in_virtual_time
 from pipeline.search.neighbours import at_random, near
-from pipeline.search.policy import Begin, GoOn, Seen, Stage
+from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
 from pipeline.search.space_encoding import SpaceEncoding
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.space import check_params, params_of
@@ -166,16 +166,23 @@ def test_what_is_promising_goes_on_and_what_is_hopeless_ends_the_search(directio
     }
     low = seen([sign * 0.3, sign * 0.31, sign * 0.32], 0.05, Stage.PAUSED)
     high = seen([sign * 0.68, sign * 0.69, sign * 0.7], 0.002, Stage.PAUSED)
-    assert policy.choose({**ended, 4: low, 5: high}, may_begin=False) == GoOn(5)
-    assert policy.choose({**ended, 4: low}, may_begin=False) is None
-    assert isinstance(policy.choose({**ended, 4: low}, may_begin=True), Begin)
-    assert policy.choose({}, may_begin=False) is None
+    hopeless, late = {**ended, 4: low}, {**ended, 4: low, 5: high}
+
+    def choose(known: Mapping[int, Seen], may_begin: bool, seconds: float) -> Choice | None:
+        return policy.choose(known, may_begin=may_begin, seconds_left=seconds)
+
+    assert choose(late, False, math.inf) == GoOn(5)
+    assert choose(late, True, 5.0) == GoOn(5), "none that begins could come to its end"
+    assert choose(hopeless, False, math.inf) is None
+    assert isinstance(choose(hopeless, True, math.inf), Begin)
+    assert isinstance(choose(hopeless, True, 5.0), Begin)
+    assert choose({}, False, math.inf) is None
 
 
 def test_a_network_that_failed_is_no_reason_to_stop() -> None:
     policy = FreezeThaw(spec_of().searched, "maximize", seed=0, n_startup=2)
     failed = Seen(seen([], 0.1, Stage.ENDED).hyperparameters, (), (), Stage.ENDED, True)
     known = {0: failed, 1: failed, 2: failed}
-    assert isinstance(policy.choose(known, may_begin=True), Begin)
+    assert isinstance(policy.choose(known, may_begin=True, seconds_left=math.inf), Begin)
     known[3] = seen([0.5, 0.6], 0.001, Stage.PAUSED)
-    assert policy.choose(known, may_begin=True) is not None
+    assert policy.choose(known, may_begin=True, seconds_left=math.inf) is not None

@@ -39,14 +39,18 @@ class Halving:
     def rungs(self, epochs: int) -> tuple[int, ...]:
         return (2, 4)
 
-    def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+    def choose(
+        self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+    ) -> Choice | None:
         self.seen.append(dict(seen))
         waiting = [number for number, each in seen.items() if each.stage is Stage.PAUSED]
         if len(waiting) >= 3 or (waiting and not may_begin):
             return GoOn(max(waiting, key=lambda number: max(seen[number].values)))
         return Begin() if may_begin else None
 
-    def goes_on(self, number: int, seen: Mapping[int, Seen], *, may_begin: bool) -> bool:
+    def goes_on(
+        self, number: int, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+    ) -> bool:
         assert seen[number].stage is Stage.RUNNING
         return len(seen[number].values) > 2
 
@@ -112,7 +116,9 @@ def test_what_is_still_paused_at_the_end_is_told_as_pruned_with_its_best_epoch(
     tmp_path: Path,
 ) -> None:
     class Never(Halving):
-        def choose(self, seen: Mapping[int, Seen], *, may_begin: bool) -> Choice | None:
+        def choose(
+            self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
+        ) -> Choice | None:
             return Begin() if may_begin else None
 
     spec, tracker = spec_of(), ListTracker()

@@ -1,0 +1,54 @@
+"""Rungs, at which trials are paused, and from which some are promoted: asynchronous halving.
+
+As ASHA does (Li et al. 2018, arXiv:1810.05934), of all trials that have come to a rung a third is
+to go on to the next one, at three times as many epochs. Which of them, others decide.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pipeline.search.policy import Seen, Stage
+
+FACTOR = 3  # from one rung to the next, in epochs; of so many trials one is promoted
+
+
+def rungs(epochs: int) -> tuple[int, ...]:
+    """Lists 1, 3, 9, ... below the last epoch."""
+    found, rung = [], 1
+    while rung < epochs:
+        found.append(rung)
+        rung *= FACTOR
+    return tuple(found)
+
+
+def level(n_epochs: int, of: tuple[int, ...]) -> int:
+    """Counts the rungs to which a trial has come after so many epochs."""
+    return sum(rung <= n_epochs for rung in of)
+
+
+def due(seen: Mapping[int, Seen], running: int | None, of: tuple[int, ...]) -> int | None:
+    """Finds the highest level from which a trial is to go on now.
+
+    Args:
+        seen: all trials, by number.
+        running: the trial that asks whether it goes on; None if a worker is free.
+        of: the rungs.
+
+    Returns:
+        The level; None if no trial is to go on before another has begun.
+    """
+    reached, waiting = np.zeros((2, len(of) + 2), int)
+    for number, each in seen.items():
+        own = level(len(each.values), of)
+        if each.stage is Stage.PAUSED or number == running:
+            waiting[own] += 1
+        elif each.stage is Stage.RUNNING:
+            own += 1  # to where it is on its way
+        elif each.values:
+            own = len(of) + 1
+        reached[: own + 1] += 1
+    for own in range(len(of), 0, -1):
+        if waiting[own] and reached[own + 1] < reached[own] // FACTOR:
+            return own
+    return None
