@@ -470,35 +470,24 @@ print(json.dumps({"own": own.tolist(), "mean": (mean / n).tolist()}))
 """
 
 
-@pytest.mark.parametrize("name", ["häuser", "sold"])
-def test_an_ensemble_is_the_mean_of_its_networks(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    alone = request.getfixturevalue({"häuser": "houses"}.get(name, name))
-    project = alone.folder.parents[1]
-    if name == "häuser":
-        assert "sealed" in run(project, "-m", "pipeline.best", name, "--ensemble")
-        assert not (project / "exports" / f"{name}_ensemble").exists()
-    said = run(project, "-m", "pipeline.best", name, "--ensemble", "--export", "--only-keras")
-    folder = project / "exports" / f"{name}_ensemble"
+def test_an_ensemble_is_the_mean_of_its_networks(houses: Handed) -> None:
+    project = houses.folder.parents[1]
+    assert "sealed" in run(project, "-m", "pipeline.best", "häuser", "--ensemble")
+    assert not (project / "exports" / "häuser_ensemble").exists()
+    said = run(project, "-m", "pipeline.best", "häuser", "--ensemble", "--export", "--only-keras")
+    folder = project / "exports" / "häuser_ensemble"
     found = json.loads((folder / "metrics.json").read_text())
-    (folder / "rows.csv").write_bytes((alone.folder / "rows.csv").read_bytes())
+    (folder / "rows.csv").write_bytes((houses.folder / "rows.csv").read_bytes())
     answers = json.loads(run(folder, "-c", MEAN).splitlines()[-1])
     np.testing.assert_allclose(answers["own"], answers["mean"], rtol=1e-5)
-    if name == "häuser":
-        prices = alone.rows["Preis/€"].str.replace(",", ".").astype(float)
-        score = root_mean_squared_error(prices, np.ravel(answers["own"]))
-        assert score == pytest.approx(found["test"]["rmse"], rel=1e-4)
-        assert found["gain"]["ensemble"] <= found["gain"]["champion"]
-        assert found["validation"]["rmse"] == pytest.approx(found["gain"]["ensemble"])
-    else:
-        score = roc_auc_score(alone.rows["verkauft?"] == "nein", np.ravel(answers["own"]))
-        assert score == pytest.approx(found["test"]["roc_auc"], rel=1e-4)
-        assert found["gain"]["ensemble"] >= found["gain"]["champion"]
+    prices = houses.rows["Preis/€"].str.replace(",", ".").astype(float)
+    score = root_mean_squared_error(prices, np.ravel(answers["own"]))
+    assert score == pytest.approx(found["test"]["rmse"], rel=1e-4)
+    assert found["gain"]["ensemble"] <= found["gain"]["champion"]
+    assert found["validation"]["rmse"] == pytest.approx(found["gain"]["ensemble"])
     low, high = found["gain"]["difference_95"]
     assert low <= found["gain"]["ensemble"] - found["gain"]["champion"] <= high
     assert "The mean answer of " in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    if name == "häuser":
-        again = run(project, "-m", "pipeline.best", name, "--ensemble")
-        assert "sealed" not in again, "the look is known"
-        assert len(said.splitlines()) == len(again.splitlines())
+    again = run(project, "-m", "pipeline.best", "häuser", "--ensemble")
+    assert "sealed" not in again, "the look is known"
+    assert len(said.splitlines()) == len(again.splitlines())

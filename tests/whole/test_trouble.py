@@ -146,8 +146,7 @@ def test_a_locked_store(searched: Path, store: str) -> None:
     search_to_the_end(searched, N_FIRST + 1)
 
 
-@pytest.mark.parametrize("damage", ["overwritten", "cut"])
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize(("store", "damage"), [("optuna.db", "cut"), ("mlflow.db", "overwritten")])
 def test_a_damaged_store(searched: Path, store: str, damage: str) -> None:
     file = searched / "mlruns" / store
     whole = file.read_bytes()
@@ -342,7 +341,7 @@ local.LocalExecutor =""",
 )
 
 
-@pytest.mark.parametrize("suspend_at", [1, 3, 5, 9])  # five events a trial
+@pytest.mark.parametrize("suspend_at", [3, 9])  # five events a trial
 def test_who_was_suspended_and_taken_over_writes_nothing_more(
     tmp_path: Path, empty_database: Path, suspend_at: int
 ) -> None:
