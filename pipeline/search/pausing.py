@@ -1,8 +1,9 @@
 """Trials that are paused and may go on: what a policy decides is noted, and outlives a kill.
 
 A pause is written in this order: the state of the training (by the worker, before the supervisor
-hears of the epoch), the model of the best epoch, what the trial has come to, that it is paused;
-then MLflow. A kill before the note leaves a trial that was interrupted, which is run again.
+hears of the epoch), the model of the best epoch, what the trial has come to and after which epochs
+it was paused, that it is paused; then MLflow. A kill before the note leaves a trial that was
+interrupted, which is run again.
 """
 
 import math

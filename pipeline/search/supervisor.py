@@ -16,13 +16,14 @@ import optuna
 
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, samplers
+from pipeline.search.asking import Unsuitable, ask
 from pipeline.search.distinct import Untried
 from pipeline.search.finals import Finals
 from pipeline.search.outcomes import Outcomes
 from pipeline.search.pausing import Pausing
 from pipeline.search.policy import GoOn, Stage
 from pipeline.search.progress import Progress, Snapshot
-from pipeline.search.running import Running, Unsuitable, ask
+from pipeline.search.running import Running
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.paused import Nowhere

@@ -16,7 +16,7 @@ REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patien
 RETRY_OF, N_RETRIES = "retry_of", "n_retries"
 FINAL_OF = "final_of"
 HISTORY, N_PARAMETERS, SCORES = "history", "n_parameters", "scores"
-REASON, CAUSE = "reason", "cause"
+REASON, CAUSE, PAUSES = "reason", "cause", "pauses"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Assignment(Origin):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of a trial when it ends.
+    """What is known of a trial when it ends, or is paused.
 
     Attributes:
         history: each metric's values, one for each epoch; None if it is tried again.
@@ -114,6 +114,7 @@ class Outcome:
         n_parameters: trainable weights; None without an epoch.
         reason: why it failed or was stopped; "" if it came to its own end or was pruned.
         cause: what its hyperparameters made of it, so that it has no value, if that is known.
+        pauses: epochs after which it was paused, in order; none in stores of versions up to 0.7.
     """
 
     history: Mapping[str, Sequence[float]] | None = None
@@ -121,6 +122,7 @@ class Outcome:
     n_parameters: int | None = None
     reason: str = ""
     cause: Cause | None = None
+    pauses: Sequence[int] = ()
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
@@ -135,6 +137,7 @@ class Outcome:
             n_parameters=attributes.get(N_PARAMETERS),
             reason=attributes.get(REASON, ""),
             cause=Cause(attributes[CAUSE]) if attributes.get(CAUSE) in [*Cause] else None,
+            pauses=tuple(attributes.get(PAUSES, ())),
         )
 
     def write(self) -> dict[str, Any]:
@@ -145,5 +148,6 @@ class Outcome:
             N_PARAMETERS: self.n_parameters,
             REASON: self.reason or None,
             CAUSE: self.cause,
+            PAUSES: [*self.pauses] or None,
         }
         return {key: value for key, value in known.items() if value is not None}

@@ -1,0 +1,119 @@
+"""What was saved by not training every trial to its end, and where they were left."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.study.trial import State, Trial
+
+N_RUNGS = 10  # of which a reader is told, at most
+
+
+@dataclass(frozen=True)
+class Rung:
+    """An epoch after which trials were paused or pruned.
+
+    Attributes:
+        epoch: counted from 1.
+        n_came: trials that were trained that long.
+        n_paused: those that were paused then.
+        n_pruned: those that a pruner ended then.
+        n_went_on: those that were trained longer, at once or later.
+    """
+
+    epoch: int
+    n_came: int
+    n_paused: int
+    n_pruned: int
+    n_went_on: int
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What became of trials that a pruner could end, or a policy pause.
+
+    Attributes:
+        n_trials: how many there are.
+        n_paused: those that were paused at least once.
+        n_went_on: those that went on after a pause.
+        n_own_end: those that came to their own end.
+        n_let_go: those that were paused when the search was over, or when states took too much
+            room.
+        n_pruned: those that a pruner ended while they ran.
+        rungs: where they were paused or pruned; of many some, evenly.
+        n_rungs: how many there are.
+        epochs: for which they were trained.
+        seconds: which that took.
+        epochs_saved: that were left of those let go and pruned; an upper bound, since early
+            stopping would have ended some of them sooner.
+        seconds_saved: which these would have taken, as long as each trial's own median epoch.
+    """
+
+    n_trials: int
+    n_paused: int
+    n_went_on: int
+    n_own_end: int
+    n_let_go: int
+    n_pruned: int
+    rungs: Sequence[Rung]
+    n_rungs: int
+    epochs: int
+    seconds: float
+    epochs_saved: int
+    seconds_saved: float
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> "Pruning | None":
+        """Counts what became of the trials that were drawn; None if none was paused or pruned.
+
+        Args:
+            trials: that count.
+        """
+        drawn = [trial for trial in trials if trial.is_drawn and trial.n_epochs]
+        dropped = [trial for trial in drawn if trial.state == State.PRUNED]
+        paused = [trial for trial in drawn if trial.pauses]
+        if not (dropped or paused):
+            return None
+        n_let_go = sum(trial.n_epochs in trial.pauses for trial in dropped)
+        left = {epoch for trial in paused for epoch in trial.pauses}
+        left |= {trial.n_epochs for trial in dropped}
+        return cls(
+            n_trials=len(drawn),
+            n_paused=len(paused),
+            n_went_on=sum(trial.n_epochs > trial.pauses[0] for trial in paused),
+            n_own_end=sum(trial.state == State.COMPLETE and not trial.reason for trial in drawn),
+            n_let_go=n_let_go,
+            n_pruned=len(dropped) - n_let_go,
+            rungs=[_rung(epoch, drawn) for epoch in _some_of(sorted(left))],
+            n_rungs=len(left),
+            epochs=sum(trial.n_epochs for trial in drawn),
+            seconds=sum(trial.seconds for trial in drawn),
+            epochs_saved=sum(_epochs_left(trial) for trial in dropped),
+            seconds_saved=sum(_epochs_left(trial) * _median_seconds(trial) for trial in dropped),
+        )
+
+
+def _epochs_left(trial: Trial) -> int:
+    return trial.hyperparameters.epochs - trial.n_epochs if trial.hyperparameters else 0
+
+
+def _median_seconds(trial: Trial) -> float:
+    return statistics.median(trial.history.get("seconds", ()) or (0.0,))
+
+
+def _some_of(epochs: Sequence[int]) -> Sequence[int]:
+    """Thins out what is too long for a table; the first and the last are kept."""
+    if len(epochs) <= N_RUNGS:
+        return epochs
+    return [epochs[i * (len(epochs) - 1) // (N_RUNGS - 1)] for i in range(N_RUNGS)]
+
+
+def _rung(epoch: int, drawn: Sequence[Trial]) -> Rung:
+    ended = [trial for trial in drawn if trial.n_epochs == epoch]
+    return Rung(
+        epoch,
+        n_came=sum(trial.n_epochs >= epoch for trial in drawn),
+        n_paused=sum(epoch in trial.pauses for trial in drawn),
+        n_pruned=sum(t.state == State.PRUNED and epoch not in t.pauses for t in ended),
+        n_went_on=sum(trial.n_epochs > epoch for trial in drawn),
+    )

@@ -1,0 +1,63 @@
+"""The part of a report on trials that were not trained to their end, and on what that saved."""
+
+from pipeline.evaluation.pruning import Pruning
+from pipeline.report.document import Block, Paragraph, Table
+from pipeline.report.summary import StudySummary
+from pipeline.wording import count_noun, inflect, join_names
+
+
+def pruning(facts: StudySummary) -> list[Block]:
+    """Tells which trials were paused, went on and were dropped, by rung, and what that saved."""
+    known = Pruning.of(facts.ended)
+    if not known:
+        return []
+    rungs = known.rungs
+    columns = {
+        "after epoch": [rung.epoch for rung in rungs],
+        "came to it": [rung.n_came for rung in rungs],
+        "paused there": [rung.n_paused for rung in rungs] if known.n_paused else [],
+        "pruned there": [rung.n_pruned for rung in rungs] if known.n_pruned else [],
+        "went on": [rung.n_went_on for rung in rungs],
+    }
+    columns = {name: values for name, values in columns.items() if values}
+    rows = [[f"{value:,}" for value in row] for row in zip(*columns.values(), strict=True)]
+    n = known.n_rungs
+    some = f" These are {len(rows)} of {n} epochs at which that happened." * (len(rows) < n)
+    return [
+        Paragraph(f"{_became(known)}{some}"),
+        Table([*columns], rows),
+        Paragraph(_saved(known)),
+    ]
+
+
+def _became(known: Pruning) -> str:
+    n_other = known.n_trials - known.n_own_end - known.n_let_go - known.n_pruned
+    ends = [
+        (known.n_own_end, f"came to {inflect('its', known.n_own_end, 'their')} own end"),
+        (known.n_pruned, f"{_were(known.n_pruned)} pruned"),
+        (known.n_let_go, f"{_were(known.n_let_go)} let go while paused"),
+        (n_other, f"failed or {_were(n_other)} stopped"),
+    ]
+    ended = join_names([f"{n:,} {how}" for n, how in ends if n])
+    said = f"Of {count_noun(known.n_trials, 'drawn trial')} "
+    if known.n_paused:
+        said += f"{known.n_paused:,} {_were(known.n_paused)} paused, of which "
+        said += f"{known.n_went_on:,} went on; "
+    return f"{said}{ended}. What is not trained to its end counts with its best epoch."
+
+
+def _were(n: int) -> str:
+    return inflect("was", n, "were")
+
+
+def _saved(known: Pruning) -> str:
+    epochs = known.epochs + known.epochs_saved
+    seconds = known.seconds + known.seconds_saved
+    share = f" ({100 * known.seconds_saved / seconds:.0f} %)" if seconds else ""
+    return (
+        f"They were trained for {count_noun(known.epochs, 'epoch')} in {known.seconds:,.1f} "
+        f"seconds. To their last epochs it would have been at most {epochs:,} in {seconds:,.1f} "
+        f"seconds, with each trial's own median epoch: what was saved is at most "
+        f"{count_noun(known.epochs_saved, 'epoch')} and {known.seconds_saved:,.1f} seconds"
+        f"{share}. That is an upper bound, since early stopping would have ended some sooner."
+    )
