@@ -1,12 +1,15 @@
-"""What was saved by not training every trial to its end, and where they were left."""
+"""What was saved by not training every trial to its end, and by an audit what that loses."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.study.trial import State, Trial
+from pipeline.evaluation.intervals import Interval, wilson
+from pipeline.study.trial import State, Trial, ranking
 
 N_RUNGS = 10  # of which a reader is told, at most
+TOP = 0.1  # share of all trials that are top ones
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Rung:
         n_came: trials that were trained that long.
         n_paused: those that were paused then.
         n_pruned: those that a pruner ended then.
+        n_audited: those that would have been paused or pruned then, and went on for the audit.
         n_went_on: those that were trained longer, at once or later.
     """
 
@@ -25,6 +29,7 @@ class Rung:
     n_came: int
     n_paused: int
     n_pruned: int
+    n_audited: int
     n_went_on: int
 
 
@@ -40,7 +45,7 @@ class Pruning:
         n_let_go: those that were paused when the search was over, or when states took too much
             room.
         n_pruned: those that a pruner ended while they ran.
-        rungs: where they were paused or pruned; of many some, evenly.
+        rungs: where they were paused, pruned or audited; of many some, evenly.
         n_rungs: how many there are.
         epochs: for which they were trained.
         seconds: which that took.
@@ -64,7 +69,7 @@ class Pruning:
 
     @classmethod
     def of(cls, trials: Sequence[Trial]) -> "Pruning | None":
-        """Counts what became of the trials that were drawn; None if none was paused or pruned.
+        """Counts what became of the trials that were drawn; None if all were just trained.
 
         Args:
             trials: that count.
@@ -72,11 +77,12 @@ class Pruning:
         drawn = [trial for trial in trials if trial.is_drawn and trial.n_epochs]
         dropped = [trial for trial in drawn if trial.state == State.PRUNED]
         paused = [trial for trial in drawn if trial.pauses]
-        if not (dropped or paused):
-            return None
-        n_let_go = sum(trial.n_epochs in trial.pauses for trial in dropped)
         left = {epoch for trial in paused for epoch in trial.pauses}
         left |= {trial.n_epochs for trial in dropped}
+        left |= {trial.audited_after for trial in drawn if trial.audited_after}
+        if not left:
+            return None
+        n_let_go = sum(trial.n_epochs in trial.pauses for trial in dropped)
         return cls(
             n_trials=len(drawn),
             n_paused=len(paused),
@@ -90,6 +96,58 @@ class Pruning:
             seconds=sum(trial.seconds for trial in drawn),
             epochs_saved=sum(_epochs_left(trial) for trial in dropped),
             seconds_saved=sum(_epochs_left(trial) * _median_seconds(trial) for trial in dropped),
+        )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was seen of trials that would have been dropped, and were trained to their own end.
+
+    Attributes:
+        trials: these, by number.
+        lost: top trials that would have been lost: among the best of all, by a share `TOP`, by a
+            value to which they came after they would have been dropped.
+        n_ranked: of so many trials that have a value.
+        n_top: how many of them are top ones.
+        interval: of the share of trials that would have been lost; Wilson's.
+        epochs: for which they were trained beyond.
+        seconds: which that took.
+    """
+
+    trials: Sequence[Trial]
+    lost: Sequence[Trial]
+    n_ranked: int
+    n_top: int
+    interval: Interval
+    epochs: int
+    seconds: float
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], direction: str) -> "Audit | None":
+        """Looks at the trials that were audited; None if none was.
+
+        Args:
+            trials: that count.
+            direction: "maximize" or "minimize".
+        """
+        audited = [trial for trial in trials if trial.audited_after]
+        if not audited:
+            return None
+        ranked = [trial for trial in ranking(trials, direction) if trial.is_drawn]
+        n_top = math.ceil(TOP * len(ranked))
+        top = {trial.number for trial in ranked[:n_top]}
+        lost = [t for t in audited if t.number in top and t.best_epoch > t.audited_after]
+        return cls(
+            trials=audited,
+            lost=lost,
+            n_ranked=len(ranked),
+            n_top=n_top,
+            interval=wilson(len(lost) / len(audited), len(audited)),
+            epochs=sum(trial.n_epochs - trial.audited_after for trial in audited),
+            seconds=sum(
+                math.fsum(trial.history.get("seconds", ())[trial.audited_after :])
+                for trial in audited
+            ),
         )
 
 
@@ -115,5 +173,6 @@ def _rung(epoch: int, drawn: Sequence[Trial]) -> Rung:
         n_came=sum(trial.n_epochs >= epoch for trial in drawn),
         n_paused=sum(epoch in trial.pauses for trial in drawn),
         n_pruned=sum(t.state == State.PRUNED and epoch not in t.pauses for t in ended),
+        n_audited=sum(trial.audited_after == epoch for trial in drawn),
         n_went_on=sum(trial.n_epochs > epoch for trial in drawn),
     )

@@ -1,14 +1,16 @@
 """The part of a report on trials that were not trained to their end, and on what that saved."""
 
-from pipeline.evaluation.pruning import Pruning
+from pipeline.evaluation.pruning import TOP, Audit, Pruning
 from pipeline.report.document import Block, Paragraph, Table
 from pipeline.report.summary import StudySummary
+from pipeline.study.spec import PAUSES
+from pipeline.study.trial import count_ends
 from pipeline.wording import count_noun, inflect, join_names
 
 
 def pruning(facts: StudySummary) -> list[Block]:
     """Tells which trials were paused, went on and were dropped, by rung, and what that saved."""
-    known = Pruning.of(facts.ended)
+    known, audit = Pruning.of(facts.ended), Audit.of(facts.ended, facts.spec.direction)
     if not known:
         return []
     rungs = known.rungs
@@ -17,6 +19,7 @@ def pruning(facts: StudySummary) -> list[Block]:
         "came to it": [rung.n_came for rung in rungs],
         "paused there": [rung.n_paused for rung in rungs] if known.n_paused else [],
         "pruned there": [rung.n_pruned for rung in rungs] if known.n_pruned else [],
+        "audited there": [rung.n_audited for rung in rungs] if audit else [],
         "went on": [rung.n_went_on for rung in rungs],
     }
     columns = {name: values for name, values in columns.items() if values}
@@ -27,6 +30,7 @@ def pruning(facts: StudySummary) -> list[Block]:
         Paragraph(f"{_became(known)}{some}"),
         Table([*columns], rows),
         Paragraph(_saved(known)),
+        *([Paragraph(_audited(audit, facts))] if audit else []),
     ]
 
 
@@ -60,4 +64,22 @@ def _saved(known: Pruning) -> str:
         f"seconds, with each trial's own median epoch: what was saved is at most "
         f"{count_noun(known.epochs_saved, 'epoch')} and {known.seconds_saved:,.1f} seconds"
         f"{share}. That is an upper bound, since early stopping would have ended some sooner."
+    )
+
+
+def _audited(audit: Audit, facts: StudySummary) -> str:
+    n, n_lost = len(audit.trials), len(audit.lost)
+    low, high = 100 * audit.interval.low, 100 * audit.interval.high
+    which = f" ({join_names([f'trial {trial.number}' for trial in audit.lost])})" if n_lost else ""
+    pauses = facts.spec.sampler.type == PAUSES
+    dropped = "paused for the first time" if pauses else "pruned"
+    later = " That is an upper bound, for some of them might have gone on later." * pauses
+    return (
+        f"Audit: {count_noun(n, 'trial')} that would have been {dropped} {_were(n)} trained to "
+        f"{inflect('its', n, 'their')} own end, with a chance of {100 * facts.spec.audit:.4g} % "
+        f"each: {count_ends(audit.trials)}. A top trial is one of the best {100 * TOP:.0f} %, "
+        f"here {audit.n_top:,} of {audit.n_ranked:,} drawn trials; it would have been lost if it "
+        f"came to its value only later. That would have been so of {n_lost:,} of {n:,}{which}: "
+        f"{100 * n_lost / n:.0f} %, 95 % interval {low:.0f} % to {high:.0f} %.{later} To train "
+        f"them on took {count_noun(audit.epochs, 'epoch')} and {audit.seconds:,.1f} seconds."
     )

@@ -36,6 +36,7 @@ class Running:
         is_pruned: whether the pruner ended it.
         spent: seconds for which it ran before it was last paused.
         pauses: epochs after which it was paused, in order.
+        audited_after: epoch after which it would have been dropped; 0 if it is not audited.
     """
 
     trial: optuna.Trial
@@ -52,6 +53,7 @@ class Running:
     is_pruned: bool = False
     spent: float = 0.0
     pauses: list[int] = field(default_factory=list)
+    audited_after: int = 0
 
     @classmethod
     def paused(
@@ -171,7 +173,13 @@ class Running:
         """Returns what is noted in Optuna when it ends."""
         cause = self.cause if self.best is None else None
         return Outcome(
-            self.history, self.scores, self.n_parameters, self.reason, cause, self.pauses
+            self.history,
+            self.scores,
+            self.n_parameters,
+            self.reason,
+            cause,
+            self.pauses,
+            self.audited_after,
         )
 
     def told(self, direction: str) -> tuple[float | None, TrialState]:

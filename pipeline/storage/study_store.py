@@ -206,4 +206,5 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         final_of=assignment.final_of if assignment else None,
         repeat=assignment.repeat if assignment else None,
         pauses=outcome.pauses,
+        audited_after=outcome.audited_after,
     )

@@ -16,7 +16,8 @@ REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patien
 RETRY_OF, N_RETRIES = "retry_of", "n_retries"
 FINAL_OF = "final_of"
 HISTORY, N_PARAMETERS, SCORES = "history", "n_parameters", "scores"
-REASON, CAUSE, PAUSES = "reason", "cause", "pauses"
+REASON, CAUSE = "reason", "cause"
+PAUSES, AUDITED_AFTER = "pauses", "audited_after"
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class Outcome:
         reason: why it failed or was stopped; "" if it came to its own end or was pruned.
         cause: what its hyperparameters made of it, so that it has no value, if that is known.
         pauses: epochs after which it was paused, in order; none in stores of versions up to 0.7.
+        audited_after: epoch after which it would have been dropped, had it not been chosen for
+            the audit; 0 of all others.
     """
 
     history: Mapping[str, Sequence[float]] | None = None
@@ -123,6 +126,7 @@ class Outcome:
     reason: str = ""
     cause: Cause | None = None
     pauses: Sequence[int] = ()
+    audited_after: int = 0
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
@@ -138,6 +142,7 @@ class Outcome:
             reason=attributes.get(REASON, ""),
             cause=Cause(attributes[CAUSE]) if attributes.get(CAUSE) in [*Cause] else None,
             pauses=tuple(attributes.get(PAUSES, ())),
+            audited_after=attributes.get(AUDITED_AFTER, 0),
         )
 
     def write(self) -> dict[str, Any]:
@@ -149,5 +154,6 @@ class Outcome:
             REASON: self.reason or None,
             CAUSE: self.cause,
             PAUSES: [*self.pauses] or None,
+            AUDITED_AFTER: self.audited_after or None,
         }
         return {key: value for key, value in known.items() if value is not None}

@@ -1,10 +1,12 @@
 """What pruning saved, of trials that are made up."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from pipeline.evaluation.pruning import N_RUNGS, Pruning
+from pipeline.evaluation.intervals import wilson
+from pipeline.evaluation.pruning import N_RUNGS, Audit, Pruning
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import State, Trial
 
@@ -51,6 +53,50 @@ def test_of_many_epochs_some_are_told_with_the_first_and_the_last() -> None:
     assert found
     assert (len(found.rungs), found.n_rungs) == (N_RUNGS, 30)
     assert (found.rungs[0].epoch, found.rungs[-1].epoch) == (1, 30)
+
+
+def valued(number: int, values: list[float], audited_after: int = 0) -> Trial:
+    history = {"loss": values, "seconds": [2.0] * len(values)}
+    best = max(values)
+    return Trial(
+        number, State.COMPLETE, best, values.index(best) + 1, NETWORK, number, history,
+        audited_after=audited_after,
+    )  # fmt: skip
+
+
+def test_a_top_trial_is_lost_if_its_value_comes_after_it_would_have_been_dropped() -> None:
+    others = [valued(n, [0.1 + n / 1000]) for n in range(17)]
+    late, early, low = [0.5, 0.6, 0.9], [0.95, 0.5, 0.5, 0.5], [0.4, 0.45]
+    trials = [*others, valued(17, late, 2), valued(18, early, 1), valued(19, low, 1)]
+    found = Audit.of(trials, "maximize")
+    assert found
+    assert [trial.number for trial in found.trials] == [17, 18, 19]
+    assert (found.n_ranked, found.n_top) == (20, 2)
+    assert [trial.number for trial in found.lost] == [17]
+    assert found.interval == wilson(1 / 3, 3)
+    assert (found.epochs, found.seconds) == (1 + 3 + 1, 10.0)
+    upside_down = Audit.of(trials, "minimize")
+    assert upside_down
+    assert not upside_down.lost
+
+
+def test_references_and_finals_are_no_top_trials() -> None:
+    final = trial(1, [1.0], State.COMPLETE, final_of=0)
+    better = dataclasses.replace(final, value=0.99)
+    found = Audit.of([valued(0, [0.5, 0.6], 1), better], "maximize")
+    assert found
+    assert (found.n_ranked, len(found.lost)) == (1, 1)
+
+
+def test_without_an_audited_trial_there_is_no_audit() -> None:
+    assert Audit.of([valued(0, [0.5])], "maximize") is None
+
+
+def test_what_is_audited_has_a_column_of_its_own() -> None:
+    found = Pruning.of([valued(0, [0.5, 0.6], 1), trial(1, [1.0], State.PRUNED)])
+    assert found
+    (rung,) = found.rungs
+    assert (rung.n_came, rung.n_pruned, rung.n_audited, rung.n_went_on) == (2, 1, 1, 1)
 
 
 @pytest.mark.parametrize("seconds", [{}, {"seconds": []}])

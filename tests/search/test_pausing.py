@@ -256,6 +256,27 @@ def test_each_pause_of_a_trial_is_noted_also_across_supervisors(tmp_path: Path) 
     assert [(trial.pauses, trial.n_epochs) for trial in trials] == [((2, 4), 6)] * 6
 
 
+def test_a_kill_between_the_note_of_its_pauses_and_that_it_is_paused_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, executor, tracker = spec_of(), ScriptedExecutor(curve), ListTracker()
+    study = make_study(spec)
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        patch.setattr(paused, "note", kill)
+        with pytest.raises(Killed):
+            search(spec, study, tmp_path, tracker=tracker, executor=executor)
+    assert study.trials[0].user_attrs["pauses"] == [2]
+    assert "paused" not in study.trials[0].user_attrs
+    search(spec, study, tmp_path, tracker=tracker)
+    assert [trial.pauses for trial in counted(study)] == [(2,)] * 6
+    assert counted(study)[0].number != 0
+
+
 def test_a_store_without_noted_pauses_is_read(tmp_path: Path) -> None:
     """Versions up to 0.7 noted the last one alone."""
     study = make_study(spec_of())
