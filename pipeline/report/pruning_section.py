@@ -58,12 +58,14 @@ def _saved(known: Pruning) -> str:
     epochs = known.epochs + known.epochs_saved
     seconds = known.seconds + known.seconds_saved
     share = f" ({100 * known.seconds_saved / seconds:.0f} %)" if seconds else ""
+    dropped = "let go or pruned" if known.n_paused else "pruned"
     return (
         f"They were trained for {count_noun(known.epochs, 'epoch')} in {known.seconds:,.1f} "
-        f"seconds. To their last epochs it would have been at most {epochs:,} in {seconds:,.1f} "
-        f"seconds, with each trial's own median epoch: what was saved is at most "
-        f"{count_noun(known.epochs_saved, 'epoch')} and {known.seconds_saved:,.1f} seconds"
-        f"{share}. That is an upper bound, since early stopping would have ended some sooner."
+        f"seconds. Had those that were {dropped} been trained to their last epochs too, each as "
+        f"fast as in its own median epoch, it would have been {epochs:,} in {seconds:,.1f} "
+        f"seconds. So {count_noun(known.epochs_saved, 'epoch')} and {known.seconds_saved:,.1f} "
+        f"seconds{share} were saved; that is an upper bound, since early stopping would have "
+        "ended some sooner."
     )
 
 
@@ -79,7 +81,7 @@ def _audited(audit: Audit, facts: StudySummary) -> str:
         f"{inflect('its', n, 'their')} own end, with a chance of {100 * facts.spec.audit:.4g} % "
         f"each: {count_ends(audit.trials)}. A top trial is one of the best {100 * TOP:.0f} %, "
         f"here {audit.n_top:,} of {audit.n_ranked:,} drawn trials; it would have been lost if it "
-        f"came to its value only later. That would have been so of {n_lost:,} of {n:,}{which}: "
-        f"{100 * n_lost / n:.0f} %, 95 % interval {low:.0f} % to {high:.0f} %.{later} To train "
+        f"came to its value only after it would have been {dropped}. That is so of {n_lost:,} of "
+        f"{n:,}{which}: {100 * n_lost / n:.0f} %, 95 % interval {low:.0f} % to {high:.0f} %.{later} To train "
         f"them on took {count_noun(audit.epochs, 'epoch')} and {audit.seconds:,.1f} seconds."
     )

@@ -64,8 +64,8 @@ def test_of_a_policy_it_says_who_was_paused_promoted_and_let_go(facts: StudySumm
     assert "| after epoch | came to it | paused there | went on |" in said
     assert "| 1 | 4 | 3 | 3 |\n| 3 | 3 | 2 | 2 |" in said
     assert "trained for 20 epochs in 40.0 seconds" in said
-    assert "at most 32 in 64.0 seconds" in said
-    assert "at most 12 epochs and 24.0 seconds (38 %)" in said
+    assert "it would have been 32 in 64.0 seconds." in said
+    assert "So 12 epochs and 24.0 seconds (38 %) were saved;" in said
     assert "upper bound" in said
 
 
@@ -99,7 +99,8 @@ def test_an_audit_says_how_often_a_top_trial_would_have_been_lost(facts: StudySu
         "Audit: 2 trials that would have been pruned were trained to their own end, with a chance "
         "of 25 % each: 2 complete. A top trial is one of the best 10 %, here 1 of 10 drawn trials;"
     ) in said
-    assert "of 1 of 2 (trial 2): 50 %, 95 % interval 9 % to 91 %." in said
+    assert "only after it would have been pruned. That is so of 1 of 2 (trial 2): 50 %, " in said
+    assert "95 % interval 9 % to 91 %." in said
     assert "took 4 epochs and 8.0 seconds." in said
     assert "upper bound, for some of them" not in said
     sampler = audited.spec.sampler.model_copy(update={"type": "FreezeThawSampler"})
