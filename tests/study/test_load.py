@@ -528,9 +528,9 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
     ("path", "value", "sentence"),
     [
         # keys and tables
-        (["speed"], 1, "speed: no such key, allowed are baseline, budget, comparison, data, "),
-        (["speed"], {}, "speed: no such key, allowed are baseline, budget, comparison, data, "),
-        (["a\nb"], 1, "a b: no such key, allowed are baseline, budget"),
+        (["speed"], 1, "speed: no such key, allowed are audit, baseline, budget, comparison, "),
+        (["speed"], {}, "speed: no such key, allowed are audit, baseline, budget, comparison, "),
+        (["a\nb"], 1, "a b: no such key, allowed are audit, baseline, budget"),
         (["name"], "x", "name: no such key, the study is named by its file"),
         (["budget", "hours"], 1, "[budget] hours: no such key, allowed are minutes, trials"),
         (["training", "epochs"], 1, "[training] epochs: no such key, allowed are patience, retr"),
