@@ -83,5 +83,6 @@ def _audited(audit: Audit, facts: StudySummary) -> str:
         f"here {audit.n_top:,} of {audit.n_ranked:,} drawn trials; it would have been lost if it "
         f"came to its value only after it would have been {dropped}. That is so of {n_lost:,} of "
         f"{n:,}{which}: {100 * n_lost / n:.0f} %, 95 % interval {low:.0f} % to {high:.0f} %."
-        f"{later} To train them on took {count_noun(audit.epochs, 'epoch')} and {audit.seconds:,.1f} seconds."
+        f"{later} To train them on took {count_noun(audit.epochs, 'epoch')} and "
+        f"{audit.seconds:,.1f} seconds."
     )
