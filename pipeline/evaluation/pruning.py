@@ -51,7 +51,9 @@ class Pruning:
         seconds: which that took.
         epochs_saved: that were left of those let go and pruned; an upper bound, since early
             stopping would have ended some of them sooner.
-        seconds_saved: which these would have taken, as long as each trial's own median epoch.
+        seconds_saved: which these would have taken, as long as each trial's own median epoch. The
+            first epoch is none of them, since the network's graph is built in it; of a trial that
+            has no other it is taken as much longer as other trials' were.
     """
 
     n_trials: int
@@ -82,6 +84,8 @@ class Pruning:
         left |= {trial.audited_after for trial in drawn if trial.audited_after}
         if not left:
             return None
+        ratios = [_later(trial) / first for trial in drawn if (first := _first(trial))]
+        ratio = statistics.median([each for each in ratios if each] or [1.0])
         n_let_go = sum(trial.n_epochs in trial.pauses for trial in dropped)
         return cls(
             n_trials=len(drawn),
@@ -95,7 +99,9 @@ class Pruning:
             epochs=sum(trial.n_epochs for trial in drawn),
             seconds=sum(trial.seconds for trial in drawn),
             epochs_saved=sum(_epochs_left(trial) for trial in dropped),
-            seconds_saved=sum(_epochs_left(trial) * _median_seconds(trial) for trial in dropped),
+            seconds_saved=sum(
+                _epochs_left(trial) * (_later(trial) or ratio * trial.seconds) for trial in dropped
+            ),
         )
 
 
@@ -155,8 +161,14 @@ def _epochs_left(trial: Trial) -> int:
     return trial.hyperparameters.epochs - trial.n_epochs if trial.hyperparameters else 0
 
 
-def _median_seconds(trial: Trial) -> float:
-    return statistics.median(trial.history.get("seconds", ()) or (0.0,))
+def _first(trial: Trial) -> float:
+    """Returns the seconds of the first epoch; 0.0 if they are not known."""
+    return next(iter(trial.history.get("seconds", ())), 0.0)
+
+
+def _later(trial: Trial) -> float:
+    """Returns the seconds of the median epoch after the first; 0.0 if there is none."""
+    return statistics.median(trial.history.get("seconds", ())[1:] or (0.0,))
 
 
 def _some_of(epochs: Sequence[int]) -> Sequence[int]:

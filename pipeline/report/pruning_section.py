@@ -58,14 +58,17 @@ def _saved(known: Pruning) -> str:
     epochs = known.epochs + known.epochs_saved
     seconds = known.seconds + known.seconds_saved
     share = f" ({100 * known.seconds_saved / seconds:.0f} %)" if seconds else ""
-    dropped = "let go or pruned" if known.n_paused else "pruned"
+    dropped = " or ".join(["let go"] * bool(known.n_let_go) + ["pruned"] * bool(known.n_pruned))
+    trained = count_noun(known.epochs, "epoch")
+    said = f"They were trained for {trained} in {known.seconds:,.1f} seconds."
+    if not dropped:
+        return said
     return (
-        f"They were trained for {count_noun(known.epochs, 'epoch')} in {known.seconds:,.1f} "
-        f"seconds. Had those that were {dropped} been trained to their last epochs too, each as "
-        f"fast as in its own median epoch, it would have been {epochs:,} in {seconds:,.1f} "
-        f"seconds. So {count_noun(known.epochs_saved, 'epoch')} and {known.seconds_saved:,.1f} "
-        f"seconds{share} were saved; that is an upper bound, since early stopping would have "
-        "ended some sooner."
+        f"{said} Had those that were {dropped} been trained to their last epochs too, each as "
+        f"fast as in its own median epoch after the first, it would have been {epochs:,} in "
+        f"{seconds:,.1f} seconds. So {count_noun(known.epochs_saved, 'epoch')} and "
+        f"{known.seconds_saved:,.1f} seconds{share} were saved; that is an upper bound, since "
+        "early stopping would have ended some sooner."
     )
 
 

@@ -22,7 +22,7 @@ def test_of_trials_that_were_paused() -> None:
     found = Pruning.of([
         trial(0, [1.0] * 10, State.COMPLETE, pauses=(1, 3)),
         trial(1, [5.0, 2.0, 2.0], State.PRUNED, pauses=(1, 3)),
-        trial(2, [1.0], State.PRUNED, pauses=(1,)),
+        trial(2, [4.0], State.PRUNED, pauses=(1,)),
         trial(3, [1.0] * 10, State.COMPLETE),
         trial(4, [1.0, 1.0], State.COMPLETE, pauses=(1,), reason="stopped after 1 minute"),
         trial(5, [1.0, 1.0], State.PRUNED, pauses=(1,)),
@@ -38,9 +38,20 @@ def test_of_trials_that_were_paused() -> None:
         (2, 5, 0, 1, 3),
         (3, 3, 2, 0, 2),
     ]
-    assert (found.epochs, found.seconds) == (28, 34.0)
-    # of those that were let go and pruned: 7 epochs of 2 seconds, 9 of 1, and 8 of 1
-    assert (found.epochs_saved, found.seconds_saved) == (7 + 9 + 8, 7 * 2.0 + 9 + 8)
+    assert (found.epochs, found.seconds) == (28, 37.0)
+    # of those that were let go and pruned: 7 epochs of 2 seconds, 9 of 4 (as others' first epoch
+    # took as long as their median one), and 8 of 1
+    assert (found.epochs_saved, found.seconds_saved) == (7 + 9 + 8, 7 * 2.0 + 9 * 4 + 8)
+
+
+def test_the_first_epoch_in_which_the_graph_is_built_tells_nothing_of_the_others() -> None:
+    found = Pruning.of([
+        trial(0, [8.0, *[2.0] * 9], State.COMPLETE),
+        trial(1, [6.0, 1.0, 3.0, 1.0], State.PRUNED),
+        trial(2, [4.0], State.PRUNED),
+    ])  # fmt: skip
+    assert found
+    assert found.seconds_saved == pytest.approx(6 * 1.0 + 9 * 4.0 * (2 / 8 + 1 / 6) / 2)
 
 
 def test_of_trials_of_which_none_was_paused_or_pruned_there_is_nothing_to_say() -> None:
@@ -99,7 +110,7 @@ def test_what_is_audited_has_a_column_of_its_own() -> None:
     assert (rung.n_came, rung.n_pruned, rung.n_audited, rung.n_went_on) == (2, 1, 1, 1)
 
 
-@pytest.mark.parametrize("seconds", [{}, {"seconds": []}])
+@pytest.mark.parametrize("seconds", [{}, {"seconds": []}, {"seconds": [0.0]}])
 def test_a_trial_without_seconds_saves_none(seconds: dict[str, list[float]]) -> None:
     known = Trial(0, State.PRUNED, 0.5, 1, NETWORK, 0, {"loss": [0.5], **seconds})
     found = Pruning.of([known])

@@ -69,6 +69,12 @@ def test_of_a_policy_it_says_who_was_paused_promoted_and_let_go(facts: StudySumm
     assert "upper bound" in said
 
 
+def test_where_nothing_was_dropped_nothing_was_saved(facts: StudySummary) -> None:
+    drawn = [made(facts, [0.5] * 8, State.COMPLETE, number=2, pauses=(1,))]
+    said = document.as_markdown("", pruning(with_drawn(facts, drawn)))
+    assert said.rstrip().endswith("They were trained for 8 epochs in 16.0 seconds.")
+
+
 def test_where_no_trial_was_dropped_it_says_nothing(facts: StudySummary) -> None:
     whole = with_drawn(facts, [made(facts, [0.5, 0.6], State.COMPLETE, number=2)])
     assert pruning(whole) == []
