@@ -125,8 +125,8 @@ def _history(facts: StudySummary) -> list[Block]:
             "Trials in their order, each with its best epoch, whatever ended it. The frame "
             f"leaves out the worst quarter.{_left_out(facts, drawn)}",
         ),
-        *_slices(facts, drawn),
         *pruning(facts),
+        *_slices(facts, drawn),
     ]
 
 
