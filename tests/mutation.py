@@ -184,7 +184,7 @@ MUTATIONS = (
         ("tests/execution/test_local.py::test_stop_does_not_wait_for_a_job_before_it_kills_it",),
     ),
     Mutation(
-        "pipeline/search/supervisor.py",
+        "pipeline/search/pausing.py",
         "should_prune() and running.assignment.is_drawn:",
         "should_prune():",
         ("tests/search/test_supervisor.py", "tests/search/test_finals.py"),

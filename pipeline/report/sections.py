@@ -8,6 +8,7 @@ from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, T
 from pipeline.report.finals_section import finals
 from pipeline.report.gain_section import gain
 from pipeline.report.looks_section import looks
+from pipeline.report.pruning_section import pruning
 from pipeline.report.simple_section import simple_models
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.report.verdict_sections import verdict
@@ -124,6 +125,7 @@ def _history(facts: StudySummary) -> list[Block]:
             "Trials in their order, each with its best epoch, whatever ended it. The frame "
             f"leaves out the worst quarter.{_left_out(facts, drawn)}",
         ),
+        *pruning(facts),
         *_slices(facts, drawn),
     ]
 

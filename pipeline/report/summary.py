@@ -191,10 +191,18 @@ def _minutes(stored: StoredStudy) -> float:
 
 def as_csv(facts: StudySummary) -> str:
     """Writes a row for each trial that ended; hyperparameters come last, by their own names."""
-    had_finals = any(trial.is_final for trial in facts.ended)
+    is_had = {  # columns of what not every study does
+        "final_of": any(trial.is_final for trial in facts.ended),
+        "pauses": any(trial.pauses for trial in facts.ended),
+        "audited_after": any(trial.audited_after for trial in facts.ended),
+    }
     rows = [
-        {name: escaping.for_csv(value) for name, value in row.items()}
-        for row in (_row(trial, facts.spec, had_finals) for trial in facts.ended)
+        {
+            name: escaping.for_csv(value)
+            for name, value in _row(trial, facts.spec).items()
+            if is_had.get(name, True)
+        }
+        for trial in facts.ended
     ]
     table = pd.DataFrame(rows, dtype=object)  # else an integer column with gaps becomes floats
     known = [trial.hyperparameters for trial in facts.ended if trial.hyperparameters]
@@ -204,7 +212,7 @@ def as_csv(facts: StudySummary) -> str:
     return table[[*others, *names]].to_csv(index=False)
 
 
-def _row(trial: Trial, spec: StudySpec, had_finals: bool) -> dict[str, Any]:
+def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
     parts = {metric.name: metric.part for metric in spec.task.metrics}
     measured = [name for name in trial.history if name in parts] if trial.best_epoch else []
     measured.sort(key=lambda name: parts[name] == "validation")
@@ -221,7 +229,9 @@ def _row(trial: Trial, spec: StudySpec, had_finals: bool) -> dict[str, Any]:
         "train_seconds": round(trial.seconds, 3),
         "seed": trial.seed,
         "reference": trial.reference,
-        **({"final_of": trial.final_of} if had_finals else {}),
+        "final_of": trial.final_of,
+        "pauses": " ".join(map(str, trial.pauses)),
+        "audited_after": trial.audited_after or None,
         "reason": trial.reason,
         "run_id": trial.run_id,
         **(trial.hyperparameters.flat() if trial.hyperparameters else {}),

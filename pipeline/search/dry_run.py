@@ -50,6 +50,7 @@ def preview(spec: StudySpec) -> str:
         *([f"          {said}"] if said else []),
         f"pruner    {spec.own_pruner.type} {_arguments(spec.own_pruner.arguments)}".rstrip(),
         f"          {rungs(spec)}",
+        *_audit(spec),
     ]
     shown = "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
     return for_screen(shown)
@@ -70,6 +71,13 @@ def _finals(spec: StudySpec) -> list[str]:
         f"finals    {_amount(kept)} of it, after {_amount(searched)} of search",
         f"          at most {', '.join(steps)}{beside}",
     ]
+
+
+def _audit(spec: StudySpec) -> list[str]:
+    if not spec.audit:
+        return []
+    share = f"{100 * spec.audit:.4g} %"
+    return [f"          audit: {share} of what it would drop is trained to its end all the same"]
 
 
 def _amount(budget: Budget) -> str:

@@ -1,8 +1,9 @@
 """Trials that are paused and may go on: what a policy decides is noted, and outlives a kill.
 
 A pause is written in this order: the state of the training (by the worker, before the supervisor
-hears of the epoch), the model of the best epoch, what the trial has come to, that it is paused;
-then MLflow. A kill before the note leaves a trial that was interrupted, which is run again.
+hears of the epoch), the model of the best epoch, what the trial has come to and after which epochs
+it was paused, that it is paused; then MLflow. A kill before the note leaves a trial that was
+interrupted, which is run again.
 """
 
 import math
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import optuna
 
+from pipeline.search.auditing import is_audited
 from pipeline.search.freeze_thaw import FreezeThaw, FreezeThawSampler
 from pipeline.search.policy import Begin, Choice, GoOn, Policy, Seen, Stage
 from pipeline.search.running import Running
@@ -89,6 +91,7 @@ class Pausing:
                 known.history.get("seconds", ()),
                 stage,
                 known.cause is not None,
+                known.audited_after,
             )
 
     def forget(self, number: int) -> None:
@@ -110,8 +113,33 @@ class Pausing:
             return job
         return replace(job, state_file=self.states.file(running.trial.number), rungs=rungs)
 
-    def is_to_pause(self, running: Running, *, may_begin: bool) -> bool:
-        """Tells at the end of an epoch whether a trial is to be paused."""
+    def stage_after_epoch(self, running: Running, *, may_begin: bool) -> Stage:
+        """Decides at the end of an epoch where a trial stands now.
+
+        References and finals are trained to their end, to be compared; so is what is audited.
+
+        Args:
+            running: the trial; if it is to be dropped, and audited instead, that is noted in it.
+            may_begin: whether the budget suffices for another trial.
+
+        Returns:
+            ENDED if the pruner ends it, PAUSED if it is to be paused.
+        """
+        if running.audited_after:
+            return Stage.RUNNING
+        if running.should_prune() and running.assignment.is_drawn:
+            stage = Stage.ENDED
+        elif self._is_to_pause(running, may_begin=may_begin):
+            stage = Stage.PAUSED
+        else:
+            return Stage.RUNNING
+        if not is_audited(self.spec, running.assignment):
+            return stage
+        running.audited_after = running.epoch
+        self.see(running, Stage.RUNNING)
+        return Stage.RUNNING
+
+    def _is_to_pause(self, running: Running, *, may_begin: bool) -> bool:
         if not self.policy or running.epoch not in self._rungs(running):
             return False
         if running.epoch - running.best_epoch >= self.spec.training.patience:

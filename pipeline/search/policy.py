@@ -30,6 +30,8 @@ class Seen:
         seconds: of each of these epochs.
         stage: where it stands.
         has_failed: whether its hyperparameters made training break off.
+        audited_after: epoch after which it would have been dropped, and is trained to its end all
+            the same; 0 of all others.
     """
 
     hyperparameters: Hyperparameters
@@ -37,6 +39,7 @@ class Seen:
     seconds: Sequence[float]
     stage: Stage
     has_failed: bool = False
+    audited_after: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def due(seen: Mapping[int, Seen], running: int | None, of: tuple[int, ...]) -> i
         own = level(len(each.values), of)
         if each.stage is Stage.PAUSED or number == running:
             waiting[own] += 1
+        elif each.audited_after:
+            own = level(each.audited_after, of)  # it has come further, but was not promoted
         elif each.stage is Stage.RUNNING:
             own += 1  # to where it is on its way
         elif each.values:

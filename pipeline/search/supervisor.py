@@ -16,13 +16,14 @@ import optuna
 
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, samplers
+from pipeline.search.asking import Unsuitable, ask
 from pipeline.search.distinct import Untried
 from pipeline.search.finals import Finals
 from pipeline.search.outcomes import Outcomes
 from pipeline.search.pausing import Pausing
 from pipeline.search.policy import GoOn, Stage
 from pipeline.search.progress import Progress, Snapshot
-from pipeline.search.running import Running, Unsuitable, ask
+from pipeline.search.running import Running
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.paused import Nowhere
@@ -223,8 +224,7 @@ class Supervisor:
     def _let_go(self, number: int) -> None:
         """Ends a paused trial, for the search is over or the disk is full of better ones."""
         running = self._running[number] = self._pausing.let_go(number)
-        running.is_pruned = True
-        self._end(running)
+        self._end(running, is_pruned=True)
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(event.trial)
@@ -250,12 +250,11 @@ class Supervisor:
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         running.hear(event, self._spec.objective)
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
-        # References and finals are trained to their end, to be compared.
-        if running.should_prune() and running.assignment.is_drawn:
+        stage = self._pausing.stage_after_epoch(running, may_begin=self._may_begin())
+        if stage is Stage.ENDED:
             self._executor.stop(event.trial)
-            running.is_pruned = True
-            self._end(running)
-        elif self._pausing.is_to_pause(running, may_begin=self._may_begin()):
+            self._end(running, is_pruned=True)
+        elif stage is Stage.PAUSED:
             self._pause(running)
 
     def _stop_overdue(self) -> None:
@@ -276,8 +275,9 @@ class Supervisor:
         while (least := self._pausing.too_many()) is not None:
             self._let_go(least)
 
-    def _end(self, running: Running) -> None:
+    def _end(self, running: Running, *, is_pruned: bool = False) -> None:
         """Tells the stores of a trial that came to an end that counts."""
+        running.is_pruned = is_pruned
         self._outcomes.tell(running)
         del self._running[running.trial.number]
         self._pausing.ended(running)

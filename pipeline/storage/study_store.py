@@ -205,4 +205,6 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         keeps_weights=is_complete or number in noted.get(PRUNED_RECORDS, ()),
         final_of=assignment.final_of if assignment else None,
         repeat=assignment.repeat if assignment else None,
+        pauses=outcome.pauses,
+        audited_after=outcome.audited_after,
     )

@@ -17,6 +17,7 @@ RETRY_OF, N_RETRIES = "retry_of", "n_retries"
 FINAL_OF = "final_of"
 HISTORY, N_PARAMETERS, SCORES = "history", "n_parameters", "scores"
 REASON, CAUSE = "reason", "cause"
+PAUSES, AUDITED_AFTER = "pauses", "audited_after"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Assignment(Origin):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of a trial when it ends.
+    """What is known of a trial when it ends, or is paused.
 
     Attributes:
         history: each metric's values, one for each epoch; None if it is tried again.
@@ -114,6 +115,9 @@ class Outcome:
         n_parameters: trainable weights; None without an epoch.
         reason: why it failed or was stopped; "" if it came to its own end or was pruned.
         cause: what its hyperparameters made of it, so that it has no value, if that is known.
+        pauses: epochs after which it was paused, in order; none in stores of versions up to 0.7.
+        audited_after: epoch after which it would have been dropped, had it not been chosen for
+            the audit; 0 of all others.
     """
 
     history: Mapping[str, Sequence[float]] | None = None
@@ -121,6 +125,8 @@ class Outcome:
     n_parameters: int | None = None
     reason: str = ""
     cause: Cause | None = None
+    pauses: Sequence[int] = ()
+    audited_after: int = 0
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Outcome":
@@ -135,6 +141,8 @@ class Outcome:
             n_parameters=attributes.get(N_PARAMETERS),
             reason=attributes.get(REASON, ""),
             cause=Cause(attributes[CAUSE]) if attributes.get(CAUSE) in [*Cause] else None,
+            pauses=tuple(attributes.get(PAUSES, ())),
+            audited_after=attributes.get(AUDITED_AFTER, 0),
         )
 
     def write(self) -> dict[str, Any]:
@@ -145,5 +153,7 @@ class Outcome:
             N_PARAMETERS: self.n_parameters,
             REASON: self.reason or None,
             CAUSE: self.cause,
+            PAUSES: [*self.pauses] or None,
+            AUDITED_AFTER: self.audited_after or None,
         }
         return {key: value for key, value in known.items() if value is not None}

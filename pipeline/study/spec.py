@@ -146,6 +146,8 @@ class StudySpec(BaseModel):
         training: what holds for every trial.
         sampler: draws hyperparameters.
         pruner: ends trials that are not promising.
+        audit: share of the trials that would be pruned, or paused, that are trained to their own
+            end instead, to see what pruning loses.
         fixed: hyperparameters that are not searched, by name.
         space: ranges and choices of those that are, by name.
         reference: known models that are trained first.
@@ -166,6 +168,7 @@ class StudySpec(BaseModel):
     training: Training = Training()
     sampler: Component = Component(type="TPESampler")
     pruner: Component = Component(type="MedianPruner")
+    audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     fixed: dict[str, Any] = {}
     space: dict[str, EntryTable] = {}
     reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()

@@ -88,6 +88,9 @@ class Trial(Origin):
             most.
         repeat: which repeat of a reference, from 0, or of a network in finals, from 1; all that
             have the same one have the same seed. None of what was drawn.
+        pauses: epochs after which it was paused, in order; none in stores of versions up to 0.7.
+        audited_after: epoch after which it would have been dropped, had it not been chosen for
+            the audit; 0 of all others.
     """
 
     number: int
@@ -108,6 +111,8 @@ class Trial(Origin):
     keeps_weights: bool = True
     final_of: int | None = None
     repeat: int | None = None
+    pauses: Sequence[int] = ()
+    audited_after: int = 0
 
     @property
     def n_epochs(self) -> int:

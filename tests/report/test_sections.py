@@ -580,8 +580,8 @@ def test_figures_of_a_long_search_say_what_they_leave_out(
 
 def test_every_row_of_every_table_is_as_long_as_its_head(facts: StudySummary) -> None:
     tables = [block for block in sections.blocks(facts) if isinstance(block, Table)]
-    # bought, champion, best, records, references, claims, importance, failures, how
-    assert len(tables) == 9
+    # bought, champion, best, records, pruning, references, claims, importance, failures, how
+    assert len(tables) == 10
     for table in tables:
         assert {len(row) for row in table.rows} == {len(table.columns)}
 

@@ -363,3 +363,9 @@ def test_the_sampler_of_the_preview_is_that_of_the_search() -> None:
         {**loaded.fixed, "hidden_layers": n_layers, "epochs": epochs}
     )
     assert dry_run._draws(loaded)[2] == f"  {drawn}"
+
+
+def test_an_audit_is_told() -> None:
+    told = "audit: 12.5 % of what it would drop is trained to its end all the same"
+    assert told in dry_run.preview(spec(audit=0.125))
+    assert "audit" not in dry_run.preview(spec())

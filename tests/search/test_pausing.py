@@ -107,6 +107,7 @@ def test_paused_trials_go_on_and_no_epoch_is_trained_twice(n_workers: int, tmp_p
         assert trial.state == "COMPLETE"
         assert (trial.value, trial.best_epoch) == (max(trial.history["val_accuracy"]), 6)
         assert len({*trial.history["val_accuracy"]}) == 6
+        assert trial.pauses == (2,)
     assert len(executor.jobs) > 6
     assert n_running(study) == 0
     assert not (tmp_path / "paused").exists()
@@ -127,6 +128,7 @@ def test_what_is_still_paused_at_the_end_is_told_as_pruned_with_its_best_epoch(
     trials = study_store.read_trials(study)
     assert [trial.state for trial in trials] == ["PRUNED"] * 6
     assert [(trial.n_epochs, trial.best_epoch) for trial in trials] == [(2, 2)] * 6
+    assert [trial.pauses for trial in trials] == [(2,)] * 6
     assert set(tracker.status.values()) == {"PRUNED"}
     assert {tracker.trial_of[run] for run in tracker.models} == {
         trial.number for trial in trials if trial.keeps_weights
@@ -211,6 +213,7 @@ def test_a_kill_at_any_write_loses_nothing(
         assert n_running(study) == 0
         for trial in counted(study):
             assert tracker.status[tracker.run_of(trial.number)] == trial.state
+            assert trial.pauses == (2,), at
         assert not (tmp_path / str(at) / "paused").exists()
     assert at > 30
 
@@ -230,6 +233,58 @@ def test_a_state_that_is_lost_costs_epochs_and_no_trial(tmp_path: Path) -> None:
         assert trial.history["val_accuracy"] == curve(
             next(job for job in executor.jobs if job.trial == trial.number)
         )
+        assert trial.pauses == (2,), "not noted again where it comes by again"
+
+
+def test_each_pause_of_a_trial_is_noted_also_across_supervisors(tmp_path: Path) -> None:
+    class Twice(Halving):
+        def goes_on(self, *_: Any, **__: Any) -> bool:
+            return False
+
+    spec, executor, tracker = spec_of(), ScriptedExecutor(curve), ListTracker()
+    study = make_study(spec)
+    supervisor = Supervisor(
+        spec, study, executor, tracker, SilentProgress(),
+        pausing=Pausing(study, spec, Twice(), Files(tmp_path / "paused")),
+    )  # fmt: skip
+    executor.on_events = lambda: supervisor.interrupt() if len(executor.jobs) == 3 else None
+    supervisor.run()
+    again = ScriptedExecutor(curve)
+    again.reached = executor.reached
+    search(spec, study, tmp_path, tracker=tracker, executor=again, policy=Twice())
+    trials = [trial for trial in study_store.read_trials(study) if not trial.interrupted]
+    assert [(trial.pauses, trial.n_epochs) for trial in trials] == [((2, 4), 6)] * 6
+
+
+def test_a_kill_between_the_note_of_its_pauses_and_that_it_is_paused_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, executor, tracker = spec_of(), ScriptedExecutor(curve), ListTracker()
+    study = make_study(spec)
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        patch.setattr(paused, "note", kill)
+        with pytest.raises(Killed):
+            search(spec, study, tmp_path, tracker=tracker, executor=executor)
+    assert study.trials[0].user_attrs["pauses"] == [2]
+    assert "paused" not in study.trials[0].user_attrs
+    search(spec, study, tmp_path, tracker=tracker)
+    assert [trial.pauses for trial in counted(study)] == [(2,)] * 6
+    assert counted(study)[0].number != 0
+
+
+def test_a_store_without_noted_pauses_is_read(tmp_path: Path) -> None:
+    """Versions up to 0.7 noted the last one alone."""
+    study = make_study(spec_of())
+    search(spec_of(budget={"trials": 1}), study, tmp_path)
+    old = study.get_trials(deepcopy=True)[0]
+    del old.user_attrs["pauses"]
+    study.add_trial(old)
+    assert [trial.pauses for trial in study_store.read_trials(study)] == [(2,), ()]
 
 
 def test_the_least_promising_go_first_where_states_take_too_much_room(tmp_path: Path) -> None:

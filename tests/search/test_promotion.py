@@ -43,5 +43,14 @@ def test_a_running_trial_that_asks_is_one_of_those_that_wait() -> None:
     assert promotion.due(asks, None, RUNGS) is None
 
 
+def test_what_is_audited_takes_nobodys_place() -> None:
+    paused = [(Stage.PAUSED, 1)] * 3
+    for stage in (Stage.RUNNING, Stage.ENDED):
+        audited = Seen(NETWORK, [0.5] * 20, [1.0] * 20, stage, audited_after=1)
+        assert promotion.due({**trials(*paused), 3: audited}, None, RUNGS) == 1
+        assert promotion.due({**trials(*paused[:2]), 3: audited}, None, RUNGS) == 1, "it came to 1"
+        assert promotion.due({**trials(*paused[:1]), 3: audited}, None, RUNGS) is None
+
+
 def test_what_has_no_epoch_counts_for_nothing() -> None:
     assert promotion.due(trials(*[(Stage.ENDED, 0)] * 9), None, RUNGS) is None

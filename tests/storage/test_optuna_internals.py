@@ -11,8 +11,8 @@ from optuna.storages._rdb import models
 
 from pipeline.paths import Project
 from pipeline.search import samplers
+from pipeline.search.asking import ask
 from pipeline.search.recent_tpe import RecentTPE
-from pipeline.search.running import ask
 from pipeline.storage import optuna_internals, queue, studies, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.storage.row_storage import CacheOfRows

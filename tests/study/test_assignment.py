@@ -72,6 +72,8 @@ def test_in_a_line() -> None:
             Outcome({"loss": [0.5]}, {"train_loss": 0.4}, 10),
             {"history": {"loss": [0.5]}, "scores": {"train_loss": 0.4}, "n_parameters": 10},
         ),
+        (Outcome(pauses=(1, 3)), {"pauses": [1, 3]}),
+        (Outcome(audited_after=2), {"audited_after": 2}),
     ],
 )
 def test_an_outcome_there_and_back(outcome: Outcome, attributes: dict[str, Any]) -> None:
