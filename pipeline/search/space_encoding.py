@@ -49,6 +49,8 @@ class SpaceEncoding:
                     row += [*layers[0], *layers[-1], *np.mean(layers, axis=0)]
                 else:
                     row += [UNKNOWN] * (3 * width)
+            elif isinstance(value, tuple):  # one value for all layers, if there are any
+                row += _numbers(entry, value[0]) if value else [UNKNOWN] * width
             else:
                 row += _numbers(entry, value)
         return row

@@ -102,6 +102,21 @@ def test_networks_become_numbers_from_0_to_1_that_tell_them_apart() -> None:
     assert encode(low).tolist() == [0, *[0.5] * 6, 0, 0]
 
 
+def test_one_width_for_all_layers_is_a_number() -> None:
+    units = {"type": "int", "low": 16, "high": 256, "log": True}
+    layers = {"type": "int", "low": 0, "high": 2}
+    fixed = {"optimizer": "adam", "batch_size": 32, "epochs": 3, "learning_rate": 0.01}
+    spec = make_spec(fixed=fixed, space={"hidden_layers": layers, "units": units})
+    encode = SpaceEncoding(spec.searched)
+    rng = np.random.default_rng(0)
+    drawn = [at_random(spec.searched, rng) for _ in range(30)]
+    assert {len(given.units) for given in drawn} == {0, 1, 2}
+    for given in drawn:
+        width = math.log(given.units[0] / 16) / math.log(16) if given.units else 0.5
+        assert encode(given)[1] == pytest.approx(width)
+        assert near(spec.searched, params_of(spec.searched, given), rng).batch_size
+
+
 def test_what_is_drawn_is_in_the_space_and_neighbours_are_near() -> None:
     spec, rng = spec_of(), np.random.default_rng(0)
     encode = SpaceEncoding(spec.searched)
