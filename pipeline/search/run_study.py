@@ -20,7 +20,7 @@ from pipeline.execution.executor import Executor
 from pipeline.export import finalists
 from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
-from pipeline.search import ending, progress, samplers
+from pipeline.search import ending, progress, samplers, warm_start
 from pipeline.search.interruption import Interruption
 from pipeline.search.pausing import Pausing
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -58,7 +58,11 @@ def run_study(
     """
     samplers.rehearse(spec)
     _refuse_if_lost(project, spec.name)
+    start = warm_start.find(project, spec)  # before there is a study, which nothing would undo
     study = studies.open_study(project, spec)
+    study_store.note_earlier(study, start.networks)
+    for said in start.said:
+        print(f"study {spec.name}: {said}", file=sys.stderr)
     with (
         _taken(study, held) as taken,
         studies.interference_told(study),

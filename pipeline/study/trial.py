@@ -88,6 +88,7 @@ class Trial(Origin):
             most.
         repeat: which repeat of a reference, from 0, or of a network in finals, from 1; all that
             have the same one have the same seed. None of what was drawn.
+        started_from: study and trial of the earlier network that it follows; "" of most.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Trial(Origin):
     keeps_weights: bool = True
     final_of: int | None = None
     repeat: int | None = None
+    started_from: str = ""
 
     @property
     def n_epochs(self) -> int:
