@@ -25,7 +25,7 @@ from pipeline.study.rules import RULES, Scalar, idle
 from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space
 from pipeline.study.spec import StudySpec
-from pipeline.wording import count_noun, join_names
+from pipeline.wording import count_noun, inflect, join_names
 
 N_NETWORKS = 5  # of all earlier studies together
 
@@ -38,7 +38,7 @@ class Unmapped:
         moved: their values went to the nearest ones that are allowed.
         not_allowed: words that the new space does not have; others were drawn.
         missing: the earlier network had none, and they were drawn.
-        left_out: the new study has them fixed, or not at all.
+        left_out: the new study has them fixed, or not at all, or they have no effect there.
     """
 
     moved: set[str] = field(default_factory=set)
@@ -52,7 +52,7 @@ class Unmapped:
             ("moved to the nearest value allowed here", self.moved),
             ("drawn, as the value is not allowed here", self.not_allowed),
             ("drawn, as the earlier networks had none", self.missing),
-            ("left out, as nothing here can take it", self.left_out),
+            ("left out, as fixed or without effect here", self.left_out),
         ]
         return "".join(f"; {said}: {join_names(sorted(names))}" for said, names in parts if names)
 
@@ -76,11 +76,13 @@ class Candidate:
 
     Attributes:
         source: study and trial.
+        number: of the trial, or of the network among those that were given.
         hyperparameters: as they were there.
         known: names of those that it had; all others are at their defaults unasked.
     """
 
     source: str
+    number: int
     hyperparameters: Hyperparameters
     known: Collection[str]
 
@@ -95,9 +97,7 @@ def find(project: Project, spec: StudySpec) -> WarmStart:
     """
     if not spec.start_from or studies.has_trials(project, spec.name):
         return WarmStart()
-    if not spec.space:
-        raise UsageError("start_from: found with an empty [space], into which no network fits")
-    return choose(spec, [_candidates(project, spec, name) for name in spec.start_from])
+    return choose(spec, dict(_candidates(project, spec, name) for name in spec.start_from))
 
 
 def of_networks(spec: StudySpec, networks: Sequence[Hyperparameters]) -> WarmStart:
@@ -108,25 +108,31 @@ def of_networks(spec: StudySpec, networks: Sequence[Hyperparameters]) -> WarmSta
         networks: of whatever space; so many at most as of earlier studies.
     """
     known = frozenset(RULES)
-    return choose(
-        spec,
-        [[Candidate(f"given, network {i}", each, known) for i, each in enumerate(networks, 1)]],
-    )
+    given = [
+        Candidate(f"given, network {i}", i, each, known) for i, each in enumerate(networks, 1)
+    ]
+    return choose(spec, {"those that were given": given}) if given else WarmStart()
 
 
-def choose(spec: StudySpec, ranked: Sequence[Sequence[Candidate]]) -> WarmStart:
+def choose(spec: StudySpec, ranked: Mapping[str, Sequence[Candidate]]) -> WarmStart:
     """Maps the best networks into the space of a study, until there are enough distinct ones.
 
     Args:
         spec: the study file.
-        ranked: candidates of each earlier study, the best first; the studies take turns.
+        ranked: by a description of each earlier study, its networks, the best first; the studies
+            take turns.
+
+    Raises:
+        UsageError: the study searches nothing.
     """
+    if not spec.space:
+        raise UsageError("start_from: found with an empty [space], into which no network fits")
     always = Untried(spec).given
     found: dict[Hashable, Earlier] = {}
-    lost = [Unmapped() for _ in ranked]
-    sources: list[list[str]] = [[] for _ in ranked]
-    for turn in itertools.zip_longest(*ranked):
-        for i, candidate in enumerate(turn):
+    lost = {about: Unmapped() for about in ranked}
+    numbers: dict[str, list[str]] = {about: [] for about in ranked}
+    for turn in itertools.zip_longest(*ranked.values()):
+        for about, candidate in zip(ranked, turn, strict=True):
             if candidate is None or len(found) == N_NETWORKS:
                 continue
             rng = np.random.default_rng(derived_seed(spec.seed, "start_from", candidate.source))
@@ -135,13 +141,14 @@ def choose(spec: StudySpec, ranked: Sequence[Sequence[Candidate]]) -> WarmStart:
             if key_of(given) in found:
                 continue
             found[key_of(given)] = Earlier(candidate.source, given)
-            sources[i].append(candidate.source)
+            numbers[about].append(str(candidate.number))
             for name, names in vars(own).items():
-                getattr(lost[i], name).update(names)
+                getattr(lost[about], name).update(names)
     said = [
-        f"tried first: {count_noun(len(names), 'network')} ({'; '.join(names)}){unmapped}"
-        for names, unmapped in zip(sources, lost, strict=True)
-        if names
+        f"tried first: {count_noun(len(taken), 'network')} of {about}: "
+        f"{inflect('trial', len(taken))} {join_names(taken)}{lost[about]}"
+        for about, taken in numbers.items()
+        if taken
     ]
     return WarmStart(tuple(found.values()), tuple(said))
 
@@ -192,8 +199,8 @@ def map_into(
     return mapped
 
 
-def _candidates(project: Project, spec: StudySpec, name: str) -> list[Candidate]:
-    """Lists the networks of an earlier study, the best first.
+def _candidates(project: Project, spec: StudySpec, name: str) -> tuple[str, list[Candidate]]:
+    """Describes an earlier study, and lists its networks, the best first.
 
     Raises:
         UsageError: there is none, or none has a hyperparameter that is searched.
@@ -209,7 +216,7 @@ def _candidates(project: Project, spec: StudySpec, name: str) -> list[Candidate]
         given = each.first.hyperparameters
         if given and each.values:
             known = own.named | REQUIRED | _not_at_default(given)
-            found.append(Candidate(f"{name}, trial {each.number}", given, known))
+            found.append(Candidate(f"{name}, trial {each.number}", each.number, given, known))
     if not found:
         raise UsageError(
             f"start_from: the study {name!r} has no network with a value yet; search it first "
@@ -220,7 +227,7 @@ def _candidates(project: Project, spec: StudySpec, name: str) -> list[Candidate]
             f"start_from: the networks of {name!r} have none of the hyperparameters that are "
             f"searched here: {join_names([*spec.space])}"
         )
-    return found
+    return f"{name} ({own.dataset}, by {own.metric})", found
 
 
 def _not_at_default(given: Hyperparameters) -> set[str]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +67,7 @@ def mapped(
     spec: StudySpec, given: Hyperparameters, known: Sequence[str] = tuple(RULES)
 ) -> tuple[Hyperparameters, Unmapped]:
     lost = Unmapped()
-    candidate, rng = Candidate("earlier, trial 0", given, known), np.random.default_rng(0)
+    candidate, rng = Candidate("earlier, trial 0", 0, given, known), np.random.default_rng(0)
     return warm_start.map_into(spec.searched, candidate, {}, rng, lost), lost
 
 
@@ -85,8 +87,8 @@ def test_what_the_space_has_is_kept_and_the_rest_goes_to_the_nearest_or_is_drawn
     assert str(lost) == (
         "; moved to the nearest value allowed here: batch_size, hidden_layers, learning_rate, "
         "momentum and units; drawn, as the value is not allowed here: activation; drawn, as the "
-        "earlier networks had none: weight_decay; left out, as nothing here can take it: dropout "
-        "and epochs"
+        "earlier networks had none: weight_decay; left out, as fixed or without effect here: "
+        "dropout and epochs"
     )
 
 
@@ -278,17 +280,17 @@ def test_studies_take_turns_and_five_distinct_networks_are_enough() -> None:
     spec = spec_of()
     first, second = networks(spec, 6), networks(spec, 2, seed=4)
     known = frozenset(RULES)
-    ranked = [
-        [Candidate(f"a, trial {i}", each, known) for i, each in enumerate(first)],
-        [Candidate(f"b, trial {i}", each, known) for i, each in enumerate([first[0], *second])],
-    ]
+    ranked = {
+        name: [Candidate(f"{name}, trial {i}", i, each, known) for i, each in enumerate(listed)]
+        for name, listed in (("a", first), ("b", [first[0], *second]))
+    }
     start = warm_start.choose(spec, ranked)
     assert [each.source for each in start.networks] == [
         "a, trial 0", "a, trial 1", "b, trial 1", "a, trial 2", "b, trial 2",
     ]  # fmt: skip
     assert start.said == (
-        "tried first: 3 networks (a, trial 0; a, trial 1; a, trial 2)",
-        "tried first: 2 networks (b, trial 1; b, trial 2)",
+        "tried first: 3 networks of a: trials 0, 1 and 2",
+        "tried first: 2 networks of b: trials 1 and 2",
     )
 
 
@@ -334,14 +336,14 @@ def test_the_best_networks_of_a_study_by_its_own_metric_are_found(
     assert (best.hidden_layers, best.units, best.learning_rate) == (2, (256, 243), 0.00083)
     (said,) = start.said
     assert said == (
-        "tried first: 5 networks (recorded, trial 9; recorded, trial 7; recorded, trial 16; "
-        "recorded, trial 12; recorded, trial 1); moved to the nearest value allowed here: units; "
-        "drawn, as the earlier networks had none: weight_decay; left out, as nothing here can "
-        "take it: batch_size, dropout and epochs"
+        "tried first: 5 networks of recorded (fashion_mnist, by val_accuracy): trials 9, 7, 16, "
+        "12 and 1; moved to the nearest value allowed here: units; drawn, as the earlier networks "
+        "had none: weight_decay; left out, as fixed or without effect here: batch_size, dropout "
+        "and epochs"
     )
 
 
-def test_a_dry_run_and_a_report_name_them(recorded_study: Project) -> None:
+def test_a_dry_run_names_them(recorded_study: Project) -> None:
     spec = write(recorded_study)
     shown = dry_run.preview(spec, warm_start.find(recorded_study, spec))
     assert "\nfrom earlier studies\n  tried first: 5 networks" in shown
@@ -398,3 +400,65 @@ def test_the_data_of_the_earlier_study_need_not_be_there(
     spec = write(recorded_study)
     monkeypatch.setattr("pipeline.data.datasets.fingerprint", lambda _: "f" * 64)
     assert len(warm_start.find(recorded_study, spec).networks) == 5
+
+
+# In the laboratory
+
+WIDE: dict[str, Any] = {
+    "hidden_layers": {"type": "int", "low": 0, "high": 3},
+    "units": {"type": "int", "low": 8, "high": 256, "log": True, "per": "hidden_layers"},
+    "learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.8},
+    "optimizer": {"type": "categorical", "choices": ["sgd", "adam", "rmsprop"]},
+    "batch_size": {"type": "categorical", "choices": [16, 64, 256]},
+}
+N_SEEDS, MINUTES = 5, 20.0
+
+
+def level(given: Hyperparameters) -> float:
+    """How far a made-up network comes."""
+    lost = 0.03 * (math.log10(given.learning_rate) + 2.5) ** 2 + 0.1 * (given.dropout - 0.3) ** 2
+    lost += 0.02 * (given.hidden_layers - 2) ** 2 + 0.02 * (given.optimizer == "sgd")
+    return 0.9 - lost - 0.01 * abs(math.log2(given.batch_size / 64))
+
+
+def curves(given: Hyperparameters, seed: int) -> dict[str, Any]:
+    noise = random.Random(seed)
+    values = [level(given) - 0.3 * 0.7**e + noise.gauss(0, 0.003) for e in range(1, 21)]
+    return {"val_accuracy": values, "seconds": [5.0] * 20}
+
+
+def lab(kind: str, seed: int) -> StudySpec:
+    halving = {"type": "SuccessiveHalvingPruner", "min_resource": 2, "reduction_factor": 3}
+    pruner = {"type": "NopPruner"} if kind == "FreezeThawSampler" else halving
+    return spec_of(
+        space=WIDE, fixed={"epochs": 20}, sampler={"type": kind, "seed": seed}, pruner=pruner,
+        budget={"minutes": MINUTES},
+    )  # fmt: skip
+
+
+def minutes_until(goal: float, kind: str, seed: int, earlier: Sequence[Hyperparameters]) -> float:
+    """Virtual minutes until a value is reached; twice the budget if it is not."""
+    spec = lab(kind, seed)
+    found = search_in_virtual_time(spec, curves, earlier=earlier)
+    steps = found.improvements(spec.metric, spec.direction)
+    reached = (moment / 60 for moment, value in steps if value >= goal)
+    return next(reached, 2 * MINUTES)
+
+
+@pytest.mark.parametrize("kind", ["TPESampler", "FreezeThawSampler"])
+def test_good_networks_save_time_and_misleading_ones_cost_little(kind: str) -> None:
+    """Held against the final value of random search with the same seed, over a few seeds."""
+    drawn = networks(lab(kind, 0), 100, seed=7)
+    drawn.sort(key=level)
+    cold: list[float] = []
+    good: list[float] = []
+    bad: list[float] = []
+    for seed in range(N_SEEDS):
+        at_random_ = search_in_virtual_time(lab("RandomSampler", seed), curves)
+        goal = at_random_.improvements("val_accuracy", "maximize")[-1][1]
+        for minutes, earlier in ((cold, []), (good, drawn[:-6:-1]), (bad, drawn[:5])):
+            minutes.append(minutes_until(goal, kind, seed, earlier))
+    print(kind, sorted(cold), sorted(good), sorted(bad))
+    assert np.median(good) < np.median(cold) / 2
+    assert np.median(bad) < np.median(cold) + MINUTES / 4
