@@ -23,9 +23,10 @@ from scripted import (
     steady,
 )
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, run_command
 from pipeline.paths import Project
-from pipeline.search import dry_run, warm_start
+from pipeline.search import __main__ as search_command
+from pipeline.search import run_study, warm_start
 from pipeline.search.laboratory import search_in_virtual_time
 from pipeline.search.neighbours import at_random
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -343,24 +344,33 @@ def test_the_best_networks_of_a_study_by_its_own_metric_are_found(
     )
 
 
-def test_a_dry_run_names_them(recorded_study: Project) -> None:
-    spec = write(recorded_study)
-    shown = dry_run.preview(spec, warm_start.find(recorded_study, spec))
-    assert "\nfrom earlier studies\n  tried first: 5 networks" in shown
+def test_a_dry_run_names_them(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(recorded_study)
+    monkeypatch.setattr("sys.argv", ["search", "later", "--dry-run"])
+    assert run_command(search_command.main) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "\nfrom earlier studies\n  tried first: 5 networks of recorded (fashion_mnist, " in shown
+    )
     assert "\n  recorded, trial 9: 256-243 relu, adam 0.00083" in shown
-    assert "from earlier studies" not in dry_run.preview(spec)
 
 
-def test_a_begun_study_goes_on_with_those_that_it_has_noted(recorded_study: Project) -> None:
+def test_a_search_notes_them_when_it_begins_and_says_so_once(
+    recorded_study: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = write(recorded_study)
-    study = studies.open_study(recorded_study, spec)
-    start = warm_start.find(recorded_study, spec)
-    study_store.note_earlier(study, start.networks)
-    study_store.note_earlier(study, start.networks[:1])
-    assert tuple(study_store.read_earlier(study)) == start.networks
+    for _ in range(2):  # a kill before the first trial leaves all to be done
+        study = run_study._open_study(recorded_study, spec)
+        assert capsys.readouterr().err.startswith("study later: tried first: 5 networks of recor")
+        noted = study_store.read_earlier(study)
+        assert len(noted) == 5
     study.ask()
     optuna.delete_study(study_name="recorded", storage=recorded_study.optuna_url)
-    assert warm_start.find(recorded_study, spec) == warm_start.WarmStart()
+    again = run_study._open_study(recorded_study, spec)
+    assert capsys.readouterr().err == ""
+    assert study_store.read_earlier(again) == noted
 
 
 @pytest.mark.parametrize(
@@ -383,7 +393,8 @@ def test_a_study_that_nothing_can_be_taken_from_is_refused(
     write(recorded_study, STUDY.replace('start_from = ["recorded"]\n', ""), "empty")
     spec = write(recorded_study, STUDY.replace(*change))
     with pytest.raises(UsageError, match=said):
-        warm_start.find(recorded_study, spec)
+        run_study._open_study(recorded_study, spec)
+    assert "later" not in studies.stored_names(recorded_study), "the file may still be changed"
 
 
 def test_a_study_without_a_network_that_has_a_value_is_refused(recorded_study: Project) -> None:
