@@ -31,6 +31,10 @@ class Untried:
     Tried is what has ended, failures too, what is under way and what waits in the queue; not
     what was interrupted, for that is queued again.
 
+    Attributes:
+        given: what the sampler always draws, by its name in Optuna.
+        n_earlier: networks of earlier studies that the study starts from, once it was asked.
+
     Args:
         spec: the study file.
 
@@ -45,6 +49,7 @@ class Untried:
         self._n_settled = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
         self._earlier: list[Earlier] | None = None
+        self.n_earlier = 0
         if self._is_drawn:
             self._all = combinations(spec.searched, self.given)
 
@@ -66,6 +71,7 @@ class Untried:
         """Finds the next network of an earlier study that is to be tried; None if none is left."""
         if self._earlier is None:
             self._earlier = study_store.read_earlier(study)
+            self.n_earlier = len(self._earlier)
         if self._earlier:
             tried = self.tried(study)
             self._earlier = [e for e in self._earlier if key_of(e.hyperparameters) not in tried]

@@ -29,7 +29,8 @@ _Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where 
 # What a class needs that is not always installed: it is allowed where that is.
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
 # Of how many trials a sampler first wants to know, at least, before it uses its other arguments.
-_FEW = {"n_startup_trials": 1, "population_size": 2, "popsize": 4}
+_STARTUP = "n_startup_trials"  # drawn at random before a sampler learns
+_FEW = {_STARTUP: 1, "population_size": 2, "popsize": 4}
 N_REHEARSED, MOST_EPOCHS = 10, 100  # draws, and epochs of each, of a rehearsal
 _REFUSED = {"GridSampler"}  # fails on trials that are queued; BruteForceSampler does not
 
@@ -141,7 +142,8 @@ def prepare(
         at_random = optuna.samplers.RandomSampler()  # of which nothing is left to draw
         study.sampler = optuna.samplers.PartialFixedSampler(params, at_random)
         return study.sampler
-    sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
+    component = _started_later(spec.sampler, untried.n_earlier)
+    sampler = build_sampler(component, spec.seed, n_drawn, spec.searched)
     if spec.space:
         seed = derived_seed(spec.seed, "distinct", n_drawn)
         # Optuna's own takes a reference that lies outside the space for all of it.
@@ -191,6 +193,26 @@ def _hastened(component: Component) -> Component:
     for key, value in arguments.items():
         if isinstance(value, dict) and "type" in value:
             arguments[key] = _hastened(Component.model_validate(value)).model_dump()
+    return Component.model_validate({"type": component.type, **arguments})
+
+
+def _started_later(component: Component, n_earlier: int) -> Component:
+    """Has a sampler draw as many trials at random as without earlier networks, which may mislead.
+
+    Args:
+        component: the `[sampler]` table of a study file, or one inside it.
+        n_earlier: networks of earlier studies, which a sampler would count.
+    """
+    if not n_earlier:
+        return component
+    kind, arguments, key = _allowed("sampler")[component.type], component.arguments, _STARTUP
+    if _takes(kind, key):
+        default = inspect.signature(kind).parameters[key].default
+        arguments[key] = arguments.get(key, default) + n_earlier
+    for name, value in arguments.items():
+        if isinstance(value, dict) and "type" in value:
+            inner = _started_later(Component.model_validate(value), n_earlier)
+            arguments[name] = inner.model_dump()
     return Component.model_validate({"type": component.type, **arguments})
 
 
