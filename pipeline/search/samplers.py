@@ -142,6 +142,7 @@ def prepare(
         at_random = optuna.samplers.RandomSampler()  # of which nothing is left to draw
         study.sampler = optuna.samplers.PartialFixedSampler(params, at_random)
         return study.sampler
+    n_drawn -= untried.n_earlier  # it draws the same as without them
     component = _started_later(spec.sampler, untried.n_earlier)
     sampler = build_sampler(component, spec.seed, n_drawn, spec.searched)
     if spec.space:
