@@ -36,7 +36,11 @@ _REFUSED = {"GridSampler"}  # fails on trials that are queued; BruteForceSampler
 
 
 def build_sampler(
-    component: Component, seed: int, n_drawn: int, searched: Space | None = None
+    component: Component,
+    seed: int,
+    n_drawn: int,
+    searched: Space | None = None,
+    n_earlier: int = 0,
 ) -> optuna.samplers.BaseSampler:
     """Builds the sampler for the next draw.
 
@@ -48,6 +52,7 @@ def build_sampler(
         seed: of the study.
         n_drawn: how many trials were drawn before.
         searched: the space, for samplers that would guess it from the first trials.
+        n_earlier: networks of earlier studies, beside which a sampler draws as many at random.
 
     Raises:
         UsageError: there is no such sampler, or its arguments are not allowed.
@@ -63,6 +68,9 @@ def build_sampler(
             arguments.setdefault("independent_sampler", optuna.samplers.RandomSampler(fresh))
         if kind in (optuna.samplers.QMCSampler, optuna.samplers.CmaEsSampler):
             arguments["warn_independent_sampling"] = False  # said once, in other words
+        if n_earlier and _takes(kind, _STARTUP):  # it would count them, and they may mislead
+            default = inspect.signature(kind).parameters[_STARTUP].default
+            arguments[_STARTUP] = arguments.get(_STARTUP, default) + n_earlier
         sampler = kind(**arguments)
         return know_space(sampler, searched) if searched else sampler
 
@@ -143,8 +151,7 @@ def prepare(
         study.sampler = optuna.samplers.PartialFixedSampler(params, at_random)
         return study.sampler
     n_drawn -= untried.n_earlier  # it draws the same as without them
-    component = _started_later(spec.sampler, untried.n_earlier)
-    sampler = build_sampler(component, spec.seed, n_drawn, spec.searched)
+    sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched, untried.n_earlier)
     if spec.space:
         seed = derived_seed(spec.seed, "distinct", n_drawn)
         # Optuna's own takes a reference that lies outside the space for all of it.
@@ -194,26 +201,6 @@ def _hastened(component: Component) -> Component:
     for key, value in arguments.items():
         if isinstance(value, dict) and "type" in value:
             arguments[key] = _hastened(Component.model_validate(value)).model_dump()
-    return Component.model_validate({"type": component.type, **arguments})
-
-
-def _started_later(component: Component, n_earlier: int) -> Component:
-    """Has a sampler draw as many trials at random as without earlier networks, which may mislead.
-
-    Args:
-        component: the `[sampler]` table of a study file, or one inside it.
-        n_earlier: networks of earlier studies, which a sampler would count.
-    """
-    if not n_earlier:
-        return component
-    kind, arguments, key = _allowed("sampler")[component.type], component.arguments, _STARTUP
-    if _takes(kind, key):
-        default = inspect.signature(kind).parameters[key].default
-        arguments[key] = arguments.get(key, default) + n_earlier
-    for name, value in arguments.items():
-        if isinstance(value, dict) and "type" in value:
-            inner = _started_later(Component.model_validate(value), n_earlier)
-            arguments[name] = inner.model_dump()
     return Component.model_validate({"type": component.type, **arguments})
 
 
