@@ -97,7 +97,8 @@ def _top(facts: StudySummary) -> list[Block]:
             f"{trial.seconds:.1f}",
             f"{trial.hyperparameters}"
             + (f" ({for_markdown(trial.reference)})" if trial.reference else "")
-            + (f" (trial {trial.final_of} again)" if trial.is_final else ""),
+            + (f" (trial {trial.final_of} again)" if trial.is_final else "")
+            + (f" (from {for_markdown(trial.started_from)})" if trial.started_from else ""),
         ]
         for rank, trial in enumerate(facts.ranked[:N_TOP], start=1)
     ]
@@ -226,6 +227,7 @@ def _how(facts: StudySummary) -> list[Block]:
     spec, about = facts.spec, facts.about
     n_epochs = sum(trial.n_epochs for trial in facts.ended)
     versions = ", ".join(f"{k[8:]} {v}" for k, v in about.items() if k.startswith("version."))
+    earlier = [for_markdown(each.started_from) for each in facts.ended if each.started_from]
     all_tried = "; all that the space has was tried" * facts.is_exhausted
     target = f", target {for_markdown(spec.target)}" if spec.target else ""
     rows = [
@@ -240,6 +242,7 @@ def _how(facts: StudySummary) -> list[Block]:
         ],
         ["metric", f"`{spec.metric}`, at each trial's best epoch"],
         ["sampler", for_code(str(spec.sampler))],
+        *([["started from", "; ".join(earlier)]] if earlier else []),
         ["pruner", for_code(str(spec.own_pruner))],
         ["study file", f"fingerprint `{spec.fingerprint[:12]}`"],
         ["machine", about["machine"]],

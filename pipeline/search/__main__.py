@@ -28,9 +28,9 @@ def main() -> int:
     if budget:
         spec = spec.model_copy(update={"budget": spec.budget.model_copy(update=budget)})
     if arguments.dry_run:
-        from pipeline.search.dry_run import preview
+        from pipeline.search import dry_run, warm_start
 
-        print(preview(spec))
+        print(dry_run.preview(spec, warm_start.find(project, spec)))
         return DONE
     from pipeline.search.session import search
 

@@ -50,6 +50,8 @@ def ask(
         Unsuitable: somebody has enqueued it with values that it cannot have; it was told as FAIL.
     """
     untried = untried or Untried(spec)
+    earlier = untried.earlier(study)
+    proposed = earlier.hyperparameters if earlier else proposed
     try:
         with argument_errors("sampler", spec.sampler, _OF_ARGUMENTS):
             samplers.prepare(study, spec, n_drawn, untried, proposed)
@@ -71,7 +73,9 @@ def ask(
     except UsageError:
         queue.requeue_left(study, spec, under_way)
         raise
-    assignment = Assignment(drawn, seed=derived_seed(spec.seed, "trial", n_drawn))
+    source = earlier.source if earlier and not given else ""  # else enqueued by hand
+    seed = derived_seed(spec.seed, "trial", n_drawn)
+    assignment = Assignment(drawn, seed=seed, started_from=source)
     study_store.write(trial, assignment)
     return Running(trial, assignment)
 

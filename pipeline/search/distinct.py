@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.search.known_space import WrappingSampler, distribution_of, is_queued
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study import space
-from pipeline.study.assignment import Assignment
+from pipeline.study.assignment import Assignment, Earlier
 from pipeline.study.combinations import combinations, drawable, key_of
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Entry
@@ -31,6 +31,10 @@ class Untried:
     Tried is what has ended, failures too, what is under way and what waits in the queue; not
     what was interrupted, for that is queued again.
 
+    Attributes:
+        given: what the sampler always draws, by its name in Optuna.
+        n_earlier: networks of earlier studies that the study starts from, once it was asked.
+
     Args:
         spec: the study file.
 
@@ -44,6 +48,8 @@ class Untried:
         self._settled: set[Hashable] = set()
         self._n_settled = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
+        self._earlier: list[Earlier] | None = None
+        self.n_earlier = 0
         if self._is_drawn:
             self._all = combinations(spec.searched, self.given)
 
@@ -60,6 +66,16 @@ class Untried:
         self._settled |= _keys(settled)
         self._n_settled += len(settled)
         return self._settled | _keys(trials[len(settled) :])
+
+    def earlier(self, study: optuna.Study) -> Earlier | None:
+        """Finds the next network of an earlier study that is to be tried; None if none is left."""
+        if self._earlier is None:
+            self._earlier = study_store.read_earlier(study)
+            self.n_earlier = len(self._earlier)
+        if self._earlier:
+            tried = self.tried(study)
+            self._earlier = [e for e in self._earlier if key_of(e.hyperparameters) not in tried]
+        return self._earlier[0] if self._earlier else None
 
     def left(self, study: optuna.Study) -> list[Hyperparameters] | None:
         """Lists what is left to try, always in the same order; None where all is not listed."""

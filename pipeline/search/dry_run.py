@@ -10,6 +10,7 @@ from pipeline.escaping import for_screen
 from pipeline.search import known_space, samplers
 from pipeline.search.distinct import Untried
 from pipeline.search.pausing import build_policy
+from pipeline.search.warm_start import WarmStart
 from pipeline.study.budget import Budget
 from pipeline.study.halving import affordable
 from pipeline.study.network_input import layer_parameters
@@ -21,8 +22,12 @@ N_SAMPLES = 5
 WIDTH = 100  # of what is said of data
 
 
-def preview(spec: StudySpec) -> str:
+def preview(spec: StudySpec, start: WarmStart | None = None) -> str:
     """Describes space, network sizes, rungs and sample draws as text, without searching.
+
+    Args:
+        spec: the study file.
+        start: networks of earlier studies, which are tried first.
 
     Raises:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
@@ -52,7 +57,9 @@ def preview(spec: StudySpec) -> str:
         f"          {rungs(spec)}",
         *_audit(spec),
     ]
-    shown = "\n".join([*lines, *_space(spec), *_sizes(spec), *_references(spec), *draws])
+    shown = "\n".join(
+        [*lines, *_space(spec), *_sizes(spec), *_references(spec), *_earlier(start), *draws]
+    )
     return for_screen(shown)
 
 
@@ -208,6 +215,14 @@ def _references(spec: StudySpec) -> list[str]:
         lines.append(f"  {reference.name}{times}")
         lines.append(wrap(reference.network or reference.trainer, WIDTH, "    "))
     return lines
+
+
+def _earlier(start: WarmStart | None) -> list[str]:
+    if start is None or not start.networks:
+        return []
+    listed = [wrap(f"{e.source}: {e.hyperparameters}", WIDTH, "  ") for e in start.networks]
+    said = [wrap(each, WIDTH, "  ") for each in start.said]
+    return ["", "from earlier studies", *said, *listed]
 
 
 def _draws(spec: StudySpec) -> list[str]:

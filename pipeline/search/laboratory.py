@@ -5,7 +5,7 @@ memory, and nothing written anywhere. `docs/laboratory.md` has an example.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -14,8 +14,10 @@ from pipeline.execution.replay import CurvesOf, ReplayExecutor
 from pipeline.search.pausing import Pausing
 from pipeline.search.progress import SilentProgress
 from pipeline.search.supervisor import Supervisor
+from pipeline.search.warm_start import of_networks
 from pipeline.storage import finals, study_store
 from pipeline.storage.paused import Nowhere
+from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, is_better
 from pipeline.tracking.silent import SilentTracker
@@ -64,7 +66,11 @@ class VirtualSearch:
 
 
 def search_in_virtual_time(
-    spec: StudySpec, curves: CurvesOf, n_workers: int = 2, start_seconds: float = 0.0
+    spec: StudySpec,
+    curves: CurvesOf,
+    n_workers: int = 2,
+    start_seconds: float = 0.0,
+    earlier: Sequence[Hyperparameters] = (),
 ) -> VirtualSearch:
     """Searches a study with curves in the place of training; no data are read.
 
@@ -74,6 +80,7 @@ def search_in_virtual_time(
             `{"val_accuracy": [...], "seconds": [...]}`.
         n_workers: how many trials run at a time.
         start_seconds: virtual ones, for which a trial's process takes to start.
+        earlier: networks of whatever space, the best first, from which the search starts.
 
     Raises:
         UsageError: what stands for curves is none, or the study's sampler or pruner cannot do it.
@@ -82,6 +89,7 @@ def search_in_virtual_time(
     study = optuna.create_study(direction=spec.direction)
     study.set_user_attr(study_store.N_MODELS, study_store.N_MODELS_OF_NEW)
     finals.note_due(study, spec, is_new=True)
+    study_store.note_earlier(study, of_networks(spec, earlier).networks)
     look_seconds = LOOK_PART * 60 * spec.training.trial_minutes
     executor = ReplayExecutor(curves, n_workers, start_seconds, look_seconds)
     tracker = _NotedMoments(executor)

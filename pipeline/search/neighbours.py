@@ -1,4 +1,4 @@
-"""Networks drawn from a space without Optuna: at random, and near others."""
+"""Networks drawn from a space without Optuna: at random, and near others; and nearest values."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ KEPT, STEP = 0.6, 0.15  # share of values that a neighbour has too; else a step,
 
 def at_random(searched: Space, rng: np.random.Generator) -> Hyperparameters:
     """Draws a network evenly."""
-    return draw(searched, lambda _, entry: _evenly(entry, rng))
+    return draw(searched, lambda _, entry: evenly(entry, rng))
 
 
 def near(
@@ -32,17 +32,36 @@ def near(
     def pick(name: str, entry: Entry) -> Scalar:
         value = known.get(name)
         if value is None or not entry.contains(value):
-            return _evenly(entry, rng)
+            return evenly(entry, rng)
         if rng.random() < KEPT:
             return value
         if isinstance(entry, Choices):
-            return _evenly(entry, rng)
+            return evenly(entry, rng)
         return _at(entry, _share(entry, value) + STEP * rng.standard_normal())
 
     return draw(searched, pick)
 
 
-def _evenly(entry: Entry, rng: np.random.Generator) -> Scalar:
+def nearest(entry: Entry, value: Scalar) -> Scalar | None:
+    """Finds what an entry can draw that is nearest to a value; None of a word that it has not.
+
+    Of numbers among choices, nearest is by their ratio where all are above 0.
+    """
+    if entry.contains(value):
+        return value
+    if not isinstance(entry, Choices):
+        assert not isinstance(value, str)
+        inside = min(max(value, entry.low), entry.high)
+        return inside if entry.contains(inside) else _at(entry, _share(entry, inside))
+    numbers = [each for each in entry.choices if not isinstance(each, str | bool)]
+    if isinstance(value, str | bool) or not numbers:
+        return None
+    is_ratio = min(value, *numbers) > 0
+    return min(numbers, key=lambda n: abs(math.log(n / value) if is_ratio else n - value))
+
+
+def evenly(entry: Entry, rng: np.random.Generator) -> Scalar:
+    """Draws a value of an entry; each share of its range, or each choice, is as probable."""
     if isinstance(entry, Choices):
         return entry.choices[int(rng.integers(len(entry.choices)))]
     return _at(entry, rng.random())

@@ -20,7 +20,7 @@ from pipeline.execution.executor import Executor
 from pipeline.export import finalists
 from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
-from pipeline.search import ending, progress, samplers
+from pipeline.search import ending, progress, samplers, warm_start
 from pipeline.search.interruption import Interruption
 from pipeline.search.pausing import Pausing
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -58,7 +58,7 @@ def run_study(
     """
     samplers.rehearse(spec)
     _refuse_if_lost(project, spec.name)
-    study = studies.open_study(project, spec)
+    study = _open_study(project, spec)
     with (
         _taken(study, held) as taken,
         studies.interference_told(study),
@@ -105,6 +105,16 @@ def run_study(
     ended = select_counted(ended)
     ending.say_what_next(spec, champion, ended, n_waiting, finals.read_held(study))
     return DONE
+
+
+def _open_study(project: Project, spec: StudySpec) -> optuna.Study:
+    """Opens the study; a new one notes the networks of earlier studies that it starts from."""
+    start = warm_start.find(project, spec)  # may refuse: before there is a study to be undone
+    study = studies.open_study(project, spec)
+    study_store.note_earlier(study, start.networks)
+    for said in start.said:
+        print(f"study {spec.name}: {said}", file=sys.stderr)
+    return study
 
 
 def _refuse_if_lost(project: Project, study: str) -> None:

@@ -29,13 +29,18 @@ _Finish = Callable[[type, dict[str, Any], str], Any]  # class, arguments, where 
 # What a class needs that is not always installed: it is allowed where that is.
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
 # Of how many trials a sampler first wants to know, at least, before it uses its other arguments.
-_FEW = {"n_startup_trials": 1, "population_size": 2, "popsize": 4}
+_STARTUP = "n_startup_trials"  # drawn at random before a sampler learns
+_FEW = {_STARTUP: 1, "population_size": 2, "popsize": 4}
 N_REHEARSED, MOST_EPOCHS = 10, 100  # draws, and epochs of each, of a rehearsal
 _REFUSED = {"GridSampler"}  # fails on trials that are queued; BruteForceSampler does not
 
 
 def build_sampler(
-    component: Component, seed: int, n_drawn: int, searched: Space | None = None
+    component: Component,
+    seed: int,
+    n_drawn: int,
+    searched: Space | None = None,
+    n_earlier: int = 0,
 ) -> optuna.samplers.BaseSampler:
     """Builds the sampler for the next draw.
 
@@ -47,6 +52,7 @@ def build_sampler(
         seed: of the study.
         n_drawn: how many trials were drawn before.
         searched: the space, for samplers that would guess it from the first trials.
+        n_earlier: networks of earlier studies, beside which a sampler draws as many at random.
 
     Raises:
         UsageError: there is no such sampler, or its arguments are not allowed.
@@ -62,6 +68,9 @@ def build_sampler(
             arguments.setdefault("independent_sampler", optuna.samplers.RandomSampler(fresh))
         if kind in (optuna.samplers.QMCSampler, optuna.samplers.CmaEsSampler):
             arguments["warn_independent_sampling"] = False  # said once, in other words
+        if n_earlier and _takes(kind, _STARTUP):  # it would count them, and they may mislead
+            default = inspect.signature(kind).parameters[_STARTUP].default
+            arguments[_STARTUP] = arguments.get(_STARTUP, default) + n_earlier
         sampler = kind(**arguments)
         return know_space(sampler, searched) if searched else sampler
 
@@ -141,7 +150,8 @@ def prepare(
         at_random = optuna.samplers.RandomSampler()  # of which nothing is left to draw
         study.sampler = optuna.samplers.PartialFixedSampler(params, at_random)
         return study.sampler
-    sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched)
+    n_drawn -= untried.n_earlier  # it draws the same as without them
+    sampler = build_sampler(spec.sampler, spec.seed, n_drawn, spec.searched, untried.n_earlier)
     if spec.space:
         seed = derived_seed(spec.seed, "distinct", n_drawn)
         # Optuna's own takes a reference that lies outside the space for all of it.

@@ -104,6 +104,29 @@ def stored_study(project: Project, name: str) -> StoredStudy:
             have changed.
         UsageError: its data are gone.
     """
+    stored = without_data(project, name)
+    spec, attributes = stored.spec, stored.study.user_attrs
+    with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
+        today = load(project, name)
+        if today.fingerprint == attributes[study_store.FINGERPRINT]:
+            spec = today
+    data = datasets.fingerprint(spec.data_spec)
+    known = attributes.get(study_store.DATA_FINGERPRINT)
+    if known not in (None, data):
+        raise PipelineError(
+            f"{spec.dataset} has changed since the study {name!r} was begun: its fingerprint was "
+            f"{known[:12]} and is {data[:12]}; bring back the data, or search the new ones by a "
+            "copy of the study file under another name"
+        )
+    return StoredStudy(project, stored.study, spec)
+
+
+def without_data(project: Project, name: str) -> StoredStudy:
+    """Opens a study that has been searched, to read its trials; its data need not be there.
+
+    Raises:
+        PipelineError: there is none of that name, and the text says how to start it.
+    """
     if file := project.optuna_url.missing_file:
         where = display_path(file)
         raise PipelineError(f"{where}: nothing there yet; {_how_to_begin(project, name)}")
@@ -120,25 +143,13 @@ def stored_study(project: Project, name: str) -> StoredStudy:
             raise ForeignStudyError(_foreign(project, name))
         try:
             spec = StudySpec.model_validate_json(attributes[study_store.SPEC], strict=False)
-            fingerprint = str(attributes[study_store.FINGERPRINT])
+            str(attributes[study_store.FINGERPRINT])
             study.direction  # noqa: B018, of which there has to be one
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise PipelineError(
                 f"{project.optuna_url.display}: what is stored of the study {name!r} itself is "
                 f"damaged ({type(error).__name__}: {one_line(first_line(error))})"
             ) from None
-    with contextlib.suppress(UsageError):  # the file of today, if it still asks the same
-        today = load(project, name)
-        if today.fingerprint == fingerprint:
-            spec = today
-    data = datasets.fingerprint(spec.data_spec)
-    known = attributes.get(study_store.DATA_FINGERPRINT)
-    if known not in (None, data):
-        raise PipelineError(
-            f"{spec.dataset} has changed since the study {name!r} was begun: its fingerprint was "
-            f"{known[:12]} and is {data[:12]}; bring back the data, or search the new ones by a "
-            "copy of the study file under another name"
-        )
     return StoredStudy(project, study, spec)
 
 

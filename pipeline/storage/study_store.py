@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.errors import PipelineError
 from pipeline.storage import optuna_internals
-from pipeline.study.assignment import Assignment, Outcome
+from pipeline.study.assignment import Assignment, Earlier, Outcome
 from pipeline.study.finals import best_run, networks_of
 from pipeline.study.trial import State, Trial, best_epoch, champion_of, ranking, with_model
 
@@ -27,6 +27,7 @@ CHANGES = "changes"  # of the study file, since the study was begun
 FINALS_SECONDS = "finals_seconds"  # beside those of the search
 FINALS = "finals"  # plan and champion; without it, a study of an older version that has none
 FINALS_EXAMPLES = "finals_examples"  # how the finalists' answers to validation examples vary
+START_FROM = "start_from"  # networks of earlier studies, which are tried first
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 _N_EXAMPLES = {"n_images": "n_examples"}  # as a look called it before schema version 3
 PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
@@ -106,6 +107,17 @@ def write(trial: optuna.Trial, part: Assignment | Outcome) -> None:
     """Notes in a trial what it was given, or what came of it; finished trials are frozen."""
     for key, value in part.write().items():
         trial.set_user_attr(key, value)
+
+
+def note_earlier(study: optuna.Study, networks: Sequence[Earlier]) -> None:
+    """Notes once which networks of earlier studies are tried first: those may go on meanwhile."""
+    if networks and START_FROM not in study.user_attrs:
+        study.set_user_attr(START_FROM, [each.write() for each in networks])
+
+
+def read_earlier(study: optuna.Study) -> list[Earlier]:
+    """Reads which networks of earlier studies are tried first."""
+    return [Earlier.read(each) for each in study.user_attrs.get(START_FROM, [])]
 
 
 def note_pruned_record(study: optuna.Study, trial: int) -> None:
@@ -207,4 +219,5 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
         repeat=assignment.repeat if assignment else None,
         pauses=outcome.pauses,
         audited_after=outcome.audited_after,
+        started_from=assignment.started_from if assignment else "",
     )

@@ -15,6 +15,7 @@ SEED, HYPERPARAMETERS = "seed", "hyperparameters"
 REFERENCE, REPEAT, TRAINER, PATIENCE = "reference", "repeat", "trainer", "patience"
 RETRY_OF, N_RETRIES = "retry_of", "n_retries"
 FINAL_OF = "final_of"
+STARTED_FROM = "started_from"
 HISTORY, N_PARAMETERS, SCORES = "history", "n_parameters", "scores"
 REASON, CAUSE = "reason", "cause"
 PAUSES, AUDITED_AFTER = "pauses", "audited_after"
@@ -34,6 +35,7 @@ class Assignment(Origin):
         retry_of: number of the interrupted trial that it is run instead of.
         n_retries: how often it has been tried again after a failure of a passing cause.
         final_of: number of the trial that it is trained again for, with another seed.
+        started_from: study and trial of the earlier network that it follows; "" of most.
     """
 
     hyperparameters: Hyperparameters | None
@@ -45,6 +47,7 @@ class Assignment(Origin):
     retry_of: int | None = None
     n_retries: int = 0
     final_of: int | None = None
+    started_from: str = ""
 
     @classmethod
     def read(cls, attributes: Mapping[str, Any]) -> "Assignment | None":
@@ -71,6 +74,7 @@ class Assignment(Origin):
             retry_of=attributes.get(RETRY_OF),
             n_retries=attributes.get(N_RETRIES, 0),
             final_of=attributes.get(FINAL_OF),
+            started_from=attributes.get(STARTED_FROM, ""),
         )
 
     def write(self) -> dict[str, Any]:
@@ -85,6 +89,8 @@ class Assignment(Origin):
             found[RETRY_OF] = self.retry_of
         if self.n_retries:
             found[N_RETRIES] = self.n_retries
+        if self.started_from:
+            found[STARTED_FROM] = self.started_from
         stored = self.hyperparameters.as_dict() if self.hyperparameters else None
         return {**found, HYPERPARAMETERS: stored}
 
@@ -96,12 +102,35 @@ class Assignment(Origin):
             FINAL_OF: self.final_of,
             REPEAT: self.repeat,
             RETRY_OF: self.retry_of,
+            STARTED_FROM: self.started_from or None,
         }
         return {key: str(value) for key, value in found.items() if value is not None}
 
     def __str__(self) -> str:
         """Describes in a line what is trained."""
         return str(self.hyperparameters or self.reference)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A network of an earlier study, mapped into the space of this one, which tries it first.
+
+    Attributes:
+        source: study and trial that it comes from, such as "houses, trial 12".
+        hyperparameters: in the space of this study.
+    """
+
+    source: str
+    hyperparameters: Hyperparameters
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> "Earlier":
+        """Reads what `write` returned."""
+        return cls(stored["source"], Hyperparameters.from_mapping(stored[HYPERPARAMETERS]))
+
+    def write(self) -> dict[str, Any]:
+        """Returns it as plain values for JSON."""
+        return {"source": self.source, HYPERPARAMETERS: self.hyperparameters.as_dict()}
 
 
 @dataclass(frozen=True)

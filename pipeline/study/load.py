@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.data import datasets
 from pipeline.errors import UsageError
-from pipeline.names import file_of_study, normalize
+from pipeline.names import file_of_study
 from pipeline.paths import Project, display_path, study_name
 from pipeline.preparation.split import check as check_split
 from pipeline.study.hyperparameters import DEFAULTS, Hyperparameters
@@ -43,23 +43,25 @@ def load(project: Project, study: str, *, needs_data: bool = True) -> StudySpec:
     path = project.study_file(study)
     name = study_name(path)
     content = _read(path)
-    if isinstance(baseline := content.get("baseline"), str):
-        content["baseline"] = normalize(baseline)
     try:
         folder = os.path.relpath(path.parent, project.root)
         if folder.startswith(os.pardir):  # no part of the project, which may be moved
             folder = str(path.parent.absolute())
         content = _with_borrowed_references(content, path.parent)
         spec = parse(name, content, folder, needs_data=needs_data)
-        if spec.baseline == name or not (
-            spec.baseline == "" or file_of_study(spec.baseline, path.parent)
-        ):
-            raise UsageError(
-                f"baseline: found {spec.baseline!r}, allowed is another study in the same folder"
-            )
+        _check_others(spec, path.parent)
     except UsageError as error:
         raise UsageError(f"{display_path(path)}: {error}") from None
     return spec
+
+
+def _check_others(spec: StudySpec, folder: Path) -> None:
+    """Refuses names of studies that are none in the same folder."""
+    others = [("baseline", each) for each in [spec.baseline] if each]
+    for key, other in [*others, *(("start_from", each) for each in spec.start_from)]:
+        if other == spec.name or not file_of_study(other, folder):
+            said = "allowed is another study in the same folder"
+            raise UsageError(f"{key}: found {other!r}, {said}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.data import datasets
+from pipeline.names import normalize
 from pipeline.study.budget import FROZEN as _FROZEN
 from pipeline.study.budget import Budget, Positive
 from pipeline.study.hyperparameters import Hyperparameters
@@ -153,6 +154,7 @@ class StudySpec(BaseModel):
         reference: known models that are trained first.
         comparison: claims about two references each.
         baseline: name of a study that the report sets beside this one.
+        start_from: names of earlier studies, whose best networks are tried first.
         finals: how the search ends; None, in a file `finals = false`, if it just ends.
     """
 
@@ -174,7 +176,13 @@ class StudySpec(BaseModel):
     reference: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
     comparison: Annotated[tuple[Comparison, ...], Field(strict=False)] = ()
     baseline: str = ""
+    start_from: Annotated[tuple[str, ...], Field(strict=False)] = ()
     finals: Finals | None = Finals()
+
+    @field_validator("baseline", "start_from")
+    @classmethod
+    def _composed(cls, value: Any) -> Any:
+        return normalize(value) if isinstance(value, str) else tuple(map(normalize, value))
 
     @field_validator("finals", mode="before")
     @classmethod

@@ -91,6 +91,7 @@ class Trial(Origin):
         pauses: epochs after which it was paused, in order; none in stores of versions up to 0.7.
         audited_after: epoch after which it would have been dropped, had it not been chosen for
             the audit; 0 of all others.
+        started_from: study and trial of the earlier network that it follows; "" of most.
     """
 
     number: int
@@ -113,6 +114,7 @@ class Trial(Origin):
     repeat: int | None = None
     pauses: Sequence[int] = ()
     audited_after: int = 0
+    started_from: str = ""
 
     @property
     def n_epochs(self) -> int:

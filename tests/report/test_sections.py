@@ -530,6 +530,15 @@ def test_a_champion_that_was_stopped_or_pruned_says_how_it_ended(facts: StudySum
         assert f"| 1 | {recorded.CHAMPION} | 0.8950 | 7 | {how} |" in text
 
 
+def test_where_a_study_started_from_is_told(facts: StudySummary) -> None:
+    assert "started from" not in section(facts, "How this was made")
+    warm = with_ends(facts, started_from="a*b, trial 3")
+    assert "| started from | a\\*b, trial 3 |" in section(warm, "How this was made")
+    assert "adam 0.00083, batch 64, at most 8 epochs (from a\\*b, trial 3) |" in section(
+        warm, "The best 10"
+    )
+
+
 def test_what_was_better_but_kept_no_weights_is_ranked_and_said(facts: StudySummary) -> None:
     old = with_ends(facts, state=State.PRUNED, keeps_weights=False)
     assert old.champion.number == recorded.SECOND

@@ -33,6 +33,10 @@ LOGISTIC = Assignment(None, 9, "logistic", repeat=1, trainer="sgd_classifier")
             Assignment(NETWORK, 7, retry_of=0, n_retries=2),
             {"seed": 7, "hyperparameters": STORED, "retry_of": 0, "n_retries": 2},
         ),
+        (
+            Assignment(NETWORK, 7, started_from="houses, trial 3"),
+            {"seed": 7, "hyperparameters": STORED, "started_from": "houses, trial 3"},
+        ),
     ],
 )  # fmt: skip
 def test_attributes_are_those_of_every_store_there_is(
@@ -56,6 +60,8 @@ def test_tags_are_what_runs_are_searched_by() -> None:
     assert DRAWN.tags == {}
     assert REPEATED.tags == {"reference": "two layers", "repeat": "0"}
     assert Assignment(NETWORK, 7, retry_of=0).tags == {"retry_of": "0"}
+    warm = Assignment(NETWORK, 7, started_from="houses, trial 3")
+    assert warm.tags == {"started_from": "houses, trial 3"}
 
 
 def test_in_a_line() -> None:

@@ -52,6 +52,7 @@ def with_reference(**keys: Any) -> dict[str, Any]:
         (changed("training.trial_minutes", 0.5), "[training] trial_minutes: 1.0 -> 0.5"),
         (changed("sampler", {"type": "RandomSampler"}), "'TPESampler' -> 'RandomSampler'"),
         (changed("metric", "val_loss"), "metric: 'val_accuracy' -> 'val_loss'"),
+        (changed("start_from", ["other"]), "start_from: [] -> ['other']"),
         ({**QUICK, "reference": []}, "[[reference]] 'known' removed"),
         (with_reference(patience=9), "[[reference]] 'known' patience: None -> 9"),
         (with_reference(name="renamed"), "[[reference]] 'known' removed"),

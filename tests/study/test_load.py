@@ -391,6 +391,35 @@ def test_a_baseline_that_is_a_study_here(project: Project) -> None:
     assert load(project, "borrower").baseline == "lender"
 
 
+# The studies that a study starts from
+
+
+@pytest.mark.parametrize("name", ["absent", "borrower", "../outside", "."])
+def test_what_is_no_other_study_here_is_nothing_to_start_from(project: Project, name: str) -> None:
+    lend(project, [])
+    lend(project, [], "../outside")
+    file = project.root / "studies" / "borrower.toml"
+    file.write_text(toml({**CONTENT, "start_from": ["lender", name]}))
+    text = refusal(lambda: load(project, "borrower"))
+    assert text == (
+        f"studies/borrower.toml: start_from: found {name!r}, "
+        "allowed is another study in the same folder"
+    )
+
+
+def test_studies_to_start_from_are_found_however_their_names_are_composed(
+    project: Project,
+) -> None:
+    name, apart = "내연구", unicodedata.normalize("NFD", "내연구")
+    (project.root / "studies" / f"{apart}.toml").write_text(QUICK)
+    lend(project, [])
+    file = project.root / "studies" / "borrower.toml"
+    file.write_text(toml({**CONTENT, "start_from": ["lender", apart]}))
+    assert load(project, "borrower").start_from == ("lender", name)
+    changed_question = parsed({**CONTENT, "start_from": ["lender"]})
+    assert changed_question.fingerprint != parsed(CONTENT).fingerprint
+
+
 # The fingerprint
 
 
@@ -527,6 +556,7 @@ def test_a_stored_study_is_the_one_that_was_stored(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
+        (["start_from"], "random", "start_from: found 'random', allowed is a list"),
         # keys and tables
         (["speed"], 1, "speed: no such key, allowed are audit, baseline, budget, comparison, "),
         (["speed"], {}, "speed: no such key, allowed are audit, baseline, budget, comparison, "),

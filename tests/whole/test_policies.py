@@ -22,7 +22,7 @@ from pipeline.task.task import Metric
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "laboratory.md").read_text()
-MODULE, ONE_SEARCH = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+MODULE, ONE_SEARCH, AGAIN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 STUDY = """
 goal = "test"
 dataset = "fashion_mnist"
@@ -252,9 +252,11 @@ def test_the_examples_of_the_page_run(folder: Path) -> None:
     assert compared.returncode == 0, compared.stderr
     assert "| tpe |" in compared.stdout
     assert compared.stderr == ""
-    searched = run("-c", ONE_SEARCH)
+    searched = run("-c", ONE_SEARCH + AGAIN)
     assert searched.returncode == 0, searched.stderr
     assert re.match(r"\d\.\d minutes: 0\.\d{4}\n", searched.stdout)
+    sources = [f"given, network {i}" for i in range(1, 6)]
+    assert searched.stdout.endswith(f"{sources}\n")
     refused = run(*line.replace("my_curves:", "nowhere:").split(" "))
     assert refused.returncode == 2
     assert refused.stderr.startswith('error: --curves: the module "nowhere" cannot be imported')
