@@ -83,6 +83,11 @@ def run_command(command: Callable[[], int]) -> int:
         except KeyboardInterrupt:
             streams.hurry()
             raise
+        except Exception as error:
+            if _comes_of_an_interruption(error):
+                streams.hurry()
+                raise KeyboardInterrupt from error
+            raise
         finally:
             _forget_signals()
             sys.stdout.flush()  # what stdout cannot take is an error, and not for the interpreter
@@ -99,6 +104,17 @@ def run_command(command: Callable[[], int]) -> int:
         where = one_line(str(error.filename or "the disk"))
         print(f"error: {where}: {error.strerror}", file=sys.stderr)
         return FAILED
+
+
+def _comes_of_an_interruption(error: BaseException) -> bool:
+    """Tells whether Ctrl-C made a library fail, as where a transaction cannot be rolled back."""
+    known: list[BaseException] = []
+    while error.__context__ and error not in known:
+        known.append(error)
+        error = error.__context__
+        if isinstance(error, KeyboardInterrupt):
+            return True
+    return False
 
 
 def _forget_signals() -> None:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import optuna
 from scipy.stats import norm
-from threadpoolctl import threadpool_limits
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
@@ -180,6 +179,8 @@ class FreezeThaw:
         Returns:
             The logarithm of the probability that the best is beaten, less that of the seconds.
         """
+        from threadpoolctl import threadpool_limits  # sets a variable of the environment
+
         with threadpool_limits(1):  # small matrices, and trials that want all cores
             model, scale = self._learned(seen, rng)
             known = [n for n, each in seen.items() if each.values]

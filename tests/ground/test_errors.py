@@ -77,6 +77,24 @@ sys.exit(run_command(main))
 """
 
 
+def test_ctrl_c_that_a_library_turns_into_an_error_is_ctrl_c(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As SQLAlchemy does, where a transaction that was interrupted cannot be rolled back."""
+
+    def command() -> int:
+        try:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise ValueError("cannot be rolled back")
+        except ValueError as error:
+            raise PipelineError("the store cannot be used") from error
+
+    assert run_command(command) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_an_interrupted_command_ends_by_its_exit_code(tmp_path: Path) -> None:
     """By `python -m`, which would end by the signal if code run from C was interrupted."""
     (tmp_path / "command.py").write_text(INTERRUPTED_IN_C)
