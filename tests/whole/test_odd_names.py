@@ -83,7 +83,8 @@ def test_a_champion_is_published_and_loaded_in_place(
     folder = tmp_path / "home" / name
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow itself will set it, to be undone
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow itself will set both, to be undone
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
     project = Project(copy_into(folder, empty_database))
     writer = RunWriter.open(project, "small")
     writer.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
