@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from pipeline.search import promotion
@@ -135,8 +136,7 @@ class FreezeThaw:
             return Begin(self._drawn_evenly(seen))
         new = self._candidates(seen)
         scores = self._scores(seen, [], new, running, rng)
-        best_first = (new[i] for i in np.argsort(-scores))
-        return Begin(next((g for g in best_first if key_of(g) not in self._keys), new[-1]))
+        return Begin(self._first_untried([new[i] for i in np.argsort(-scores)], new[-1]))
 
     def _still_worth_it(
         self,
@@ -197,7 +197,7 @@ class FreezeThaw:
                 if len(seen[n].seconds) > 1:
                     epoch[i] = np.median(seen[n].seconds[1:])
                 start[i] *= n != running
-            u = np.log(most) / max(math.log(self._most), 1e-9)
+            u = self._moments(most)
             numbers = np.array([*open_, *range(-1, -1 - len(new), -1)])
             means, deviations = model.foresee(Points(x, u, numbers))
             goal = max(scale(v) for each in seen.values() for v in each.values)
@@ -206,6 +206,10 @@ class FreezeThaw:
                 goal += 10 ** rng.uniform(*MARGINS)
                 price = rng.random() * np.log(start + epoch * np.maximum(most - done, 1) + 1e-9)
             return np.asarray(norm.logsf((goal - means) / deviations) - price)
+
+    def _moments(self, epochs: NDArray[np.int64]) -> Numbers:
+        """Gives epochs as the model of curves has them: their logarithms, the last one as 1."""
+        return np.asarray(np.log(epochs) / max(math.log(self._most), 1e-9))
 
     def _take_in(self, seen: Mapping[int, Seen]) -> None:
         for number, each in seen.items():
@@ -220,7 +224,12 @@ class FreezeThaw:
     def _drawn_evenly(self, seen: Mapping[int, Seen]) -> Hyperparameters:
         """Draws a network at random, whatever is known; another one than before, if there is."""
         drawn = self._candidates(seen)
-        return next((g for g in drawn[::-1] if key_of(g) not in self._keys), drawn[-1])
+        return self._first_untried(drawn[::-1], drawn[-1])
+
+    def _first_untried(
+        self, networks: Sequence[Hyperparameters], otherwise: Hyperparameters
+    ) -> Hyperparameters:
+        return next((given for given in networks if key_of(given) not in self._keys), otherwise)
 
     def _candidates(self, seen: Mapping[int, Seen]) -> list[Hyperparameters]:
         """Draws networks near the best, and then at random; the same until that changes."""
@@ -270,7 +279,7 @@ class FreezeThaw:
         z = np.where(np.isfinite(raw), np.maximum(raw, floor), floor)
         mean, deviation = float(z.mean()), float(z.std()) or 1.0
         z = (z - mean) / deviation
-        u = np.log(np.array(epochs, float)) / max(math.log(self._most), 1e-9)
+        u = self._moments(np.array(epochs))
         points = Points(np.array(x), u, np.array(of))
         if len(z) > MOST_POINTS:
             kept = np.sort(rng.permutation(len(z))[:MOST_POINTS])

@@ -90,7 +90,6 @@ class Pausing:
                 known.history.get(self.spec.metric, ()),
                 known.history.get("seconds", ()),
                 stage,
-                known.cause is not None,
                 known.audited_after,
             )
 

@@ -29,7 +29,6 @@ class Seen:
         values: the study's metric after each epoch so far.
         seconds: of each of these epochs.
         stage: where it stands.
-        has_failed: whether its hyperparameters made training break off.
         audited_after: epoch after which it would have been dropped, and is trained to its end all
             the same; 0 of all others.
     """
@@ -38,7 +37,6 @@ class Seen:
     values: Sequence[float]
     seconds: Sequence[float]
     stage: Stage
-    has_failed: bool = False
     audited_after: int = 0
 
 

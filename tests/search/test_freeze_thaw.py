@@ -196,7 +196,7 @@ def test_what_is_promising_goes_on_and_what_is_hopeless_ends_the_search(directio
 
 def test_a_network_that_failed_is_no_reason_to_stop() -> None:
     policy = FreezeThaw(spec_of().searched, "maximize", seed=0, n_startup=2)
-    failed = Seen(seen([], 0.1, Stage.ENDED).hyperparameters, (), (), Stage.ENDED, True)
+    failed = seen([], 0.1, Stage.ENDED)
     known = {0: failed, 1: failed, 2: failed}
     assert isinstance(policy.choose(known, may_begin=True, seconds_left=math.inf), Begin)
     known[3] = seen([0.5, 0.6], 0.001, Stage.PAUSED)
