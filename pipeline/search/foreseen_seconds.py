@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.search.known_curves import KnownCurve
+
 PROCESS_SECONDS = 0.3  # of a new process; not in any trial's seconds
 RIDGE = 0.3  # penalty on weights
 
@@ -23,19 +25,13 @@ class ForeseenSeconds:
     overhead: float
 
     @classmethod
-    def of(cls, x: NDArray[np.float64], seconds: Sequence[Sequence[float]]) -> "ForeseenSeconds":
-        """Learns from networks that have been trained for an epoch at least.
-
-        Args:
-            x: encoded hyperparameters, (n, width).
-            seconds: of the epochs of each.
-        """
-        epochs = [float(np.median(each[1:] or each)) for each in seconds]
-        more = [each[0] - float(np.median(each[1:])) for each in seconds if len(each) > 1]
-        rows = np.column_stack([np.ones(len(x)), x])
+    def of(cls, known: Sequence[KnownCurve]) -> "ForeseenSeconds":
+        """Learns from networks that have been trained for an epoch at least."""
+        more = [each.first - each.later for each in known if each.n_epochs > 1]
+        rows = np.array([[1.0, *each.row] for each in known])
         ridge = RIDGE * np.eye(rows.shape[1])
         ridge[0, 0] = 1e-6
-        logs = np.log(np.maximum(epochs, 1e-9))
+        logs = np.log(np.maximum([each.later for each in known], 1e-9))
         weights = np.linalg.solve(rows.T @ rows + ridge, rows.T @ logs)
         return cls(weights, max(float(np.median(more)), 0.0) if more else 0.0)
 

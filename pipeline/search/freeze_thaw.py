@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
 from pipeline.search.foreseen_seconds import PROCESS_SECONDS, ForeseenSeconds
+from pipeline.search.known_curves import KnownCurves
 from pipeline.search.neighbours import at_random, near
 from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
 from pipeline.search.space_encoding import SpaceEncoding
@@ -64,16 +64,15 @@ class FreezeThaw:
     """
 
     def __init__(self, searched: Space, direction: str, seed: int, n_startup: int) -> None:
-        self._searched, self._sign = searched, 1.0 if direction == "maximize" else -1.0
-        self._seed, self._n_startup = seed, n_startup
+        self._searched, self._seed, self._n_startup = searched, seed, n_startup
         self._most = searched.corner(largest=True).epochs
         schedule = searched.entries.get("learning_rate_schedule")
         self._is_scheduled = schedule is not None or (
             searched.fixed.get("learning_rate_schedule") == "cosine"
         )
         self._encode = SpaceEncoding(searched, () if self._is_scheduled else ("epochs",))
+        self._known = KnownCurves(self._encode, direction, self._most)
         self._model: CurveModel | None = None
-        self._rows: dict[int, Numbers] = {}
         self._keys: set[Hashable] = set()  # of all networks that were seen
         self._n_tuned = 0
         self._since: dict[int, int] = {}  # after which epoch a trial went on last
@@ -91,10 +90,10 @@ class FreezeThaw:
     ) -> Choice | None:
         """Decides what a free worker does next; as in `Policy`."""
         self._take_in(seen)
-        n_known = sum(bool(each.values) for each in seen.values())
-        if may_begin and (len(seen) < self._n_startup or not n_known):
+        is_known = bool(self._known.measured)
+        if may_begin and (len(seen) < self._n_startup or not is_known):
             return Begin(self._drawn_evenly(seen))
-        choice = self._decide(seen, None, may_begin, seconds_left) if n_known else None
+        choice = self._decide(seen, None, may_begin, seconds_left) if is_known else None
         if isinstance(choice, GoOn):
             self._since[choice.number] = len(seen[choice.number].values)
         return choice
@@ -120,7 +119,7 @@ class FreezeThaw:
     ) -> Choice | None:
         open_ = [n for n, each in seen.items() if each.stage is Stage.PAUSED or n == running]
         rng = self._rng(seen)
-        if not may_begin or seconds_left < self._seconds_of_a_training(seen):
+        if not may_begin or seconds_left < self._seconds_of_a_training():
             choice = self._still_worth_it(seen, open_, running, rng)
             if choice or not may_begin:
                 return choice
@@ -152,10 +151,9 @@ class FreezeThaw:
         found = int(np.argmax(scores))
         return GoOn(open_[found]) if scores[found] >= math.log(WORTH) else None
 
-    def _seconds_of_a_training(self, seen: Mapping[int, Seen]) -> float:
+    def _seconds_of_a_training(self) -> float:
         """Foresees how long a network takes that begins now, to its end."""
-        epochs = [float(np.median(each.seconds)) for each in seen.values() if each.values]
-        return self._most * float(np.median(epochs))
+        return self._most * float(np.median([self._known[n].later for n in self._known.measured]))
 
     def _scores(
         self,
@@ -182,43 +180,37 @@ class FreezeThaw:
         from threadpoolctl import threadpool_limits  # sets a variable of the environment
 
         with threadpool_limits(1):  # small matrices, and trials that want all cores
-            model, scale = self._learned(seen, rng)
-            known = [n for n, each in seen.items() if each.values]
-            self._seconds = ForeseenSeconds.of(
-                np.array([self._rows[n] for n in known]), [seen[n].seconds for n in known]
-            )
-            x = np.array([*(self._rows[n] for n in open_), *(self._encoded if new else ())])
-            done = np.array([*(len(seen[n].values) for n in open_), *([0] * len(new))])
+            model, scale = self._learned(rng)
+            known = self._known
+            self._seconds = ForeseenSeconds.of([known[n] for n in known.measured])
+            x = np.array([*(known[n].row for n in open_), *(self._encoded if new else ())])
+            done = np.array([*(known[n].n_epochs for n in open_), *([0] * len(new))])
             most = np.array(
                 [*(seen[n].hyperparameters.epochs for n in open_), *(g.epochs for g in new)]
             )
             epoch, start = self._seconds(x), np.full(len(x), self._seconds.start)
             for i, n in enumerate(open_):
-                if len(seen[n].seconds) > 1:
-                    epoch[i] = np.median(seen[n].seconds[1:])
+                if known[n].n_epochs > 1:
+                    epoch[i] = known[n].later
                 start[i] *= n != running
-            u = self._moments(most)
+            u = known.moments(most)
             numbers = np.array([*open_, *range(-1, -1 - len(new), -1)])
             means, deviations = model.foresee(Points(x, u, numbers))
-            goal = max(scale(v) for each in seen.values() for v in each.values)
+            goal = scale(max(known[n].best for n in known.measured))
             price = np.zeros(len(x))
             if not is_near:
                 goal += 10 ** rng.uniform(*MARGINS)
                 price = rng.random() * np.log(start + epoch * np.maximum(most - done, 1) + 1e-9)
             return np.asarray(norm.logsf((goal - means) / deviations) - price)
 
-    def _moments(self, epochs: NDArray[np.int64]) -> Numbers:
-        """Gives epochs as the model of curves has them: their logarithms, the last one as 1."""
-        return np.asarray(np.log(epochs) / max(math.log(self._most), 1e-9))
-
     def _take_in(self, seen: Mapping[int, Seen]) -> None:
         for number, each in seen.items():
-            if number not in self._rows:
-                self._rows[number] = self._encode(each.hyperparameters)
+            if number not in self._known:
                 self._keys.add(key_of(each.hyperparameters))
+        self._known.take_in(seen)
 
     def _rng(self, seen: Mapping[int, Seen]) -> np.random.Generator:
-        n_epochs = sum(len(each.values) for each in seen.values())
+        n_epochs = sum(each.n_epochs for each in self._known.values())
         return np.random.default_rng(derived_seed(self._seed, "decision", len(seen), n_epochs))
 
     def _drawn_evenly(self, seen: Mapping[int, Seen]) -> Hyperparameters:
@@ -233,10 +225,8 @@ class FreezeThaw:
 
     def _candidates(self, seen: Mapping[int, Seen]) -> list[Hyperparameters]:
         """Draws networks near the best, and then at random; the same until that changes."""
-        best = sorted(
-            (number for number, each in seen.items() if each.values),
-            key=lambda number: -max(self._sign * v for v in seen[number].values),
-        )[:N_PARENTS]
+        known = self._known
+        best = sorted(known.measured, key=lambda n: -known[n].best)[:N_PARENTS]
         drawn_of = (len(seen), *best)
         if self._drawn_of == drawn_of:
             return self._drawn
@@ -253,42 +243,22 @@ class FreezeThaw:
         self._encoded = [self._encode(each) for each in found]
         return found
 
-    def _learned(
-        self, seen: Mapping[int, Seen], rng: np.random.Generator
-    ) -> tuple[CurveModel, Any]:
-        x: list[Numbers] = []
-        epochs: list[int] = []
-        of: list[int] = []
-        y: list[float] = []
-        for number, each in seen.items():
-            n = len(each.values)
-            rungs = [*promotion.rungs(n), n] if n else []
-            values = [max(self._sign * v for v in each.values[:rung]) for rung in rungs]
-            if each.stage is Stage.ENDED and n < each.hyperparameters.epochs and n:
-                rungs, values = [*rungs, each.hyperparameters.epochs], [*values, values[-1]]
-            if each.stage is Stage.ENDED and not n:
-                rungs, values = [self._most], [math.nan]
-            x += [self._rows[number]] * len(rungs)
-            epochs += rungs
-            of += [number] * len(rungs)
-            y += values
-        raw = np.array(y)
+    def _learned(self, rng: np.random.Generator) -> tuple[CurveModel, Any]:
+        points, raw = self._known.points()
         finite = raw[np.isfinite(raw)]
         middle, top = float(np.median(finite)), float(finite.max())
         floor = middle - max(top - middle, 1e-9)
         z = np.where(np.isfinite(raw), np.maximum(raw, floor), floor)
         mean, deviation = float(z.mean()), float(z.std()) or 1.0
         z = (z - mean) / deviation
-        u = self._moments(np.array(epochs))
-        points = Points(np.array(x), u, np.array(of))
         if len(z) > MOST_POINTS:
             kept = np.sort(rng.permutation(len(z))[:MOST_POINTS])
             points, z = points[kept], z[kept]
         if self._model is None:
             self._model = CurveModel(points.x.shape[1])
-        if any(self._n_tuned < n <= len(seen) for n in TUNED_AT):
-            self._n_tuned = len(seen)
+        if any(self._n_tuned < n <= len(self._known) for n in TUNED_AT):
+            self._n_tuned = len(self._known)
             chosen = rng.permutation(len(z))[:MOST_TUNED]
             self._model.tune(points[chosen], z[chosen])
         self._model.learn(points, z)
-        return self._model, lambda value: (self._sign * value - mean) / deviation
+        return self._model, lambda value: (value - mean) / deviation
