@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -154,8 +155,13 @@ def _start(given: Any, task: Any, seeds: Sequence[int], epoch: Any) -> tuple[Any
 
     from pipeline.training.model import build_model
 
+    def uniform(key: Any, shape: Any, dtype: Any, minval: float, maxval: float) -> np.ndarray:
+        return np.random.default_rng(np.asarray(key)).uniform(minval, maxval, shape).astype(dtype)
+
     states = []
-    with jax.default_device(jax.devices("cpu")[0]):  # compiles the initialisers in less time
+    # JAX would compile what draws initial weights, for each shape: half a second and more.
+    drawn_by_numpy = mock.patch.object(jax.random, "uniform", uniform)
+    with drawn_by_numpy, jax.default_device(jax.devices("cpu")[0]):
         for seed in seeds:
             keras.utils.set_random_seed(seed)
             model = build_model(given, task)
@@ -171,7 +177,7 @@ def _start(given: Any, task: Any, seeds: Sequence[int], epoch: Any) -> tuple[Any
     return epoch, jax.tree.map(lambda *each: np.stack(each), *states), n_parameters
 
 
-def _compiled(model: Any, batch_size: int) -> Callable[..., Any]:
+def _compiled(model: Any, batch_size: int) -> Any:
     """Compiles an epoch of several networks of the same layers: states and orders come first."""
     import jax
     import jax.numpy as jnp

@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def measure(name: str, n_workers: int, minutes: float = math.inf) -> None:
     n, deadline = len(left), time.monotonic() + 60 * minutes
     measured: dict[int, list[float]] = {}
     with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn")) as pool:
-        under_way = {}
+        under_way: dict[Future[list[float]], int] = {}
         while under_way or (left and time.monotonic() < deadline):
             while left and len(under_way) < n_workers and time.monotonic() < deadline:
                 number = left.pop(0)
