@@ -155,7 +155,7 @@ def _start(given: Any, task: Any, seeds: Sequence[int], epoch: Any) -> tuple[Any
 
     from pipeline.training.model import build_model
 
-    def uniform(key: Any, shape: Any, dtype: Any, minval: float, maxval: float) -> np.ndarray:
+    def uniform(key: Any, shape: Any, dtype: Any, minval: float, maxval: float) -> Any:
         return np.random.default_rng(np.asarray(key)).uniform(minval, maxval, shape).astype(dtype)
 
     states = []
