@@ -1,6 +1,7 @@
 """Records how networks learn: the curves that the laboratory of policies replays.
 
 python -m benchmarks.record SPACE [--workers N] [--minutes M]   # dense, table or convolutional
+python -m benchmarks.record SPACE --seconds   # those alone, of what `record_on_gpu` has recorded
 
 What is recorded follows from the space alone, and stands in `recorded/SPACE.jsonl`, a line for
 each training: a recording that was interrupted is gone on with. Every training runs for all its
@@ -78,6 +79,13 @@ def networks(spec: StudySpec, recording: Recording) -> list[Hyperparameters]:
     return [replace(given, epochs=recording.epochs) for given in drawn]
 
 
+def drawn_of(name: str) -> tuple[StudySpec, list[Hyperparameters]]:
+    """Loads the study of a space, and draws its networks."""
+    recording = RECORDINGS[name]
+    spec = load(Project(ROOT), str(ROOT / recording.study))
+    return spec, networks(spec, recording)
+
+
 def read(name: str) -> list[dict[str, Any]]:
     """Reads what is recorded of a space: a mapping for each training."""
     file = FOLDER / f"{name}.jsonl"
@@ -85,8 +93,28 @@ def read(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def train(spec: StudySpec, number: int, given: Hyperparameters, seed: int) -> dict[str, Any]:
-    """Trains one network in this process for all its epochs, and returns what is recorded."""
+def seed_of(spec: StudySpec, number: int, seed: int) -> int:
+    """Derives the seed of one training, as Keras and NumPy take it."""
+    return derived_seed(spec.seed, "recorded", number, seed)
+
+
+def own(given: Hyperparameters) -> dict[str, Any]:
+    """Returns the hyperparameters that are not as they are by default, as plain values."""
+    return {name: v for name, v in given.as_dict().items() if v != DEFAULTS.get(name)}
+
+
+def train(
+    spec: StudySpec, number: int, given: Hyperparameters, seed: int, *, broken: bool = False
+) -> dict[str, Any]:
+    """Trains one network in this process for all its epochs, and returns what is recorded.
+
+    Args:
+        spec: of the space.
+        number: of the network.
+        given: its hyperparameters.
+        seed: of the training, from 0.
+        broken: whether the epoch in which training breaks off has seconds, too.
+    """
     from pipeline.environment import import_keras
 
     import_keras()
@@ -95,7 +123,7 @@ def train(spec: StudySpec, number: int, given: Hyperparameters, seed: int) -> di
 
     loop.use_threads(1)
     job = Job(
-        number, spec.data_spec, given, derived_seed(spec.seed, "recorded", number, seed),
+        number, spec.data_spec, given, seed_of(spec, number, seed),
         spec.metric, spec.direction, given.epochs,
         to_beat=math.inf if spec.direction == "maximize" else -math.inf,  # no model is made
     )  # fmt: skip
@@ -112,16 +140,16 @@ def train(spec: StudySpec, number: int, given: Hyperparameters, seed: int) -> di
                 metrics.setdefault(key, []).append(float(f"{value:.{DIGITS}g}"))
         elif isinstance(event, Failed):
             found["failed"] = event.reason
+            if broken:
+                seconds.append(round(time.process_time() - before, 3))
     for name in ("seconds", "learning_rate"):
         metrics.pop(name, None)
-    own = {name: v for name, v in given.as_dict().items() if v != DEFAULTS.get(name)}
-    return found | {"hyperparameters": own, "seconds": seconds, **metrics}
+    return found | {"hyperparameters": own(given), "seconds": seconds, **metrics}
 
 
 def _record(name: str, n_workers: int, minutes: float) -> None:
-    recording = RECORDINGS[name]
-    spec = load(Project(ROOT), str(ROOT / recording.study))
-    drawn, known = networks(spec, recording), {(r["network"], r["seed"]) for r in read(name)}
+    recording, (spec, drawn) = RECORDINGS[name], drawn_of(name)
+    known = {(r["network"], r["seed"]) for r in read(name)}
     left = iter([run for run in recording.runs if run not in known])
     deadline, n_done = time.monotonic() + 60 * minutes, len(known)
     with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn")) as pool:
@@ -171,8 +199,18 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="then stop, and go on later"
     )
+    parser.add_argument(
+        "--seconds",
+        action="store_true",
+        help="of networks that were recorded without, and no more",
+    )
     given = parser.parse_args()
     prepare(given.space)
+    if given.seconds:
+        from benchmarks import record_seconds
+
+        record_seconds.measure(given.space, given.workers, given.minutes)
+        return 0
     _record(given.space, given.workers, given.minutes)
     return 0
 

@@ -68,10 +68,19 @@ class Space:
 
 
 def read(name: str) -> list[Network]:
-    """Reads the recorded networks of a space."""
+    """Reads the recorded networks of a space.
+
+    Raises:
+        UsageError: the seconds of one were not measured.
+    """
     runs: dict[int, list[tuple[int, Curves]]] = {}
     given: dict[int, Hyperparameters] = {}
     for row in record.read(name):
+        if not row["seconds"] and METRIC in row:
+            raise UsageError(
+                f"found network {row['network']} of {name} without seconds, allowed are some: "
+                f"python -m benchmarks.record {name} --seconds"
+            )
         given[row["network"]] = _identity(Hyperparameters.from_mapping(row["hyperparameters"]))
         runs.setdefault(row["network"], []).append((row["seed"], _curves_of(row)))
     return [
@@ -92,10 +101,14 @@ def _space(name: str) -> Space:
 
 
 def _curves_of(row: Mapping[str, Any]) -> Curves:
-    failed, seconds = row.get("failed", ""), row["seconds"]
-    if failed:  # the epoch in which training broke off took time, too
-        seconds = [*seconds, seconds[-1] if seconds else FIRST_SECONDS]
+    """Makes curves of a row; the last of its seconds are those of all later epochs.
+
+    The epoch in which training broke off took time, too.
+    """
+    failed, seconds = row.get("failed", ""), row["seconds"] or [FIRST_SECONDS]
     metrics = {name: values for name, values in row.items() if name not in ABOUT_A_RUN}
+    n = len(row.get(METRIC, ())) + bool(failed)
+    seconds = [*seconds, *seconds[-1:] * (n - len(seconds))][:n]
     return Curves(
         metrics=metrics or {METRIC: []},
         seconds=seconds,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks import record, recorded_curves
+from benchmarks import record, record_on_gpu, record_seconds, recorded_curves
 from benchmarks.recorded import surrogate_quality
 from benchmarks.recorded.curve_components import NormalScores
 from benchmarks.recorded.encoded_networks import ParameterCount
@@ -199,6 +199,39 @@ def test_training_that_broke_off_in_its_first_epoch_has_its_seconds_alone(
     found = space.curves(drawn(1, seed=6)[0], 0)
     assert found.failed
     assert (found.n_epochs, len(found.seconds)) == (0, 1)
+
+
+def test_the_last_of_a_rows_seconds_are_those_of_all_later_epochs(recording: Path) -> None:
+    rows = record_seconds.with_seconds(ROWS, {0: [0.7, 0.2], 1: [0.6]})
+    write(recording, rows)
+    networks = {each.given: each for each in recorded_curves.read("table")}
+    found = [networks[recorded_curves._identity(each)].runs for each in NETWORKS[:3]]
+    lengths = [len(runs[0].seconds) for runs in found]
+    assert lengths == [run.n_epochs + bool(run.failed) for run, *_ in found]
+    assert [list(runs[1].seconds) for runs in found[:2]] == [
+        [0.7] + [0.2] * (lengths[0] - 1),
+        [0.6] * lengths[1],
+    ]
+    assert list(found[2][0].seconds)[:N_EPOCHS] == ROWS[2]["seconds"]
+
+
+def test_a_recorded_network_without_seconds_is_refused(recording: Path) -> None:
+    write(recording, [*ROWS[:-1], {**ROWS[-1], "seconds": []}])
+    with pytest.raises(UsageError, match="without seconds, allowed are some"):
+        recorded_curves.read("table")
+
+
+def test_a_row_of_a_training_on_a_gpu_ends_before_the_epoch_in_which_it_broke_off() -> None:
+    curve = np.array([[0.5, 0.8, 0.4, 0.91234567], [0.4, 0.9, np.nan, 0.1], [np.nan] * 4])
+    own = {"epochs": 3}
+    whole, broken, never = (
+        record_on_gpu._row(7, 1, own, 99, each) for each in (curve[:1], curve, curve[1:])
+    )
+    about = {"network": 7, "seed": 1, "hyperparameters": own, "seconds": []}
+    values = {"loss": [0.5], "accuracy": [0.8], "val_loss": [0.4], "val_accuracy": [0.91235]}
+    assert whole == {**about, "n_parameters": 99, **values}
+    assert broken == {**whole, "failed": "val_loss became nan in epoch 2"}
+    assert never == {**about, "failed": "val_loss became nan in epoch 1"}
 
 
 def test_too_few_recorded_networks_are_refused(recording: Path) -> None:
