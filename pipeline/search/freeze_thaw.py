@@ -11,11 +11,10 @@ best ones; some are taken without asking the model, which may be wrong.
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import optuna
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
@@ -30,12 +29,11 @@ from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space, params_of
 
 N_CANDIDATES, LOCAL, N_PARENTS = 120, 0.5, 5  # new networks, share of them near the best
-BLIND = 0.15  # share of beginnings for which the model is not asked
-MOST_POINTS, MOST_TUNED = 400, 120  # of curves, to learn from and to tune the model by
+BLIND = 0.05  # share of beginnings for which the model is not asked
+MOST_POINTS, MOST_TUNED = 300, 120  # of curves, to learn from and to tune the model by
 TUNED_AT = (6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 300)  # trials
-MARGINS = (-2.5, 0.0)  # logarithms to base 10 of the least and greatest, in standard deviations
+MARGINS = (-3.0, -0.5)  # logarithms to base 10 of the least and greatest, in standard deviations
 WORTH = 0.05  # least probability of beating the best with which a trial goes on in the end
-STARTUP_EPOCHS = 3  # of the first trials, until there are enough
 
 
 class FreezeThawSampler(optuna.samplers.RandomSampler):
@@ -109,14 +107,15 @@ class FreezeThaw:
             overhead, start = self._seconds.overhead, self._seconds.start
         if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
             return True  # to have begun it took longer than it has been trained for
-        if len(seen) < self._n_startup and may_begin:
-            return len(own.values) < STARTUP_EPOCHS
+        if self._known.equal.repeats(number):
+            return False
         choice = self._decide(seen, number, may_begin, seconds_left)
         return isinstance(choice, GoOn) and choice.number == number
 
     def _decide(
         self, seen: Mapping[int, Seen], running: int | None, may_begin: bool, seconds_left: float
     ) -> Choice | None:
+        seen = {n: each for n, each in seen.items() if not self._known.equal.repeats(n)}
         open_ = [n for n, each in seen.items() if each.stage is Stage.PAUSED or n == running]
         rng = self._rng(seen)
         if not may_begin or seconds_left < self._seconds_of_a_training():
@@ -135,6 +134,8 @@ class FreezeThaw:
             return Begin(self._drawn_evenly(seen))
         new = self._candidates(seen)
         scores = self._scores(seen, [], new, running, rng)
+        rows = [each.row for each in self._known.values()]
+        scores[~self._known.equal.are_apart(self._encoded, rows)] = -np.inf
         return Begin(self._first_untried([new[i] for i in np.argsort(-scores)], new[-1]))
 
     def _still_worth_it(
@@ -180,7 +181,7 @@ class FreezeThaw:
         from threadpoolctl import threadpool_limits  # sets a variable of the environment
 
         with threadpool_limits(1):  # small matrices, and trials that want all cores
-            model, scale = self._learned(rng)
+            model, goal = self._learned(rng)
             known = self._known
             self._seconds = ForeseenSeconds.of([known[n] for n in known.measured])
             x = np.array([*(known[n].row for n in open_), *(self._encoded if new else ())])
@@ -196,7 +197,6 @@ class FreezeThaw:
             u = known.moments(most)
             numbers = np.array([*open_, *range(-1, -1 - len(new), -1)])
             means, deviations = model.foresee(Points(x, u, numbers))
-            goal = scale(max(known[n].best for n in known.measured))
             price = np.zeros(len(x))
             if not is_near:
                 goal += 10 ** rng.uniform(*MARGINS)
@@ -226,7 +226,8 @@ class FreezeThaw:
     def _candidates(self, seen: Mapping[int, Seen]) -> list[Hyperparameters]:
         """Draws networks near the best, and then at random; the same until that changes."""
         known = self._known
-        best = sorted(known.measured, key=lambda n: -known[n].best)[:N_PARENTS]
+        measured = [n for n in known.measured if n in seen]
+        best = sorted(measured, key=lambda n: -known[n].best)[:N_PARENTS]
         drawn_of = (len(seen), *best)
         if self._drawn_of == drawn_of:
             return self._drawn
@@ -243,22 +244,39 @@ class FreezeThaw:
         self._encoded = [self._encode(each) for each in found]
         return found
 
-    def _learned(self, rng: np.random.Generator) -> tuple[CurveModel, Any]:
-        points, raw = self._known.points()
-        finite = raw[np.isfinite(raw)]
-        middle, top = float(np.median(finite)), float(finite.max())
-        floor = middle - max(top - middle, 1e-9)
-        z = np.where(np.isfinite(raw), np.maximum(raw, floor), floor)
-        mean, deviation = float(z.mean()), float(z.std()) or 1.0
-        z = (z - mean) / deviation
-        if len(z) > MOST_POINTS:
-            kept = np.sort(rng.permutation(len(z))[:MOST_POINTS])
-            points, z = points[kept], z[kept]
+    def _learned(self, rng: np.random.Generator) -> tuple[CurveModel, float]:
+        """Learns all curves; returns the model, and the best value as the model has it."""
+        points, values = self._known.points()
+        y = standardised(values)
+        goal = float(y.max())
+        if len(y) > MOST_POINTS:
+            kept = np.sort(rng.permutation(len(y))[:MOST_POINTS])
+            points, y = points[kept], y[kept]
         if self._model is None:
             self._model = CurveModel(points.x.shape[1])
         if any(self._n_tuned < n <= len(self._known) for n in TUNED_AT):
             self._n_tuned = len(self._known)
-            chosen = rng.permutation(len(z))[:MOST_TUNED]
-            self._model.tune(points[chosen], z[chosen])
-        self._model.learn(points, z)
-        return self._model, lambda value: (value - mean) / deviation
+            chosen = rng.permutation(len(y))[:MOST_TUNED]
+            self._model.tune(points[chosen], y[chosen])
+        self._model.learn(points, y)
+        return self._model, goal
+
+
+def standardised(values: Numbers) -> Numbers:
+    """Puts values into a scale on which the good ones are apart: mean 0, standard deviation 1.
+
+    It is the mean of two, for neither is best everywhere: of normal scores of the ranks, which
+    what is far below cannot stretch, and of the values themselves, none further below the median
+    than the best one is above.
+
+    Args:
+        values: greater is better, (n,); NaN of what has failed, as bad as the worst.
+    """
+    known = values[np.isfinite(values)]
+    middle, best = float(np.median(known)), float(known.max())
+    floor = middle - max(best - middle, 1e-9)
+    linear = np.where(np.isfinite(values), np.maximum(values, floor), floor)
+    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
+    scores = norm.ppf((ranks - 0.5) / len(ranks))
+    both = scores + (linear - linear.mean()) / (linear.std() or 1.0)
+    return np.asarray((both - both.mean()) / (both.std() or 1.0))

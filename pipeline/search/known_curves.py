@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.search import promotion
+from pipeline.search import equal_curves, promotion
 from pipeline.search.curve_model import Numbers, Points
+from pipeline.search.equal_curves import EqualCurves
 from pipeline.search.policy import Seen, Stage
 from pipeline.study.hyperparameters import Hyperparameters
 
@@ -47,6 +48,9 @@ class KnownCurves(dict[int, KnownCurve]):
         encode: gives what networks are for the model.
         direction: "maximize" or "minimize".
         most: epochs of the longest training.
+
+    Attributes:
+        equal: those that only repeat others.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class KnownCurves(dict[int, KnownCurve]):
         super().__init__()
         self._encode, self._most = encode, most
         self._sign = 1.0 if direction == "maximize" else -1.0
+        self._compared: set[int] = set()
+        self.equal = EqualCurves()
 
     def take_in(self, seen: Mapping[int, Seen]) -> None:
         """Takes in what is new of all trials."""
@@ -66,6 +72,9 @@ class KnownCurves(dict[int, KnownCurve]):
                 continue
             known.n_epochs, known.stage = len(each.values), each.stage
             known.epochs, known.reached = self._points_of(each)
+            if len(each.values) >= equal_curves.LEAST_EPOCHS and number not in self._compared:
+                self._compared.add(number)
+                self.equal.add(number, known.row, each.values)
             if each.seconds:
                 known.first = each.seconds[0]
                 known.later = float(np.median(each.seconds[1:] or each.seconds))

@@ -1,7 +1,7 @@
 """Rungs, at which trials are paused, and from which some are promoted: asynchronous halving.
 
-As ASHA does (Li et al. 2018, arXiv:1810.05934), of all trials that have come to a rung a third is
-to go on to the next one, at three times as many epochs. Which of them, others decide.
+As in ASHA (Li et al. 2018, arXiv:1810.05934), of all trials that have come to a rung a third goes
+on to the next one, at three times as many epochs, and the first one at once. Which, others decide.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,13 @@ import numpy as np
 
 from pipeline.search.policy import Seen, Stage
 
+FIRST = 2  # epochs to the first rung: after one, little tells a good network from others
 FACTOR = 3  # from one rung to the next, in epochs; of so many trials one is promoted
 
 
 def rungs(epochs: int) -> tuple[int, ...]:
-    """Lists 1, 3, 9, ... below the last epoch."""
-    found, rung = [], 1
+    """Lists 2, 6, 18, ... below the last epoch."""
+    found, rung = [], FIRST
     while rung < epochs:
         found.append(rung)
         rung *= FACTOR
@@ -47,10 +48,10 @@ def due(seen: Mapping[int, Seen], running: int | None, of: tuple[int, ...]) -> i
             own = level(each.audited_after, of)  # it has come further, but was not promoted
         elif each.stage is Stage.RUNNING:
             own += 1  # to where it is on its way
-        elif each.values:
+        elif len(each.values) >= each.hyperparameters.epochs:
             own = len(of) + 1
         reached[: own + 1] += 1
     for own in range(len(of), 0, -1):
-        if waiting[own] and reached[own + 1] < reached[own] // FACTOR:
+        if waiting[own] and FACTOR * reached[own + 1] < reached[own]:
             return own
     return None
