@@ -156,6 +156,16 @@ def as_text(found: Mapping[str, Measured], metric: Metric, about: Mapping[str, A
     ]
     columns = ["policy", "share of the budget until random's final value", "never"]
     columns += ["better than random x2", *(f"regret at {part:.0%}" for part in PARTS)]
+    start, notes = about.get("start_from"), []
+    if start:
+        notes.append(
+            Paragraph(
+                "`warm start`: tries first the best networks that a search of "
+                f"{start['study']} found in {start['minutes']:g} virtual minutes, by "
+                f"{start['curves']}, with another seed for each. With seed 0, "
+                f"{start['with_seed_0']}."
+            )
+        )
     best = "none" if about["best"] is None else metric.show(about["best"])
     return as_markdown(
         f"{about['study']}: {about['metric']} by {about['curves']}",
@@ -167,6 +177,7 @@ def as_text(found: Mapping[str, Measured], metric: Metric, about: Mapping[str, A
                 "with the same seed and the study's pruner is what a policy is held against; "
                 f"regret is counted from {best}, at parts of a policy's own budget."
             ),
+            *notes,
         ],
     )
 

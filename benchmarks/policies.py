@@ -7,35 +7,36 @@ study file. Each is searched once for each seed, without finals, and without ref
 are asked for; random search, with the same seed and the study's pruner, is what they are held
 against. The function takes hyperparameters and the seed of a training, and returns
 `pipeline.execution.replay.Curves`, or a mapping: `{"val_accuracy": [...], "seconds": [...]}`.
-`docs/laboratory.md` has an example.
+With `--start-from FILE` each policy is shown a second time, when it tries first the best networks
+of that study. `docs/laboratory.md` has an example.
 """
 
 import argparse
 import functools
-import importlib
+import itertools
 import json
 import math
-import multiprocessing
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.measured import Run, as_json, as_text, measure
+from benchmarks.virtual_searches import (
+    EarlierStudy,
+    Ranked,
+    in_processes,
+    rehearse,
+    search,
+    with_seed,
+)
 from pipeline.errors import DONE, UsageError, run_command
-from pipeline.execution.replay import Curves, CurvesOf
-from pipeline.execution.worker import describe
 from pipeline.paths import Project
-from pipeline.search import samplers
-from pipeline.search.laboratory import search_in_virtual_time
+from pipeline.search.warm_start import WarmStart, choose
 from pipeline.study.budget import Budget
-from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import load
 from pipeline.study.spec import Component, StudySpec
-from pipeline.study.trial import select_counted
 
-RANDOM, TWICE = "random", "random x2"
+RANDOM, TWICE, WARM = "random", "random x2", "{}, warm start"
 Policy = Callable[[StudySpec], StudySpec]
 
 
@@ -89,10 +90,11 @@ POLICIES: dict[str, Policy] = {
 def compare(
     spec: StudySpec,
     curves: str,
-    policies: Iterable[str],
+    policies: Sequence[str],
     n_seeds: int,
     n_workers: int = 2,
     n_jobs: int = 1,
+    ranked: Sequence[Ranked] = (),
 ) -> dict[str, list[Run]]:
     """Searches a study by each policy with seeds from 0 on, and by random search.
 
@@ -103,91 +105,28 @@ def compare(
         n_seeds: how many seeds.
         n_workers: trials at a time, in virtual time.
         n_jobs: searches at a time, each in a process of its own.
+        ranked: by seed, the networks of an earlier study; each of the policies is then searched
+            from these, too.
 
     Returns:
         The runs of each policy, by name, the seeds in order.
 
     Raises:
-        UsageError: a policy is not known, the study cannot be searched by one, or what stands for
-            curves is none.
+        UsageError: the study cannot be searched by a policy, or what stands for curves is none.
     """
     names = list(dict.fromkeys([*policies, RANDOM, TWICE]))
-    if unknown := [name for name in names if name not in POLICIES]:
-        known = ", ".join(f'"{name}"' for name in POLICIES)
-        raise UsageError(f'--policies: found "{unknown[0]}", allowed are {known}')
-    changed = [POLICIES[name](_with_seed(spec, seed)) for name in names for seed in range(n_seeds)]
-    for each in changed[::n_seeds]:
-        _rehearse(each, curves)
-    search = functools.partial(_search, curves, n_workers)
-    if n_jobs == 1:
-        runs = list(map(search, changed))
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(n_jobs, context) as pool:
-            runs = list(pool.map(search, changed))
-    return {name: runs[i * n_seeds : (i + 1) * n_seeds] for i, name in enumerate(names)}
-
-
-def _search(curves: str, n_workers: int, spec: StudySpec) -> Run:
-    """Searches a study once, and keeps of it what is measured."""
-    found = search_in_virtual_time(spec, find_curves(curves), n_workers)
-    return Run(
-        seconds=60 * (spec.budget.minutes or 0.0),
-        steps=tuple(found.improvements(spec.metric, spec.direction)),
-        n_trials=len(select_counted(found.trials)),
-        n_epochs=sum(map(len, found.moments.values())),
-    )
-
-
-@functools.cache
-def find_curves(named: str) -> CurvesOf:
-    """Finds the function `MODULE:FUNCTION`; what it raises becomes a sentence.
-
-    Raises:
-        UsageError: there is none.
-    """
-    module, _, name = named.partition(":")
-    if not (module and name):
-        raise UsageError(f'--curves: found "{named}", allowed is MODULE:FUNCTION')
-    try:
-        function = getattr(importlib.import_module(module), name, None)
-    except Exception as error:
-        said = describe(error)
-        raise UsageError(f'--curves: the module "{module}" cannot be imported ({said})') from error
-    if not callable(function):
-        raise UsageError(f'--curves: found no function "{name}" in the module "{module}"')
-
-    def curves(hyperparameters: Hyperparameters, seed: int) -> Curves:
-        try:
-            return Curves.of(function(hyperparameters, seed))
-        except UsageError as error:
-            raise UsageError(f"--curves: {named} for {hyperparameters}: {error}") from None
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            raise UsageError(
-                f"--curves: {named} fails for {hyperparameters} with seed {seed} "
-                f"({describe(error)}; line {frame.lineno} of {frame.filename})"
-            ) from error
-
-    return curves
-
-
-def _rehearse(spec: StudySpec, curves: str) -> None:
-    """Tries sampler, pruner and curves, better now than in the middle of a comparison."""
-    drawn = samplers.rehearse(spec)
-    if not drawn:
-        raise UsageError(f"study {spec.name}: found no [space], allowed is a study with one")
-    found = Curves.of(find_curves(curves)(drawn[0], 0))
-    if found.n_epochs and spec.metric not in found.metrics:
-        raise UsageError(
-            f"--curves: {curves} has {', '.join(found.metrics)}, allowed is what has "
-            f"{spec.metric}, the study's metric"
-        )
-
-
-def _with_seed(spec: StudySpec, seed: int) -> StudySpec:
-    arguments = {**spec.sampler.arguments, "seed": seed}
-    return _changed(spec, sampler=_component(spec.sampler.type, **arguments))
+    changed = {
+        name: [POLICIES[name](with_seed(spec, seed)) for seed in range(n_seeds)] for name in names
+    }
+    for own in changed.values():
+        rehearse(own[0], curves)
+    searches = {name: [(each, WarmStart()) for each in own] for name, own in changed.items()}
+    for name in policies if ranked else ():
+        pairs = zip(changed[name], ranked, strict=True)
+        searches[WARM.format(name)] = [(each, choose(each, earlier)) for each, earlier in pairs]
+    every = [each for own in searches.values() for each in own]
+    runs = iter(in_processes(functools.partial(search, curves, n_workers), every, n_jobs))
+    return {name: list(itertools.islice(runs, n_seeds)) for name in searches}
 
 
 def _component(kind: str, **arguments: Any) -> Component:
@@ -202,37 +141,82 @@ def main() -> int:
     """Compares policies, and prints what was measured."""
     given = _parse(sys.argv[1:])
     spec = load(Project.here(), given.study, needs_data=False)
-    minutes = given.minutes or spec.budget.minutes
-    if minutes is None:
-        raise UsageError(f"--minutes: missing, and the study {spec.name} has none in its budget")
-    if not 0 < minutes < math.inf:
-        raise UsageError(f"--minutes: found {minutes:g}, allowed is a number above 0")
-    spec = _changed(spec, budget=Budget(minutes=minutes), finals=None)
-    if not given.references:
-        spec = _changed(spec, reference=(), comparison=())
+    spec = _searched(spec, given.minutes or spec.budget.minutes, given.references)
     for flag in ("seeds", "workers", "jobs"):
         if (number := getattr(given, flag)) < 1:
             raise UsageError(f"--{flag}: found {number}, allowed is an integer above 0")
     policies = given.policies or list(POLICIES)
-    runs = compare(spec, given.curves, policies, given.seeds, given.workers, given.jobs)
-    shown = [RANDOM, *(name for name in policies if name != RANDOM)]
+    if unknown := [name for name in policies if name not in POLICIES]:
+        known = ", ".join(f'"{name}"' for name in POLICIES)
+        raise UsageError(f'--policies: found "{unknown[0]}", allowed are {known}')
+    earlier = _earlier(given)
+    ranked: list[Ranked] = []
+    if earlier:
+        rehearse(earlier.spec, earlier.curves, earlier.flag)
+        rank = functools.partial(earlier.rank, spec, given.workers)
+        ranked = in_processes(rank, range(given.seeds), given.jobs)
+    runs = compare(spec, given.curves, policies, given.seeds, given.workers, given.jobs, ranked)
+    shown = [RANDOM]
+    for name in policies:
+        shown += [name, WARM.format(name)] if earlier else [name]
     found = measure(runs, RANDOM, TWICE, spec.direction, given.best)
-    about = {
+    about: dict[str, Any] = {
         "study": spec.name,
         "curves": given.curves,
         "metric": spec.metric,
         "direction": spec.direction,
-        "minutes": minutes,
+        "minutes": spec.budget.minutes,
         "workers": given.workers,
         "seeds": given.seeds,
         "best": found.best,
     }
+    if earlier:
+        about["start_from"] = {
+            "study": earlier.spec.name,
+            "curves": earlier.curves,
+            "minutes": earlier.spec.budget.minutes,
+            "with_seed_0": " ".join(choose(with_seed(spec, 0), ranked[0]).said),
+        }
     asked = {name: found.policies[name] for name in shown}
     if given.json:
         print(json.dumps({**about, "policies": as_json(asked)}, indent=1))
     else:
         print(as_text(asked, spec.objective, about))
     return DONE
+
+
+def _earlier(given: argparse.Namespace) -> EarlierStudy | None:
+    """Finds the study that each policy starts from, too; its own minutes go first.
+
+    Raises:
+        UsageError: there is none of that name, or it has no minutes, or only curves are given.
+    """
+    if not given.start_from:
+        if given.start_from_curves:
+            raise UsageError(
+                f"--start-from-curves: found {given.start_from_curves} without --start-from, "
+                "allowed is what comes with it"
+            )
+        return None
+    spec = load(Project.here(), given.start_from, needs_data=False)
+    spec = _searched(spec, spec.budget.minutes or given.minutes, given.references)
+    if given.start_from_curves:
+        return EarlierStudy(spec, given.start_from_curves, "--start-from-curves")
+    return EarlierStudy(spec, given.curves, "--curves")
+
+
+def _searched(spec: StudySpec, minutes: float | None, references: bool) -> StudySpec:
+    """Leaves out of a study what no policy decides.
+
+    Raises:
+        UsageError: there are no minutes.
+    """
+    if minutes is None:
+        raise UsageError(f"--minutes: missing, and the study {spec.name} has none in its budget")
+    if not 0 < minutes < math.inf:
+        raise UsageError(f"--minutes: found {minutes:g}, allowed is a number above 0")
+    spec = _changed(spec, budget=Budget(minutes=minutes), finals=None)
+    return spec if references else _changed(spec, reference=(), comparison=())
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -249,6 +233,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="trials at a time (default: 2)")
     parser.add_argument(
         "--policies", nargs="+", metavar="NAME", help=f"some of: {', '.join(POLICIES)}"
+    )
+    parser.add_argument(
+        "--start-from", metavar="FILE", help="study whose best networks are tried first, too"
+    )
+    parser.add_argument(
+        "--start-from-curves", metavar="MODULE:FUNCTION", help="of that study (default: --curves)"
     )
     parser.add_argument("--references", action="store_true", help="train the study's, too")
     parser.add_argument("--best", type=float, help="value from which regret is counted")

@@ -195,6 +195,7 @@ def as_csv(facts: StudySummary) -> str:
         "final_of": any(trial.is_final for trial in facts.ended),
         "pauses": any(trial.pauses for trial in facts.ended),
         "audited_after": any(trial.audited_after for trial in facts.ended),
+        "started_from": any(trial.started_from for trial in facts.ended),
     }
     rows = [
         {
@@ -232,6 +233,7 @@ def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
         "final_of": trial.final_of,
         "pauses": " ".join(map(str, trial.pauses)),
         "audited_after": trial.audited_after or None,
+        "started_from": trial.started_from,
         "reason": trial.reason,
         "run_id": trial.run_id,
         **(trial.hyperparameters.flat() if trial.hyperparameters else {}),

@@ -14,7 +14,7 @@ from pipeline.execution.replay import CurvesOf, ReplayExecutor
 from pipeline.search.pausing import Pausing
 from pipeline.search.progress import SilentProgress
 from pipeline.search.supervisor import Supervisor
-from pipeline.search.warm_start import of_networks
+from pipeline.search.warm_start import WarmStart, of_networks
 from pipeline.storage import finals, study_store
 from pipeline.storage.paused import Nowhere
 from pipeline.study.hyperparameters import Hyperparameters
@@ -70,7 +70,7 @@ def search_in_virtual_time(
     curves: CurvesOf,
     n_workers: int = 2,
     start_seconds: float = 0.0,
-    earlier: Sequence[Hyperparameters] = (),
+    earlier: Sequence[Hyperparameters] | WarmStart = (),
 ) -> VirtualSearch:
     """Searches a study with curves in the place of training; no data are read.
 
@@ -80,7 +80,8 @@ def search_in_virtual_time(
             `{"val_accuracy": [...], "seconds": [...]}`.
         n_workers: how many trials run at a time.
         start_seconds: virtual ones, for which a trial's process takes to start.
-        earlier: networks of whatever space, the best first, from which the search starts.
+        earlier: networks of whatever space, the best first, from which the search starts; or
+            those that were chosen for it.
 
     Raises:
         UsageError: what stands for curves is none, or the study's sampler or pruner cannot do it.
@@ -89,7 +90,8 @@ def search_in_virtual_time(
     study = optuna.create_study(direction=spec.direction)
     study.set_user_attr(study_store.N_MODELS, study_store.N_MODELS_OF_NEW)
     finals.note_due(study, spec, is_new=True)
-    study_store.note_earlier(study, of_networks(spec, earlier).networks)
+    start = earlier if isinstance(earlier, WarmStart) else of_networks(spec, earlier)
+    study_store.note_earlier(study, start.networks)
     look_seconds = LOOK_PART * 60 * spec.training.trial_minutes
     executor = ReplayExecutor(curves, n_workers, start_seconds, look_seconds)
     tracker = _NotedMoments(executor)

@@ -25,6 +25,7 @@ from pipeline.study.rules import RULES, Scalar, idle
 from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space
 from pipeline.study.spec import StudySpec
+from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect, join_names
 
 N_NETWORKS = 5  # of all earlier studies together
@@ -112,6 +113,32 @@ def of_networks(spec: StudySpec, networks: Sequence[Hyperparameters]) -> WarmSta
         Candidate(f"given, network {i}", i, each, known) for i, each in enumerate(networks, 1)
     ]
     return choose(spec, {"those that were given": given}) if given else WarmStart()
+
+
+def rank_networks(spec: StudySpec, own: StudySpec, trials: Sequence[Trial]) -> list[Candidate]:
+    """Lists the networks of an earlier study that have a value, the best first.
+
+    Args:
+        spec: the study that is to start from them.
+        own: the earlier study.
+        trials: of the earlier study.
+
+    Raises:
+        UsageError: none has a hyperparameter that is searched.
+    """
+    found = []
+    for each in finals.rank(finals.networks_of(trials), own.direction):
+        given = each.first.hyperparameters
+        if given and each.values:
+            known = own.named | REQUIRED | _not_at_default(given)
+            source = f"{own.name}, trial {each.number}"
+            found.append(Candidate(source, each.number, given, known))
+    if found and not any(spec.space.keys() & each.known for each in found):
+        raise UsageError(
+            f"start_from: the networks of {own.name!r} have none of the hyperparameters that are "
+            f"searched here: {join_names([*spec.space])}"
+        )
+    return found
 
 
 def choose(spec: StudySpec, ranked: Mapping[str, Sequence[Candidate]]) -> WarmStart:
@@ -209,23 +236,12 @@ def _candidates(project: Project, spec: StudySpec, name: str) -> tuple[str, list
         stored = studies.without_data(project, name)
     except PipelineError as error:
         raise UsageError(f"start_from: {error}") from None
-    trials, own = study_store.read_trials(stored.study), stored.spec
-    ranked = finals.rank(finals.networks_of(trials), own.direction)
-    found = []
-    for each in ranked:
-        given = each.first.hyperparameters
-        if given and each.values:
-            known = own.named | REQUIRED | _not_at_default(given)
-            found.append(Candidate(f"{name}, trial {each.number}", each.number, given, known))
+    own = stored.spec
+    found = rank_networks(spec, own, study_store.read_trials(stored.study))
     if not found:
         raise UsageError(
             f"start_from: the study {name!r} has no network with a value yet; search it first "
             f"with: make search STUDY={name}, or leave it out"
-        )
-    if not any(spec.space.keys() & each.known for each in found):
-        raise UsageError(
-            f"start_from: the networks of {name!r} have none of the hyperparameters that are "
-            f"searched here: {join_names([*spec.space])}"
         )
     return f"{name} ({own.dataset}, by {own.metric})", found
 

@@ -626,6 +626,16 @@ def test_the_csv_has_a_row_for_each_trial_that_counts(facts: StudySummary) -> No
     assert failed["n_parameters"] == ""
 
 
+def test_the_csv_tells_from_which_earlier_trial_a_network_is(facts: StudySummary) -> None:
+    assert "started_from" not in as_csv(facts).splitlines()[0].split(",")
+    first, *others = facts.ended
+    warm = dataclasses.replace(first, started_from="houses, trial 3")
+    rows = list(
+        csv.DictReader(io.StringIO(as_csv(dataclasses.replace(facts, ended=[warm, *others]))))
+    )
+    assert [row["started_from"] for row in rows] == ["houses, trial 3", *[""] * len(others)]
+
+
 def test_counts_in_the_csv_are_whole_numbers(facts: StudySummary) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(facts))))
     for row in rows:

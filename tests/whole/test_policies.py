@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import measured, policies
+from benchmarks import curve_functions, measured, policies
 from benchmarks.measured import Run
 from pipeline.errors import UsageError
 from pipeline.study.load import parse
@@ -49,6 +49,8 @@ name = "simple"
 trainer = "sgd_classifier"
 """
 WRONG = """
+from pipeline.study.trial import Cause
+
 def number(hyperparameters, seed):
     return 0.9
 
@@ -57,6 +59,14 @@ def loss(hyperparameters, seed):
 
 def broken(hyperparameters, seed):
     return {}["no such key"]
+
+def none(hyperparameters, seed):
+    return {"val_accuracy": [], "seconds": [1], "failed": "no memory", "cause": Cause.TOO_LARGE}
+
+def misleading(hyperparameters, seed):
+    import my_curves
+    found = my_curves.curves(hyperparameters, seed)
+    return {**found, "val_accuracy": [1 - value for value in found["val_accuracy"]]}
 """
 
 Command = Callable[..., Any]
@@ -73,7 +83,7 @@ def folder(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(project_folder))
     for name in ("my_curves", "wrong_curves", "half_curves"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    policies.find_curves.cache_clear()
+    curve_functions.find_curves.cache_clear()
     return project_folder
 
 
@@ -130,9 +140,50 @@ def test_references_are_trained_only_if_asked_for(command: Command) -> None:
     assert without != trained
 
 
+def earlier_study(folder: Path) -> None:
+    """One of a wider space without dropout, which is searched at random for longer."""
+    text = re.sub(r"dropout.*\n", "", STUDY).replace("high = 1e-1", "high = 1.0")
+    text = text.replace("minutes = 4", "minutes = 12").replace("n_startup_trials = 3", "")
+    (folder / "studies" / "earlier.toml").write_text(text.replace("TPESampler", "RandomSampler"))
+
+
+def test_what_an_earlier_study_gains_and_misleading_networks_cost_is_shown(
+    command: Command, folder: Path
+) -> None:
+    earlier_study(folder)
+    arguments = "--policies", "tpe", "--start-from", "earlier"
+    good = json.loads(command("--json", *arguments, seeds="4"))
+    misleading = "--start-from-curves", "wrong_curves:misleading"
+    bad = json.loads(command("--json", *arguments, *misleading, seeds="4"))
+    assert list(good["policies"]) == ["random", "tpe", "tpe, warm start"]
+    for name in ("random", "tpe"):
+        assert good["policies"][name]["final"] == bad["policies"][name]["final"]
+    for part in ("0.1", "0.5"):
+        (none, gain), (same, cost) = (
+            [
+                found["policies"][name]["regret"][part]["mean"]
+                for name in ("tpe", "tpe, warm start")
+            ]
+            for found in (good, bad)
+        )
+        assert gain < none
+        assert cost > same
+    start = bad["start_from"]
+    assert (start["study"], start["curves"], start["minutes"]) == ("earlier", misleading[1], 12)
+    said = command(*arguments, seeds="1")
+    assert re.search(
+        r"a search of earlier found in 12 virtual minutes, by my_curves:curves, with another seed "
+        r"for each\. With seed 0, tried first: 5 networks of earlier: trials .*; drawn, as the "
+        r"earlier networks had none: dropout\.",
+        said,
+    )
+
+
 @pytest.mark.slow
-def test_processes_change_nothing(command: Command) -> None:
-    assert command("--policies", "tpe", "--jobs", "2") == command("--policies", "tpe")
+def test_processes_change_nothing(command: Command, folder: Path) -> None:
+    earlier_study(folder)
+    arguments = "--policies", "tpe", "--start-from", "earlier"
+    assert command(*arguments, "--jobs", "2") == command(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +195,18 @@ def test_processes_change_nothing(command: Command) -> None:
         ({"curves": "my_curves:no"}, '--curves: found no function "no" in the module "my_curves"'),
         ({"curves": "wrong_curves:number"}, "wrong_curves:number for .* found a float, allowed"),
         ({"curves": "wrong_curves:loss"}, "has val_loss, allowed is what has val_accuracy"),
-        ({"curves": "wrong_curves:broken"}, "fails for .*KeyError.*; line 9 of .*wrong_curves.py"),
+        ({"curves": "wrong_curves:broken"}, "fails for .*KeyError.*; line 11 of .*wrong_curves"),
         ({"minutes": "-1"}, "--minutes: found -1, allowed is a number above 0"),
         ({"minutes": "nan"}, "--minutes: found nan, allowed is a number above 0"),
         ({"seeds": "0"}, "--seeds: found 0, allowed is an integer above 0"),
         ({"policies": "magic"}, '--policies: found "magic", allowed are "default", "random", '),
+        ({"start-from": "none"}, "studies/none.toml: no such study file; the studies here are: "),
+        ({"start-from": "trials"}, "--minutes: missing, and the study trials has none in its bud"),
+        ({"start-from-curves": "a:b"}, "--start-from-curves: found a:b without --start-from, "),
+        ({"start-from": "small", "start-from-curves": "nowhere:curves"},
+         '--start-from-curves: the module "nowhere" cannot be imported'),
+        ({"start-from": "small", "start-from-curves": "wrong_curves:none"},
+         "--start-from: found no network with a value in 4 virtual minutes of small with seed "),
         ({"study": "none"}, "studies/none.toml: no such study file; the studies here are: small"),
         ({"study": "trials"}, "--minutes: missing, and the study trials has none in its budget"),
         ({"study": "fixed"}, r"study fixed: found no \[space\], allowed is a study with one"),
