@@ -201,7 +201,7 @@ def as_json(found: Mapping[str, Measured]) -> dict[str, Any]:
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
-    low, middle, high = (_finite(each) for each in _quartiles(values))
+    low, middle, high = (_finite(each) for each in quartiles(values))
     return {
         "median": middle,
         "quartiles": [low, high],
@@ -214,7 +214,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Lower quartile, median, upper quartile; quartiles are values, as some may be infinite."""
     ordered = sorted(values)
     low, high = (ordered[math.ceil(part * len(ordered)) - 1] for part in (0.25, 0.75))
@@ -222,5 +222,5 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _spread(values: Sequence[float], show: Any) -> str:
-    low, middle, high = ("never" if math.isinf(x) else show(x) for x in _quartiles(values))
+    low, middle, high = ("never" if math.isinf(x) else show(x) for x in quartiles(values))
     return middle if low == high else f"{middle} ({low}–{high})"  # noqa: RUF001

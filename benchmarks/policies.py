@@ -141,7 +141,7 @@ def main() -> int:
     """Compares policies, and prints what was measured."""
     given = _parse(sys.argv[1:])
     spec = load(Project.here(), given.study, needs_data=False)
-    spec = _searched(spec, given.minutes or spec.budget.minutes, given.references)
+    spec = searched(spec, given.minutes or spec.budget.minutes, given.references)
     for flag in ("seeds", "workers", "jobs"):
         if (number := getattr(given, flag)) < 1:
             raise UsageError(f"--{flag}: found {number}, allowed is an integer above 0")
@@ -199,13 +199,13 @@ def _earlier(given: argparse.Namespace) -> EarlierStudy | None:
             )
         return None
     spec = load(Project.here(), given.start_from, needs_data=False)
-    spec = _searched(spec, spec.budget.minutes or given.minutes, given.references)
+    spec = searched(spec, spec.budget.minutes or given.minutes, given.references)
     if given.start_from_curves:
         return EarlierStudy(spec, given.start_from_curves, "--start-from-curves")
     return EarlierStudy(spec, given.curves, "--curves")
 
 
-def _searched(spec: StudySpec, minutes: float | None, references: bool) -> StudySpec:
+def searched(spec: StudySpec, minutes: float | None, references: bool) -> StudySpec:
     """Leaves out of a study what no policy decides.
 
     Raises:

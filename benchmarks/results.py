@@ -27,6 +27,7 @@ SECTIONS = (
     "Start",
     "Quality over time",
     "Recorded curves",
+    "Policies",
     "Coverage",
     "Coverage of real studies",
     "Tables",
