@@ -18,7 +18,7 @@ class EqualCurves:
     values coincide; therefore curves count as equal only where most of them are.
 
     Attributes:
-        distance: of networks, below which most have the curve of their nearest; 0 if none has.
+        distance: of networks, up to which most have the curve of their nearest; 0 if none has.
     """
 
     def __init__(self) -> None:
@@ -50,17 +50,19 @@ class EqualCurves:
         self._curves.append(curve)
         if self._to_equal:
             self._to_nearest.sort()
-            equal = np.cumsum([is_equal for _, is_equal in self._to_nearest])
-            most = np.flatnonzero(2 * equal >= np.arange(1, len(equal) + 1))
-            self.distance = self._to_nearest[most[-1]][0] if len(most) else 0.0
+            majority = np.cumsum([1 if is_equal else -1 for _, is_equal in self._to_nearest])
+            most = int(np.argmax(majority))
+            self.distance = self._to_nearest[most][0] if majority[most] > 0 else 0.0
 
     def repeats(self, number: int) -> bool:
         """Says whether a trial only repeats an earlier one."""
         return self._to_equal.get(number, np.inf) <= self.distance
 
     def are_apart(self, rows: Sequence[Numbers], known: Sequence[Numbers]) -> np.ndarray:
-        """Says which networks are so far from all known ones that they differ, (rows,)."""
-        if not self.distance:
-            return np.ones(len(rows), bool)
+        """Says which networks are so far from all known ones that they differ, (rows,).
+
+        If none is, all are: something has to be tried.
+        """
         squared = ((np.array(rows)[:, None] - np.array(known)[None]) ** 2).sum(axis=2)
-        return np.asarray(np.sqrt(squared.min(axis=1)) > self.distance)
+        are_apart = np.sqrt(squared.min(axis=1)) > self.distance
+        return are_apart if are_apart.any() else np.ones(len(rows), bool)

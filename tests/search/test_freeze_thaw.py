@@ -9,8 +9,10 @@ import pytest
 from scipy.optimize import approx_fprime
 from scripted import make_spec
 
+from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Points
-from pipeline.search.freeze_thaw import FreezeThaw
+from pipeline.search.equal_curves import EqualCurves
+from pipeline.search.freeze_thaw import FreezeThaw, standardised
 from pipeline.search.laboratory import VirtualSearch, search_in_virtual_time
 from pipeline.search.neighbours import at_random, near
 from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
@@ -201,3 +203,69 @@ def test_a_network_that_failed_is_no_reason_to_stop() -> None:
     assert isinstance(policy.choose(known, may_begin=True, seconds_left=math.inf), Begin)
     known[3] = seen([0.5, 0.6], 0.001, Stage.PAUSED)
     assert policy.choose(known, may_begin=True, seconds_left=math.inf) is not None
+
+
+def test_a_third_of_those_that_reach_a_rung_goes_on_and_the_first_one_at_once() -> None:
+    of = promotion.rungs(EPOCHS)
+    assert of == (2, 6, 18)
+    paused = seen([0.5, 0.6], 0.001, Stage.PAUSED)
+    further = seen([0.5] * 6, 0.001, Stage.PAUSED)
+    assert promotion.due({0: paused}, None, of) == 1
+    assert promotion.due({0: further, 1: paused}, None, of) == 2, "the highest comes first"
+    ended = seen([0.5] * EPOCHS, 0.001, Stage.ENDED)
+    assert promotion.due({0: ended, 1: paused, 2: paused}, None, of) is None
+    assert promotion.due({0: ended, 1: paused, 2: paused, 3: paused}, None, of) == 1
+    assert promotion.due({0: ended, 1: paused, 2: paused, 3: paused}, 3, of) == 1
+
+
+def test_a_trial_that_stopped_itself_takes_nobodys_place_further_up() -> None:
+    of = promotion.rungs(EPOCHS)
+    stopped = seen([0.1] * 3, 0.1, Stage.ENDED)
+    known = {i: stopped for i in range(6)} | {6: seen([0.5] * 6, 0.001, Stage.PAUSED)}
+    assert promotion.due(known, None, of) == 2
+
+
+def test_what_is_far_below_does_not_stretch_the_scale_of_the_good_ones() -> None:
+    values = np.array([0.10, 0.11, 0.80, 0.85, 0.88, 0.89, 0.90, math.nan])
+    scale = standardised(values)
+    assert (np.diff(scale[:-1]) > 0).all()
+    assert scale[-1] < scale[0] + 1e-9, "what failed is as bad as the worst"
+    assert scale.mean() == pytest.approx(0)
+    assert scale.std() == pytest.approx(1)
+    worse = values.copy()
+    worse[:2] = -1e6, -1e5
+    np.testing.assert_allclose(standardised(worse), scale, atol=1e-9)
+
+
+def test_in_a_table_of_which_the_nearest_answers_repeats_are_known_by_their_curves() -> None:
+    rng = np.random.default_rng(0)
+    table, recorded = rng.random((40, 2)), rng.random((40, 2))
+    equal = EqualCurves()
+    rows = rng.random((120, 2))
+    answered = [int(((table - row) ** 2).sum(axis=1).argmin()) for row in rows]
+    for number, (row, k) in enumerate(zip(rows, answered, strict=True)):
+        equal.add(number, row, recorded[k].tolist())
+    repeats = [equal.repeats(i) for i in range(120)]
+    first = [k not in answered[:i] for i, k in enumerate(answered)]
+    assert not any(repeated and new for repeated, new in zip(repeats, first, strict=True))
+    assert sum(repeats) > 40
+    assert 0.02 < equal.distance < 0.3
+    far = np.array([[0.5, 0.5], [3.0, 3.0]])
+    assert equal.are_apart(far, [*rows]).tolist() == [False, True]
+    assert equal.are_apart(far[:1], [*rows]).all(), "something has to be tried"
+
+
+@pytest.mark.parametrize("digits", [1, 9])
+def test_curves_that_are_equal_by_chance_are_no_repeats(digits: int) -> None:
+    rng = np.random.default_rng(0)
+    equal = EqualCurves()
+    for number in range(200):
+        equal.add(number, rng.random(3), [0.1, round(0.1 + rng.random(), digits)])
+    assert not any(equal.repeats(i) for i in range(200))
+
+
+def test_networks_that_learn_nothing_do_not_count_as_repeats() -> None:
+    equal = EqualCurves()
+    for number in range(20):
+        equal.add(number, np.array([number / 20]), [0.1, 0.1])
+    assert not equal.distance
