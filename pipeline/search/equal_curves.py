@@ -18,7 +18,8 @@ class EqualCurves:
     values coincide; therefore curves count as equal only where most of them are.
 
     Attributes:
-        distance: of networks, up to which most have the curve of their nearest; 0 if none has.
+        distance: of networks, the greatest up to which half of them have the curve of their
+            nearest; 0 if there is none.
     """
 
     def __init__(self) -> None:
@@ -50,9 +51,9 @@ class EqualCurves:
         self._curves.append(curve)
         if self._to_equal:
             self._to_nearest.sort()
-            majority = np.cumsum([1 if is_equal else -1 for _, is_equal in self._to_nearest])
-            most = int(np.argmax(majority))
-            self.distance = self._to_nearest[most][0] if majority[most] > 0 else 0.0
+            equal = np.cumsum([is_equal for _, is_equal in self._to_nearest])
+            half = np.flatnonzero(2 * equal >= np.arange(1, len(equal) + 1))
+            self.distance = self._to_nearest[half[-1]][0] if len(half) else 0.0
 
     def repeats(self, number: int) -> bool:
         """Says whether a trial only repeats an earlier one."""
