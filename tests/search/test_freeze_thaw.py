@@ -9,7 +9,6 @@ import pytest
 from scipy.optimize import approx_fprime
 from scripted import make_spec
 
-from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Points
 from pipeline.search.equal_curves import EqualCurves
 from pipeline.search.freeze_thaw import FreezeThaw, standardised
@@ -203,26 +202,6 @@ def test_a_network_that_failed_is_no_reason_to_stop() -> None:
     assert isinstance(policy.choose(known, may_begin=True, seconds_left=math.inf), Begin)
     known[3] = seen([0.5, 0.6], 0.001, Stage.PAUSED)
     assert policy.choose(known, may_begin=True, seconds_left=math.inf) is not None
-
-
-def test_a_third_of_those_that_reach_a_rung_goes_on_and_the_first_one_at_once() -> None:
-    of = promotion.rungs(EPOCHS)
-    assert of == (2, 6, 18)
-    paused = seen([0.5, 0.6], 0.001, Stage.PAUSED)
-    further = seen([0.5] * 6, 0.001, Stage.PAUSED)
-    assert promotion.due({0: paused}, None, of) == 1
-    assert promotion.due({0: further, 1: paused}, None, of) == 2, "the highest comes first"
-    ended = seen([0.5] * EPOCHS, 0.001, Stage.ENDED)
-    assert promotion.due({0: ended, 1: paused, 2: paused}, None, of) is None
-    assert promotion.due({0: ended, 1: paused, 2: paused, 3: paused}, None, of) == 1
-    assert promotion.due({0: ended, 1: paused, 2: paused, 3: paused}, 3, of) == 1
-
-
-def test_a_trial_that_stopped_itself_takes_nobodys_place_further_up() -> None:
-    of = promotion.rungs(EPOCHS)
-    stopped = seen([0.1] * 3, 0.1, Stage.ENDED)
-    known = {i: stopped for i in range(6)} | {6: seen([0.5] * 6, 0.001, Stage.PAUSED)}
-    assert promotion.due(known, None, of) == 2
 
 
 def test_what_is_far_below_does_not_stretch_the_scale_of_the_good_ones() -> None:
