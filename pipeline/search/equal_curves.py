@@ -7,27 +7,28 @@ import numpy as np
 from pipeline.search.curve_model import Numbers
 
 LEAST_EPOCHS = 2  # a single value is soon equal by chance
+WIDER, CLOSER = 1.3, 0.95  # factors: after each repeat, and after each trial that is none
+BY_CHANCE = 4  # times as many equal pairs are near each other as far apart, if not by chance
 
 
 class EqualCurves:
-    """Finds trials that only repeat another one, and how near networks are that do.
+    """Finds trials that only repeat another one, and keeps later ones away from what is known.
 
     Two trainings are hardly ever equal to the last digit, unless what they differ in has no
     effect: in a table of recorded trainings, for instance, of which the nearest one answers.
-    Nothing is learned from such a trial, nor from others as near. On few validation examples
-    values coincide; therefore curves count as equal only where most of them are.
+    Nothing is learned from such a trial. On few validation examples values coincide by chance;
+    but then as often those of networks that have nothing in common.
 
     Attributes:
-        distance: of networks, the greatest up to which half of them have the curve of their
-            nearest; 0 if there is none.
+        distance: from all known networks, that a new one is to have; it grows with each repeat.
     """
 
     def __init__(self) -> None:
         self.distance = 0.0
         self._rows: list[Numbers] = []
         self._curves: list[tuple[float, ...]] = []
-        self._to_equal: dict[int, float] = {}  # distance of a trial to the nearest equal one
-        self._to_nearest: list[tuple[float, bool]] = []  # and whether that one is equal
+        self._repeats: set[int] = set()
+        self._n_near, self._n_far = 0, 0  # pairs of equal curves
 
     def add(self, number: int, row: Numbers, values: Sequence[float]) -> None:
         """Takes in a trial that has been trained for `LEAST_EPOCHS`.
@@ -40,30 +41,34 @@ class EqualCurves:
         curve = tuple(values[:LEAST_EPOCHS])
         if len(set(curve)) == 1:
             return  # it learns nothing, as others do that have nothing else in common
-        if self._rows:
+        are_equal = np.array([each == curve for each in self._curves], bool)
+        if are_equal.any():
             apart = np.sqrt(((np.array(self._rows) - row) ** 2).sum(axis=1))
-            are_equal = np.array([each == curve for each in self._curves])
-            nearest = int(np.argmin(apart))
-            self._to_nearest.append((float(apart[nearest]), bool(are_equal[nearest])))
-            if are_equal.any():
-                self._to_equal[number] = float(apart[are_equal].min())
+            is_near = apart <= np.median(apart)
+            self._n_near += int((are_equal & is_near).sum())
+            self._n_far += int((are_equal & ~is_near).sum())
+            self._repeats.add(number)
+            self.distance = self.distance * WIDER or float(apart[are_equal].min())
+        else:
+            self.distance *= CLOSER
         self._rows.append(row)
         self._curves.append(curve)
-        if self._to_equal:
-            self._to_nearest.sort()
-            equal = np.cumsum([is_equal for _, is_equal in self._to_nearest])
-            half = np.flatnonzero(2 * equal >= np.arange(1, len(equal) + 1))
-            self.distance = self._to_nearest[half[-1]][0] if len(half) else 0.0
 
     def repeats(self, number: int) -> bool:
         """Says whether a trial only repeats an earlier one."""
-        return self._to_equal.get(number, np.inf) <= self.distance
+        return number in self._repeats and not self._is_chance
 
     def are_apart(self, rows: Sequence[Numbers], known: Sequence[Numbers]) -> np.ndarray:
         """Says which networks are so far from all known ones that they differ, (rows,).
 
-        If none is, all are: something has to be tried.
+        If none is, the one that is farthest has to do.
         """
+        if not self._repeats or self._is_chance:
+            return np.ones(len(rows), bool)
         squared = ((np.array(rows)[:, None] - np.array(known)[None]) ** 2).sum(axis=2)
-        are_apart = np.sqrt(squared.min(axis=1)) > self.distance
-        return are_apart if are_apart.any() else np.ones(len(rows), bool)
+        apart = np.sqrt(squared.min(axis=1))
+        return np.asarray(apart >= min(self.distance, apart.max()))
+
+    @property
+    def _is_chance(self) -> bool:
+        return self._n_near < BY_CHANCE * self._n_far

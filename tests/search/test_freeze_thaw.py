@@ -225,13 +225,25 @@ def test_in_a_table_of_which_the_nearest_answers_repeats_are_known_by_their_curv
     for number, (row, k) in enumerate(zip(rows, answered, strict=True)):
         equal.add(number, row, recorded[k].tolist())
     repeats = [equal.repeats(i) for i in range(120)]
-    first = [k not in answered[:i] for i, k in enumerate(answered)]
-    assert not any(repeated and new for repeated, new in zip(repeats, first, strict=True))
-    assert sum(repeats) > 40
-    assert 0.02 < equal.distance < 0.6
-    far = [np.array([0.5, 0.5]), np.array([3.0, 3.0])]
-    assert equal.are_apart(far, [*rows]).tolist() == [False, True]
-    assert equal.are_apart(far[:1], [*rows]).all(), "something has to be tried"
+    assert repeats == [k in answered[:i] for i, k in enumerate(answered)]
+    near, far = np.array([0.5, 0.5]), np.array([30.0, 30.0])
+    assert equal.are_apart([near, far], [*rows]).tolist() == [False, True]
+    assert equal.are_apart([near, near], [*rows]).all(), "something has to be tried"
+
+
+def test_after_each_repeat_others_keep_further_away() -> None:
+    equal, grid = EqualCurves(), np.linspace(0, 1, 6)
+    for number, x in enumerate(grid):
+        equal.add(number, np.array([x]), [0.1, 0.5 + x])
+    assert not equal.distance
+    equal.add(6, np.array([0.21]), [0.1, 0.7])
+    first = equal.distance
+    assert first == pytest.approx(0.01)
+    equal.add(7, np.array([0.22]), [0.1, 0.7])
+    assert equal.distance > first
+    wide = equal.distance
+    equal.add(8, np.array([0.5]), [0.1, 0.77])
+    assert equal.distance < wide
 
 
 @pytest.mark.parametrize("digits", [1, 9])
@@ -241,6 +253,7 @@ def test_curves_that_are_equal_by_chance_are_no_repeats(digits: int) -> None:
     for number in range(200):
         equal.add(number, rng.random(3), [0.1, round(0.1 + rng.random(), digits)])
     assert not any(equal.repeats(i) for i in range(200))
+    assert equal.are_apart([np.zeros(3), np.ones(3)], [np.zeros(3)]).all()
 
 
 def test_networks_that_learn_nothing_do_not_count_as_repeats() -> None:
