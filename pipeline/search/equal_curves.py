@@ -8,7 +8,7 @@ from pipeline.search.curve_model import Numbers
 
 LEAST_EPOCHS = 2  # a single value is soon equal by chance
 WIDER, CLOSER = 1.3, 0.95  # factors: after each repeat, and after each trial that is none
-BY_CHANCE = 4  # times as many equal pairs are near each other as far apart, if not by chance
+BY_CHANCE = 4  # times as many repeats are of a near trial as of a far one, if not by chance
 
 
 class EqualCurves:
@@ -25,10 +25,10 @@ class EqualCurves:
 
     def __init__(self) -> None:
         self.distance = 0.0
-        self._rows: list[Numbers] = []
-        self._curves: list[tuple[float, ...]] = []
+        self._rows: list[Numbers] = []  # of the trials that were the first to have a curve
+        self._curves: dict[tuple[float, ...], int] = {}  # which row had it first
         self._repeats: set[int] = set()
-        self._n_near, self._n_far = 0, 0  # pairs of equal curves
+        self._n_near, self._n_far = 0, 0  # repeats of one of the nearer half of them, or not
 
     def add(self, number: int, row: Numbers, values: Sequence[float]) -> None:
         """Takes in a trial that has been trained for `LEAST_EPOCHS`.
@@ -41,18 +41,16 @@ class EqualCurves:
         curve = tuple(values[:LEAST_EPOCHS])
         if len(set(curve)) == 1:
             return  # it learns nothing, as others do that have nothing else in common
-        are_equal = np.array([each == curve for each in self._curves], bool)
-        if are_equal.any():
-            apart = np.sqrt(((np.array(self._rows) - row) ** 2).sum(axis=1))
-            is_near = apart <= np.median(apart)
-            self._n_near += int((are_equal & is_near).sum())
-            self._n_far += int((are_equal & ~is_near).sum())
-            self._repeats.add(number)
-            self.distance = self.distance * WIDER or float(apart[are_equal].min())
-        else:
+        first = self._curves.setdefault(curve, len(self._rows))
+        if first == len(self._rows):
+            self._rows.append(row)
             self.distance *= CLOSER
-        self._rows.append(row)
-        self._curves.append(curve)
+            return
+        apart = np.sqrt(((np.array(self._rows) - row) ** 2).sum(axis=1))
+        is_near = bool(apart[first] <= np.median(apart))
+        self._n_near, self._n_far = self._n_near + is_near, self._n_far + (not is_near)
+        self._repeats.add(number)
+        self.distance = self.distance * WIDER or float(apart[first])
 
     def repeats(self, number: int) -> bool:
         """Says whether a trial only repeats an earlier one."""
@@ -63,7 +61,7 @@ class EqualCurves:
 
         If none is, the one that is farthest has to do.
         """
-        if not self._repeats or self._is_chance:
+        if self._is_chance:
             return np.ones(len(rows), bool)
         squared = ((np.array(rows)[:, None] - np.array(known)[None]) ** 2).sum(axis=2)
         apart = np.sqrt(squared.min(axis=1))
@@ -71,4 +69,4 @@ class EqualCurves:
 
     @property
     def _is_chance(self) -> bool:
-        return self._n_near < BY_CHANCE * self._n_far
+        return self._n_near < BY_CHANCE * (self._n_far + 0.5)
