@@ -54,7 +54,8 @@ def measure(full: bool) -> Section:
         [
             Paragraph(
                 "Recorded by `python -m benchmarks.record SPACE`, for the laboratory of policies; "
-                "seconds are of the processor."
+                "the metrics of `dense` and `convolutional` on a GPU, by "
+                "`benchmarks.record_on_gpu`. Seconds are of one core of a CPU, by the pipeline."
             ),
             Table(
                 ["space", "networks", "trainings", "failed", "epochs", "hours"],
