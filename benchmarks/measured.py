@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,10 +145,10 @@ def as_text(found: Mapping[str, Measured], metric: Metric, about: Mapping[str, A
     rows = [
         [
             name,
-            _spread(each.shares, "{:.2f}".format),
+            spread(each.shares, "{:.2f}".format),
             f"{each.n_never} of {len(each.runs)}",
             f"{statistics.fmean(each.beats_twice):.0%}",
-            *(_spread(each.regrets[part], metric.show) for part in PARTS),
+            *(spread(each.regrets[part], metric.show) for part in PARTS),
             f"{statistics.median(run.n_trials for run in each.runs):g}",
             f"{statistics.median(run.n_epochs for run in each.runs):g}",
         ]
@@ -201,7 +201,7 @@ def as_json(found: Mapping[str, Measured]) -> dict[str, Any]:
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
-    low, middle, high = (_finite(each) for each in quartiles(values))
+    low, middle, high = (_finite(each) for each in _quartiles(values))
     return {
         "median": middle,
         "quartiles": [low, high],
@@ -214,13 +214,14 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Lower quartile, median, upper quartile; quartiles are values, as some may be infinite."""
     ordered = sorted(values)
     low, high = (ordered[math.ceil(part * len(ordered)) - 1] for part in (0.25, 0.75))
     return low, statistics.median(ordered), high
 
 
-def _spread(values: Sequence[float], show: Any) -> str:
-    low, middle, high = ("never" if math.isinf(x) else show(x) for x in quartiles(values))
+def spread(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """Median, and in brackets the quartiles, for a cell of a table; what is infinite is never."""
+    low, middle, high = ("never" if math.isinf(x) else show(x) for x in _quartiles(values))
     return middle if low == high else f"{middle} ({low}–{high})"  # noqa: RUF001

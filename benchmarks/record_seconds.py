@@ -17,10 +17,10 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from benchmarks import record
+from pipeline.files import write_atomically
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import StudySpec
 
@@ -77,6 +77,4 @@ def _save(name: str, measured: Mapping[int, Sequence[float]]) -> None:
     file = record.FOLDER / f"{name}.jsonl"
     rows = with_seconds(record.read(name), measured)
     lines = [json.dumps(row, separators=(",", ":")) + "\n" for row in rows]
-    written = Path(f"{file}.part")
-    written.write_text("".join(lines), encoding="utf-8")
-    written.replace(file)
+    write_atomically(file, "".join(lines))

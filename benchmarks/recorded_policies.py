@@ -6,10 +6,9 @@ python -m benchmarks.recorded_policies [--full]     # 50 seeds in full, 4 in the
 import os
 import statistics
 import sys
-from collections.abc import Sequence
 
 from benchmarks import policies, record, results
-from benchmarks.measured import PARTS, Measured, quartiles
+from benchmarks.measured import PARTS, Measured, spread
 from benchmarks.measured import measure as held_against_random
 from benchmarks.projects import ROOT
 from benchmarks.results import Section
@@ -19,6 +18,7 @@ from pipeline.study.load import load
 
 ASKED = (policies.RANDOM, "tpe", "freeze-thaw")
 N_SEEDS, N_SEEDS_SHORT = 50, 4
+SHOWN = "{:.2f}".format
 
 
 def measure(full: bool) -> Section:
@@ -54,17 +54,12 @@ def _row(space: str, policy: str, found: Measured) -> list[str]:
     return [
         f"`{space}`",
         policy,
-        "" if policy == policies.RANDOM else _spread(found.shares),
+        "" if policy == policies.RANDOM else spread(found.shares, SHOWN),
         "" if policy == policies.RANDOM else f"{statistics.fmean(found.beats_twice):.0%}",
-        *(_spread([100 * each for each in found.regrets[part]]) for part in PARTS),
+        *(spread([100 * each for each in found.regrets[part]], SHOWN) for part in PARTS),
         f"{statistics.median(run.n_trials for run in found.runs):g}",
         f"{statistics.median(run.n_epochs for run in found.runs):g}",
     ]
-
-
-def _spread(values: Sequence[float]) -> str:
-    low, middle, high = (f"{each:.2f}".replace("inf", "never") for each in quartiles(values))
-    return f"{middle} ({low}–{high})"  # noqa: RUF001
 
 
 def main() -> int:

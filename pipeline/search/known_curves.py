@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.search import equal_curves, promotion
+from pipeline.search import promotion
 from pipeline.search.curve_model import Numbers, Points
-from pipeline.search.equal_curves import EqualCurves
+from pipeline.search.equal_curves import LEAST_EPOCHS, EqualCurves
 from pipeline.search.policy import Seen, Stage
 from pipeline.study.hyperparameters import Hyperparameters
 
@@ -59,7 +59,6 @@ class KnownCurves(dict[int, KnownCurve]):
         super().__init__()
         self._encode, self._most = encode, most
         self._sign = 1.0 if direction == "maximize" else -1.0
-        self._compared: set[int] = set()
         self.equal = EqualCurves()
 
     def take_in(self, seen: Mapping[int, Seen]) -> None:
@@ -70,11 +69,10 @@ class KnownCurves(dict[int, KnownCurve]):
                 known = self[number] = KnownCurve(self._encode(each.hyperparameters))
             elif known.n_epochs == len(each.values) and known.stage is each.stage:
                 continue
+            if known.n_epochs < LEAST_EPOCHS <= len(each.values):
+                self.equal.add(number, known.row, each.values)
             known.n_epochs, known.stage = len(each.values), each.stage
             known.epochs, known.reached = self._points_of(each)
-            if len(each.values) >= equal_curves.LEAST_EPOCHS and number not in self._compared:
-                self._compared.add(number)
-                self.equal.add(number, known.row, each.values)
             if each.seconds:
                 known.first = each.seconds[0]
                 known.later = float(np.median(each.seconds[1:] or each.seconds))
@@ -87,12 +85,12 @@ class KnownCurves(dict[int, KnownCurve]):
     def points(self) -> tuple[Points, Numbers]:
         """Returns all points, and the values there, (n,), as they were measured."""
         n_points = [len(each.epochs) for each in self.values()]
-        known = [(n, each) for n, each in self.items() if each.epochs]
-        return Points(
-            np.repeat([each.row for _, each in known], [n for n in n_points if n], axis=0),
-            self.moments(np.array([e for _, each in known for e in each.epochs])),
-            np.array([n for n, each in known for _ in each.epochs]),
-        ), np.array([v for _, each in known for v in each.reached])
+        points = Points(
+            np.repeat([each.row for each in self.values()], n_points, axis=0),
+            self.moments(np.array([epoch for each in self.values() for epoch in each.epochs])),
+            np.repeat([*self], n_points),
+        )
+        return points, np.array([value for each in self.values() for value in each.reached])
 
     def moments(self, epochs: NDArray[np.int64]) -> Numbers:
         """Gives epochs as the model of curves has them: their logarithms, the last one as 1."""
