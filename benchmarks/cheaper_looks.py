@@ -5,18 +5,21 @@ curves are recorded, how well a part of an epoch tells which of them are good. A
 on one thread as a worker has it, and in turns.
 """
 
+import math
+import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy.stats import spearmanr
 
-from benchmarks import record, results
+from benchmarks import first_looks, record, results
 from benchmarks.epochs import CONVOLUTIONAL, DATASET, Network
+from benchmarks.first_looks import PARTS, RUNG, Looked, kept_and_saved
 from benchmarks.results import Section, spread
 from pipeline.report.document import Block, Heading, Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
@@ -25,34 +28,18 @@ if TYPE_CHECKING:  # imports TensorFlow
     from pipeline.task.dataset import Dataset
 
 Name = TypeVar("Name", int, bool)
+Times = Mapping[Name, Sequence[float]]  # seconds of each round, by contender
 
 UNITS, BATCH_SIZES, N_SIDE_BY_SIDE = (32, 128, 512), (32, 256), (2, 4, 8)
 N_IMAGES: Mapping[int, int] = {32: 15_360, 128: 7_680, 512: 3_072}  # so that a turn is short
 SHAPES = tuple(Network((u, u), batch_size, 1.0) for u in UNITS for batch_size in BATCH_SIZES)
 VALIDATION_RATIO = 4  # training images to one validation image, as in the whole data set
-PARTS = (0.125, 0.25, 0.5)  # of an epoch
-RUNG = 2  # epochs: the first rung of `pipeline.search.promotion`
-PROMOTED = 3  # of so many networks one goes on from the rung
-BEST = 8  # of so many networks one is among the best, which a search must not lose
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A network at its first looks, and what became of it.
-
-    Attributes:
-        values: validation accuracy, by epochs that were trained until then.
-        seconds: of the processor until then, by the same: of building and tracing, too.
-        best: the best validation accuracy of all its recorded epochs.
-    """
-
-    values: Mapping[float, float]
-    seconds: Mapping[float, float]
-    best: float
+N_TRIALS, N_EPOCHS = 155, 1_041  # of 15 minutes of the default study: section "Supervisor"
+GOAL, NOW = 200, 65  # epochs a minute of the default study
 
 
 def measure(full: bool) -> Section:
-    """Five rounds and 40 networks; nine and 120 in full."""
+    """Five rounds and 40 networks; nine and 100 in full."""
     from pipeline.environment import hide_gpus, import_keras
 
     hide_gpus()
@@ -60,13 +47,54 @@ def measure(full: bool) -> Section:
     from pipeline.training import loop
 
     loop.use_threads(1)
-    n_rounds, n_networks = (9, 120) if full else (5, 40)
+    n_rounds, n_networks = (9, 100) if full else (5, 40)
+    together = {each: in_turns(_side_by_side(each), n_rounds) for each in SHAPES}
+    validated = {
+        each: in_turns(_validated_or_not(each), n_rounds) for each in (*SHAPES, *CONVOLUTIONAL)
+    }
+    return section(together, validated, first_looks.look(range(n_networks)))
+
+
+def section(
+    together: Mapping[Network, Times[int]],
+    validated: Mapping[Network, Times[bool]],
+    looked: Sequence[Looked],
+) -> Section:
+    """Says what was found, and what it would bring to a search.
+
+    Args:
+        together: seconds in turns, by the number of networks side by side; 1: the pipeline's loop.
+        validated: seconds in turns, by whether an epoch is validated.
+        looked: networks of the default space.
+    """
+    shares = [statistics.median(_validation_shares(times)) for times in validated.values()]
+    first = RUNG * N_TRIALS / N_EPOCHS
+    _, saved = kept_and_saved(looked, min(PARTS))
+    bound = 1 / ((1 - max(shares)) * (1 - first * saved))
+    about = Paragraph(
+        "None of the three is in the pipeline. Networks side by side learn "
+        f"{_by_units(together)} times as fast, but of the pairs among the 400 recorded networks of the default space "
+        f"{_share_of_one_shape():.2%} have one shape, optimizer and batch size, none of them with "
+        "a hidden layer. Only the first epoch of a trial comes before any decision, at the rung "
+        f"of {RUNG} epochs; those are {first / RUNG:.0%} of all epochs of 15 minutes of the "
+        f"default study ({N_TRIALS} trials, {N_EPOCHS:,} epochs: see Supervisor), so that leaving "
+        f"out their validation saves {first / RUNG * max(shares):.1%} of a search at most, and "
+        "leaves a gap in every curve. Dropping half of the networks after "
+        f"{min(PARTS):g} epochs saves {saved:.0%} of the time until the rung, or "
+        f"{first * saved:.0%} of such a search; but among the networks that a search is about, "
+        "the better half, such a look tells little, and neither Optuna's steps, MLflow's curves "
+        "nor the model of curves know parts of an epoch. If no epoch at all were validated, and "
+        f"those looks lost nothing, a search would be {bound:.2f} times as fast: {GOAL:g} epochs "
+        f"a minute where it has {NOW:g} are {GOAL / NOW:.1f} times. The rest is the training's "
+        "own arithmetic, which runs as fast as matrix products do (see Training loop)."
+    )
     return Section(
         "Cheaper looks",
         [
-            *_side_by_side(n_rounds),
-            *_validation(n_rounds),
-            *first_looks(_look(range(n_networks))),
+            about,
+            *_about_side_by_side(together),
+            *_about_validation(validated),
+            *first_looks.about(looked),
         ],
     )
 
@@ -74,27 +102,50 @@ def measure(full: bool) -> Section:
 # Side by side
 
 
-def _side_by_side(n_rounds: int) -> list[Block]:
-    rows = []
-    for network in SHAPES:
-        times = in_turns(_contenders(network), n_rounds)
-        rows.append([str(network), spread(times[1], 3), *map(spread, speed_ups(times).values())])
-        print(rows[-1], file=sys.stderr, flush=True)
+def _about_side_by_side(found: Mapping[Network, Times[int]]) -> list[Block]:
+    rows = [
+        [str(network), spread(times[1], 3), *map(spread, speed_ups(times).values())]
+        for network, times in found.items()
+    ]
+    n_rounds = len(next(iter(found.values()))[1])
     return [
         Heading("Networks side by side"),
         Paragraph(
             "How many times as fast K networks learn in one graph as by the pipeline's loop one "
             "after another, all on the same batches: weights stacked, the first layer one wide "
             "product, the others batched ones, Adam in one kernel for all. Without validation, "
-            f"after the first epoch; {n_rounds} rounds in turns. Seconds are of an epoch of one "
-            f"network by the pipeline's loop, of {N_IMAGES[32]:,}, {N_IMAGES[128]:,} and "
-            f"{N_IMAGES[512]:,} images."
+            f"after the first epoch; {n_rounds} rounds in turns, on one thread. Seconds are of an "
+            f"epoch of one network by the pipeline's loop, of {N_IMAGES[32]:,}, "
+            f"{N_IMAGES[128]:,} and {N_IMAGES[512]:,} images."
         ),
         Table(["network and batch size", "one, s", *(f"K = {k}" for k in N_SIDE_BY_SIDE)], rows),
     ]
 
 
-def speed_ups(times: Mapping[int, Sequence[float]]) -> dict[int, list[float]]:
+def _by_units(found: Mapping[Network, Times[int]]) -> str:
+    """Says from where to where the medians of networks of each width go."""
+    medians: dict[int, list[float]] = {}
+    for network, times in found.items():
+        own = [statistics.median(each) for each in speed_ups(times).values()]
+        medians.setdefault(network.units[0], []).extend(own)
+    return ", ".join(
+        f"{min(own):.1f} to {max(own):.1f} (two layers of {units})"
+        for units, own in medians.items()
+    )
+
+
+def _share_of_one_shape() -> float:
+    """Of all pairs of networks recorded of the default space."""
+    _, drawn = record.drawn_of("dense")
+    kinds = Counter(
+        (each.units, each.activation, each.optimizer, each.batch_size)
+        for each in (given.effective for given in drawn)
+    )
+    assert all(n == 1 or not units for (units, *_), n in kinds.items())
+    return sum(math.comb(n, 2) for n in kinds.values()) / math.comb(len(drawn), 2)
+
+
+def speed_ups(times: Times[int]) -> dict[int, list[float]]:
     """Returns, round by round, how many times as fast K networks are together as one by one.
 
     Args:
@@ -107,7 +158,7 @@ def speed_ups(times: Mapping[int, Sequence[float]]) -> dict[int, list[float]]:
     }
 
 
-def _contenders(network: Network) -> dict[int, Callable[[], object]]:
+def _side_by_side(network: Network) -> dict[int, Callable[[], object]]:
     import tensorflow as tf
 
     from benchmarks.side_by_side import SideBySide
@@ -135,26 +186,31 @@ def _run(run_epoch: Callable[[Any], Any], order: object) -> None:
 # Validation
 
 
-def _validation(n_rounds: int) -> list[Block]:
-    rows = []
-    for network in (*SHAPES, *CONVOLUTIONAL):
-        contenders = {
-            validates: _epochs(network, _part(network.n_images, validates=validates))
-            for validates in (False, True)
-        }
-        times = in_turns(contenders, n_rounds)
-        shares = [1 - a / b for a, b in zip(times[False], times[True], strict=True)]
-        rows.append([str(network), *map(spread, (times[True], times[False], shares))])
-        print(rows[-1], file=sys.stderr, flush=True)
+def _about_validation(found: Mapping[Network, Times[bool]]) -> list[Block]:
+    rows = [
+        [str(network), *map(spread, (times[True], times[False], _validation_shares(times)))]
+        for network, times in found.items()
+    ]
     return [
         Heading("Validation"),
         Paragraph(
             "An epoch of the pipeline's loop with validation, on a quarter as many images as it "
             "is trained on, and without; the share is what leaving it out would save of that "
-            f"epoch. After the first epoch; {n_rounds} rounds in turns."
+            "epoch. After the first epoch; as many rounds in turns."
         ),
         Table(["network and batch size", "with, s", "without, s", "share"], rows),
     ]
+
+
+def _validation_shares(times: Times[bool]) -> list[float]:
+    return [1 - a / b for a, b in zip(times[False], times[True], strict=True)]
+
+
+def _validated_or_not(network: Network) -> dict[bool, Callable[[], object]]:
+    return {
+        validates: _epochs(network, _part(network.n_images, validates=validates))
+        for validates in (False, True)
+    }
 
 
 def _epochs(network: Network, data: "Dataset") -> Callable[[], object]:
@@ -193,111 +249,6 @@ def in_turns(
             run()
             times[name].append(time.perf_counter() - started)
     return {name: seconds[1:] for name, seconds in times.items()}
-
-
-# First looks
-
-
-def first_looks(found: Sequence[Looked]) -> list[Block]:
-    """Says how much of what a network comes to is known at its first looks.
-
-    Args:
-        found: networks of one space.
-    """
-    best_half = sorted(found, key=lambda each: -each.best)[: len(found) // 2]
-    rows = []
-    for epochs in found[0].values:
-        n_kept, saved = kept_and_saved(found, epochs)
-        rows.append(
-            [
-                f"{epochs:g}",
-                f"{_seconds(found, epochs) / _seconds(found, RUNG):.2f}",
-                f"{correlation(found, epochs):.2f}",
-                f"{correlation(best_half, epochs):.2f}",
-                str(n_kept),
-                f"{saved:.0%}",
-            ]
-        )
-    n_best = len(found) // BEST
-    return [
-        Heading("First looks"),
-        Paragraph("placeholder"),
-        Table(["epochs", "cost", "all", "best half", f"kept of the best {n_best}", "saved"], rows),
-    ]
-
-
-def correlation(found: Sequence[Looked], epochs: float) -> float:
-    """Spearman's rank correlation of a look with the best that a network comes to."""
-    values = [each.values[epochs] for each in found]
-    return float(spearmanr(values, [each.best for each in found]).statistic)
-
-
-def kept_and_saved(found: Sequence[Looked], epochs: float) -> tuple[int, float]:
-    """Says what becomes of the best networks if half are dropped at a look before the rung.
-
-    Of all networks a third goes on from the rung, as ever; of these, none was dropped.
-
-    Args:
-        found: networks of one space.
-        epochs: of the look; at the rung itself none is dropped.
-
-    Returns:
-        How many of the best networks go on from the rung, and what part of the seconds until
-        there is saved.
-    """
-    n = len(found)
-    left = list(found) if epochs == RUNG else _first(found, epochs, n // 2)
-    promoted = _first(left, RUNG, n // PROMOTED)
-    best = sorted(found, key=lambda each: -each.best)[: n // BEST]
-    dropped = [each for each in found if each not in left]
-    saved = _seconds(dropped, RUNG) - _seconds(dropped, epochs)
-    return sum(each in promoted for each in best), saved / _seconds(found, RUNG)
-
-
-def _first(found: Sequence[Looked], epochs: float, n: int) -> list[Looked]:
-    return sorted(found, key=lambda each: -each.values[epochs])[:n]
-
-
-def _seconds(found: Sequence[Looked], epochs: float) -> float:
-    return sum(each.seconds[epochs] for each in found)
-
-
-def _look(numbers: Sequence[int]) -> list[Looked]:
-    """Trains networks of the default space until each look; a part is of fewer images."""
-    spec, drawn = record.drawn_of("dense")
-    best = {
-        row["network"]: max(row[spec.metric]) for row in record.read("dense") if row["seed"] == 0
-    }
-    found = []
-    for number in numbers:
-        seed, given = record.seed_of(spec, number, 0), replace(drawn[number], epochs=RUNG)
-        values: dict[float, float] = {}
-        seconds: dict[float, float] = {}
-        for part in (*PARTS, 1.0):
-            given = replace(drawn[number], epochs=RUNG if part == 1 else 1)
-            for epoch, (value, time_until) in enumerate(_train(given, seed, part), start=1):
-                values[part * epoch], seconds[part * epoch] = value, time_until
-        found.append(Looked(values, seconds, best[number]))
-        print(f"network {number}: {values}, best {best[number]}", file=sys.stderr, flush=True)
-    return found
-
-
-def _train(given: Hyperparameters, seed: int, part: float) -> Iterator[tuple[float, float]]:
-    """Yields validation accuracy and the seconds until then, after each epoch of a part."""
-    import keras
-
-    from pipeline.data import datasets
-    from pipeline.training import fitting
-    from pipeline.training.model import build_model
-
-    data = datasets.load(DATASET)
-    n = round(part * len(data.train_inputs))
-    data = replace(data, train_inputs=data.train_inputs[:n], train_targets=data.train_targets[:n])
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    started = time.process_time()
-    for metrics in fitting.fit(build_model(given, data.task), data, given, seed=seed):
-        yield metrics["val_accuracy"], time.process_time() - started
 
 
 if __name__ == "__main__":
