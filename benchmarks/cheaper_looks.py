@@ -21,7 +21,7 @@ from benchmarks import first_looks, record, results
 from benchmarks.epochs import CONVOLUTIONAL, DATASET, Network
 from benchmarks.first_looks import PARTS, RUNG, Looked, kept_and_saved
 from benchmarks.results import Section, spread
-from pipeline.report.document import Block, Heading, Paragraph, Table
+from pipeline.report.document import Block, Heading, Items, Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:  # imports TensorFlow
@@ -34,12 +34,12 @@ UNITS, BATCH_SIZES, N_SIDE_BY_SIDE = (32, 128, 512), (32, 256), (2, 4, 8)
 N_IMAGES: Mapping[int, int] = {32: 15_360, 128: 7_680, 512: 3_072}  # so that a turn is short
 SHAPES = tuple(Network((u, u), batch_size, 1.0) for u in UNITS for batch_size in BATCH_SIZES)
 VALIDATION_RATIO = 4  # training images to one validation image, as in the whole data set
-N_TRIALS, N_EPOCHS = 155, 1_041  # of 15 minutes of the default study: section "Supervisor"
-GOAL, NOW = 200, 65  # epochs a minute of the default study
+N_TRIALS, N_EPOCHS, N_MINUTES = 155, 1_041, 15  # of the default study: section "Supervisor"
+GOAL = 200  # epochs a minute of it
 
 
 def measure(full: bool) -> Section:
-    """Five rounds and 40 networks; nine and 100 in full."""
+    """Three rounds and 20 networks; nine and 100 in full."""
     from pipeline.environment import hide_gpus, import_keras
 
     hide_gpus()
@@ -47,7 +47,7 @@ def measure(full: bool) -> Section:
     from pipeline.training import loop
 
     loop.use_threads(1)
-    n_rounds, n_networks = (9, 100) if full else (5, 40)
+    n_rounds, n_networks = (9, 100) if full else (3, 20)
     together = {each: in_turns(_side_by_side(each), n_rounds) for each in SHAPES}
     validated = {
         each: in_turns(_validated_or_not(each), n_rounds) for each in (*SHAPES, *CONVOLUTIONAL)
@@ -72,26 +72,32 @@ def section(
     _, saved = kept_and_saved(looked, min(PARTS))
     bound = 1 / ((1 - max(shares)) * (1 - first * saved))
     about = Paragraph(
-        "None of the three is in the pipeline. Networks side by side learn "
-        f"{_by_units(together)} times as fast, but of the pairs among the 400 recorded networks of the default space "
-        f"{_share_of_one_shape():.2%} have one shape, optimizer and batch size, none of them with "
-        "a hidden layer. Only the first epoch of a trial comes before any decision, at the rung "
-        f"of {RUNG} epochs; those are {first / RUNG:.0%} of all epochs of 15 minutes of the "
-        f"default study ({N_TRIALS} trials, {N_EPOCHS:,} epochs: see Supervisor), so that leaving "
-        f"out their validation saves {first / RUNG * max(shares):.1%} of a search at most, and "
-        "leaves a gap in every curve. Dropping half of the networks after "
-        f"{min(PARTS):g} epochs saves {saved:.0%} of the time until the rung, or "
-        f"{first * saved:.0%} of such a search; but among the networks that a search is about, "
-        "the better half, such a look tells little, and neither Optuna's steps, MLflow's curves "
-        "nor the model of curves know parts of an epoch. If no epoch at all were validated, and "
-        f"those looks lost nothing, a search would be {bound:.2f} times as fast: {GOAL:g} epochs "
-        f"a minute where it has {NOW:g} are {GOAL / NOW:.1f} times. The rest is the training's "
-        "own arithmetic, which runs as fast as matrix products do (see Training loop)."
+        "None of the three is in the pipeline. If no epoch at all were validated, and the "
+        f"cheapest looks lost nothing, a search would be {bound:.2f} times as fast; {GOAL} epochs a "
+        f"minute of the default study would be {GOAL * N_MINUTES / N_EPOCHS:.1f} times as fast as "
+        f"{N_EPOCHS:,} in {N_MINUTES} (of {N_TRIALS} trials: see Supervisor). What is left is the "
+        "training's own arithmetic, at the speed of NumPy's matrix products (see Training loop)."
+    )
+    reasons = Items(
+        [
+            f"Side by side: networks learn {_by_units(together)} times as fast, but "
+            f"{_of_one_shape()}.",
+            "Validation: only the first epoch of a trial comes before any decision, at the rung "
+            f"of {RUNG} epochs. These are {first / RUNG:.0%} of all epochs of such a search, so "
+            f"that leaving out their validation saves {first / RUNG * max(shares):.1%} of it at "
+            "most, for a gap in every curve.",
+            f"First looks: dropping half of the networks after {min(PARTS):g} epochs saves "
+            f"{saved:.0%} of the time until the rung, or {first * saved:.0%} of such a search. "
+            "But of the better half, the networks that a search is about, such a look tells "
+            "little; and neither Optuna's steps, MLflow's curves nor the model of curves know "
+            "parts of an epoch.",
+        ]
     )
     return Section(
         "Cheaper looks",
         [
             about,
+            reasons,
             *_about_side_by_side(together),
             *_about_validation(validated),
             *first_looks.about(looked),
@@ -134,15 +140,20 @@ def _by_units(found: Mapping[Network, Times[int]]) -> str:
     )
 
 
-def _share_of_one_shape() -> float:
-    """Of all pairs of networks recorded of the default space."""
+def _of_one_shape() -> str:
+    """Says how many pairs of the networks recorded of the default space could share a graph."""
     _, drawn = record.drawn_of("dense")
     kinds = Counter(
         (each.units, each.activation, each.optimizer, each.batch_size)
         for each in (given.effective for given in drawn)
     )
-    assert all(n == 1 or not units for (units, *_), n in kinds.items())
-    return sum(math.comb(n, 2) for n in kinds.values()) / math.comb(len(drawn), 2)
+    all_pairs, n = math.comb(len(drawn), 2), sum(math.comb(n, 2) for n in kinds.values())
+    layered = sum(math.comb(n, 2) for (units, *_), n in kinds.items() if units)
+    return (
+        f"of the {all_pairs:,} pairs among {len(drawn)} networks drawn from the default space "
+        f"{n} have the same layers, optimizer and batch size, of which {layered} with a hidden "
+        "layer"
+    )
 
 
 def speed_ups(times: Times[int]) -> dict[int, list[float]]:
