@@ -71,12 +71,14 @@ def section(
     first = RUNG * N_TRIALS / N_EPOCHS
     _, saved = kept_and_saved(looked, min(PARTS))
     bound = 1 / ((1 - max(shares)) * (1 - first * saved))
+    faster = GOAL * N_MINUTES / N_EPOCHS
     about = Paragraph(
         "None of the three is in the pipeline. If no epoch at all were validated, and the "
-        f"cheapest looks lost nothing, a search would be {bound:.2f} times as fast; {GOAL} epochs a "
-        f"minute of the default study would be {GOAL * N_MINUTES / N_EPOCHS:.1f} times as fast as "
-        f"{N_EPOCHS:,} in {N_MINUTES} (of {N_TRIALS} trials: see Supervisor). What is left is the "
-        "training's own arithmetic, at the speed of NumPy's matrix products (see Training loop)."
+        f"cheapest looks lost nothing, a search would be {bound:.2f} times as fast; for {GOAL} "
+        f"epochs a minute of the default study it would have to be {faster:.1f} times as fast "
+        f"({N_EPOCHS:,} epochs of {N_TRIALS} trials in {N_MINUTES} minutes: see Supervisor). What "
+        "is left is the training's own arithmetic, at the speed of NumPy's matrix products (see "
+        "Training loop)."
     )
     reasons = Items(
         [
