@@ -2,7 +2,8 @@
 
 Networks of one shape side by side in one graph; epochs without validation; and, of networks whose
 curves are recorded, how well a part of an epoch tells which of them are good. All in one process,
-on one thread as a worker has it, and in turns.
+on one thread as a worker has it, and in turns. Seconds are of the processor, so that it matters
+less what else the machine does meanwhile.
 """
 
 import math
@@ -39,7 +40,7 @@ GOAL = 200  # epochs a minute of it
 
 
 def measure(full: bool) -> Section:
-    """Three rounds and 20 networks; nine and 100 in full."""
+    """Three rounds and 20 networks; five and 100 in full."""
     from pipeline.environment import hide_gpus, import_keras
 
     hide_gpus()
@@ -47,7 +48,7 @@ def measure(full: bool) -> Section:
     from pipeline.training import loop
 
     loop.use_threads(1)
-    n_rounds, n_networks = (9, 100) if full else (3, 20)
+    n_rounds, n_networks = (5, 100) if full else (3, 20)
     together = {each: in_turns(_side_by_side(each), n_rounds) for each in SHAPES}
     validated = {
         each: in_turns(_validated_or_not(each), n_rounds) for each in (*SHAPES, *CONVOLUTIONAL)
@@ -122,9 +123,9 @@ def _about_side_by_side(found: Mapping[Network, Times[int]]) -> list[Block]:
             "How many times as fast K networks learn in one graph as by the pipeline's loop one "
             "after another, all on the same batches: weights stacked, the first layer one wide "
             "product, the others batched ones, Adam in one kernel for all. Without validation, "
-            f"after the first epoch; {n_rounds} rounds in turns, on one thread. Seconds are of an "
-            f"epoch of one network by the pipeline's loop, of {N_IMAGES[32]:,}, "
-            f"{N_IMAGES[128]:,} and {N_IMAGES[512]:,} images."
+            f"after the first epoch; {n_rounds} rounds in turns, on one thread. Seconds, here and "
+            "below, are of the processor; here of an epoch of one network by the pipeline's loop, "
+            f"of {N_IMAGES[32]:,}, {N_IMAGES[128]:,} and {N_IMAGES[512]:,} images."
         ),
         Table(["network and batch size", "one, s", *(f"K = {k}" for k in N_SIDE_BY_SIDE)], rows),
     ]
@@ -254,13 +255,13 @@ def _part(n_images: int, *, validates: bool = True) -> "Dataset":
 def in_turns(
     contenders: Mapping[Name, Callable[[], object]], n_rounds: int
 ) -> dict[Name, list[float]]:
-    """Returns seconds of each round, by contender; the round before, which traces, is left out."""
+    """Returns seconds of each round, by contender, without those of a first one, which traces."""
     times: dict[Name, list[float]] = {name: [] for name in contenders}
     for _ in range(n_rounds + 1):
         for name, run in contenders.items():
-            started = time.perf_counter()
+            started = time.process_time()
             run()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(time.process_time() - started)
     return {name: seconds[1:] for name, seconds in times.items()}
 
 
