@@ -78,8 +78,8 @@ def section(
         f"cheapest looks lost nothing, a search would be {bound:.2f} times as fast; for {GOAL} "
         f"epochs a minute of the default study it would have to be {faster:.1f} times as fast "
         f"({N_EPOCHS:,} epochs of {N_TRIALS} trials in {N_MINUTES} minutes: see Supervisor). What "
-        "is left is the training's own arithmetic, at the speed of NumPy's matrix products (see "
-        "Training loop)."
+        "is left is the training itself; Training loop says how near it is to the speed of mere "
+        "matrix products."
     )
     reasons = Items(
         [
