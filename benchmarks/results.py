@@ -21,6 +21,7 @@ largest value, and ratios say more than seconds."""
 # Sections in the order of the file; other titles are refused.
 SECTIONS = (
     "Training loop",
+    "Cheaper looks",
     "Scale",
     "Trials",
     "Supervisor",
