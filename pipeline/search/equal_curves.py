@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.search.curve_model import Numbers
 
-LEAST_EPOCHS = 2  # a single value is soon equal by chance
+LEAST_EPOCHS = 2  # a single value is soon equal by chance; so many that tell something
 WIDER, CLOSER = 1.3, 0.95  # factors: after each repeat, and after each trial that is none
 BY_CHANCE = 4  # times as many repeats are of a near trial as of a far one, if not by chance
 
@@ -27,20 +27,22 @@ class EqualCurves:
         self.distance = 0.0
         self._rows: list[Numbers] = []  # of the trials that were the first to have a curve
         self._curves: dict[tuple[float, ...], int] = {}  # which row had it first
+        self._settled: set[int] = set()  # of which it is known whether they repeat another
         self._repeats: set[int] = set()
         self._n_near, self._n_far = 0, 0  # repeats of one of the nearer half of them, or not
 
     def add(self, number: int, row: Numbers, values: Sequence[float]) -> None:
-        """Takes in a trial that has been trained for `LEAST_EPOCHS`.
+        """Takes in what a trial has reached so far.
 
         Args:
             number: of the trial.
             row: its encoded hyperparameters.
-            values: after each epoch.
+            values: after each epoch until now.
         """
-        curve = tuple(values[:LEAST_EPOCHS])
-        if len(set(curve)) == 1:
-            return  # it learns nothing, as others do that have nothing else in common
+        curve = _beginning(values)
+        if number in self._settled or curve is None:
+            return
+        self._settled.add(number)
         first = self._curves.setdefault(curve, len(self._rows))
         if first == len(self._rows):
             self._rows.append(row)
@@ -70,3 +72,15 @@ class EqualCurves:
     @property
     def _is_chance(self) -> bool:
         return self._n_near < BY_CHANCE * (self._n_far + 0.5)
+
+
+def _beginning(values: Sequence[float]) -> tuple[float, ...] | None:
+    """Returns so much of a curve that another one hardly has the same; None if that is to come.
+
+    Networks that learn nothing at first have the same value, with nothing else in common.
+    """
+    change = next((i for i, value in enumerate(values) if value != values[0]), None)
+    if change is None:
+        return None
+    n = LEAST_EPOCHS if change < LEAST_EPOCHS else change + LEAST_EPOCHS
+    return tuple(values[:n]) if n <= len(values) else None

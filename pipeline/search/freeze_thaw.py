@@ -105,10 +105,10 @@ class FreezeThaw:
         overhead, start = 0.0, PROCESS_SECONDS
         if self._seconds:
             overhead, start = self._seconds.overhead, self._seconds.start
-        if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
-            return True  # to have begun it took longer than it has been trained for
         if self._known.equal.repeats(number):
             return False
+        if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
+            return True  # to have begun it took longer than it has been trained for
         choice = self._decide(seen, number, may_begin, seconds_left)
         return isinstance(choice, GoOn) and choice.number == number
 

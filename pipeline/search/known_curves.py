@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import Numbers, Points
-from pipeline.search.equal_curves import LEAST_EPOCHS, EqualCurves
+from pipeline.search.equal_curves import EqualCurves
 from pipeline.search.policy import Seen, Stage
 from pipeline.study.hyperparameters import Hyperparameters
 
@@ -69,8 +69,7 @@ class KnownCurves(dict[int, KnownCurve]):
                 known = self[number] = KnownCurve(self._encode(each.hyperparameters))
             elif known.n_epochs == len(each.values) and known.stage is each.stage:
                 continue
-            if known.n_epochs < LEAST_EPOCHS <= len(each.values):
-                self.equal.add(number, known.row, each.values)
+            self.equal.add(number, known.row, each.values)
             known.n_epochs, known.stage = len(each.values), each.stage
             known.epochs, known.reached = self._points_of(each)
             if each.seconds:

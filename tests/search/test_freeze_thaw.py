@@ -261,3 +261,12 @@ def test_networks_that_learn_nothing_do_not_count_as_repeats() -> None:
     for number in range(20):
         equal.add(number, np.array([number / 20]), [0.1, 0.1])
     assert not equal.distance
+
+
+def test_what_learns_nothing_at_first_is_a_repeat_only_if_it_learns_the_same_later() -> None:
+    equal, curves = EqualCurves(), [[0.1, 0.1, 0.1, 0.5, x / 10] for x in range(10)]
+    for number, curve in enumerate([*curves, *curves]):
+        for n in (2, 4, 5):
+            equal.add(number, np.array([number % 10 / 10]), curve[:n])
+            assert n == 5 or not equal.repeats(number), "it may yet differ"
+    assert [equal.repeats(i) for i in range(20)] == [False] * 10 + [True] * 10
