@@ -4,8 +4,8 @@ How many trials go on from each rung is settled, as in asynchronous successive h
 `promotion`). Which ones, and which network begins, is decided by a model of learning curves (see
 `curve_model`): those that most probably beat the best by a margin in the end, for what that would
 cost. The margin is drawn at random for each decision, so that near and far goals take turns (as in
-ifBO: Rakotoarison et al. 2024, arXiv:2404.16795). New networks are drawn at random and near the
-best ones; some are taken without asking the model, which may be wrong.
+ifBO: Rakotoarison et al. 2024, arXiv:2404.16795). New networks are drawn near the best ones, at
+random, and by a prior (see `prior`); some are taken without asking the model, which may be wrong.
 """
 
 import math
@@ -21,18 +21,20 @@ from pipeline.search.curve_model import CurveModel, Numbers, Points
 from pipeline.search.foreseen_seconds import PROCESS_SECONDS, ForeseenSeconds
 from pipeline.search.known_curves import KnownCurves
 from pipeline.search.neighbours import at_random, near
-from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
+from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
+from pipeline.search.prior import draw_likely
 from pipeline.search.space_encoding import SpaceEncoding
 from pipeline.study.combinations import key_of
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
 from pipeline.study.space import Space, params_of
 
-N_CANDIDATES, LOCAL, N_PARENTS = 120, 0.5, 5  # new networks, share of them near the best
+N_NEAR, N_LIKELY, N_RANDOM = 60, 30, 30  # new networks: near the best, by the prior, at random
+N_PARENTS = 5
 BLIND = 0.05  # share of beginnings for which the model is not asked
 MOST_POINTS, MOST_TUNED = 300, 120  # of curves, to learn from and to tune the model by
 TUNED_AT = (6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 300)  # trials
-MARGINS = (-3.0, -0.5)  # logarithms to base 10 of the least and greatest, in standard deviations
+MARGINS = (-2.0, 0.0)  # logarithms to base 10 of the least and greatest, in standard deviations
 WORTH = 0.05  # least probability of beating the best with which a trial goes on in the end
 
 
@@ -41,7 +43,7 @@ class FreezeThawSampler(optuna.samplers.RandomSampler):
 
     Args:
         seed: of the study.
-        n_startup_trials: drawn at random, before the model is asked.
+        n_startup_trials: drawn before the model is asked, by the prior and at random in turns.
     """
 
     def __init__(self, seed: int | None = None, n_startup_trials: int = 6) -> None:
@@ -58,7 +60,7 @@ class FreezeThaw:
         searched: the space.
         direction: "maximize" or "minimize".
         seed: of the study; decisions follow from it and from how many were made.
-        n_startup: so many trials are drawn at random first.
+        n_startup: so many trials are begun without asking the model.
     """
 
     def __init__(self, searched: Space, direction: str, seed: int, n_startup: int) -> None:
@@ -83,22 +85,18 @@ class FreezeThaw:
         """Lists the epochs after which a trial may be paused."""
         return promotion.rungs(epochs)
 
-    def choose(
-        self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-    ) -> Choice | None:
+    def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
         """Decides what a free worker does next; as in `Policy`."""
         self._take_in(seen)
         is_known = bool(self._known.measured)
-        if may_begin and (len(seen) < self._n_startup or not is_known):
-            return Begin(self._drawn_evenly(seen))
-        choice = self._decide(seen, None, may_begin, seconds_left) if is_known else None
+        if left.may_begin and (len(seen) < self._n_startup or not is_known):
+            return Begin(self._drawn_evenly(seen) if len(seen) % 2 else self._likely(seen))
+        choice = self._decide(seen, None, left) if is_known else None
         if isinstance(choice, GoOn):
             self._since[choice.number] = len(seen[choice.number].values)
         return choice
 
-    def goes_on(
-        self, number: int, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-    ) -> bool:
+    def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
         """Decides at a rung whether a running trial goes on; as in `Policy`."""
         self._take_in(seen)
         own, since = seen[number], self._since.get(number, 0)
@@ -109,21 +107,19 @@ class FreezeThaw:
             return False
         if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
             return True  # to have begun it took longer than it has been trained for
-        choice = self._decide(seen, number, may_begin, seconds_left)
+        choice = self._decide(seen, number, left)
         return isinstance(choice, GoOn) and choice.number == number
 
-    def _decide(
-        self, seen: Mapping[int, Seen], running: int | None, may_begin: bool, seconds_left: float
-    ) -> Choice | None:
+    def _decide(self, seen: Mapping[int, Seen], running: int | None, left: Left) -> Choice | None:
         seen = {n: each for n, each in seen.items() if not self._known.equal.repeats(n)}
         open_ = [n for n, each in seen.items() if each.stage is Stage.PAUSED or n == running]
         rng = self._rng(seen)
-        if not may_begin or seconds_left < self._seconds_of_a_training():
+        if not left.may_begin or left.seconds < self._seconds_of_a_training():
             choice = self._still_worth_it(seen, open_, running, rng)
-            if choice or not may_begin:
+            if choice or not left.may_begin:
                 return choice
         of = promotion.rungs(self._most)
-        level = promotion.due(seen, running, of)
+        level = promotion.due(seen, running, of, left.share_used)
         if level is not None:
             open_ = [n for n in open_ if promotion.level(len(seen[n].values), of) == level]
             scores = self._scores(seen, open_, [], running, rng) if open_[1:] else [0.0]
@@ -218,13 +214,18 @@ class FreezeThaw:
         drawn = self._candidates(seen)
         return self._first_untried(drawn[::-1], drawn[-1])
 
+    def _likely(self, seen: Mapping[int, Seen]) -> Hyperparameters:
+        """Draws a network by the prior; another one than before, if there is."""
+        likely = self._candidates(seen)[-N_LIKELY - N_RANDOM : -N_RANDOM]
+        return self._first_untried(likely, likely[-1])
+
     def _first_untried(
         self, networks: Sequence[Hyperparameters], otherwise: Hyperparameters
     ) -> Hyperparameters:
         return next((given for given in networks if key_of(given) not in self._keys), otherwise)
 
     def _candidates(self, seen: Mapping[int, Seen]) -> list[Hyperparameters]:
-        """Draws networks near the best, and then at random; the same until that changes."""
+        """Draws networks of each kind, at random last; the same until the best ones change."""
         known = self._known
         measured = [n for n in known.measured if n in seen]
         best = sorted(measured, key=lambda n: -known[n].best)[:N_PARENTS]
@@ -233,13 +234,14 @@ class FreezeThaw:
             return self._drawn
         rng = np.random.default_rng(derived_seed(self._seed, "candidates", *drawn_of))
         parents = [params_of(self._searched, seen[number].hyperparameters) for number in best]
-        found = []
-        for i in range(N_CANDIDATES):
-            if parents and i < LOCAL * (N_CANDIDATES - 1):
-                given = near(self._searched, parents[i % len(parents)], rng)
-            else:
-                given = at_random(self._searched, rng)
-            found.append(given if self._is_scheduled else replace(given, epochs=self._most))
+        found = [
+            near(self._searched, parents[i % len(parents)], rng)
+            for i in range(N_NEAR if parents else 0)
+        ]
+        found += [draw_likely(self._searched, rng) for _ in range(N_LIKELY)]
+        found += [at_random(self._searched, rng) for _ in range(N_RANDOM)]
+        if not self._is_scheduled:
+            found = [replace(given, epochs=self._most) for given in found]
         self._drawn_of, self._drawn = drawn_of, found
         self._encoded = [self._encode(each) for each in found]
         return found

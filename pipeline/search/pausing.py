@@ -6,7 +6,6 @@ it was paused, that it is paused; then MLflow. A kill before the note leaves a t
 interrupted, which is run again.
 """
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +13,7 @@ import optuna
 
 from pipeline.search.auditing import is_audited
 from pipeline.search.freeze_thaw import FreezeThaw, FreezeThawSampler
-from pipeline.search.policy import Begin, Choice, GoOn, Policy, Seen, Stage
+from pipeline.search.policy import Begin, Choice, GoOn, Left, Policy, Seen, Stage
 from pipeline.search.running import Running
 from pipeline.search.samplers import build_sampler
 from pipeline.search.used import Used
@@ -100,9 +99,7 @@ class Pausing:
     def choose(self, *, may_begin: bool) -> Choice | None:
         """Decides what a free worker does; without a policy a new trial begins, if any may."""
         if self.policy:
-            return self.policy.choose(
-                self._seen, may_begin=may_begin, seconds_left=self._seconds_left
-            )
+            return self.policy.choose(self._seen, self._left(may_begin))
         return Begin() if may_begin else None
 
     def prepared(self, job: Job, running: Running) -> Job:
@@ -146,12 +143,11 @@ class Pausing:
         self.see(running, Stage.RUNNING)
         number = running.trial.number
         return self.states.has(number) and not self.policy.goes_on(
-            number, self._seen, may_begin=may_begin, seconds_left=self._seconds_left
+            number, self._seen, self._left(may_begin)
         )
 
-    @property
-    def _seconds_left(self) -> float:
-        return self._used.seconds_left if self._used else math.inf
+    def _left(self, may_begin: bool) -> Left:
+        return self._used.left(len(self._seen), may_begin) if self._used else Left(may_begin)
 
     def _rungs(self, running: Running) -> tuple[int, ...]:
         """Lists the epochs after which a trial may be paused; the last one is none of them."""

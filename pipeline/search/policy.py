@@ -4,6 +4,7 @@ A trial that is not worth going on with now is paused, and may go on later exact
 Samplers and pruners of Optuna cannot do that: they draw, and end for good.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,6 +66,21 @@ class Begin:
 Choice = GoOn | Begin
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is left of a search's budget.
+
+    Attributes:
+        may_begin: whether it suffices for another trial.
+        seconds: infinite if they have no limit.
+        share_used: of the whole budget, trials or time, whichever is more: from 0 to 1.
+    """
+
+    may_begin: bool
+    seconds: float = math.inf
+    share_used: float = 0.0
+
+
 class Policy(Protocol):
     """Decides what a free worker does, and whether a trial goes on after an epoch."""
 
@@ -72,30 +88,24 @@ class Policy(Protocol):
         """Lists the epochs after which a trial of at most so many may be paused."""
         ...
 
-    def choose(
-        self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-    ) -> Choice | None:
+    def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
         """Decides what a free worker does next.
 
         Args:
             seen: all trials of networks, by number.
-            may_begin: whether the budget suffices for another trial.
-            seconds_left: of the search; infinite if they have no limit.
+            left: of the budget.
 
         Returns:
             None if nothing is worth it.
         """
         ...
 
-    def goes_on(
-        self, number: int, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-    ) -> bool:
+    def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
         """Decides at a rung whether a running trial goes on; else it is paused.
 
         Args:
             number: of the trial.
             seen: all trials of networks, by number.
-            may_begin: whether the budget suffices for another trial.
-            seconds_left: of the search; infinite if they have no limit.
+            left: of the budget.
         """
         ...

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import optuna
 
+from pipeline.search.policy import Left
 from pipeline.storage import study_store
 from pipeline.study.budget import Budget
 
@@ -78,6 +79,16 @@ class Used:
         """Of the search's minutes; infinite without a limit."""
         minutes = self._budget.minutes
         return math.inf if minutes is None else 60 * minutes - self.seconds
+
+    def left(self, n_trials: int, may_begin: bool) -> Left:
+        """Tells a policy what is left.
+
+        Args:
+            n_trials: that have begun, of those that the policy sees.
+            may_begin: whether another one may.
+        """
+        share = self._budget.share_used(n_trials, self.seconds)
+        return Left(may_begin, self.seconds_left, share)
 
     @property
     def is_over(self) -> bool:

@@ -53,3 +53,9 @@ class Budget(BaseModel):
         return (self.trials is not None and n_trials >= self.trials) or (
             self.minutes is not None and seconds >= 60 * self.minutes
         )
+
+    def share_used(self, n_trials: int, seconds: float) -> float:
+        """Returns how much of it so many trials and seconds are, from 0 to 1."""
+        of_trials = 0.0 if self.trials is None else n_trials / self.trials
+        of_time = 0.0 if self.minutes is None else seconds / (60 * self.minutes)
+        return min(max(of_trials, of_time, 0.0), 1.0)

@@ -14,7 +14,7 @@ from pipeline.search.equal_curves import EqualCurves
 from pipeline.search.freeze_thaw import FreezeThaw, standardised
 from pipeline.search.laboratory import VirtualSearch, search_in_virtual_time
 from pipeline.search.neighbours import at_random, near
-from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
+from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
 from pipeline.search.space_encoding import SpaceEncoding
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.space import check_params, params_of
@@ -185,7 +185,7 @@ def test_what_is_promising_goes_on_and_what_is_hopeless_ends_the_search(directio
     hopeless, late = {**ended, 4: low}, {**ended, 4: low, 5: high}
 
     def choose(known: Mapping[int, Seen], may_begin: bool, seconds: float) -> Choice | None:
-        return policy.choose(known, may_begin=may_begin, seconds_left=seconds)
+        return policy.choose(known, Left(may_begin, seconds))
 
     assert choose(late, False, math.inf) == GoOn(5)
     assert choose(late, True, 5.0) == GoOn(5), "none that begins could come to its end"
@@ -199,9 +199,9 @@ def test_a_network_that_failed_is_no_reason_to_stop() -> None:
     policy = FreezeThaw(spec_of().searched, "maximize", seed=0, n_startup=2)
     failed = seen([], 0.1, Stage.ENDED)
     known = {0: failed, 1: failed, 2: failed}
-    assert isinstance(policy.choose(known, may_begin=True, seconds_left=math.inf), Begin)
+    assert isinstance(policy.choose(known, Left(may_begin=True)), Begin)
     known[3] = seen([0.5, 0.6], 0.001, Stage.PAUSED)
-    assert policy.choose(known, may_begin=True, seconds_left=math.inf) is not None
+    assert policy.choose(known, Left(may_begin=True)) is not None
 
 
 def test_what_is_far_below_does_not_stretch_the_scale_of_the_good_ones() -> None:

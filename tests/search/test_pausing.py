@@ -20,7 +20,7 @@ from scripted import (
 )
 
 from pipeline.search.pausing import Pausing
-from pipeline.search.policy import Begin, Choice, GoOn, Seen, Stage
+from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import paused, study_store
 from pipeline.storage.paused import FolderOfStates
@@ -39,18 +39,14 @@ class Halving:
     def rungs(self, epochs: int) -> tuple[int, ...]:
         return (2, 4)
 
-    def choose(
-        self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-    ) -> Choice | None:
+    def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
         self.seen.append(dict(seen))
         waiting = [number for number, each in seen.items() if each.stage is Stage.PAUSED]
-        if len(waiting) >= 3 or (waiting and not may_begin):
+        if len(waiting) >= 3 or (waiting and not left.may_begin):
             return GoOn(max(waiting, key=lambda number: max(seen[number].values)))
-        return Begin() if may_begin else None
+        return Begin() if left.may_begin else None
 
-    def goes_on(
-        self, number: int, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-    ) -> bool:
+    def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
         assert seen[number].stage is Stage.RUNNING
         return len(seen[number].values) > 2
 
@@ -117,10 +113,8 @@ def test_what_is_still_paused_at_the_end_is_told_as_pruned_with_its_best_epoch(
     tmp_path: Path,
 ) -> None:
     class Never(Halving):
-        def choose(
-            self, seen: Mapping[int, Seen], *, may_begin: bool, seconds_left: float
-        ) -> Choice | None:
-            return Begin() if may_begin else None
+        def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
+            return Begin() if left.may_begin else None
 
     spec, tracker = spec_of(), ListTracker()
     study = make_study(spec)
