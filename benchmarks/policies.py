@@ -41,8 +41,14 @@ Policy = Callable[[StudySpec], StudySpec]
 
 
 def search_at_random(spec: StudySpec) -> StudySpec:
-    """Draws at random; the study's pruner."""
-    return _changed(spec, sampler=_component("RandomSampler", seed=spec.seed))
+    """Draws at random; the study's pruner, or halving in the place of pauses."""
+    pruner = halving() if spec.own_pruner != spec.pruner else spec.pruner
+    return _changed(spec, sampler=_component("RandomSampler", seed=spec.seed), pruner=pruner)
+
+
+def halving() -> Component:
+    """Ends two of three trials after 2, 6, 18, ... epochs."""
+    return _component("SuccessiveHalvingPruner", min_resource=2, reduction_factor=3)
 
 
 def search_at_random_for_longer(spec: StudySpec) -> StudySpec:
@@ -57,13 +63,13 @@ def train_all_to_their_end(spec: StudySpec) -> StudySpec:
 
 
 def search_by_tpe(spec: StudySpec) -> StudySpec:
-    """TPE with successive halving: the default study's, as it was up to version 0.7."""
+    """TPE with successive halving: the default study's up to version 0.7."""
     is_own = spec.sampler.type == "TPESampler"
     arguments = spec.sampler.arguments if is_own else {"n_startup_trials": 12, "group": True}
     return _changed(
         spec,
         sampler=_component("TPESampler", **{**arguments, "seed": spec.seed}),
-        pruner=_component("SuccessiveHalvingPruner", min_resource=2, reduction_factor=3),
+        pruner=halving(),
     )
 
 

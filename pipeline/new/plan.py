@@ -38,7 +38,6 @@ class Plan:
         minutes: of the budget.
         patience: epochs without improvement.
         trial_minutes: at most.
-        first_rung: epochs before a trial may be pruned.
         epochs: at most.
         hidden_layers: fewest and most.
         units: fewest and most.
@@ -56,7 +55,6 @@ class Plan:
     minutes: int
     patience: int
     trial_minutes: int
-    first_rung: int
     epochs: int
     hidden_layers: tuple[int, int]
     units: tuple[int, int]
@@ -84,7 +82,7 @@ def plan(data: Survey, settings: DataSettings) -> Plan:
     share = 1.0 if data.has_test else 1 - settings.test
     share = share * (1 - 1 / folds) if folds else share - settings.validation
     n_training = max(1, int(share * data.n_rows))
-    epochs, patience, first_rung = _epochs(n_training)
+    epochs, patience = _epochs(n_training)
     metric = _metric(data)
     encodings: tuple[str, ...] = ()
     if data.is_table and data.n_numbers:
@@ -100,7 +98,6 @@ def plan(data: Survey, settings: DataSettings) -> Plan:
         minutes=minutes,
         patience=patience,
         trial_minutes=max(2, minutes // 4),
-        first_rung=first_rung,
         epochs=epochs,
         hidden_layers=(1, 3 if n_training < 10_000 else 4),
         units=units,
@@ -133,13 +130,13 @@ def _folds(data: Survey, settings: DataSettings) -> int | None:
     return min(N_FOLDS, n_most) if n_most >= 2 else None
 
 
-def _epochs(n_training: int) -> tuple[int, int, int]:
-    """Chooses epochs at most, patience and the first rung: fewer where an epoch is more steps."""
+def _epochs(n_training: int) -> tuple[int, int]:
+    """Chooses epochs at most, and patience: fewer where an epoch is more steps."""
     if n_training < 2_000:
-        return 200, 20, 10
+        return 200, 20
     if n_training < 20_000:
-        return 100, 15, 5
-    return (60, 10, 4) if n_training < 200_000 else (30, 4, 2)
+        return 100, 15
+    return (60, 10) if n_training < 200_000 else (30, 4)
 
 
 def _units(data: Survey, n_training: int) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def text_of(
         _data(data, plan, settings) if data.has_settings else (),
         _budget(plan),
         _training(plan),
-        _sampler(plan),
+        _sampler(),
         _space(data, plan),
     )
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks if block)
@@ -152,18 +152,11 @@ def _training(plan: Plan) -> list[str]:
     ]
 
 
-def _sampler(plan: Plan) -> list[str]:
+def _sampler() -> list[str]:
     return [
         "[sampler]",
-        'type = "TPESampler"  # a class of optuna.samplers; the other keys are its arguments',
-        "n_startup_trials = 12",
-        "group = true",
+        'type = "FreezeThawSampler"  # pauses trials that fall behind; or one of optuna.samplers',
         "seed = 42",
-        "",
-        "[pruner]",
-        'type = "SuccessiveHalvingPruner"  # ends trials that fall behind',
-        f"min_resource = {plan.first_rung}  # epochs",
-        "reduction_factor = 3",
     ]
 
 
