@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.data import datasets
 from pipeline.names import normalize
@@ -145,8 +145,8 @@ class StudySpec(BaseModel):
         metric: what is optimized, on the validation set.
         budget: when the study is done.
         training: what holds for every trial.
-        sampler: draws hyperparameters.
-        pruner: ends trials that are not promising.
+        sampler: draws hyperparameters; "TPESampler" where a pruner is named, and no sampler.
+        pruner: ends trials that are not promising (see `own_pruner`).
         audit: share of the trials that would be pruned, or paused, that are trained to their own
             end instead, to see what pruning loses.
         fixed: hyperparameters that are not searched, by name.
@@ -168,7 +168,7 @@ class StudySpec(BaseModel):
     metric: str = "val_accuracy"
     budget: Budget
     training: Training = Training()
-    sampler: Component = Component(type="TPESampler")
+    sampler: Component = Component(type=PAUSES)
     pruner: Component = Component(type="MedianPruner")
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     fixed: dict[str, Any] = {}
@@ -178,6 +178,14 @@ class StudySpec(BaseModel):
     baseline: str = ""
     start_from: Annotated[tuple[str, ...], Field(strict=False)] = ()
     finals: Finals | None = Finals()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampler_beside_pruner(cls, content: Any) -> Any:
+        """What ends trials goes with a sampler of Optuna: its own default."""
+        if isinstance(content, dict) and "pruner" in content and "sampler" not in content:
+            return {**content, "sampler": {"type": "TPESampler"}}
+        return content
 
     @field_validator("baseline", "start_from")
     @classmethod

@@ -227,14 +227,31 @@ def test_every_reference_of_chapter_7_has_ten_seeds() -> None:
     assert spec.budget.minutes is None
 
 
-def test_the_random_study_differs_from_the_default_one_in_its_sampler_and_references() -> None:
+def test_the_random_study_differs_from_the_default_one_in_how_it_searches() -> None:
     default, random = (load(Project(ROOT), each) for each in ("fashion_mnist", "random"))
     assert default.baseline == random.name
-    for key in ("dataset", "metric", "space", "fixed", "pruner", "training", "budget"):
+    for key in ("dataset", "metric", "space", "fixed", "training", "budget"):
         assert getattr(random, key) == getattr(default, key), key
     assert list(random.space) == list(default.space), "the order decides what is drawn"
     assert (random.sampler.type, random.seed) == ("RandomSampler", default.seed)
+    assert (default.sampler.type, default.own_pruner.type) == ("FreezeThawSampler", "NopPruner")
     assert random.reference == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sampler", "pruner"),
+    [
+        ({}, "FreezeThawSampler", "NopPruner"),
+        ({"pruner": {"type": "HyperbandPruner"}}, "TPESampler", "HyperbandPruner"),
+        ({"sampler": {"type": "RandomSampler"}}, "RandomSampler", "MedianPruner"),
+    ],
+)
+def test_what_searches_unless_a_file_says_it(
+    changes: dict[str, Any], sampler: str, pruner: str
+) -> None:
+    content = {key: value for key, value in CONTENT.items() if key not in ("sampler", "pruner")}
+    spec = parse("small", {**content, **changes})
+    assert (spec.sampler.type, spec.own_pruner.type) == (sampler, pruner)
 
 
 # References that are borrowed
