@@ -138,9 +138,12 @@ class FolderOfStates:
                 file.unlink(missing_ok=True)
 
     def size(self) -> int:
-        """Counts the bytes of all files."""
-        files = self._folder.iterdir() if self._folder.is_dir() else ()
-        return sum(file.stat().st_size for file in files)
+        """Counts the bytes of all files, while workers write others and rename them."""
+        total = 0
+        for file in self._folder.iterdir() if self._folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                total += file.stat().st_size
+        return total
 
     def _state(self, trial: int) -> Path:
         return self._folder / f"{trial}.npz"

@@ -33,6 +33,14 @@ def test_states_are_there_until_they_are_removed_and_the_folder_goes_with_the_la
     states.remove(3)
 
 
+def test_a_state_that_a_worker_is_just_writing_is_counted_when_it_is_there(tmp_path: Path) -> None:
+    states = FolderOfStates(tmp_path / "x.paused")
+    Path(states.file(1)).write_bytes(b"state")
+    for vanished in (".2.npz.abc", "2.npz"):  # listed, and then gone: renamed by its worker
+        (tmp_path / "x.paused" / vanished).symlink_to(tmp_path / "nowhere")
+    assert states.size() == 5
+
+
 @pytest.mark.parametrize("number", [0, 7])
 def test_nowhere_there_is_none(number: int) -> None:
     states = Nowhere()
