@@ -6,7 +6,7 @@ it was paused, that it is paused; then MLflow. A kill before the note leaves a t
 interrupted, which is run again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import optuna
@@ -52,12 +52,15 @@ class Pausing:
         """Has the policy decide that the study file names, if it names one."""
         return cls(study, spec, build_policy(spec), states)
 
-    def recover(self, ended: Sequence[Trial], used: Used) -> Collection[int]:
-        """Finds trials that are paused, by number, and removes what is left of others.
+    def recover(self, ended: Sequence[Trial], used: Used) -> Mapping[int, str]:
+        """Finds the trials that are paused, and removes what is left of others.
 
         Args:
             ended: all trials that count.
             used: what is used of the budget.
+
+        Returns:
+            Their MLflow runs, by number; "" of one that is not known yet.
         """
         self._used = used
         if self.policy:
@@ -74,7 +77,7 @@ class Pausing:
             self._note(trial.number, trial, trial, Stage.ENDED)
         for running in self.waiting.values():
             self.see(running, Stage.PAUSED)
-        return self.waiting.keys()
+        return {number: study_store.run_of(self.study, number) for number in self.waiting}
 
     def see(self, running: Running, stage: Stage) -> None:
         """Lets the policy see where a trial stands."""

@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import mlflow
@@ -21,7 +21,7 @@ from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.tracking import delivery, relocation
 from pipeline.tracking.aliases import champion_run
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, NONE_PAUSED, STATUS, End
 
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
 
@@ -238,17 +238,17 @@ class RunWriter:
     ) -> None:
         """Ends a trial's run, with metrics and tags; arguments as in `Tracker`."""
         self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
-        now = _now()
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
-        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
+        self._send_log(trial, [Metric(key, metrics[key], _now(), 0) for key in metrics], noted)
         self._end(trial, STATUS.get(state, "KILLED"))
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Adds a point to the curve of the best values; arguments as in `Tracker`."""
         self._log(None, {f"best_{metric}": value}, step=trial)
 
-    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
+    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
         """Ends child runs that a killed supervisor left RUNNING; arguments as in `Tracker`."""
+        self._delivery.runs |= {trial: run for trial, run in paused.items() if run}
         found = []
         try:
             for run in self._delivery.left_running():

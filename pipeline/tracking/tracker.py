@@ -1,6 +1,7 @@
 """What a supervisor tells of its trials, whoever writes it down: `RunWriter` does, in MLflow."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pipeline.study.hyperparameters import Hyperparameters
@@ -8,6 +9,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 # State, metrics and tags with which a trial's run ends.
 End = tuple[str, Mapping[str, float], Mapping[str, str]]
 END_OF_INTERRUPTED: End = ("KILLED", {}, {"interrupted": "true"})
+NONE_PAUSED: Mapping[int, str] = MappingProxyType({})
 # Status of a run by the state in which its trial ended.
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 
@@ -92,11 +94,12 @@ class Tracker(Protocol):
         """
         ...
 
-    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
+    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
         """Ends runs of trials that a killed supervisor left RUNNING; returns how many.
 
         Args:
             ends: of trials that came to one, by number; others were interrupted.
-            paused: numbers of trials that are paused, as their runs are to show.
+            paused: runs of trials that are paused, as they are to show, by number; "" of one that
+                is not known yet.
         """
         ...

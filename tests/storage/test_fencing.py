@@ -5,7 +5,7 @@ study; then the first goes on in the middle of what it was doing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import fencing, lease, optuna_internals, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.study.trial import select_counted
+from pipeline.tracking.tracker import NONE_PAUSED
 
 SPEC = make_spec(reference=[{"name": "a", "hyperparameters": REFERENCE}])
 FIRST = {"host": "here", "process": "1", "since": "today", "lock": "/here/x.lock"}
@@ -60,7 +61,7 @@ class FencedTracker(ListTracker):
         self._called("log_incumbent")
         super().log_incumbent(trial, metric, value)
 
-    def mend(self, ends: Mapping[int, Any], paused: Container[int] = ()) -> int:
+    def mend(self, ends: Mapping[int, Any], paused: Mapping[int, str] = NONE_PAUSED) -> int:
         self._called("mend")
         return super().mend(ends, paused)
 

@@ -1,6 +1,6 @@
 """A search without training: an executor that plays a script, a tracker that keeps a list."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -15,7 +15,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import is_better, select_counted
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, NONE_PAUSED, End
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
 Curve = list[float]
@@ -148,7 +148,7 @@ class ListTracker:
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         self.records.append(value)
 
-    def mend(self, ends: Mapping[int, End], paused: Container[int] = ()) -> int:
+    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
         left = [run for run, status in self.status.items() if status == "RUNNING"]
         for run in left:
             if self.trial_of[run] in paused:

@@ -55,6 +55,20 @@ def test_runs_that_were_left_are_ended_however_many_pages_they_fill(
     assert tracker.mend({}) == 0
 
 
+def test_a_trial_that_an_earlier_supervisor_paused_may_end_without_going_on(
+    tracker: RunWriter, client: mlflow.MlflowClient, project_with_mlflow: Path
+) -> None:
+    run = tracker.start_trial(0, None, {"seed": 0}, {})
+    tracker.set_paused(0, run, is_paused=True)
+    said: list[str] = []
+    again = RunWriter(client, Project(project_with_mlflow), "small", said.append)
+    assert again.mend({}, paused={0: run}) == 0
+    again.finish_trial(0, "PRUNED", {"best_epoch": 1.0}, {})
+    found = client.get_run(run)
+    assert (found.info.status, found.data.tags["state"]) == ("FINISHED", "PRUNED")
+    assert said == []
+
+
 def test_a_paused_trial_is_shown_as_such_until_it_goes_on(
     tracker: RunWriter, client: mlflow.MlflowClient, project_with_mlflow: Path
 ) -> None:
@@ -68,7 +82,7 @@ def test_a_paused_trial_is_shown_as_such_until_it_goes_on(
     again.log_epoch(0, 1, {"val_accuracy": 0.5})
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("RUNNING", "RUNNING")
-    assert again.mend({}, paused={0}) == 1, "killed before it was shown that it is paused"
+    assert again.mend({}, paused={0: run}) == 1, "killed before it was shown that it is paused"
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")
     again.set_paused(0, run, is_paused=False)
