@@ -12,14 +12,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from benchmarks import first_looks, record, results
-from benchmarks.epochs import CONVOLUTIONAL, DATASET, Network
+from benchmarks.epochs import CONVOLUTIONAL, Network, first_images
 from benchmarks.first_looks import PARTS, RUNG, Looked, kept_and_saved
 from benchmarks.results import Section, spread
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
@@ -239,17 +238,7 @@ def _epochs(network: Network, data: "Dataset") -> Callable[[], object]:
 
 def _part(n_images: int, *, validates: bool = True) -> "Dataset":
     """The first training images, and as much of the validation set as of all training images."""
-    from pipeline.data import datasets
-
-    whole = datasets.load(DATASET)
-    n_validation = n_images // VALIDATION_RATIO if validates else 0
-    return replace(
-        whole,
-        train_inputs=whole.train_inputs[:n_images],
-        train_targets=whole.train_targets[:n_images],
-        validation_inputs=whole.validation_inputs[:n_validation],
-        validation_targets=whole.validation_targets[:n_validation],
-    )
+    return first_images(n_images, n_images // VALIDATION_RATIO if validates else 0)
 
 
 def in_turns(

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import results, turns
 from benchmarks.results import Section, spread
 from pipeline.report.document import Block, Paragraph, Table
+
+if TYPE_CHECKING:
+    from pipeline.task.dataset import Dataset
 
 DATASET = "fashion_mnist"
 SIDE, N_CLASSES = 28, 10
@@ -244,27 +247,29 @@ def _plain_fit(network: Network, validates: bool, wait: turns.Wait, answer: turn
     )
 
 
+def first_images(n_training: int, n_validation: int | None = None) -> "Dataset":
+    """Loads the first images of the training and of the validation part; None: all of these."""
+    from pipeline.data import datasets
+
+    whole = datasets.load(DATASET)
+    return replace(
+        whole,
+        train_inputs=whole.train_inputs[:n_training],
+        train_targets=whole.train_targets[:n_training],
+        validation_inputs=whole.validation_inputs[:n_validation],
+        validation_targets=whole.validation_targets[:n_validation],
+    )
+
+
 def _pipeline(
     network: Network, validates: bool, wait: turns.Wait, answer: turns.Answer, **options: Any
 ) -> None:
-    from pipeline.data import datasets
     from pipeline.study.hyperparameters import Hyperparameters
     from pipeline.training import fitting, loop
     from pipeline.training.model import build_model
 
     loop.use_threads(1)
-    dataset = datasets.load(DATASET)
-    if not validates:
-        dataset = replace(
-            dataset,
-            validation_inputs=dataset.validation_inputs[:0],
-            validation_targets=dataset.validation_targets[:0],
-        )
-    dataset = replace(
-        dataset,
-        train_inputs=dataset.train_inputs[: network.n_images],
-        train_targets=dataset.train_targets[: network.n_images],
-    )
+    dataset = first_images(network.n_images, None if validates else 0)
     hyperparameters = Hyperparameters(**network.hyperparameters, **options)
     model = build_model(hyperparameters, dataset.task)
     epochs: Iterator[object] = fitting.fit(model, dataset, hyperparameters, seed=0)

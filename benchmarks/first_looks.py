@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from scipy.stats import spearmanr
 
 from benchmarks import record
-from benchmarks.epochs import DATASET
+from benchmarks.epochs import DATASET, first_images
 from pipeline.report.document import Block, Heading, Paragraph, Table
+from pipeline.search import promotion
 from pipeline.study.hyperparameters import Hyperparameters
 
 PARTS = (0.125, 0.25, 0.5)  # of an epoch
-RUNG = 2  # epochs: the first rung of `pipeline.search.promotion`
+RUNG = promotion.FIRST  # epochs
 PROMOTED = 3  # of so many networks one goes on from the rung
 BEST = 8  # of so many networks one is among the best, which a search must not lose
 
@@ -142,9 +143,8 @@ def _train(given: Hyperparameters, seed: int, part: float) -> Iterator[tuple[flo
     from pipeline.training import fitting
     from pipeline.training.model import build_model
 
-    data = datasets.load(DATASET)
-    n = round(part * len(data.train_inputs))
-    data = replace(data, train_inputs=data.train_inputs[:n], train_targets=data.train_targets[:n])
+    whole = datasets.load(DATASET)
+    data = first_images(round(part * len(whole.train_inputs)))
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     started = time.process_time()

@@ -65,7 +65,8 @@ class FreezeThaw:
 
     def __init__(self, searched: Space, direction: str, seed: int, n_startup: int) -> None:
         self._searched, self._seed, self._n_startup = searched, seed, n_startup
-        self._most = searched.corner(largest=True).epochs
+        largest = searched.corner(largest=True)
+        self._most, self._widest = largest.epochs, max(largest.units, default=1)
         schedule = searched.entries.get("learning_rate_schedule")
         self._is_scheduled = schedule is not None or (
             searched.fixed.get("learning_rate_schedule") == "cosine"
@@ -238,7 +239,7 @@ class FreezeThaw:
             near(self._searched, parents[i % len(parents)], rng)
             for i in range(N_NEAR if parents else 0)
         ]
-        found += [draw_likely(self._searched, rng) for _ in range(N_LIKELY)]
+        found += [draw_likely(self._searched, self._widest, rng) for _ in range(N_LIKELY)]
         found += [at_random(self._searched, rng) for _ in range(N_RANDOM)]
         if not self._is_scheduled:
             found = [replace(given, epochs=self._most) for given in found]

@@ -27,9 +27,8 @@ OTHER_ACTIVATION, NO_HIDDEN_LAYER, HALF_THE_UNITS = 0.2, 1.0, 0.5
 DROPOUT, WEIGHT_DECAY = 0.25, 1e-3  # a dropout by which it falls to 1 / e; decay from which on
 
 
-def draw_likely(searched: Space, rng: np.random.Generator) -> Hyperparameters:
-    """Draws a network by the prior, restricted to a space."""
-    widest = max(searched.corner(largest=True).units, default=1)
+def draw_likely(searched: Space, widest: int, rng: np.random.Generator) -> Hyperparameters:
+    """Draws a network by the prior, restricted to a space; `widest` as in `log_prior`."""
     drawn = [at_random(searched, rng) for _ in range(N_DRAWS)]
     scores = [log_prior(each, widest) + rng.gumbel() for each in drawn]
     return drawn[int(np.argmax(scores))]

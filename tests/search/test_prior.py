@@ -52,7 +52,7 @@ def test_likely_networks_are_drawn_of_the_space_and_are_mostly_likelier_than_oth
     space = {"learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}
     fixed = {"hidden_layers": 0, "units": 8, "optimizer": "adam", "batch_size": 64, "epochs": 3}
     searched, rng = make_spec(fixed=fixed, space=space).searched, np.random.default_rng(0)
-    likely = [draw_likely(searched, rng) for _ in range(60)]
+    likely = [draw_likely(searched, 8, rng) for _ in range(60)]
     drawn = [at_random(searched, rng) for _ in range(60)]
     rates = np.log10([each.learning_rate for each in likely])
     assert all(1e-5 <= each.learning_rate <= 1.0 for each in likely)
