@@ -11,6 +11,7 @@ random, and by a prior (see `prior`); some are taken without asking the model, w
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import optuna
@@ -76,7 +77,7 @@ class FreezeThaw:
         self._model: CurveModel | None = None
         self._keys: set[Hashable] = set()  # of all networks that were seen
         self._n_tuned = 0
-        self._since: dict[int, int] = {}  # after which epoch a trial went on last
+        self.memory: Mapping[str, Any] = {}
         self._seconds: ForeseenSeconds | None = None
         self._drawn_of: Hashable = None
         self._drawn: list[Hyperparameters] = []  # candidates, and what they are encoded as
@@ -92,15 +93,12 @@ class FreezeThaw:
         is_known = bool(self._known.measured)
         if left.may_begin and (len(seen) < self._n_startup or not is_known):
             return Begin(self._drawn_evenly(seen) if len(seen) % 2 else self._likely(seen))
-        choice = self._decide(seen, None, left) if is_known else None
-        if isinstance(choice, GoOn):
-            self._since[choice.number] = len(seen[choice.number].values)
-        return choice
+        return self._decide(seen, None, left) if is_known else None
 
     def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
         """Decides at a rung whether a running trial goes on; as in `Policy`."""
         self._take_in(seen)
-        own, since = seen[number], self._since.get(number, 0)
+        own, since = seen[number], seen[number].paused_after
         overhead, start = 0.0, PROCESS_SECONDS
         if self._seconds:
             overhead, start = self._seconds.overhead, self._seconds.start
@@ -178,7 +176,7 @@ class FreezeThaw:
         from threadpoolctl import threadpool_limits  # sets a variable of the environment
 
         with threadpool_limits(1):  # small matrices, and trials that want all cores
-            model, goal = self._learned(rng)
+            model, goal = self._learned(rng, seen)
             known = self._known
             self._seconds = ForeseenSeconds.of([known[n] for n in known.measured])
             x = np.array([*(known[n].row for n in open_), *(self._encoded if new else ())])
@@ -207,8 +205,8 @@ class FreezeThaw:
         self._known.take_in(seen)
 
     def _rng(self, seen: Mapping[int, Seen]) -> np.random.Generator:
-        n_epochs = sum(each.n_epochs for each in self._known.values())
-        return np.random.default_rng(derived_seed(self._seed, "decision", len(seen), n_epochs))
+        parts = (len(seen), self._known.n_epochs)
+        return np.random.default_rng(derived_seed(self._seed, "decision", *parts))
 
     def _drawn_evenly(self, seen: Mapping[int, Seen]) -> Hyperparameters:
         """Draws a network at random, whatever is known; another one than before, if there is."""
@@ -233,7 +231,9 @@ class FreezeThaw:
         drawn_of = (len(seen), *best)
         if self._drawn_of == drawn_of:
             return self._drawn
-        rng = np.random.default_rng(derived_seed(self._seed, "candidates", *drawn_of))
+        place = {number: i for i, number in enumerate(sorted(seen))}  # whatever was interrupted
+        parts = (len(seen), *(place[number] for number in best))
+        rng = np.random.default_rng(derived_seed(self._seed, "candidates", *parts))
         parents = [params_of(self._searched, seen[number].hyperparameters) for number in best]
         found = [
             near(self._searched, parents[i % len(parents)], rng)
@@ -247,7 +247,9 @@ class FreezeThaw:
         self._encoded = [self._encode(each) for each in found]
         return found
 
-    def _learned(self, rng: np.random.Generator) -> tuple[CurveModel, float]:
+    def _learned(
+        self, rng: np.random.Generator, seen: Mapping[int, Seen]
+    ) -> tuple[CurveModel, float]:
         """Learns all curves; returns the model, and the best value as the model has it."""
         points, values = self._known.points()
         y = standardised(values)
@@ -255,14 +257,26 @@ class FreezeThaw:
         if len(y) > MOST_POINTS:
             kept = np.sort(rng.permutation(len(y))[:MOST_POINTS])
             points, y = points[kept], y[kept]
+        decision = [len(seen), self._known.n_epochs]
         if self._model is None:
             self._model = CurveModel(points.x.shape[1])
+            self._recall(self._model, decision)
         if any(self._n_tuned < n <= len(self._known) for n in TUNED_AT):
+            before = [self._n_tuned, [*map(float, self._model.theta)]]
             self._n_tuned = len(self._known)
             chosen = rng.permutation(len(y))[:MOST_TUNED]
             self._model.tune(points[chosen], y[chosen])
+            after = [self._n_tuned, [*map(float, self._model.theta)]]
+            self.memory = {"decision": decision, "before": before, "after": after}
         self._model.learn(points, y)
         return self._model, goal
+
+    def _recall(self, model: CurveModel, decision: list[int]) -> None:
+        """Takes up how the model was tuned: what was decided then, or comes after it."""
+        if self.memory:
+            is_again = self.memory["decision"] == decision
+            self._n_tuned, theta = self.memory["before" if is_again else "after"]
+            model.theta = np.array(theta)
 
 
 def standardised(values: Numbers) -> Numbers:

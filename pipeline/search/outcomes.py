@@ -159,3 +159,11 @@ class Outcomes:
         queue.requeue(self._study, self._spec, running.trial, again)
         self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
+
+    def note_retry(self, running: Running, reason: str) -> None:
+        """Notes that a trial which has failed is to be trained again from where it was paused."""
+        number, n_retries = running.trial.number, running.assignment.n_retries + 1
+        running.assignment = replace(running.assignment, n_retries=n_retries)
+        study_store.write(running.trial, running.assignment)
+        again = f"again from epoch {running.paused_after}"
+        self._progress.say(f"again    trial {number}: {running.assignment} ({reason}; {again})")

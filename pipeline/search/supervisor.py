@@ -9,7 +9,7 @@ sets a record at once, so that it, too, can be killed at any moment.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 
 import optuna
@@ -134,14 +134,21 @@ class Supervisor:
         ended = select_counted(study_store.read_trials(self._study))
         paused = self._pausing.recover(ended, self._used)
         n_left = queue.requeue_left(self._study, self._spec, paused)
-        ends = {trial.number: trial.end(self._spec.metric) for trial in ended}
-        n_mended = self._tracker.mend(ends, paused)
+        n_mended = self.mend_runs(paused)
         if n_left or n_mended:
             self._progress.say(
                 f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
             )
         self._n_drawn = len(paused) + sum(trial.is_drawn for trial in ended)
         self._outcomes.know(ended)
+
+    def mend_runs(self, paused: Collection[int] = ()) -> int:
+        """Ends runs in MLflow of trials that do not run, but for those that are paused."""
+        known = study_store.read_trials(self._study)
+        ends = {each.number: each.end(self._spec.metric) for each in select_counted(known)}
+        runs = {each.number: each.run_id for each in known}
+        runs |= {number: study_store.run_of(self._study, number) for number in paused}
+        return self._tracker.mend(ends, runs, paused)
 
     # Starting and ending trials
 
@@ -217,6 +224,7 @@ class Supervisor:
         number, assignment = running.trial.number, running.assignment
         to_beat = None if assignment.is_final else self._outcomes.to_beat
         self._running[number] = running
+        running.submitted = self._clock() if self._is_ready else None
         job = Job.of(self._spec, number, assignment, to_beat)
         self._executor.submit(self._pausing.prepared(job, running))
         self._pausing.see(running, Stage.RUNNING)
@@ -233,6 +241,8 @@ class Supervisor:
         match event:
             case Started():
                 running.started = self._clock()
+                for each in () if self._is_ready else self._running.values():
+                    each.submitted = running.started
                 self._is_ready = True
             case EpochEnd():
                 self._epoch_ended(running, event)
@@ -240,12 +250,7 @@ class Supervisor:
                 running.scores = event.scores
                 self._end(running)
             case Failed():
-                n_retries = running.assignment.n_retries
-                if event.is_transient and n_retries < self._spec.training.retries:
-                    self._try_again(running, event.reason)
-                else:
-                    running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)
-                    self._end(running)
+                self._failed(running, event)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         running.hear(event, self._spec.objective)
@@ -260,11 +265,24 @@ class Supervisor:
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
         for running in list(self._running.values()):
-            if running.is_overdue(self._clock(), limit):
-                self._executor.stop(running.trial.number)
-                running.reason = f"stopped after {count_noun(limit, 'minute')}"
-                running.cause = Cause.TOO_SLOW
-                self._end(running)
+            number = running.trial.number
+            if not running.is_overdue(self._clock(), limit):
+                continue
+            self._executor.stop(number)
+            if running.started is None:  # no fault of what it was to train
+                self._failed(running, Failed(number, "its process did not begin", True))
+                continue
+            running.reason = f"stopped after {count_noun(limit, 'minute')}"
+            running.cause = Cause.TOO_SLOW
+            self._end(running)
+
+    def _failed(self, running: Running, event: Failed) -> None:
+        n_retries = running.assignment.n_retries
+        if event.is_transient and n_retries < self._spec.training.retries:
+            self._try_again(running, event.reason)
+        else:
+            running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)
+            self._end(running)
 
     def _pause(self, running: Running) -> None:
         """Stops a trial's process; where it has left its state, it may be gone on with."""
@@ -287,14 +305,23 @@ class Supervisor:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
+        anew = [each for each in self._running.values() if not each.paused_after]
+        back = [each for each in self._running.values() if each.paused_after]
         try:
-            self._outcomes.interrupt(self._running.values(), self._stores)
+            self._outcomes.interrupt(anew, self._stores)
+            for running in back if self._stores.has_mlflow else ():
+                self._pausing.put_back(running, self._tracker)
         finally:
             self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
-        self._outcomes.try_again(running, reason)
         del self._running[running.trial.number]
+        if running.paused_after:
+            self._outcomes.note_retry(running, reason)
+            running.stand_still(self._clock())
+            self._pausing.put_back(running, self._tracker)
+            return
+        self._outcomes.try_again(running, reason)
         self._pausing.forget(running.trial.number)
         self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again

@@ -91,6 +91,15 @@ def writable(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
     return optuna.Trial(study, frozen._trial_id)
 
 
+def latest(trial: optuna.Trial) -> FrozenTrial:
+    """Returns a running trial as `should_prune` shows it to a pruner, without asking the store."""
+    try:
+        found: FrozenTrial = trial._get_latest_trial()
+        return found
+    except AttributeError:  # of another Optuna
+        return trial.study.get_trials(deepcopy=False)[trial.number]
+
+
 def read_trial(study: optuna.Study, number: int) -> FrozenTrial:
     """Reads one trial by its number, for which Optuna offers all of them or none."""
     try:
@@ -231,6 +240,9 @@ def _check_study() -> None:
     storage, study_id = storage_of(study)
     if storage.get_study_name_from_id(study_id) != study.study_name:
         raise LookupError("a study's storage is not where it was")
+    asked.report(0.5, 1)
+    if latest(asked).intermediate_values != {1: 0.5}:
+        raise LookupError("a running trial is shown otherwise")
     some = StudyOfSomeTrials(study, known[1:])
     if some._get_trials(states=(TrialState.RUNNING,)) != known[1:] or some._get_trials(
         states=(TrialState.FAIL,)

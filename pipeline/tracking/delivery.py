@@ -8,8 +8,6 @@ import contextlib
 import errno
 import logging
 import sqlite3
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from mlflow.exceptions import MlflowException, RestException
 from pipeline import files, paths
 from pipeline.errors import PipelineError, first_line
 from pipeline.escaping import for_tag
+from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
 from pipeline.tracking import mlflow_internals
@@ -33,11 +32,23 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its err
 
 MODEL_ARTIFACT = "model.keras"
 HYPERPARAMETERS_ARTIFACT = "hyperparameters.json"
+OF_STUDY = "tags.role = 'study'"  # filters the study's own run
+ORPHAN = "orphan"  # tag of a run that belongs to no trial
 RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
 # What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
 _REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
 _OF_A_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # without a file's name
 OUT_OF_REACH = (MlflowException, OSError)  # among the latter what goes wrong with HTTP
+
+
+def client_of(project: Project, uri: str) -> mlflow.MlflowClient:
+    """Opens a client of a project's store, as `open_client`; of another one where that is given.
+
+    Args:
+        project: whose store it is.
+        uri: the store's, or that of a copy of it.
+    """
+    return project.outside.mlflow() if project.outside.mlflow else open_client(uri)
 
 
 def open_client(uri: str) -> mlflow.MlflowClient:
@@ -71,6 +82,30 @@ def open_experiment(client: mlflow.MlflowClient, project: Project, study: str) -
     location = (project.artifacts_dir / study).as_uri() if project.mlflow_uri.is_sqlite else None
     kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages the UI shows
     return str(client.create_experiment(study, location, tags=kind))
+
+
+def set_aside(client: mlflow.MlflowClient, run: str, status: str) -> None:
+    """Tags a run as an orphan, ends and deletes it; MLflow keeps and can restore it."""
+    client.set_tag(run, ORPHAN, "true")
+    if status == "RUNNING":
+        client.set_terminated(run, "KILLED")
+    client.delete_run(run)
+
+
+def set_twins_aside(client: mlflow.MlflowClient, experiment: str, own: str) -> None:
+    """Sets a study's other runs of its own aside that are the parents of none.
+
+    A server may be asked twice to make one run, and make two, where its first answer was lost.
+
+    Args:
+        client: of the store.
+        experiment: id of the study's.
+        own: id of the study's run.
+    """
+    for run in client.search_runs([experiment], OF_STUDY):
+        of_it = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+        if run.info.run_id != own and not client.search_runs([experiment], of_it, max_results=1):
+            set_aside(client, run.info.run_id, run.info.status)
 
 
 def unusable(uri: str, error: Exception) -> PipelineError:
@@ -112,6 +147,7 @@ class Delivery:
         say: told when MLflow is out of reach, and when it is back.
         note_run: told the number of a trial and its run, if that was created late.
         check: called before each write; raises where nothing may be written any more.
+        outside: of this process.
     """
 
     def __init__(
@@ -122,13 +158,15 @@ class Delivery:
         say: Callable[[str], None],
         note_run: Callable[[int, str], None],
         check: Callable[[], None] = lambda: None,
+        outside: Outside = SYSTEM,
     ) -> None:
         self.runs: dict[int, str] = {}  # of trials under way
         self.inputs: list[DatasetInput] = []  # of every run
         self.trouble = ""  # what keeps MLflow from taking what is kept
         self._client, self._experiment, self._folder = client, experiment, folder
         self._say, self._note_run, self._check = say, note_run, check
-        self._outbox = Outbox(folder)
+        self._clock, self._disk = outside.clock, outside.disk
+        self._outbox = Outbox(folder, outside.disk)
         self._retry_at = 0.0
 
     def __len__(self) -> int:
@@ -142,7 +180,7 @@ class Delivery:
             PipelineError: the disk does not take it either.
         """
         self._check()
-        if self._outbox and time.monotonic() > self._retry_at:
+        if self._outbox and self._clock.monotonic() > self._retry_at:
             self.send_kept()
         if not self._outbox:
             try:
@@ -173,24 +211,25 @@ class Delivery:
                     f"{inflect('was', n_kept, 'were')} kept for it"
                 )
 
-    def left_running(self) -> Iterator[Run]:
-        """Yields runs of trials that a killed supervisor left RUNNING; who takes one ends it.
+    def left_open(self) -> Iterator[Run]:
+        """Yields runs of trials that have not ended: those that a killed supervisor left, say.
 
         Raises:
             MlflowException, OSError: MLflow is out of reach.
         """
-        running = "attributes.status = 'RUNNING' and tags.trial != ''"
-        # page by page: those of the page before are not among them any more
-        while len(self) == 0 and (  # else what ends them waits, and they would stay
-            left := self._client.search_runs([self._experiment], running)
-        ):
-            for run in left:
-                self.runs[int(run.data.tags["trial"])] = run.info.run_id
-                yield run
+        found: list[Run] = []
+        for status in ("RUNNING", "SCHEDULED"):  # the latter are paused
+            token, of_trials = None, f"attributes.status = '{status}' and tags.trial != ''"
+            while len(self) == 0:  # else what ends them waits, and they would stay
+                page = self._client.search_runs([self._experiment], of_trials, page_token=token)
+                found += page
+                if not (token := page.token):
+                    break
+        yield from found
 
     def _note_trouble(self, error: Exception) -> None:
         """Says what keeps MLflow from taking a write, unless that was said last."""
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry_at = self._clock.monotonic() + RETRY_SECONDS
         before, (self.trouble, reason) = self.trouble, diagnose(error)
         if self.trouble != before:
             where = display_path(self._folder)
@@ -234,10 +273,9 @@ class Delivery:
                     metrics = [Metric(*each) for each in write["metrics"]]
                     client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
                 case "model":
-                    with tempfile.TemporaryDirectory() as folder:
-                        path = Path(folder) / MODEL_ARTIFACT
-                        path.write_bytes(attachment or b"")
-                        client.log_artifact(run, str(path))
+                    with self._disk.temporary_folder() as folder:
+                        self._disk.write(folder / MODEL_ARTIFACT, attachment or b"")
+                        client.log_artifact(run, str(folder / MODEL_ARTIFACT))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
                 case "status":

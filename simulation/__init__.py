@@ -1,0 +1,1 @@
+"""Searches in a simulated world: clock, disk, stores, workers and faults follow from one number."""

@@ -1,0 +1,269 @@
+"""A disk in memory, on which a kill or a power failure leaves what it would leave on a real one.
+
+As on ext4: a file's content is kept once it is synced, and with it all that was done to names
+before; what was not synced may be there, in part, or not at all.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.disk import IsHeld
+from simulation.faults import Fault, Kind, What
+from simulation.world import Process, World
+
+
+_TAKES_SPACE = ("writes", "adds to", "makes")
+
+
+@dataclass
+class _File:
+    content: bytes = b""
+    synced: bytes | None = None  # None: never
+
+
+@dataclass
+class Drive:
+    """What is on the disk of a host.
+
+    Attributes:
+        files: by path.
+        folders: their paths.
+        locks: who holds what.
+    """
+
+    files: dict[Path, _File] = field(default_factory=dict)
+    folders: set[Path] = field(default_factory=set)
+    locks: dict[Path, Process] = field(default_factory=dict)
+    n_scratch: int = 0
+    _kept: dict[Path, _File] = field(default_factory=dict)
+    _kept_folders: set[Path] = field(default_factory=set)
+    _pending: list[Callable[[dict[Path, _File], set[Path]], None]] = field(default_factory=list)
+
+    def change(self, names: "Callable[[dict[Path, _File], set[Path]], None]") -> None:
+        """Changes names at once, and on the disk when something is synced next."""
+        names(self.files, self.folders)
+        self._pending.append(names)
+
+    def sync(self, file: Path) -> None:
+        self.files[file].synced = self.files[file].content
+        self._keep(len(self._pending))
+
+    def _keep(self, n: int) -> None:
+        for names in self._pending[:n]:
+            names(self._kept, self._kept_folders)
+        del self._pending[:n]
+
+    def fail_power(self, share: float) -> None:
+        """Keeps a part of what was not synced."""
+        self._keep(round(share * len(self._pending)))
+        self._pending.clear()
+        self.files, self.folders = dict(self._kept), set(self._kept_folders)
+        for file in self.files.values():
+            if file.content != file.synced:
+                torn = file.content[: round(share * len(file.content))]
+                file.content = torn if file.synced is None or share > 0.5 else file.synced
+                if file.synced and len(torn) < len(file.synced):
+                    file.content = file.synced
+                file.synced = file.content
+        self.locks.clear()
+        self._kept, self._kept_folders = dict(self.files), set(self.folders)
+
+
+class SimulatedDisk:
+    """The disk as one process sees it, as `pipeline.disk.Disk`."""
+
+    def __init__(self, world: World, process: Process, drive: Drive) -> None:
+        self._world, self._process, self._drive = world, process, drive
+
+    def _step(self, what: str, path: Path, do: Callable[[], None], torn: Callable[[float], None] = lambda _: None) -> None:
+        fault = self._world.step(self._process, Kind.DISK, f"{what} {_short(path)}")
+        if fault is None:
+            do()
+            return
+        if fault.what is What.FULL and what not in _TAKES_SPACE:
+            do()
+            return
+        match fault.what:
+            case What.FULL | What.BROKEN:
+                torn(fault.share)
+                code = errno.ENOSPC if fault.what is What.FULL else errno.EIO
+                raise OSError(code, os.strerror(code), str(path))
+            case What.TEAR:
+                torn(fault.share)
+                self._world.kill(self._process)
+            case _:
+                do()
+                end_after(self._world, self._process, fault)
+
+    def read(self, file: Path) -> bytes:
+        if self._process.is_dead:
+            self._world.step(self._process, Kind.DISK, "")
+        return self._file(file).content
+
+    def write(self, file: Path, content: bytes) -> None:
+        def put(content: bytes) -> None:
+            self._need_folder(file.parent, file)
+            self._drive.change(lambda files, _, new=_File(content): files.update({file: new}))
+
+        self._step("writes", file, lambda: put(content), lambda share: put(_part(content, share)))
+
+    def append(self, file: Path, content: bytes) -> None:
+        def put(content: bytes) -> None:
+            self._need_folder(file.parent, file)
+            if file not in self._drive.files:
+                self._drive.change(lambda files, _, new=_File(): files.update({file: new}))
+            self._drive.files[file].content += content
+
+        self._step("adds to", file, lambda: put(content), lambda share: put(_part(content, share)))
+
+    def sync(self, file: Path) -> None:
+        self._step("syncs", file, lambda: (self._file(file), self._drive.sync(file))[1])
+
+    def truncate(self, file: Path, size: int) -> None:
+        def cut() -> None:
+            found = self._file(file)
+            found.content = found.content[:size]
+
+        self._step("cuts", file, cut)
+
+    def rename(self, old: Path, new: Path) -> None:
+        def rename() -> None:
+            self._file(old)
+            self._drive.change(lambda files, _: files.update({new: files.pop(old, _File())}))
+
+        self._step(f"renames {_short(old)} to", new, rename)
+
+    def unlink(self, file: Path) -> None:
+        def remove() -> None:
+            self._file(file)
+            self._drive.change(lambda files, _: files.pop(file, None))
+
+        if file not in self._drive.files and not self._process.is_dead:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+        self._step("removes", file, remove)
+
+    def size(self, file: Path) -> int:
+        return len(self._file(file).content)
+
+    def is_file(self, path: Path) -> bool:
+        return path in self._drive.files
+
+    def is_folder(self, path: Path) -> bool:
+        return path in self._drive.folders
+
+    def list(self, folder: Path) -> list[Path]:
+        if folder not in self._drive.folders:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        inside = [each for each in (*self._drive.files, *self._drive.folders) if each.parent == folder]
+        return sorted(inside)
+
+    def make_folder(self, folder: Path, *, parents: bool = True) -> None:
+        if folder in self._drive.folders and not self._process.is_dead:
+            return
+
+        def make() -> None:
+            if not parents:
+                self._need_folder(folder.parent, folder)
+            self._drive.change(lambda _, folders: folders.update((folder, *folder.parents) if parents else (folder,)))
+
+        self._step("makes", folder, make)
+
+    def make_scratch(self, folder: Path, prefix: str, suffix: str) -> Path:
+        self._drive.n_scratch += 1
+        made = folder / f"{prefix}{self._drive.n_scratch:08d}{suffix}"
+        self._need_folder(folder, made)
+        self._step("makes", made, lambda: self._drive.change(lambda _, folders: folders.add(made)))
+        return made
+
+    def remove_folder(self, folder: Path) -> None:
+        if not self._process.is_dead:
+            if self.list(folder):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
+        self._step("removes", folder, lambda: self._drive.change(lambda _, folders: folders.discard(folder)))
+
+    def remove_tree(self, folder: Path) -> None:
+        if folder not in self._drive.folders and not self._process.is_dead:
+            return
+        try:
+            for each in [] if self._process.is_dead else self.list(folder):
+                if each in self._drive.folders:
+                    self.remove_tree(each)
+                else:
+                    self.unlink(each)
+            self.remove_folder(folder)
+        except OSError:
+            pass
+
+    def lock(self, path: Path, *, wait: bool) -> Callable[[], None]:
+        if self._process.is_dead:
+            self._world.step(self._process, Kind.DISK, "")
+        if path not in self._drive.files and path not in self._drive.folders:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        holder = self._drive.locks.get(path)
+        if holder and not holder.is_dead and holder is not self._process:
+            assert not wait, "nobody waits for another in a simulation"
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
+        if holder is self._process:  # as with another descriptor of the same process
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
+        self._drive.locks[path] = self._process
+        return lambda: self._unlock(path)
+
+    def _unlock(self, path: Path) -> None:
+        if self._drive.locks.get(path) is self._process:
+            del self._drive.locks[path]
+
+    @contextmanager
+    def hold(self, file: Path) -> Iterator[None]:
+        if self._process.is_dead:
+            self._world.step(self._process, Kind.DISK, "")
+        holder = self._drive.locks.get(file)
+        if holder and not holder.is_dead:
+            raise IsHeld(str(file))
+        self._drive.locks[file] = self._process
+        try:
+            yield
+        finally:
+            self._unlock(file)
+
+    @contextmanager
+    def temporary_folder(self) -> Iterator[Path]:
+        self._drive.n_scratch += 1
+        folder = Path(f"/tmp/{self._drive.n_scratch}")
+        self._drive.folders.add(folder)
+        try:
+            yield folder
+        finally:
+            for each in [each for each in self._drive.files if each.parent == folder]:
+                del self._drive.files[each]
+            self._drive.folders.discard(folder)
+
+    def _file(self, file: Path) -> _File:
+        found = self._drive.files.get(file)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+        return found
+
+    def _need_folder(self, folder: Path, path: Path) -> None:
+        if folder not in self._drive.folders:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def end_after(world: World, process: Process, fault: Fault) -> None:
+    """Brings about what happens to a process when its step is done."""
+    if fault.what is What.KILL_AFTER:
+        world.kill(process)
+    if fault.what is What.POWER_AFTER:
+        world.fail_power(process)
+    raise AssertionError(fault)
+
+
+def _part(content: bytes, share: float) -> bytes:
+    return content[: int(share * len(content))]
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-2:])

@@ -1,0 +1,253 @@
+"""What must be true after each life, and in the end; found by looking at the stores alone."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from pipeline.study.assignment import Assignment
+from pipeline.storage import finals, study_store
+from pipeline.study.trial import State, Trial, ranking, select_counted, with_model
+from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
+from simulation.scenario import NAME, Scenario, curves
+from simulation.workers import model_of
+
+if TYPE_CHECKING:
+    from simulation.mlflow_store import Run
+    from simulation.run import Simulation
+
+LEFT = {f"{NAME}.lock"}
+
+
+class Known:
+    """What was finished after some life, and must stay as it was."""
+
+    def __init__(self) -> None:
+        self._trials: dict[int, Any] = {}
+
+    def differences(self, trials: list[Trial]) -> str:
+        """Says what is not as it was; "" if all is. What is finished by now is known from here."""
+        now = {trial.number: _result(trial) for trial in trials if not trial.interrupted}
+        for number, before in self._trials.items():
+            if now.get(number) != before:
+                return f"trial {number} was finished as {before}, and is {now.get(number)}"
+        self._trials = now
+        return ""
+
+
+def _result(trial: Trial) -> tuple[object, ...]:
+    return (
+        trial.state, trial.value, trial.best_epoch, str(trial.hyperparameters), trial.seed,
+        {key: [*values] for key, values in trial.history.items()}, trial.reason,
+    )  # fmt: skip
+
+
+def may_have_no_champion(study: optuna.Study | None) -> bool:
+    """Tells whether no trial has a value, and so a search ends with an error."""
+    return study is not None and all(t.value is None for t in study_store.read_trials(study))
+
+
+def table_of(trials: list[Trial]) -> list[tuple[object, ...]]:
+    """Lists what counts of a study: references, what was drawn in its order, finals.
+
+    Numbers and moments are left out: what was interrupted is run again under another number, and
+    behind what waits.
+    """
+    counted = sorted(
+        select_counted(trials),
+        key=lambda trial: (
+            trial.is_final, not trial.reference, trial.reference, trial.repeat or 0,
+            str(trial.hyperparameters) if trial.is_final else trial.number,
+        ),
+    )  # fmt: skip
+    return [
+        (*_result(trial), trial.reference, trial.repeat, trial.is_final, dict(trial.scores))
+        for trial in counted
+    ]
+
+
+def at_the_end(simulation: "Simulation") -> str:
+    """Says what is wrong when all is over; "" if nothing is."""
+    study = simulation.study()
+    assert study is not None
+    scenario = simulation.schedule.scenario
+    trials = study_store.read_trials(study)
+    for look in (_in_optuna(study, scenario), _as_trained(trials, scenario),
+                 _in_mlflow(simulation, study, trials), _on_disk(simulation)):  # fmt: skip
+        if look:
+            return look
+    return ""
+
+
+def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
+    found = study.get_trials(deepcopy=False)
+    left = [each.number for each in found if not each.state.is_finished()]
+    waiting = [each.number for each in found if each.state == TrialState.WAITING]
+    if left and (left != waiting or not scenario.is_timed):
+        return f"Optuna has trials that have not ended: {left}"
+    trials = study_store.read_trials(study)
+    counted = select_counted(trials)
+    n_searched = finals.count_searched(trials)
+    budget, _ = finals.split_budget(study, scenario.spec)
+    if not scenario.is_timed and n_searched != budget.trials:
+        return f"{n_searched} trials count, the budget is {budget.trials}"
+    if n_searched > (budget.trials or 0):
+        return f"{n_searched} trials count, the budget is {budget.trials}"
+    if finals.read_plan(study) and not finals.are_over(study) and not scenario.is_timed:
+        return "finals were not held to their end"
+    twice = [key for key, n in Counter(map(_identity, counted)).items() if n > 1]
+    if twice:
+        return f"finished twice: {twice}"
+    done = {_identity(trial) for trial in counted}
+    lost = [
+        trial.number
+        for trial in trials
+        if trial.interrupted and trial.hyperparameters and _identity(trial) not in done
+    ]
+    dropped = {t.number for t in trials if t.interrupted and t.reason.startswith("put off")}
+    if set(lost) - dropped and not scenario.is_timed:
+        return f"interrupted, and not run again: {lost}"
+    return ""
+
+
+def _identity(trial: Trial) -> tuple[str, int | None]:
+    return str(trial.hyperparameters), trial.seed
+
+
+def _as_trained(trials: list[Trial], scenario: Scenario) -> str:
+    """Holds what Optuna has of each trial against what its curves say."""
+    for trial in select_counted(trials):
+        if trial.hyperparameters is None or trial.seed is None:
+            return f"trial {trial.number} counts, and was given nothing"
+        known = curves(trial.hyperparameters, trial.seed)
+        values = [*known.metrics["val_accuracy"]]
+        found = [*trial.history.get("val_accuracy", ())]
+        what = f"trial {trial.number}"
+        too_slow = trial.reason.startswith("stopped after")
+        if values[0] != values[0] and not too_slow:
+            if trial.state != State.FAIL or found or "nan" not in trial.reason:
+                return f"{what} diverged, and is {trial.state} with {found} ({trial.reason})"
+            continue
+        is_whole = not (trial.state == State.PRUNED or too_slow)
+        n = min(len(values), trial.hyperparameters.epochs)
+        if found != values[: len(found)] or (is_whole and len(found) != n):
+            patient = _with_patience(values[:n], scenario.spec.training.patience)
+            if found != patient:
+                return f"{what} has {found} of {values[:n]} ({trial.state}, {trial.reason})"
+        if not found:
+            if not too_slow:
+                return f"{what} has no epoch ({trial.state}, {trial.reason})"
+            continue
+        if trial.value != max(found):
+            return f"{what} has the value {trial.value}, not {max(found)}"
+        if known.failed and is_whole and trial.reason != known.failed:
+            return f"{what} gives as its reason {trial.reason!r}, not {known.failed!r}"
+        if trial.reason and not (known.failed or too_slow):
+            return f"{what} gives a reason: {trial.reason!r}"
+        if trial.n_parameters != 7:
+            return f"{what} has {trial.n_parameters} parameters"
+        for key, each in trial.history.items():
+            if len(each) != len(found):
+                return f"{what} has {len(each)} values of {key}"
+    return ""
+
+
+def _with_patience(values: list[float], patience: int) -> list[float]:
+    best, at = values[0], 0
+    for i, value in enumerate(values):
+        if value > best:
+            best, at = value, i
+        if i - at >= patience:
+            return values[: i + 1]
+    return values
+
+
+def _in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
+    store, scenario = simulation.runs, simulation.schedule.scenario
+    of_study = [run for run in store.runs.values() if run.tags.get("role") == "study"]
+    if len(of_study) != 1 or (of_study[0].status != "FINISHED" and not may_have_no_champion(study)):
+        return f"MLflow's runs of the study: {[(run.id, run.status) for run in of_study]}"
+    alive = {run.id: run for run in store.runs.values() if not run.is_deleted}
+    left = [run.id for run in alive.values() if run.status in ("RUNNING", "SCHEDULED")]
+    if left and not may_have_no_champion(study):
+        return f"MLflow has runs that have not ended: {left}"
+    own: dict[str, int] = {}
+    ranked = ranking(trials, scenario.spec.direction)
+    kept = {t.number for t in with_model(ranked, scenario.spec.direction, study_store.n_models(study))}
+    frozen = {each.number: each for each in study.get_trials(deepcopy=False)}
+    for trial in select_counted(trials):
+        run = alive.get(trial.run_id)
+        if run is None:
+            return f"trial {trial.number} has no run in MLflow ({trial.run_id!r})"
+        if run.id in own:
+            return f"{run.id} is the run of trials {own[run.id]} and {trial.number}"
+        own[run.id] = trial.number
+        assignment = Assignment.read(frozen[trial.number].user_attrs)
+        assert assignment is not None
+        if said := _run_of(run, trial, assignment, of_study[0].id, trial.number in kept):
+            return f"trial {trial.number}, {run.id}: {said}"
+    for run in alive.values():
+        if run.id in own or run is of_study[0]:
+            continue
+        number = int(run.tags["trial"])
+        of_it = next((t for t in trials if t.number == number), None)
+        if of_it is None:
+            return f"{run.id} belongs to trial {number}, which is not there"
+        if not of_it.interrupted:
+            return f"{run.id} is another run of trial {number}, whose own is {of_it.run_id}"
+    champion = study_store.champion_among(study, trials)
+    version = store.aliases.get((NAME, "champion"))
+    if champion:
+        if version is None:
+            return "no version is the champion"
+        registered = store.versions[NAME][version - 1]
+        if registered.run != champion.run_id:
+            return f"{registered.run} is the champion, not {champion.run_id}"
+    return ""
+
+
+def _run_of(run: "Run", trial: Trial, given: Assignment, parent: str, is_kept: bool) -> str:
+    status = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}[trial.state]
+    if run.status != status:
+        return f"is {run.status}, not {status}"
+    tags = {"trial": str(trial.number), "state": str(trial.state), "mlflow.parentRunId": parent, **given.tags}
+    for key, value in tags.items():
+        if run.tags.get(key) != value:
+            return f"tag {key} is {run.tags.get(key)!r}, not {value!r}"
+    params = {key: str(each) for key, each in (given.hyperparameters.flat() if given.hyperparameters else {}).items()}
+    params |= {"seed": str(given.seed), "dataset": "fashion_mnist"}
+    if run.params != params:
+        return f"params are {run.params}, not {params}"
+    expected = given.hyperparameters.as_dict() if given.hyperparameters else None
+    if run.artifacts.get(HYPERPARAMETERS_ARTIFACT) != expected:
+        return f"{HYPERPARAMETERS_ARTIFACT} is {run.artifacts.get(HYPERPARAMETERS_ARTIFACT)}"
+    for key, values in trial.history.items():
+        steps: dict[int, set[float]] = {}
+        for step, _, value in run.metrics.get(key, ()):
+            steps.setdefault(step, set()).add(value)
+        if trial.pauses:  # one that was put back has been trained for longer
+            steps = {step: found for step, found in steps.items() if step <= len(values)}
+        if {step: {value} for step, value in enumerate(values, 1)} != steps:
+            return f"{key} is {steps}, not {[*values]}"
+    if trial.value is not None:
+        best = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
+        if best != {trial.value}:
+            return f"best_val_accuracy is {best}, not {trial.value}"
+    model = run.artifacts.get(MODEL_ARTIFACT)
+    assert trial.seed is not None
+    if is_kept and model != model_of(trial.seed, trial.best_epoch):
+        return f"its model is {model!r}, not that of seed {trial.seed} at epoch {trial.best_epoch}"
+    if not is_kept and model is not None:
+        return "has a model, and is none of the best"
+    return ""
+
+
+def _on_disk(simulation: "Simulation") -> str:
+    drive = simulation.drives["here"]
+    left = {
+        str(path.relative_to("/here/mlruns"))
+        for path in (*drive.files, *drive.folders)
+        if path.is_relative_to("/here/mlruns") and str(path) != "/here/mlruns"
+    }
+    return f"left on disk: {sorted(left - LEFT)}" if left - LEFT else ""

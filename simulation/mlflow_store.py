@@ -1,0 +1,347 @@
+"""MLflow in memory: what the pipeline asks of a client, one transaction after the other.
+
+As MLflow 3.17 with a database: `log_batch` writes params, metrics and tags each by itself, and an
+artifact is a file that may be torn.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
+
+from simulation.disk import Drive, end_after
+from simulation.faults import Kind, What
+from simulation.world import Process, World
+
+_CLAUSE = re.compile(r"(tags|attributes)\.([\w.]+) (=|!=) '([^']*)'")
+
+
+@dataclass
+class Run:
+    """A run, as MLflow holds it.
+
+    Attributes:
+        metrics: values of each, as (step, timestamp, value), each once.
+        artifacts: content by path.
+    """
+
+    id: str
+    number: int
+    experiment: str
+    name: str
+    started: int
+    status: str = "RUNNING"
+    ended: int | None = None
+    is_deleted: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, set[tuple[int, int, float]]] = field(default_factory=dict)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    inputs: list[Any] = field(default_factory=list)
+
+    def shown(self) -> SimpleNamespace:
+        """As a client returns it."""
+        last = {key: max(values) for key, values in self.metrics.items()}
+        return SimpleNamespace(
+            info=SimpleNamespace(
+                run_id=self.id,
+                run_name=self.name,
+                experiment_id=self.experiment,
+                status=self.status,
+                start_time=self.started,
+                end_time=self.ended,
+                lifecycle_stage="deleted" if self.is_deleted else "active",
+                artifact_uri=f"simulated:/{self.id}",
+            ),
+            data=SimpleNamespace(
+                tags=dict(self.tags),
+                params=dict(self.params),
+                metrics={key: value for key, (_, _, value) in last.items()},
+                _metric_objs=[
+                    SimpleNamespace(key=key, step=step) for key, (step, _, _) in last.items()
+                ],
+            ),
+            inputs=SimpleNamespace(dataset_inputs=list(self.inputs)),
+        )
+
+
+@dataclass
+class Version:
+    """A version of a registered model."""
+
+    number: int
+    run: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def shown(self) -> SimpleNamespace:
+        """As a client returns it."""
+        return SimpleNamespace(
+            version=str(self.number),
+            run_id=self.run,
+            tags=dict(self.tags),
+            source=f"simulated:/{self.run}",
+        )
+
+
+class _Page(list[Any]):
+    token = None
+
+
+@dataclass
+class MlflowStore:
+    """What processes share.
+
+    Attributes:
+        experiments: id by name.
+        runs: by id, the earliest first.
+        versions: of each registered model.
+        aliases: the number of a version, by model and alias.
+        out_until: moment until which nobody reaches it.
+    """
+
+    experiments: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    versions: dict[str, list[Version]] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    out_until: float = 0.0
+
+
+class SimulatedClient:
+    """What the pipeline uses of `mlflow.MlflowClient`, for one process."""
+
+    tracking_uri = "simulated:"
+
+    def __init__(self, world: World, process: Process, store: MlflowStore, drive: Drive) -> None:
+        self._world, self._process, self._store, self._drive = world, process, store, drive
+
+    def _do(self, what: str, do: Callable[[], Any]) -> Any:
+        fault = self._world.step(self._process, Kind.MLFLOW, what)
+        if fault and fault.what is What.OUTAGE:
+            self._store.out_until = self._world.seconds + fault.seconds
+        if self._world.seconds < self._store.out_until:
+            raise MlflowException("simulated: out of reach", INTERNAL_ERROR)
+        if fault is None:
+            return do()
+        match fault.what:
+            case What.REFUSED:
+                raise MlflowException("simulated: out of reach", INTERNAL_ERROR)
+            case What.LOST:
+                do()
+                raise MlflowException("simulated: no answer", INTERNAL_ERROR)
+            case What.TWICE:
+                do()
+                return do()
+            case What.LATE:
+                done = do()
+                self._world.advance(self._process, 60.0)
+                return done
+        done = do()
+        end_after(self._world, self._process, fault)
+        return done
+
+    def _run(self, run: str) -> Run:
+        found = self._store.runs.get(run)
+        if found is None:
+            raise MlflowException(f"simulated: no run {run!r}", RESOURCE_DOES_NOT_EXIST)
+        return found
+
+    # Experiments
+
+    def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
+        def find() -> SimpleNamespace | None:
+            found = self._store.experiments.get(name)
+            return found and SimpleNamespace(  # type: ignore[return-value]
+                experiment_id=found, name=name, lifecycle_stage="active"
+            )
+
+        return self._do("asks for the experiment", find)  # type: ignore[no-any-return]
+
+    def create_experiment(self, name: str, location: str | None, tags: Any = None) -> str:
+        def make() -> str:
+            return self._store.experiments.setdefault(name, str(len(self._store.experiments)))
+
+        return str(self._do("makes the experiment", make))
+
+    def set_experiment_tag(self, experiment: str, key: str, value: str) -> None:
+        self._do("tags the experiment", lambda: None)
+
+    def search_experiments(self) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(experiment_id=number, name=name)
+            for name, number in self._store.experiments.items()
+        ]
+
+    # Runs
+
+    def create_run(
+        self,
+        experiment: str,
+        start_time: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        run_name: str | None = None,
+    ) -> SimpleNamespace:
+        def make() -> SimpleNamespace:
+            number = len(self._store.runs)
+            started = int(1000 * self._world.seconds) if start_time is None else start_time
+            run = Run(f"r{number}", number, experiment, run_name or "", started)
+            run.tags.update(tags or {})
+            self._store.runs[run.id] = run
+            return run.shown()
+
+        return self._do(f"makes run {run_name!r}", make)  # type: ignore[no-any-return]
+
+    def get_run(self, run: str) -> SimpleNamespace:
+        return self._do(f"reads {run}", lambda: self._run(run).shown())  # type: ignore[no-any-return]
+
+    def search_runs(
+        self,
+        experiments: Sequence[str],
+        filter_string: str = "",
+        run_view_type: int = ViewType.ACTIVE_ONLY,
+        max_results: int = 1000,
+        order_by: Any = None,
+        page_token: str | None = None,
+    ) -> _Page:
+        def find() -> _Page:
+            clauses = _CLAUSE.findall(filter_string)
+            assert len(clauses) == (filter_string.count(" and ") + 1 if filter_string else 0)
+            found = [
+                run
+                for run in self._store.runs.values()
+                if run.experiment in experiments
+                and not (run.is_deleted and run_view_type == ViewType.ACTIVE_ONLY)
+                and all(_meets(run, *clause) for clause in clauses)
+            ]
+            found.sort(key=lambda run: (-run.started, run.number))
+            return _Page(run.shown() for run in found[:max_results])
+
+        return self._do(f"searches runs {filter_string}", find)  # type: ignore[no-any-return]
+
+    def update_run(self, run: str, status: str) -> None:
+        def update() -> None:
+            self._run(run).status = status
+
+        self._do(f"{run} is {status}", update)
+
+    def set_terminated(self, run: str, status: str = "FINISHED", end: int | None = None) -> None:
+        def update() -> None:
+            found = self._run(run)
+            found.status, found.ended = status, end or int(1000 * self._world.seconds)
+
+        self._do(f"{run} is {status}", update)
+
+    def log_batch(
+        self, run: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Any = ()
+    ) -> None:
+        def log_params() -> None:
+            known = self._run(run).params
+            for each in params:
+                if known.get(each.key, each.value) != each.value:
+                    raise MlflowException(f"simulated: {each.key} of {run} is fixed")
+            known.update({each.key: each.value for each in params})
+
+        def log_metrics() -> None:
+            known = self._run(run).metrics
+            for each in metrics:
+                value = (each.step, each.timestamp, each.value)
+                known.setdefault(each.key, set()).add(value)
+
+        if params:
+            self._do(f"params of {run}", log_params)
+        if metrics:
+            self._do(f"metrics of {run}", log_metrics)
+        if tags:
+            new = {each.key: each.value for each in tags}
+            self._do(f"tags of {run}", lambda: self._run(run).tags.update(new))
+        if not (params or metrics or tags):
+            self._do(f"nothing of {run}", lambda: self._run(run))
+
+    def set_tag(self, run: str, key: str, value: str) -> None:
+        self._do(f"tag {key} of {run}", lambda: self._run(run).tags.update({key: value}))
+
+    def log_inputs(self, run: str, inputs: Sequence[Any]) -> None:
+        self._do(f"inputs of {run}", lambda: setattr(self._run(run), "inputs", list(inputs)))
+
+    def log_artifact(self, run: str, path: str) -> None:
+        content = self._drive.files[Path(path)].content
+        self._put(run, Path(path).name, content)
+
+    def log_dict(self, run: str, values: Mapping[str, Any], name: str) -> None:
+        self._put(run, name, copy.deepcopy(dict(values)))  # type: ignore[arg-type]
+
+    def _put(self, run: str, name: str, content: Any) -> None:
+        artifacts = self._run(run).artifacts if not self._process.is_dead else {}
+        self._do(f"begins {name} of {run}", lambda: artifacts.update({name: b""}))
+        self._do(f"ends {name} of {run}", lambda: artifacts.update({name: content}))
+
+    def list_artifacts(self, run: str) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(path=name, file_size=len(content))
+            for name, content in self._run(run).artifacts.items()
+        ]
+
+    def delete_artifact(self, run: str, name: str) -> None:
+        self._do(f"drops {name} of {run}", lambda: self._run(run).artifacts.pop(name, None))
+
+    def delete_run(self, run: str) -> None:
+        self._do(f"deletes {run}", lambda: setattr(self._run(run), "is_deleted", True))
+
+    def restore_run(self, run: str) -> None:
+        self._do(f"restores {run}", lambda: setattr(self._run(run), "is_deleted", False))
+
+    # Registered models
+
+    def register(self, model: str, run: str) -> str:
+        """Makes a version of a run's model, as `mlflow.models.Model.log` does in the end."""
+
+        def make() -> str:
+            versions = self._store.versions.setdefault(model, [])
+            versions.append(Version(len(versions) + 1, self._run(run).id))
+            return str(versions[-1].number)
+
+        return str(self._do(f"registers the model of {run}", make))
+
+    def _version(self, model: str, number: str) -> Version:
+        return self._store.versions[model][int(number) - 1]
+
+    def get_model_version(self, model: str, number: str) -> SimpleNamespace:
+        return self._version(model, number).shown()
+
+    def get_model_version_by_alias(self, model: str, alias: str) -> SimpleNamespace:
+        def find() -> SimpleNamespace:
+            number = self._store.aliases.get((model, alias))
+            if number is None:
+                raise MlflowException("simulated: no such alias", RESOURCE_DOES_NOT_EXIST)
+            return self._version(model, str(number)).shown()
+
+        return self._do(f"asks who is {alias}", find)  # type: ignore[no-any-return]
+
+    def search_model_versions(self, filter_string: str) -> list[SimpleNamespace]:
+        model = filter_string.split("'")[1]
+        return [each.shown() for each in self._store.versions.get(model, ())]
+
+    def set_model_version_tag(self, model: str, number: str, key: str, value: str) -> None:
+        tags = self._version(model, number).tags
+        self._do(f"tag {key} of version {number}", lambda: tags.update({key: value}))
+
+    def delete_model_version_tag(self, model: str, number: str, key: str) -> None:
+        tags = self._version(model, number).tags
+        self._do(f"no tag {key} of version {number}", lambda: tags.pop(key, None))
+
+    def set_registered_model_alias(self, model: str, alias: str, number: str) -> None:
+        new = {(model, alias): int(number)}
+        self._do(f"version {number} is {alias}", lambda: self._store.aliases.update(new))
+
+
+def _meets(run: Run, where: str, key: str, operator: str, value: str) -> bool:
+    found = run.tags.get(key) if where == "tags" else getattr(run, key)
+    if operator == "=":
+        return bool(found == value)
+    return found is not None and bool(found != value)

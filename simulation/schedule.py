@@ -1,0 +1,71 @@
+"""Which faults befall which process: all of it follows from one number."""
+
+import random
+from dataclasses import dataclass
+
+from simulation.faults import Fault, What
+from simulation.scenario import Scenario
+
+SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
+MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
+MOST_STEP = 600  # of a fault: what comes later does not happen in most lives
+WEIGHTS = {
+    What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
+    What.INTERRUPT: 3, What.SUSPEND: 2, What.JUMP: 2, What.FULL: 3, What.BROKEN: 3, What.BUSY: 3,
+    What.READ_ONLY: 1, What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2,
+    What.OUTAGE: 6, What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scenario, the lives of its processes, and what befalls them.
+
+    Attributes:
+        scenario: what is searched.
+        lives: what each process is, one after the other; then searches that nothing befalls.
+        faults: of any process.
+    """
+
+    scenario: Scenario
+    lives: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the same trials come out as where nothing befalls anybody."""
+        scenario = self.scenario
+        plain = scenario.n_workers == 1 and not scenario.is_timed
+        # a reference that was interrupted is run behind the other: what is known comes in another
+        # order, and so the model of curves differs in its last digits
+        plain = plain and not (scenario.pauses and scenario.has_reference)
+        changes = _CHANGES | ({What.SUSPEND} if scenario.pauses else set())  # states stay behind
+        return plain and not any(fault.what in changes for fault in self.faults)
+
+
+# What changes how a trial ends, and not only when.
+_CHANGES = {What.HANGS}
+
+
+def from_seed(seed: int) -> Schedule:
+    """Draws a schedule."""
+    rng = random.Random(seed)
+    scenario = Scenario(
+        seed=rng.randrange(1000),
+        n_trials=rng.choice((3, 4, 5)),
+        n_workers=rng.choice((1, 1, 2)),
+        pauses=rng.random() < 0.3,
+        prunes=rng.random() < 0.3,
+        has_reference=rng.random() < 0.2,
+        has_finals=rng.random() < 0.2,
+        is_timed=rng.random() < 0.15,
+    )
+    lives, faults = [], []
+    for process in range(rng.randint(1, MOST_LIVES)):
+        lives.append(rng.choices((SEARCH, LOOK, MEND), weights=(8, 1, 1))[0] if process else SEARCH)
+        steps = sorted(rng.randrange(MOST_STEP) for _ in range(rng.randint(1, MOST_FAULTS)))
+        for step in steps:
+            (what,) = rng.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))
+            seconds = rng.choice((-90.0, 90.0)) if what is What.JUMP else rng.choice((5.0, 60.0))
+            faults.append(Fault(process, step, what, seconds, round(rng.random(), 2)))
+    return Schedule(scenario, tuple(lives), tuple(faults))
