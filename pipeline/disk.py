@@ -1,6 +1,7 @@
 """What a process asks of a disk, a system call each: what is written whole is made of these."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -30,8 +31,8 @@ class Disk(Protocol):
     def append(self, file: Path, content: bytes) -> None:
         """Adds to the end of a file, which is made if there is none."""
 
-    def sync(self, file: Path) -> None:
-        """Waits until a file's content is where a power failure leaves it."""
+    def sync(self, path: Path) -> None:
+        """Waits until what is in a file, or which names are in a folder, survives a power failure."""
 
     def truncate(self, file: Path, size: int) -> None:
         """Cuts a file to so many bytes."""
@@ -102,10 +103,16 @@ class SystemDisk:
         with file.open("ab") as opened:
             opened.write(content)
 
-    def sync(self, file: Path) -> None:
-        """Waits for the disk."""
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
+    def sync(self, path: Path) -> None:
+        """Waits for the disk; of a folder as far as its disk knows how."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+                raise
+        finally:
+            os.close(descriptor)
 
     def truncate(self, file: Path, size: int) -> None:
         """Cuts a file."""

@@ -27,6 +27,7 @@ def write_atomically(path: Path, content: bytes | str, disk: Disk = _SYSTEM) -> 
         disk.write(new, data)
         disk.sync(new)
         disk.rename(new, path)
+        disk.sync(path.parent)  # the name, too
 
 
 def create_whole(

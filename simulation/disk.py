@@ -48,8 +48,9 @@ class Drive:
         names(self.files, self.folders)
         self._pending.append(names)
 
-    def sync(self, file: Path) -> None:
-        self.files[file].synced = self.files[file].content
+    def sync(self, path: Path) -> None:
+        if path in self.files:
+            self.files[path].synced = self.files[path].content
         self._keep(len(self._pending))
 
     def _keep(self, n: int) -> None:
@@ -120,8 +121,13 @@ class SimulatedDisk:
 
         self._step("adds to", file, lambda: put(content), lambda share: put(_part(content, share)))
 
-    def sync(self, file: Path) -> None:
-        self._step("syncs", file, lambda: (self._file(file), self._drive.sync(file))[1])
+    def sync(self, path: Path) -> None:
+        def sync() -> None:
+            if path not in self._drive.folders:
+                self._file(path)
+            self._drive.sync(path)
+
+        self._step("syncs", path, sync)
 
     def truncate(self, file: Path, size: int) -> None:
         def cut() -> None:

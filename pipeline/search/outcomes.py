@@ -124,6 +124,8 @@ class Outcomes:
         if is_record and best is not None:
             self.best_line = about
             self._tracker.log_incumbent(number, spec.metric, best)
+        if running.has_model and not is_kept:
+            self._tracker.drop_model(number, study_store.run_of(self._study, number))
         if is_kept and best is not None:
             for dropped in self._best.add(best, number, is_final=is_final):
                 self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))

@@ -18,7 +18,9 @@ from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
 
 
-BEGIN_MINUTES = 5.0  # at least, for a process to begin its job: its server may have to start anew
+# At least, for a process to begin its job: its server may have to start anew; the first server may
+# have to read its imports from a slow disk.
+BEGIN_MINUTES, FIRST_MINUTES = 5.0, 30.0
 
 
 @dataclass
@@ -28,8 +30,7 @@ class Running:
     Attributes:
         trial: Optuna's.
         assignment: what it was given.
-        submitted: moment of the supervisor's clock since which its process could have started;
-            None as long as workers do their imports.
+        submitted: moment of the supervisor's clock since which its process could have started.
         started: moment at which its process had started.
         history: each metric's values so far, one for each epoch.
         scores: what was measured with the kept weights when training was over.
@@ -43,6 +44,7 @@ class Running:
         spent: seconds for which it ran before it was last paused.
         pauses: epochs after which it was paused, in order.
         audited_after: epoch after which it would have been dropped; 0 if it is not audited.
+        has_model: whether its run may have a model already.
     """
 
     trial: optuna.Trial
@@ -61,6 +63,7 @@ class Running:
     spent: float = 0.0
     pauses: list[int] = field(default_factory=list)
     audited_after: int = 0
+    has_model: bool = False
 
     @classmethod
     def paused(
@@ -84,7 +87,8 @@ class Running:
             spent=spent,
             pauses=[*noted.pauses],
         )
-        found.go_back(found.epoch, metric)
+        found.has_model = found.epoch > found.paused_after  # it may: it was about to end
+        found.go_back(found.paused_after, metric)
         return found
 
     @property
@@ -137,12 +141,12 @@ class Running:
             self.spent += now - self.started
         self.submitted = self.started = None
 
-    def is_overdue(self, now: float, minutes: float) -> bool:
+    def is_overdue(self, now: float, minutes: float, *, is_first: bool = False) -> bool:
         """Tells whether it has run for so many minutes, pauses not counted; or has not begun."""
         if self.started is not None:
             return self.spent + now - self.started > 60 * minutes
         waited = 0.0 if self.submitted is None else now - self.submitted
-        return waited > 60 * max(minutes, BEGIN_MINUTES)
+        return waited > 60 * max(minutes, FIRST_MINUTES if is_first else BEGIN_MINUTES)
 
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end; it sees none that was interrupted."""

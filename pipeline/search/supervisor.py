@@ -224,7 +224,7 @@ class Supervisor:
         number, assignment = running.trial.number, running.assignment
         to_beat = None if assignment.is_final else self._outcomes.to_beat
         self._running[number] = running
-        running.submitted = self._clock() if self._is_ready else None
+        running.submitted = self._clock()
         job = Job.of(self._spec, number, assignment, to_beat)
         self._executor.submit(self._pausing.prepared(job, running))
         self._pausing.see(running, Stage.RUNNING)
@@ -242,7 +242,7 @@ class Supervisor:
             case Started():
                 running.started = self._clock()
                 for each in () if self._is_ready else self._running.values():
-                    each.submitted = running.started
+                    each.submitted = running.started  # all have waited for the same imports
                 self._is_ready = True
             case EpochEnd():
                 self._epoch_ended(running, event)
@@ -266,7 +266,7 @@ class Supervisor:
         limit = self._spec.training.trial_minutes
         for running in list(self._running.values()):
             number = running.trial.number
-            if not running.is_overdue(self._clock(), limit):
+            if not running.is_overdue(self._clock(), limit, is_first=not self._is_ready):
                 continue
             self._executor.stop(number)
             if running.started is None:  # no fault of what it was to train
