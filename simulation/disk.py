@@ -80,7 +80,13 @@ class SimulatedDisk:
     def __init__(self, world: World, process: Process, drive: Drive) -> None:
         self._world, self._process, self._drive = world, process, drive
 
-    def _step(self, what: str, path: Path, do: Callable[[], None], torn: Callable[[float], None] = lambda _: None) -> None:
+    def _step(
+        self,
+        what: str,
+        path: Path,
+        do: Callable[[], None],
+        torn: Callable[[float], None] = lambda _: None,
+    ) -> None:
         fault = self._world.step(self._process, Kind.DISK, f"{what} {_short(path)}")
         if fault is None:
             do()
@@ -164,7 +170,9 @@ class SimulatedDisk:
     def list(self, folder: Path) -> list[Path]:
         if folder not in self._drive.folders:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-        inside = [each for each in (*self._drive.files, *self._drive.folders) if each.parent == folder]
+        inside = [
+            each for each in (*self._drive.files, *self._drive.folders) if each.parent == folder
+        ]
         return sorted(inside)
 
     def make_folder(self, folder: Path, *, parents: bool = True) -> None:
@@ -174,7 +182,11 @@ class SimulatedDisk:
         def make() -> None:
             if not parents:
                 self._need_folder(folder.parent, folder)
-            self._drive.change(lambda _, folders: folders.update((folder, *folder.parents) if parents else (folder,)))
+            self._drive.change(
+                lambda _, folders: folders.update(
+                    (folder, *folder.parents) if parents else (folder,)
+                )
+            )
 
         self._step("makes", folder, make)
 
@@ -189,7 +201,11 @@ class SimulatedDisk:
         if not self._process.is_dead:
             if self.list(folder):
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
-        self._step("removes", folder, lambda: self._drive.change(lambda _, folders: folders.discard(folder)))
+        self._step(
+            "removes",
+            folder,
+            lambda: self._drive.change(lambda _, folders: folders.discard(folder)),
+        )
 
     def remove_tree(self, folder: Path) -> None:
         if folder not in self._drive.folders and not self._process.is_dead:

@@ -166,7 +166,9 @@ def _with_patience(values: list[float], patience: int) -> list[float]:
 def _in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
     store, scenario = simulation.runs, simulation.schedule.scenario
     of_study = [run for run in store.runs.values() if run.tags.get("role") == "study"]
-    if len(of_study) != 1 or (of_study[0].status != "FINISHED" and not may_have_no_champion(study)):
+    if len(of_study) != 1 or (
+        of_study[0].status != "FINISHED" and not may_have_no_champion(study)
+    ):
         return f"MLflow's runs of the study: {[(run.id, run.status) for run in of_study]}"
     alive = {run.id: run for run in store.runs.values() if not run.is_deleted}
     left = [run.id for run in alive.values() if run.status in ("RUNNING", "SCHEDULED")]
@@ -174,7 +176,9 @@ def _in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial
         return f"MLflow has runs that have not ended: {left}"
     own: dict[str, int] = {}
     ranked = ranking(trials, scenario.spec.direction)
-    kept = {t.number for t in with_model(ranked, scenario.spec.direction, study_store.n_models(study))}
+    kept = {
+        t.number for t in with_model(ranked, scenario.spec.direction, study_store.n_models(study))
+    }
     frozen = {each.number: each for each in study.get_trials(deepcopy=False)}
     for trial in select_counted(trials):
         run = alive.get(trial.run_id)
@@ -211,11 +215,19 @@ def _run_of(run: "Run", trial: Trial, given: Assignment, parent: str, is_kept: b
     status = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}[trial.state]
     if run.status != status:
         return f"is {run.status}, not {status}"
-    tags = {"trial": str(trial.number), "state": str(trial.state), "mlflow.parentRunId": parent, **given.tags}
+    tags = {
+        "trial": str(trial.number),
+        "state": str(trial.state),
+        "mlflow.parentRunId": parent,
+        **given.tags,
+    }
     for key, value in tags.items():
         if run.tags.get(key) != value:
             return f"tag {key} is {run.tags.get(key)!r}, not {value!r}"
-    params = {key: str(each) for key, each in (given.hyperparameters.flat() if given.hyperparameters else {}).items()}
+    params = {
+        key: str(each)
+        for key, each in (given.hyperparameters.flat() if given.hyperparameters else {}).items()
+    }
     params |= {"seed": str(given.seed), "dataset": "fashion_mnist"}
     if run.params != params:
         return f"params are {run.params}, not {params}"

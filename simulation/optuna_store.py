@@ -147,7 +147,9 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self._write(what, "set_trial_intermediate_value", *arguments)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._write(f"notes {key} of trial {trial_id}", "set_trial_user_attr", trial_id, key, value)
+        self._write(
+            f"notes {key} of trial {trial_id}", "set_trial_user_attr", trial_id, key, value
+        )
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         what = f"notes {key} of trial {trial_id}"

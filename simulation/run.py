@@ -149,7 +149,9 @@ class Simulation:
             ended = f"error: {error}"
         except Exception as error:
             where = "".join(traceback.format_exception(error)[-4:])
-            raise Violation(f"process {process.number} ({kind}) ends with a traceback: {where}") from error
+            raise Violation(
+                f"process {process.number} ({kind}) ends with a traceback: {where}"
+            ) from error
         process.is_dead = True
         if self.world.trace is not None:
             self.world.trace.append(f"process {process.number} ended: {ended}")

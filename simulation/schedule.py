@@ -62,7 +62,9 @@ def from_seed(seed: int) -> Schedule:
     )
     lives, faults = [], []
     for process in range(rng.randint(1, MOST_LIVES)):
-        lives.append(rng.choices((SEARCH, LOOK, MEND), weights=(8, 1, 1))[0] if process else SEARCH)
+        lives.append(
+            rng.choices((SEARCH, LOOK, MEND), weights=(8, 1, 1))[0] if process else SEARCH
+        )
         steps = sorted(rng.randrange(MOST_STEP) for _ in range(rng.randint(1, MOST_FAULTS)))
         for step in steps:
             (what,) = rng.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))

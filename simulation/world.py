@@ -115,7 +115,9 @@ class World:
         self.seconds += STEP_SECONDS
         fault = self.faults.get((process.number, n))
         if self.trace is not None:
-            self.trace.append(f"{process.number}.{n:<4} {self.seconds:8.1f} s  {kind.value}: {what}")
+            self.trace.append(
+                f"{process.number}.{n:<4} {self.seconds:8.1f} s  {kind.value}: {what}"
+            )
         if fault is None:
             return None
         if not fault.fits(kind):

@@ -39,9 +39,7 @@ class Heartbeat:
                 close()
 
         self._signs = clock.every(BEAT_SECONDS, give, end)
-        self._end = weakref.finalize(
-            self, self._signs.end
-        )  # of who forgets the lease
+        self._end = weakref.finalize(self, self._signs.end)  # of who forgets the lease
 
     def stop(self) -> None:
         """Gives no more signs: none comes when this has returned."""

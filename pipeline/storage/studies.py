@@ -204,7 +204,11 @@ def _foreign(project: Project, name: str) -> str:
 def _is_new(study: optuna.Study, direction: str) -> bool:
     """Tells whether a study holds nothing, as one that was just created; or was about to be."""
     directions = [each.name.lower() for each in study.directions]
-    is_begun = study.user_attrs.keys() - {study_store.N_MODELS, study_store.FINALS, study_store.SPEC}
+    is_begun = study.user_attrs.keys() - {
+        study_store.N_MODELS,
+        study_store.FINALS,
+        study_store.SPEC,
+    }
     return directions == [direction] and not (is_begun or study.get_trials(deepcopy=False))
 
 
