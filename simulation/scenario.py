@@ -12,7 +12,7 @@ from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
 
 NAME = "simulated"
-EPOCHS, EPOCH_SECONDS = 4, 10.0
+EPOCHS, EPOCH_SECONDS = 4, 2.0
 ONE_FAILS_OF = 12  # networks: of them every other one diverges at once, the rest break off later
 
 

@@ -8,7 +8,8 @@ from simulation.scenario import Scenario
 
 SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
-MOST_STEP = 600  # of a fault: what comes later does not happen in most lives
+N_STUDIES = 8  # of each kind
+MOST_STEP = 400  # of a fault: what comes later does not happen in most lives
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
     What.INTERRUPT: 3, What.SUSPEND: 2, What.JUMP: 2, What.FULL: 3, What.BROKEN: 3, What.BUSY: 3,
@@ -31,6 +32,14 @@ class Schedule:
     lives: tuple[str, ...]
     faults: tuple[Fault, ...]
 
+    def __str__(self) -> str:
+        """In some lines."""
+        scenario = self.scenario
+        given = [name for name, on in vars(scenario).items() if on is True]
+        about = f"{scenario.n_trials} trials, {scenario.n_workers} at a time, study {scenario.seed}"
+        lines = [", ".join([about, *given]), f"lives: {', '.join(self.lives)}"]
+        return "\n".join([*lines, *map(str, self.faults)])
+
     @property
     def changes_nothing(self) -> bool:
         """Whether the same trials come out as where nothing befalls anybody."""
@@ -51,7 +60,7 @@ def from_seed(seed: int) -> Schedule:
     """Draws a schedule."""
     rng = random.Random(seed)
     scenario = Scenario(
-        seed=rng.randrange(1000),
+        seed=rng.randrange(N_STUDIES),
         n_trials=rng.choice((3, 4, 5)),
         n_workers=rng.choice((1, 1, 2)),
         pauses=rng.random() < 0.3,

@@ -8,14 +8,15 @@ ifBO: Rakotoarison et al. 2024, arXiv:2404.16795). New networks are drawn near t
 random, and by a prior (see `prior`); some are taken without asking the model, which may be wrong.
 """
 
+import functools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
@@ -25,6 +26,7 @@ from pipeline.search.neighbours import at_random, near
 from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
 from pipeline.search.prior import draw_likely
 from pipeline.search.space_encoding import SpaceEncoding
+from pipeline.search.standardised import standardised
 from pipeline.study.combinations import key_of
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
@@ -37,6 +39,10 @@ MOST_POINTS, MOST_TUNED = 300, 120  # of curves, to learn from and to tune the m
 TUNED_AT = (6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 300)  # trials
 MARGINS = (-2.0, 0.0)  # logarithms to base 10 of the least and greatest, in standard deviations
 WORTH = 0.05  # least probability of beating the best with which a trial goes on in the end
+
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class FreezeThawSampler(optuna.samplers.RandomSampler):
@@ -173,9 +179,7 @@ class FreezeThaw:
         Returns:
             The logarithm of the probability that the best is beaten, less that of the seconds.
         """
-        from threadpoolctl import threadpool_limits  # sets a variable of the environment
-
-        with threadpool_limits(1):  # small matrices, and trials that want all cores
+        with _thread_pools().limit(limits=1):  # small matrices, and trials that want all cores
             model, goal = self._learned(rng, seen)
             known = self._known
             self._seconds = ForeseenSeconds.of([known[n] for n in known.measured])
@@ -279,21 +283,9 @@ class FreezeThaw:
             model.theta = np.array(theta)
 
 
-def standardised(values: Numbers) -> Numbers:
-    """Puts values into a scale on which the good ones are apart: mean 0, standard deviation 1.
+@functools.cache
+def _thread_pools() -> "ThreadpoolController":
+    """Finds the libraries that may use threads, which takes milliseconds."""
+    from threadpoolctl import ThreadpoolController  # sets a variable of the environment
 
-    It is the mean of two, for neither is best everywhere: of normal scores of the ranks, which
-    what is far below cannot stretch, and of the values themselves, none further below the median
-    than the best one is above.
-
-    Args:
-        values: greater is better, (n,); NaN of what has failed, as bad as the worst.
-    """
-    known = values[np.isfinite(values)]
-    middle, best = float(np.median(known)), float(known.max())
-    floor = middle - max(best - middle, 1e-9)
-    linear = np.where(np.isfinite(values), np.maximum(values, floor), floor)
-    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
-    scores = norm.ppf((ranks - 0.5) / len(ranks))
-    both = scores + (linear - linear.mean()) / (linear.std() or 1.0)
-    return np.asarray((both - both.mean()) / (both.std() or 1.0))
+    return ThreadpoolController()

@@ -97,6 +97,16 @@ class Outcomes:
             n_paused=n_paused,
         )
 
+    def begin(self, running: Running) -> None:
+        """Has MLflow make the run of a trial, and notes which it is."""
+        trial, assignment = running.trial, running.assignment
+        params = {"seed": assignment.seed, "dataset": self._spec.dataset}
+        run = self._tracker.start_trial(
+            trial.number, assignment.hyperparameters, params, assignment.tags
+        )
+        if run:
+            trial.set_user_attr(study_store.RUN_ID, run)
+
     def tell(self, running: Running) -> None:
         """Tells MLflow of curves and model of a trial that came to an end, then Optuna of it."""
         number, spec = running.trial.number, self._spec

@@ -6,7 +6,7 @@ it was paused, that it is paused; then MLflow. A kill before the note leaves a t
 interrupted, which is run again.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.search.running import Running
 from pipeline.search.samplers import build_sampler
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, paused, study_store
+from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.spec import PAUSES, StudySpec
 from pipeline.study.trial import Trial
@@ -192,10 +193,24 @@ class Pausing:
         self.see(running, Stage.PAUSED)
         self._show(number, tracker, is_paused=True)
 
-    def put_back(self, running: Running, tracker: Tracker) -> None:
-        """Has a trial wait where it was paused last: whatever it was trained since is lost."""
-        running.go_back(running.paused_after, self.spec.objective)
-        self.pause(running, tracker)
+    def put_back(
+        self, under_way: MutableMapping[int, Running], tracker: Tracker, stores: Presence
+    ) -> None:
+        """Has trials wait where they were paused last: what they were trained since is lost.
+
+        Args:
+            under_way: trials whose processes were stopped, by number; others stay in it than those
+                that were paused before.
+            tracker: where runs are written.
+            stores: looked at before anything is told them.
+        """
+        for number, running in list(under_way.items()):
+            if running.paused_after:
+                running.stand_still(None)
+                running.go_back(running.paused_after, self.spec.objective)
+                if stores.has_optuna and stores.has_mlflow:
+                    self.pause(running, tracker)
+                del under_way[number]
 
     def _show(self, number: int, tracker: Tracker, *, is_paused: bool) -> None:
         run = study_store.run_of(self.study, number)

@@ -18,7 +18,7 @@ from pipeline.export import finalists
 from pipeline.outside import Outside
 from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
-from pipeline.search import ending, progress, samplers, warm_start
+from pipeline.search import ending, progress, recovery, samplers, warm_start
 from pipeline.search.interruption import Interruption
 from pipeline.search.pausing import Pausing
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -93,11 +93,11 @@ def run_study(
             champion = None
             if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
                 n_kept = tracker.settle()  # before the champion's run is looked up
-                supervisor.mend_runs()  # of which MLflow has made two
+                recovery.mend_runs(study, spec, tracker)  # of which MLflow has made two
                 champion = _champion(project, spec, study, n_kept, tracker.trouble)
                 taken.check()
                 _compare_finalists(project, spec, study, executor)
-                _publish(project, spec, executor, tracker, champion)
+                _publish(project, spec, executor, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
         print(interruption.how_to_go_on, file=sys.stderr)
@@ -213,11 +213,10 @@ def _publish(
     project: Project,
     spec: StudySpec,
     executor: Executor,
-    tracker: RunWriter,
     champion: Trial,
 ) -> None:
     """Registers the champion's model, unless it is the registered one, or was rolled back."""
-    if tracker.champion_run() != champion.run_id:
+    if reader.champion_run(project, spec.name) != champion.run_id:
         if said := reader.rollback_of(project, spec.name, champion.run_id):
             print(said, file=sys.stderr)
             return

@@ -16,7 +16,7 @@ from pipeline.study.trial import Cause, State, best_epoch, is_better, name_end, 
 from pipeline.task.task import Metric
 from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
-
+from pipeline.wording import count_noun
 
 # At least, for a process to begin its job: its server may have to start anew; the first server may
 # have to read its imports from a slow disk.
@@ -135,9 +135,13 @@ class Running:
         if self.best_epoch != before:
             self.model = None
 
-    def stand_still(self, now: float) -> None:
-        """Stops its own clock: its process is stopped, and it may go on later."""
-        if self.started is not None:
+    def stand_still(self, now: float | None) -> None:
+        """Stops its own clock: its process is stopped, and it may go on later.
+
+        Args:
+            now: what the clock says; None if what it was trained since it was paused is lost.
+        """
+        if self.started is not None and now is not None:
             self.spent += now - self.started
         self.submitted = self.started = None
 
@@ -147,6 +151,10 @@ class Running:
             return self.spent + now - self.started > 60 * minutes
         waited = 0.0 if self.submitted is None else now - self.submitted
         return waited > 60 * max(minutes, FIRST_MINUTES if is_first else BEGIN_MINUTES)
+
+    def time_out(self, minutes: float) -> None:
+        """Notes that it was stopped, for it took too long."""
+        self.reason, self.cause = f"stopped after {count_noun(minutes, 'minute')}", Cause.TOO_SLOW
 
     def should_prune(self) -> bool:
         """Asks the pruner whether the trial is to end; it sees none that was interrupted."""

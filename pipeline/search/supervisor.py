@@ -9,13 +9,13 @@ sets a record at once, so that it, too, can be killed at any moment.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from enum import Enum
 
 import optuna
 
 from pipeline.execution.executor import Executor
-from pipeline.search import known_space, samplers
+from pipeline.search import known_space, recovery, samplers
 from pipeline.search.asking import Unsuitable, ask
 from pipeline.search.distinct import Untried
 from pipeline.search.finals import Finals
@@ -25,16 +25,15 @@ from pipeline.search.policy import GoOn, Stage
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running
 from pipeline.search.used import Used
-from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage import optuna_internals, queue
 from pipeline.storage.paused import Nowhere
 from pipeline.storage.presence import Presence
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import Finals as Asked
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, select_counted
+from pipeline.study.trial import State
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
-from pipeline.wording import count_noun
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
 
@@ -100,7 +99,15 @@ class Supervisor:
         if said := known_space.remark(self._spec):
             self._progress.say(said)
         try:
-            self._recover()
+            ended, self._n_drawn = recovery.recover(
+                self._study,
+                self._spec,
+                self._tracker,
+                self._pausing,
+                self._used,
+                self._progress.say,
+            )
+            self._outcomes.know(ended)
             if not self._finals.only:
                 queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
@@ -126,29 +133,6 @@ class Supervisor:
         """Takes a snapshot of the search as it stands, for people to see."""
         running, paused = self._running.values(), self._pausing.waiting
         return self._outcomes.snapshot(self._finals, running, len(paused), is_ready=self._is_ready)
-
-    # Before the first trial
-
-    def _recover(self) -> None:
-        """Queues again what a killed supervisor left, and counts the trials that are known."""
-        ended = select_counted(study_store.read_trials(self._study))
-        paused = self._pausing.recover(ended, self._used)
-        n_left = queue.requeue_left(self._study, self._spec, paused)
-        n_mended = self.mend_runs(paused)
-        if n_left or n_mended:
-            self._progress.say(
-                f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
-            )
-        self._n_drawn = len(paused) + sum(trial.is_drawn for trial in ended)
-        self._outcomes.know(ended)
-
-    def mend_runs(self, paused: Collection[int] = ()) -> int:
-        """Ends runs in MLflow of trials that do not run, but for those that are paused."""
-        known = study_store.read_trials(self._study)
-        ends = {each.number: each.end(self._spec.metric) for each in select_counted(known)}
-        runs = {each.number: each.run_id for each in known}
-        runs |= {number: study_store.run_of(self._study, number) for number in paused}
-        return self._tracker.mend(ends, runs, paused)
 
     # Starting and ending trials
 
@@ -212,12 +196,7 @@ class Supervisor:
             return
         self._n_drawn += assignment.is_drawn
         self._running[trial.number] = running
-        params = {"seed": assignment.seed, "dataset": spec.dataset}
-        run = self._tracker.start_trial(
-            trial.number, assignment.hyperparameters, params, assignment.tags
-        )
-        if run:
-            trial.set_user_attr(study_store.RUN_ID, run)
+        self._outcomes.begin(running)
         self._submit(running)
 
     def _submit(self, running: Running) -> None:
@@ -272,8 +251,7 @@ class Supervisor:
             if running.started is None:  # no fault of what it was to train
                 self._failed(running, Failed(number, "its process did not begin", True))
                 continue
-            running.reason = f"stopped after {count_noun(limit, 'minute')}"
-            running.cause = Cause.TOO_SLOW
+            running.time_out(limit)
             self._end(running)
 
     def _failed(self, running: Running, event: Failed) -> None:
@@ -305,23 +283,20 @@ class Supervisor:
         """Ends what runs and queues it again: first all processes, then Optuna, then MLflow."""
         for number in self._running:
             self._executor.stop(number)
-        anew = [each for each in self._running.values() if not each.paused_after]
-        back = [each for each in self._running.values() if each.paused_after]
         try:
-            self._outcomes.interrupt(anew, self._stores)
-            for running in back if self._stores.has_mlflow else ():
-                self._pausing.put_back(running, self._tracker)
+            self._pausing.put_back(self._running, self._tracker, self._stores)
+            self._outcomes.interrupt(self._running.values(), self._stores)
         finally:
             self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
-        del self._running[running.trial.number]
+        number = running.trial.number
         if running.paused_after:
             self._outcomes.note_retry(running, reason)
-            running.stand_still(self._clock())
-            self._pausing.put_back(running, self._tracker)
-            return
-        self._outcomes.try_again(running, reason)
-        self._pausing.forget(running.trial.number)
-        self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again
+            self._pausing.put_back({number: running}, self._tracker, self._stores)
+        else:
+            self._outcomes.try_again(running, reason)
+            self._pausing.forget(number)
+            self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again
+        self._running.pop(number, None)

@@ -16,11 +16,10 @@ from mlflow.entities import ViewType
 
 from pipeline import snapshot
 from pipeline.paths import Project, display_path
-from pipeline.tracking import aliases, delivery, mlflow_internals, relocation
+from pipeline.tracking import aliases, mlflow_internals, orphans, relocation
 from pipeline.tracking.delivery import (
     HYPERPARAMETERS_ARTIFACT,
     MODEL_ARTIFACT,
-    ORPHAN,
     OUT_OF_REACH,
     client_of,
     unusable,
@@ -202,7 +201,7 @@ def set_aside(project: Project, found: Sequence[Run]) -> None:
     """Tags runs as orphans, ends and deletes them; MLflow keeps and can restore them."""
     with opened(project) as client:
         for run in found:
-            delivery.set_aside(client, run.id, run.status)
+            orphans.set_aside(client, run.id, run.status)
 
 
 def _run(client: Any, found: Any, metric: str) -> Run:
@@ -220,7 +219,7 @@ def _run(client: Any, found: Any, metric: str) -> Run:
         started=int(info.start_time or 0),
         artifacts=str(info.artifact_uri),
         is_deleted=info.lifecycle_stage == "deleted",
-        is_orphan=ORPHAN in tags,
+        is_orphan=orphans.ORPHAN in tags,
     )
 
 

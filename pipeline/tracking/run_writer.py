@@ -18,8 +18,7 @@ from pipeline.escaping import for_markdown, for_tag
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, relocation
-from pipeline.tracking.aliases import champion_run
+from pipeline.tracking import delivery, orphans, relocation
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
@@ -127,7 +126,7 @@ class RunWriter:
                 )
                 self._parent = created.info.run_id
                 client.log_inputs(self._parent, self._delivery.inputs)
-            delivery.set_twins_aside(client, self._experiment, self._parent)
+            orphans.set_twins_aside(client, self._experiment, self._parent)
             about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
             client.log_batch(self._parent, tags=delivery.as_tags(about))
         except delivery.OUT_OF_REACH as error:
@@ -157,7 +156,7 @@ class RunWriter:
         return bool(found)
 
     def _find_study(self) -> Run | None:
-        found = self._client.search_runs([self._experiment], delivery.OF_STUDY, max_results=1)
+        found = self._client.search_runs([self._experiment], orphans.OF_STUDY, max_results=1)
         return found[0] if found else None
 
     def close_study(self, status: str) -> None:
@@ -240,9 +239,8 @@ class RunWriter:
         """Ends a trial's run, with metrics and tags; arguments as in `Tracker`."""
         self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
-        self._send_log(
-            trial, [Metric(key, metrics[key], self._now(), 0) for key in metrics], noted
-        )
+        now = self._now()
+        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
         self._end(trial, STATUS.get(state, "KILLED"))
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
@@ -263,7 +261,7 @@ class RunWriter:
                 found.append(trial)
                 if runs.get(trial, "") not in ("", run.info.run_id):  # MLflow made two of one
                     self._check()
-                    delivery.set_aside(self._client, run.info.run_id, status)
+                    orphans.set_aside(self._client, run.info.run_id, status)
                     continue
                 self._delivery.runs[trial] = run.info.run_id
                 state, metrics, tags = ends.get(trial, END_OF_INTERRUPTED)
@@ -275,17 +273,6 @@ class RunWriter:
         except delivery.OUT_OF_REACH as error:
             raise delivery.unusable(self._uri, error) from None
         return len(found)
-
-    def champion_run(self) -> str | None:
-        """Finds the run whose model bears the alias `champion`; None if there is none.
-
-        Raises:
-            PipelineError: MLflow is out of reach.
-        """
-        try:
-            return champion_run(self._client, self._study)
-        except delivery.OUT_OF_REACH as error:
-            raise delivery.unusable(self._uri, error) from None
 
     def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
         now = self._now()
