@@ -165,12 +165,12 @@ def _with_patience(values: list[float], patience: int) -> list[float]:
 
 def _in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
     store, scenario = simulation.runs, simulation.schedule.scenario
-    of_study = [run for run in store.runs.values() if run.tags.get("role") == "study"]
+    alive = {run.id: run for run in store.runs.values() if not run.is_deleted}
+    of_study = [run for run in alive.values() if run.tags.get("role") == "study"]
     if len(of_study) != 1 or (
         of_study[0].status != "FINISHED" and not may_have_no_champion(study)
     ):
         return f"MLflow's runs of the study: {[(run.id, run.status) for run in of_study]}"
-    alive = {run.id: run for run in store.runs.values() if not run.is_deleted}
     left = [run.id for run in alive.values() if run.status in ("RUNNING", "SCHEDULED")]
     if left and not may_have_no_champion(study):
         return f"MLflow has runs that have not ended: {left}"

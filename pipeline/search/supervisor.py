@@ -134,8 +134,6 @@ class Supervisor:
         running, paused = self._running.values(), self._pausing.waiting
         return self._outcomes.snapshot(self._finals, running, len(paused), is_ready=self._is_ready)
 
-    # Starting and ending trials
-
     def _start_next(self) -> bool:
         """Starts what is to be trained next, if there is a free worker; tells whether it did."""
         if self._is_interrupted or len(self._running) >= self._executor.n_workers:
@@ -209,7 +207,7 @@ class Supervisor:
         self._pausing.see(running, Stage.RUNNING)
 
     def _let_go(self, number: int) -> None:
-        """Ends a paused trial, for the search is over or the disk is full of better ones."""
+        """Ends a paused trial, for the search is over or others are better."""
         running = self._running[number] = self._pausing.let_go(number)
         self._end(running, is_pruned=True)
 
