@@ -11,7 +11,7 @@ from pipeline.storage import queue, study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial
 from pipeline.tracking import reader, relocation
-from pipeline.tracking.delivery import MODEL_ARTIFACT
+from pipeline.tracking.delivery import MODEL_ARTIFACT, WRITTEN_ANEW
 from pipeline.tracking.reader import Run
 from pipeline.tracking.record import RunRecord
 from pipeline.wording import count_noun, inflect
@@ -104,7 +104,7 @@ def _write_anew(subject: Subject, trial: Trial) -> None:
     record = RunRecord.of(trial, subject.spec)
     writer = subject.writer
     run = writer.start_trial(
-        trial.number, trial.hyperparameters, record.params, {**tags, "written_anew": "true"}
+        trial.number, trial.hyperparameters, record.params, {**tags, WRITTEN_ANEW: "true"}
     )
     _log_from(subject, trial, 0)
     if content:

@@ -32,6 +32,7 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its err
 
 MODEL_ARTIFACT = "model.keras"
 HYPERPARAMETERS_ARTIFACT = "hyperparameters.json"
+WRITTEN_ANEW = "written_anew"  # tag of a run that the doctor has written
 RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
 # What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
 _REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
@@ -214,22 +215,31 @@ class Delivery:
         trial = write["trial"]
         self._check()
         if trial is not None and not write["run"] and trial not in self.runs:
-            self._find_run(trial, write.get("started"))
+            self._find_run(trial, write)
         self._deliver(write, attachment)
         if write["what"] == "start" and trial in self.runs:  # unless MLflow refuses it
             self._note_run(trial, self.runs[trial])
 
-    def _find_run(self, trial: int, started: int | None) -> None:
-        """Takes up the newest run of a trial; if `started` is given, only one of that time."""
+    def _find_run(self, trial: int, write: Write) -> None:
+        """Takes up the newest run of a trial; for its start only one that is of that start.
+
+        Or that was written anew meanwhile, of what Optuna holds of the same training.
+        """
         found = self._client.search_runs(
             [self._experiment],
             f"tags.trial = '{trial}'",
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
+        if not found:
+            return
+        info, data = found[0].info, found[0].data
+        is_anew = WRITTEN_ANEW in data.tags and (
+            data.params.get("seed") == write.get("params", {}).get("seed")
+        )
         # another study of this name, deleted meanwhile, may have had a trial of this number
-        if found and started in (None, found[0].info.start_time):
-            self.runs[trial] = found[0].info.run_id
+        if is_anew or write.get("started") in (None, info.start_time):
+            self.runs[trial] = info.run_id
 
     def _deliver(self, write: Write, attachment: bytes | None) -> None:
         """Does what a write says; doing it twice does no more than doing it once.
