@@ -22,7 +22,7 @@ from pipeline.storage import study_store
 from pipeline.store_url import StoreUrl
 from simulation import invariants
 from simulation.disk import Drive, SimulatedDisk
-from simulation.faults import Fault
+from simulation.faults import Fault, What
 from simulation.mlflow_store import MlflowStore, SimulatedClient
 from simulation.optuna_store import OptunaStore, SimulatedStorage
 from simulation.scenario import NAME, Scenario, curves
@@ -76,7 +76,7 @@ class Simulation:
             Violation: something is not as it must be.
         """
         for kind in self.schedule.lives:
-            if self._live(kind, HERE) == DONE and not self._hosts_that_keep():
+            if self._live(kind, HERE) == DONE and not self._leaves_something():
                 self._look_at_the_end()
             self._look()
         for _ in range(MOST_LAST_LIVES):
@@ -97,6 +97,11 @@ class Simulation:
     def _look_at_the_end(self) -> None:
         if found := invariants.at_the_end(self):
             raise Violation(found)
+
+    def _leaves_something(self) -> bool:
+        """Tells whether something may be left that the next search sends or removes."""
+        is_broken = any(fault.what is What.BROKEN for fault in self.world.happened)
+        return is_broken or bool(self._hosts_that_keep())
 
     def _hosts_that_keep(self) -> set[str]:
         """Names hosts on which writes wait for MLflow."""

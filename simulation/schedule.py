@@ -36,7 +36,9 @@ class Schedule:
         """In some lines."""
         scenario = self.scenario
         given = [name for name, on in vars(scenario).items() if on is True]
-        about = f"{scenario.n_trials} trials, {scenario.n_workers} at a time, study {scenario.seed}"
+        about = (
+            f"{scenario.n_trials} trials, {scenario.n_workers} at a time, study {scenario.seed}"
+        )
         lines = [", ".join([about, *given]), f"lives: {', '.join(self.lives)}"]
         return "\n".join([*lines, *map(str, self.faults)])
 

@@ -1,8 +1,9 @@
 """Runs that belong to nobody, as where MLflow has made two of one: they are set aside."""
 
 import mlflow
+from mlflow.entities import Run
 
-OF_STUDY = "tags.role = 'study'"  # filters the study's own run
+_OF_STUDY = "tags.role = 'study'"  # filters the study's own run
 ORPHAN = "orphan"  # tag of a run that belongs to no trial
 
 
@@ -14,17 +15,33 @@ def set_aside(client: mlflow.MlflowClient, run: str, status: str) -> None:
     client.delete_run(run)
 
 
-def set_twins_aside(client: mlflow.MlflowClient, experiment: str, own: str) -> None:
-    """Sets a study's other runs of its own aside that are the parents of none.
+def find_study_run(client: mlflow.MlflowClient, experiment: str) -> Run | None:
+    """Finds a study's own run; of several the one that is the parent of others.
 
-    A server may be asked twice to make one run, and make two, where its first answer was lost.
+    There are several where a server was asked twice to make one, for its first answer was lost, or
+    where a supervisor that was suspended goes on though it has lost the study.
 
     Args:
         client: of the store.
         experiment: id of the study's.
-        own: id of the study's run.
     """
-    for run in client.search_runs([experiment], OF_STUDY):
-        of_it = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
-        if run.info.run_id != own and not client.search_runs([experiment], of_it, max_results=1):
+    found = client.search_runs([experiment], _OF_STUDY)
+    parents = (run for run in found[1:] and found if _is_parent(client, run))
+    return next(parents, found[0] if found else None)
+
+
+def set_twins_aside(client: mlflow.MlflowClient, own: Run) -> None:
+    """Sets a study's other runs of its own aside that are the parents of none.
+
+    Args:
+        client: of the store.
+        own: the study's run.
+    """
+    for run in client.search_runs([own.info.experiment_id], _OF_STUDY):
+        if run.info.run_id != own.info.run_id and not _is_parent(client, run):
             set_aside(client, run.info.run_id, run.info.status)
+
+
+def _is_parent(client: mlflow.MlflowClient, run: Run) -> bool:
+    children = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    return bool(client.search_runs([run.info.experiment_id], children, max_results=1))

@@ -118,15 +118,14 @@ class RunWriter:
             note = for_tag(for_markdown(goal))
             client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
             if found := self._find_study():
-                self._parent = found.info.run_id
-                client.update_run(self._parent, status="RUNNING")
+                client.update_run(found.info.run_id, status="RUNNING")
             else:
-                created = client.create_run(
-                    self._experiment, run_name=self._study, tags={"role": "study"}
-                )
-                self._parent = created.info.run_id
-                client.log_inputs(self._parent, self._delivery.inputs)
-            orphans.set_twins_aside(client, self._experiment, self._parent)
+                tags_of_it = {"role": "study"}
+                made = client.create_run(self._experiment, run_name=self._study, tags=tags_of_it)
+                found = self._find_study() or made  # perhaps somebody else's meanwhile
+                client.log_inputs(found.info.run_id, self._delivery.inputs)
+            self._parent = found.info.run_id
+            orphans.set_twins_aside(client, found)
             about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
             client.log_batch(self._parent, tags=delivery.as_tags(about))
         except delivery.OUT_OF_REACH as error:
@@ -156,8 +155,7 @@ class RunWriter:
         return bool(found)
 
     def _find_study(self) -> Run | None:
-        found = self._client.search_runs([self._experiment], orphans.OF_STUDY, max_results=1)
-        return found[0] if found else None
+        return orphans.find_study_run(self._client, self._experiment)
 
     def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""
