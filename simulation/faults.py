@@ -24,6 +24,7 @@ class What(Enum):
     POWER_AFTER = "the power fails when that is done"
     INTERRUPT = "Ctrl-C"
     SUSPEND = "the process is suspended, and another host goes on"
+    SECOND = "somebody starts a second search in the same folder"
     JUMP = "somebody sets the clock"
     FULL = "the disk is full"
     BROKEN = "the disk has an error"
@@ -41,14 +42,14 @@ class What(Enum):
     BACK = "a worker of a dead supervisor writes its state"
 
 
-_ANY = {What.KILL, What.POWER, What.INTERRUPT, What.SUSPEND, What.JUMP}
+_ANY = {What.KILL, What.POWER, What.INTERRUPT, What.SUSPEND, What.SECOND, What.JUMP}
 _ALLOWED = {
     Kind.TIME: _ANY,
     Kind.DISK: _ANY | {What.KILL_AFTER, What.TEAR, What.POWER_AFTER, What.FULL, What.BROKEN},
     Kind.OPTUNA: _ANY | {What.KILL_AFTER, What.POWER_AFTER, What.BUSY, What.READ_ONLY, What.FULL},
     Kind.MLFLOW: _ANY
     | {What.KILL_AFTER, What.REFUSED, What.LOST, What.TWICE, What.LATE, What.OUTAGE},
-    Kind.WORKERS: _ANY | {What.DIES, What.DIES_LAST, What.HANGS, What.GONE},
+    Kind.WORKERS: _ANY | {What.DIES, What.DIES_LAST, What.HANGS, What.GONE, What.BACK},
 }
 
 

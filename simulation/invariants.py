@@ -10,6 +10,7 @@ from pipeline.study.assignment import Assignment
 from pipeline.storage import finals, study_store
 from pipeline.study.trial import State, Trial, ranking, select_counted, with_model
 from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
+from simulation.faults import What
 from simulation.scenario import NAME, Scenario, curves
 from simulation.workers import model_of
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from simulation.run import Simulation
 
 LEFT = {f"{NAME}.lock"}
+HARMLESS = {What.JUMP, What.LATE, What.TWICE, What.SECOND}  # whoever lives to the end of them
 
 
 class Known:
@@ -40,6 +42,7 @@ def _result(trial: Trial) -> tuple[object, ...]:
     return (
         trial.state, trial.value, trial.best_epoch, str(trial.hyperparameters), trial.seed,
         {key: [*values] for key, values in trial.history.items()}, trial.reason,
+        [*trial.pauses], trial.audited_after,
     )  # fmt: skip
 
 
@@ -73,8 +76,13 @@ def at_the_end(simulation: "Simulation") -> str:
     assert study is not None
     scenario = simulation.schedule.scenario
     trials = study_store.read_trials(study)
-    for look in (_in_optuna(study, scenario), _as_trained(trials, scenario),
-                 _in_mlflow(simulation, study, trials), _on_disk(simulation)):  # fmt: skip
+    for look in (
+        _in_optuna(study, scenario),
+        _as_trained(trials, scenario),
+        _in_mlflow(simulation, study, trials),
+        _as_counted(simulation, study, trials),
+        _on_disk(simulation),
+    ):
         if look:
             return look
     return ""
@@ -252,6 +260,23 @@ def _run_of(run: "Run", trial: Trial, given: Assignment, parent: str, is_kept: b
         return f"its model is {model!r}, not that of seed {trial.seed} at epoch {trial.best_epoch}"
     if not is_kept and model is not None:
         return "has a model, and is none of the best"
+    return ""
+
+
+def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
+    """Holds the time used, and the curve of records, against the trials, if nobody was killed."""
+    if any(fault.what not in HARMLESS for fault in simulation.world.happened):
+        return ""
+    scenario, noted = simulation.schedule.scenario, study.user_attrs
+    used = noted.get(study_store.SECONDS, 0.0) + noted.get(study_store.FINALS_SECONDS, 0.0)
+    trained = sum(trial.seconds for trial in trials) / scenario.n_workers
+    if not trained <= used <= simulation.world.seconds:
+        return f"{used} seconds are noted, {trained} were trained for"
+    best = max((t.value for t in select_counted(trials) if t.value is not None), default=None)
+    (run,) = (run for run in simulation.runs.runs.values() if run.tags.get("role") == "study")
+    shown = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
+    if best is not None and max(shown, default=None) != best:
+        return f"the curve of records is {sorted(shown)}, the best value {best}"
     return ""
 
 

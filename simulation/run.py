@@ -195,7 +195,12 @@ class Simulation:
     def _suspended(self, process: Process, fault: Fault) -> None:
         if process.host == ELSEWHERE:
             return
-        self._live(SEARCH, ELSEWHERE)
+        if fault.what is What.SUSPEND:
+            self._live(SEARCH, ELSEWHERE)
+            return
+        ended = str(self._live(SEARCH, process.host))
+        if "is being searched already" not in ended:
+            raise Violation(f"a second search in the same folder is not refused: {ended}")
 
 
 @functools.lru_cache(4096)

@@ -27,6 +27,7 @@ class Scenario:
         pauses: whether trials are paused and promoted.
         prunes: whether a pruner ends trials.
         has_reference: whether there is one, twice.
+        audits: whether half of what would be paused or pruned is trained to its end.
         has_finals: whether a third of the trials are finals.
         is_timed: whether there is a budget of time.
     """
@@ -35,6 +36,7 @@ class Scenario:
     n_trials: int = 5
     n_workers: int = 1
     pauses: bool = False
+    audits: bool = False
     prunes: bool = False
     has_reference: bool = False
     has_finals: bool = False
@@ -58,6 +60,7 @@ def _spec(scenario: Scenario) -> StudySpec:
         "training": {"patience": 3, "trial_minutes": 5, "retries": 1000},
         "sampler": {"type": "RandomSampler", "seed": scenario.seed},
         "pruner": {"type": "NopPruner"},
+        "audit": 0.5 if scenario.audits else 0.0,
         "fixed": {"batch_size": 32, "epochs": EPOCHS, "optimizer": "adam", "hidden_layers": 1},
         "space": {
             "units": {"type": "int", "low": 8, "high": 64},

@@ -9,12 +9,14 @@ from simulation.scenario import Scenario
 SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
 N_STUDIES = 8  # of each kind
+MANY_TRIALS, SHARE_OF_MANY = 13, 0.02  # more than models are kept of
 MOST_STEP = 400  # of a fault: what comes later does not happen in most lives
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
-    What.INTERRUPT: 3, What.SUSPEND: 2, What.JUMP: 2, What.FULL: 3, What.BROKEN: 3, What.BUSY: 3,
+    What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3, What.BROKEN: 3, What.BUSY: 3,
     What.READ_ONLY: 1, What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2,
     What.OUTAGE: 6, What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1,
+    What.BACK: 3,
 }  # fmt: skip
 
 
@@ -63,9 +65,10 @@ def from_seed(seed: int) -> Schedule:
     rng = random.Random(seed)
     scenario = Scenario(
         seed=rng.randrange(N_STUDIES),
-        n_trials=rng.choice((3, 4, 5)),
+        n_trials=MANY_TRIALS if rng.random() < SHARE_OF_MANY else rng.choice((3, 4, 5)),
         n_workers=rng.choice((1, 1, 2)),
         pauses=rng.random() < 0.3,
+        audits=rng.random() < 0.2,
         prunes=rng.random() < 0.3,
         has_reference=rng.random() < 0.2,
         has_finals=rng.random() < 0.2,

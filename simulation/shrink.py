@@ -43,7 +43,7 @@ def _shorter(schedule: Schedule) -> Iterator[Schedule]:
         yield replace(schedule, lives=lives[:process] + lives[process + 1 :], faults=kept)
     for i in range(len(faults)):
         yield replace(schedule, faults=faults[:i] + faults[i + 1 :])
-    for name in ("is_timed", "has_finals", "has_reference", "prunes", "pauses"):
+    for name in ("is_timed", "has_finals", "has_reference", "prunes", "pauses", "audits"):
         if getattr(scenario, name):
             yield replace(schedule, scenario=replace(scenario, **{name: False}))
     if scenario.n_workers > 1:

@@ -66,6 +66,7 @@ class SimulatedWorkers(ReplayExecutor):
         if job.goes_on_after and not self._is_whole(job):
             job = replace(job, goes_on_after=0)
         self._jobs[job.trial] = job
+        self._world.jobs.append((self._process, job))
         self._now = self._world.seconds
         super().submit(job)
 
@@ -80,7 +81,9 @@ class SimulatedWorkers(ReplayExecutor):
         running = sorted(self._running)
         if fault and fault.what is What.GONE:
             raise PipelineError("workers cannot start: simulated: the forkserver is gone")
-        if fault and running:
+        if fault and fault.what is What.BACK:
+            self._come_back()
+        elif fault and running:
             due = self._running[running[int(fault.share * len(running)) % len(running)]]
             if fault.what is What.HANGS:
                 due.moment = math.inf
@@ -90,6 +93,15 @@ class SimulatedWorkers(ReplayExecutor):
         happened = super().events(timeout_seconds)
         self._world.advance(self._process, self._now - before)
         return [self._with_model(event) for event in happened]
+
+    def _come_back(self) -> None:
+        """Has workers of a dead supervisor leave a state, as if they had not noticed."""
+        for process, job in self._world.jobs:
+            later = [rung for rung in job.rungs if rung > job.goes_on_after]
+            if process.is_dead and process.host == self._process.host and later:
+                folder = self._disk.is_folder(Path(job.state_folder))
+                if folder:
+                    write_atomically(self._state(job, later[0]), _state_of(job), self._disk)
 
     def _is_whole(self, job: Job) -> bool:
         """Tells whether the state is there, and whole, after which a job is to go on."""

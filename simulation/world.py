@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline.training.job import Job
 from simulation.faults import Fault, Kind
 
 STEP_SECONDS = 0.001  # that each step takes
@@ -75,6 +76,8 @@ class World:
         trace: each step in a line, if that is wanted.
         on_power_failure: what forgets what no disk has kept.
         on_suspension: what happens while a process stands still.
+        happened: faults that did.
+        jobs: all that were submitted, and by whom.
     """
 
     faults: "dict[tuple[int, int], Fault]"
@@ -87,6 +90,7 @@ class World:
     on_power_failure: Callable[[Process], None] = lambda _: None
     on_suspension: Callable[[Process, Fault], None] = lambda *_: None
     happened: list[Fault] = field(default_factory=list)
+    jobs: "list[tuple[Process, Job]]" = field(default_factory=list)
 
     def begin(self, host: str) -> Process:
         """Starts a process."""
@@ -137,7 +141,7 @@ class World:
                 process.interrupt()
             case fault.what.JUMP:
                 self.wall_offset += fault.seconds
-            case fault.what.SUSPEND:
+            case fault.what.SUSPEND | fault.what.SECOND:
                 self.suspend(process, fault)
             case _:
                 return fault

@@ -77,13 +77,17 @@ class Pausing:
                     self.waiting[number] = Running.paused(
                         writable, assignment, noted, self.spec.objective
                     )
-        self.states.remove_others({n: each.epoch for n, each in self.waiting.items()})
+        self.clear_up()
         for trial in ended:
             self._note(trial.number, trial, trial, Stage.ENDED)
         for running in self.waiting.values():
             self.see(running, Stage.PAUSED)
         self._seen = dict(sorted(self._seen.items()))  # as who was not killed has them
         return self.waiting.keys()
+
+    def clear_up(self) -> None:
+        """Removes states of what is not paused, which workers of a dead supervisor leave, too."""
+        self.states.remove_others({n: each.epoch for n, each in self.waiting.items()})
 
     def see(self, running: Running, stage: Stage) -> None:
         """Lets the policy see where a trial stands."""

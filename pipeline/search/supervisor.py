@@ -115,6 +115,7 @@ class Supervisor:
                 while self._start_next():
                     pass
                 if not self._running and not self._go_on():
+                    self._pausing.clear_up()
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._stores.check()
