@@ -53,17 +53,23 @@ _ALLOWED = {
 }
 
 
+def fits(what: What, kind: "Kind | None") -> bool:
+    """Tells whether something can happen at a step of a kind."""
+    return kind is None or what in _ALLOWED[kind]
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something that happens at a step.
 
     Attributes:
         process: number of the process.
-        step: of that process, from 0.
+        step: of that process, from 0; counted among those of a kind if one is given.
         what: happens.
         seconds: that a clock jumps, or an outage lasts.
         share: from 0 to 1: how much of a write is done that is torn, or of what was not synced is
             kept; which worker it is.
+        of: kind of the steps that are counted; None: all.
     """
 
     process: int
@@ -71,11 +77,13 @@ class Fault:
     what: What
     seconds: float = 0.0
     share: float = 0.5
+    of: Kind | None = None
 
     def fits(self, kind: Kind) -> bool:
         """Tells whether it can happen at such a step; else nothing does."""
-        return self.what in _ALLOWED[kind]
+        return fits(self.what, kind)
 
     def __str__(self) -> str:
         more = f" ({self.seconds:+.0f} s)" if self.what in (What.JUMP, What.OUTAGE) else ""
-        return f"process {self.process}, step {self.step}: {self.what.value}{more}"
+        of = f" of {self.of.value}" if self.of else ""
+        return f"process {self.process}, step {self.step}{of}: {self.what.value}{more}"

@@ -1,15 +1,19 @@
 """What must be true after each life, and in the end; found by looking at the stores alone."""
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import TrialState
 
 from pipeline.study.assignment import Assignment
+from pipeline.names import state_file
 from pipeline.storage import finals, study_store
+from pipeline.storage.paused import PAUSED
 from pipeline.study.trial import State, Trial, ranking, select_counted, with_model
 from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
+from simulation.disk import Drive
 from simulation.faults import What
 from simulation.scenario import NAME, Scenario, curves
 from simulation.workers import model_of
@@ -27,6 +31,22 @@ class Known:
 
     def __init__(self) -> None:
         self._trials: dict[int, Any] = {}
+        self._paused: set[int] = set()
+
+    def lost(self, study: optuna.Study, drive: Drive) -> str:
+        """Says which trial was paused, could have gone on, and was begun anew all the same."""
+        found = study.get_trials(deepcopy=False)
+        for each in found:
+            if each.number in self._paused and each.user_attrs.get(study_store.INTERRUPTED):
+                return f"trial {each.number} was paused, and is begun anew"
+        self._paused = {
+            each.number
+            for each in found
+            if (epoch := each.user_attrs.get(PAUSED))
+            and each.state == TrialState.RUNNING
+            and Path(f"/here/mlruns/{NAME}.paused/{state_file(each.number, epoch)}") in drive.files
+        }
+        return ""
 
     def differences(self, trials: list[Trial]) -> str:
         """Says what is not as it was; "" if all is. What is finished by now is known from here."""

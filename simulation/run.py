@@ -63,7 +63,7 @@ class Simulation:
     runs: MlflowStore = field(default_factory=MlflowStore)
 
     def __post_init__(self) -> None:
-        faults = {(fault.process, fault.step): fault for fault in self.schedule.faults}
+        faults = {(each.process, each.step, each.of): each for each in self.schedule.faults}
         self.world = World(faults, trace=[] if self.is_traced else None)
         self.world.on_power_failure = self._fail_power
         self.world.on_suspension = self._suspended
@@ -130,7 +130,12 @@ class Simulation:
 
     def _look(self) -> None:
         study = self.study()
-        if study and (found := self.known.differences(study_store.read_trials(study))):
+        if study is None:
+            return
+        found = self.known.differences(study_store.read_trials(study))
+        if not found and ELSEWHERE not in self.drives:  # where no state of a training is
+            found = self.known.lost(study, self.drives[HERE])
+        if found:
             raise Violation(found)
 
     def _live(self, kind: str, host: str) -> int | str:

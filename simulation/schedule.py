@@ -1,16 +1,20 @@
 """Which faults befall which process: all of it follows from one number."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simulation.faults import Fault, What
+from simulation.faults import Fault, Kind, What, fits
 from simulation.scenario import Scenario
 
 SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
 N_STUDIES = 8  # of each kind
 MANY_TRIALS, SHARE_OF_MANY = 13, 0.02  # more than models are kept of
-MOST_STEP = 400  # of a fault: what comes later does not happen in most lives
+# Steps of a fault, counted among all or those of a kind: what comes later is in few lives.
+MOST_OF: dict[Kind | None, int] = {
+    None: 400, Kind.OPTUNA: 150, Kind.MLFLOW: 120, Kind.WORKERS: 150, Kind.DISK: 80,
+}  # fmt: skip
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
     What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3, What.BROKEN: 3, What.BUSY: 3,
@@ -74,14 +78,22 @@ def from_seed(seed: int) -> Schedule:
         has_finals=rng.random() < 0.2,
         is_timed=rng.random() < 0.15,
     )
+    # as in swarm testing (Groce et al. 2012, ISSTA): some schedules have few kinds of faults, often
+    kinds = rng.sample(list(WEIGHTS), rng.choice((3, 6, len(WEIGHTS))))
     lives, faults = [], []
     for process in range(rng.randint(1, MOST_LIVES)):
         lives.append(
-            rng.choices((SEARCH, LOOK, MEND), weights=(8, 1, 1))[0] if process else SEARCH
+            rng.choices((SEARCH, LOOK, MEND), weights=(8, 1, 2))[0] if process else SEARCH
         )
-        steps = sorted(rng.randrange(MOST_STEP) for _ in range(rng.randint(1, MOST_FAULTS)))
-        for step in steps:
-            (what,) = rng.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))
-            seconds = rng.choice((-90.0, 90.0)) if what is What.JUMP else rng.choice((5.0, 60.0))
-            faults.append(Fault(process, step, what, seconds, round(rng.random(), 2)))
+        for _ in range(rng.randint(1, MOST_FAULTS)):
+            faults.append(_draw(rng, process, kinds))
     return Schedule(scenario, tuple(lives), tuple(faults))
+
+
+def _draw(rng: random.Random, process: int, kinds: Sequence[What]) -> Fault:
+    """Draws what befalls a process: at any step, or at any of a kind, of which most are rare."""
+    (what,) = rng.choices(kinds, weights=[WEIGHTS[each] for each in kinds])
+    seconds = rng.choice((-90.0, 90.0)) if what is What.JUMP else rng.choice((3.0, 10.0, 60.0))
+    of = rng.choice((None, *(kind for kind in MOST_OF if fits(what, kind))))
+    step = rng.randrange(MOST_OF[of])
+    return Fault(process, step, what, seconds, round(rng.random(), 2), of)

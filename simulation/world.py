@@ -36,6 +36,7 @@ class Process:
         is_suspended: whether it stands still.
         stood_still: seconds for which it did.
         n_steps: that it has taken.
+        n_of: how many of each kind before the last one.
         interrupt: what a signal does to it.
     """
 
@@ -45,6 +46,7 @@ class Process:
     is_suspended: bool = False
     stood_still: float = 0.0
     n_steps: int = 0
+    n_of: "dict[Kind, int]" = field(default_factory=dict)
     interrupt: Callable[[], None] = lambda: None
 
 
@@ -80,7 +82,7 @@ class World:
         jobs: all that were submitted, and by whom.
     """
 
-    faults: "dict[tuple[int, int], Fault]"
+    faults: "dict[tuple[int, int, Kind | None], Fault]"
     seconds: float = 0.0
     wall_offset: float = 0.0
     trace: "list[str] | None" = None
@@ -117,7 +119,9 @@ class World:
         if n > MOST_STEPS:
             raise DoesNotEnd(f"process {process.number} has taken {n} steps")
         self.seconds += STEP_SECONDS
-        fault = self.faults.get((process.number, n))
+        n_of = process.n_of[kind] = process.n_of.get(kind, -1) + 1
+        fault = self.faults.get((process.number, n, None))
+        fault = fault or self.faults.get((process.number, n_of, kind))
         if self.trace is not None:
             self.trace.append(
                 f"{process.number}.{n:<4} {self.seconds:8.1f} s  {kind.value}: {what}"
