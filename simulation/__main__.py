@@ -28,7 +28,11 @@ def main() -> int:
         from simulation.run import violation
         from simulation.schedule import from_seed
 
-        if not violation(from_seed(arguments.seed)):
+        found = violation(from_seed(arguments.seed))
+        if found and arguments.terse:
+            print(found)
+            return FAILED
+        if not found:
             print(f"seed {arguments.seed}: all is as it must be")
             return DONE
         tell(arguments.seed)
@@ -39,7 +43,10 @@ def main() -> int:
     if wrong is None:
         print(f"{n:,} schedules, and all is as it must be")
         return DONE
-    tell(wrong)
+    if arguments.terse:
+        print(f"seed {wrong} goes wrong")
+    else:
+        tell(wrong)
     return FAILED
 
 
@@ -152,6 +159,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=n_cores(), help="processes (default: cores)")
     parser.add_argument("--seed", type=int, help="runs one schedule, and tells its story if wrong")
     parser.add_argument("--first", type=int, help="seed to begin with (default: a fresh one)")
+    parser.add_argument("--terse", action="store_true", help="name the seed, and tell no story")
     parsed = parser.parse_args(arguments)
     if not parsed.minutes > 0 or parsed.jobs < 1:
         raise UsageError(

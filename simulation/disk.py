@@ -15,7 +15,6 @@ from pipeline.disk import IsHeld
 from simulation.faults import Fault, Kind, What
 from simulation.world import Process, World
 
-
 _TAKES_SPACE = ("writes", "adds to", "makes")
 
 

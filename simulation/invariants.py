@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.study.assignment import Assignment
 from pipeline.names import state_file
 from pipeline.storage import finals, study_store
 from pipeline.storage.paused import PAUSED
+from pipeline.study.assignment import Assignment
 from pipeline.study.trial import State, Trial, ranking, select_counted, with_model
 from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
 from simulation.disk import Drive

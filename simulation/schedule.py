@@ -56,12 +56,13 @@ class Schedule:
         # a reference that was interrupted is run behind the other: what is known comes in another
         # order, and so the model of curves differs in its last digits
         plain = plain and not (scenario.pauses and scenario.has_reference)
-        changes = _CHANGES | ({What.SUSPEND} if scenario.pauses else set())  # states stay behind
+        changes = _CHANGES | (_STATES_ARE_LOST if scenario.pauses else set())
         return plain and not any(fault.what in changes for fault in self.faults)
 
 
 # What changes how a trial ends, and not only when.
 _CHANGES = {What.HANGS}
+_STATES_ARE_LOST = {What.SUSPEND, What.FULL, What.BROKEN}  # and so nothing is paused
 
 
 def from_seed(seed: int) -> Schedule:
