@@ -43,10 +43,10 @@ def simulated(n: int = 1) -> list[Disk]:
     return disks
 
 
-def outcome(call: Callable[[], Any], folder: Path) -> object:
+def outcome(call: Callable[..., Any], disk: Disk, folder: Path, *arguments: Any) -> object:
     """What a call returns, with paths as they are in a folder; or which error it raises."""
     try:
-        found = call()
+        found = call(disk, folder, *arguments)
     except OSError as error:
         return type(error), error.errno
     except IsHeld:
@@ -97,7 +97,7 @@ def test_what_is_done_to_files_comes_out_as_on_a_real_disk(
     with tempfile.TemporaryDirectory() as name:
         for call in calls:
             here, there = (
-                outcome(lambda d=disk, f=folder: do(d, f, *call), folder)  # type: ignore[misc]
+                outcome(do, disk, folder, *call)
                 for disk, folder in ((double, Path("/x")), (real, Path(name)))
             )
             assert here == there, call
@@ -113,7 +113,7 @@ def test_locks_are_refused_as_by_a_real_disk(calls: "list[tuple[Any, ...]]") -> 
         stacks = [[held.enter_context(contextlib.ExitStack()) for _ in range(2)] for _ in worlds]
         for who, what, place in calls:
             here, there = (
-                outcome(lambda a=(disks[who], own[who], folder): lock(*a, what, place), folder)  # type: ignore[misc]
+                outcome(lock, disks[who], folder, own[who], what, place)
                 for (disks, folder), own in zip(worlds, stacks, strict=True)
             )
             assert here == there, (who, what, place)
@@ -123,7 +123,7 @@ def test_locks_are_refused_as_by_a_real_disk(calls: "list[tuple[Any, ...]]") -> 
         assert contents(worlds[0][0][0], Path("/x")) == contents(SystemDisk(), Path(name))
 
 
-def lock(disk: Disk, own: contextlib.ExitStack, folder: Path, what: str, place: str) -> None:
+def lock(disk: Disk, folder: Path, own: contextlib.ExitStack, what: str, place: str) -> None:
     match what:
         case "lock":
             own.callback(disk.lock(folder / place, wait=False))
