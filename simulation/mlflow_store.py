@@ -14,11 +14,16 @@ from typing import Any
 
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+)
 
 from simulation.disk import Drive, end_after
 from simulation.faults import Kind, What
-from simulation.world import Process, World
+from simulation.world import Process, SimulatedClock, World
 
 _CLAUSE = re.compile(r"(tags|attributes)\.([\w.]+) (=|!=) '([^']*)'")
 
@@ -106,7 +111,7 @@ class MlflowStore:
         out_until: moment until which nobody reaches it.
     """
 
-    experiments: dict[str, str] = field(default_factory=dict)
+    experiments: dict[str, str] = field(default_factory=lambda: {"Default": "0"})
     runs: dict[str, Run] = field(default_factory=dict)
     versions: dict[str, list[Version]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -149,8 +154,19 @@ class SimulatedClient:
     def _run(self, run: str) -> Run:
         found = self._store.runs.get(run)
         if found is None:
-            raise MlflowException(f"simulated: no run {run!r}", RESOURCE_DOES_NOT_EXIST)
+            code = RESOURCE_DOES_NOT_EXIST if run else INVALID_PARAMETER_VALUE
+            raise MlflowException(f"simulated: no run {run!r}", code)
         return found
+
+    def _active(self, run: str) -> Run:
+        """Finds a run that may be written: one that is not deleted."""
+        found = self._run(run)
+        if found.is_deleted:
+            raise MlflowException(f"simulated: {run} is deleted", INVALID_PARAMETER_VALUE)
+        return found
+
+    def _now(self) -> int:
+        return int(1000 * SimulatedClock(self._world, self._process).time())
 
     # Experiments
 
@@ -165,7 +181,10 @@ class SimulatedClient:
 
     def create_experiment(self, name: str, location: str | None, tags: Any = None) -> str:
         def make() -> str:
-            return self._store.experiments.setdefault(name, str(len(self._store.experiments)))
+            known = self._store.experiments
+            if name in known:
+                raise MlflowException(f"simulated: there is {name}", RESOURCE_ALREADY_EXISTS)
+            return known.setdefault(name, str(len(known)))
 
         return str(self._do("makes the experiment", make))
 
@@ -189,7 +208,7 @@ class SimulatedClient:
     ) -> SimpleNamespace:
         def make() -> SimpleNamespace:
             number = len(self._store.runs)
-            started = int(1000 * self._world.seconds) if start_time is None else start_time
+            started = self._now() if start_time is None else start_time
             run = Run(f"r{number}", number, experiment, run_name or "", started)
             run.tags.update(tags or {})
             self._store.runs[run.id] = run
@@ -226,14 +245,14 @@ class SimulatedClient:
 
     def update_run(self, run: str, status: str) -> None:
         def update() -> None:
-            self._run(run).status = status
+            self._active(run).status = status
 
         self._do(f"{run} is {status}", update)
 
     def set_terminated(self, run: str, status: str = "FINISHED", end: int | None = None) -> None:
         def update() -> None:
-            found = self._run(run)
-            found.status, found.ended = status, end or int(1000 * self._world.seconds)
+            found = self._active(run)
+            found.status, found.ended = status, end or self._now()
 
         self._do(f"{run} is {status}", update)
 
@@ -241,14 +260,15 @@ class SimulatedClient:
         self, run: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Any = ()
     ) -> None:
         def log_params() -> None:
-            known = self._run(run).params
+            known = self._active(run).params
             for each in params:
                 if known.get(each.key, each.value) != each.value:
-                    raise MlflowException(f"simulated: {each.key} of {run} is fixed")
+                    said = f"simulated: {each.key} of {run} is fixed"
+                    raise MlflowException(said, INVALID_PARAMETER_VALUE)
             known.update({each.key: each.value for each in params})
 
         def log_metrics() -> None:
-            known = self._run(run).metrics
+            known = self._active(run).metrics
             for each in metrics:
                 value = (each.step, each.timestamp, each.value)
                 known.setdefault(each.key, set()).add(value)
@@ -259,15 +279,17 @@ class SimulatedClient:
             self._do(f"metrics of {run}", log_metrics)
         if tags:
             new = {each.key: each.value for each in tags}
-            self._do(f"tags of {run}", lambda: self._run(run).tags.update(new))
-        if not (params or metrics or tags):
-            self._do(f"nothing of {run}", lambda: self._run(run))
+            self._do(f"tags of {run}", lambda: self._active(run).tags.update(new))
 
     def set_tag(self, run: str, key: str, value: str) -> None:
-        self._do(f"tag {key} of {run}", lambda: self._run(run).tags.update({key: value}))
+        self._do(f"tag {key} of {run}", lambda: self._active(run).tags.update({key: value}))
 
     def log_inputs(self, run: str, inputs: Sequence[Any]) -> None:
-        self._do(f"inputs of {run}", lambda: setattr(self._run(run), "inputs", list(inputs)))
+        def add() -> None:
+            known = self._active(run).inputs
+            known += [each for each in inputs if each not in known]
+
+        self._do(f"inputs of {run}", add)
 
     def log_artifact(self, run: str, path: str) -> None:
         content = self._drive.files[Path(path)].content
@@ -277,9 +299,11 @@ class SimulatedClient:
         self._put(run, name, copy.deepcopy(dict(values)))  # type: ignore[arg-type]
 
     def _put(self, run: str, name: str, content: Any) -> None:
-        artifacts = self._run(run).artifacts if not self._process.is_dead else {}
-        self._do(f"begins {name} of {run}", lambda: artifacts.update({name: b""}))
-        self._do(f"ends {name} of {run}", lambda: artifacts.update({name: content}))
+        def put(content: Any) -> None:
+            self._run(run).artifacts[name] = content
+
+        self._do(f"begins {name} of {run}", lambda: put(b""))
+        self._do(f"ends {name} of {run}", lambda: put(content))
 
     def list_artifacts(self, run: str) -> list[SimpleNamespace]:
         return [
@@ -318,7 +342,9 @@ class SimulatedClient:
         def find() -> SimpleNamespace:
             number = self._store.aliases.get((model, alias))
             if number is None:
-                raise MlflowException("simulated: no such alias", RESOURCE_DOES_NOT_EXIST)
+                is_known = model in self._store.versions
+                code = INVALID_PARAMETER_VALUE if is_known else RESOURCE_DOES_NOT_EXIST
+                raise MlflowException("simulated: no such alias", code)
             return self._version(model, str(number)).shown()
 
         return self._do(f"asks who is {alias}", find)  # type: ignore[no-any-return]

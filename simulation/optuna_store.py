@@ -50,6 +50,16 @@ class OptunaStore:
             self.n_durable = len(self.log)
         return done
 
+    def swap(
+        self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
+    ) -> bool:
+        """Writes some attributes of a study if one of them is as it was; as `fencing.swap`."""
+        if self.data.get_study_user_attrs(study_id).get(key) != old:
+            return False
+        for name, value in {key: new, **others}.items():
+            self.apply("set_study_user_attr", study_id, name, value)
+        return True
+
     def fail_power(self, share: float) -> None:
         """Takes back some of what was written since the last durable write."""
         kept = self.n_durable + round(share * (len(self.log) - self.n_durable))
@@ -66,17 +76,23 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self._world, self._process, self._store = world, process, store
         self._judges: list[Callable[[], None]] = []
 
-    def _write(self, what: str, name: str, *arguments: Any) -> Any:
+    def _transact(self, what: str, do: Callable[[], Any]) -> Any:
         fault = self._world.step(self._process, Kind.OPTUNA, what)
         if fault and fault.what in (What.BUSY, What.FULL, What.READ_ONLY):
             said = _SAID.get(fault.what, "attempt to write a readonly database")
             raise StorageInternalError(f"simulated: {said}")
-        for judge in self._judges:  # in the transaction itself
-            judge()
-        done = self._store.apply(name, *arguments)
+        done = do()
         if fault:
             end_after(self._world, self._process, fault)
         return done
+
+    def _write(self, what: str, name: str, *arguments: Any) -> Any:
+        def write() -> Any:
+            for judge in self._judges:  # in the transaction itself
+                judge()
+            return self._store.apply(name, *arguments)
+
+        return self._transact(what, write)
 
     def _read(self) -> InMemoryStorage:
         if self._process.is_dead:
@@ -89,16 +105,9 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
     ) -> bool:
         """As `pipeline.storage.fencing.swap`: one transaction."""
-        fault = self._world.step(self._process, Kind.OPTUNA, f"swaps {key} for {new}")
-        if fault and fault.what in (What.BUSY, What.FULL, What.READ_ONLY):
-            raise StorageInternalError(f"simulated: {_SAID.get(fault.what, 'read only')}")
-        if self._store.data.get_study_user_attrs(study_id).get(key) != old:
-            return False
-        for name, value in {key: new, **others}.items():
-            self._store.apply("set_study_user_attr", study_id, name, value)
-        if fault:
-            end_after(self._world, self._process, fault)
-        return True
+        arguments = (study_id, key, old, new, others)
+        what = f"swaps {key} for {new}"
+        return bool(self._transact(what, lambda: self._store.swap(*arguments)))
 
     def fence(
         self, study_id: int, keys: Sequence[str], judge: Callable[[Mapping[str, Any]], None]
@@ -212,10 +221,15 @@ class _Fence:
     def writer(
         self, key: str, value: Callable[[], Any]
     ) -> tuple[Callable[[], None], Callable[[], None]]:
-        def write() -> None:
+        storage = self.storage
+
+        def note() -> None:
             self._look()
-            what = f"notes {key}"
-            self.storage._write(what, "set_study_user_attr", self.study_id, key, value())
+            if key in storage._store.data.get_study_user_attrs(self.study_id):
+                storage._store.apply("set_study_user_attr", self.study_id, key, value())
+
+        def write() -> None:
+            storage._transact(f"notes {key}", note)
 
         return write, lambda: None
 
