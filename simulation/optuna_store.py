@@ -88,15 +88,24 @@ class SimulatedStorage(optuna.storages.BaseStorage):
 
     def _write(self, what: str, name: str, *arguments: Any) -> Any:
         def write() -> Any:
-            for judge in self._judges:  # in the transaction itself
-                judge()
+            if self._judges and name.startswith("set_trial"):  # what Optuna looks at comes first
+                trial = self._store.data.get_trial(arguments[0])
+                self.check_trial_is_updatable(arguments[0], trial.state)
+            self._judge()
             return self._store.apply(name, *arguments)
 
         return self._transact(what, write)
 
-    def _read(self) -> InMemoryStorage:
+    def _judge(self) -> None:
+        for judge in self._judges:
+            judge()
+
+    def _read(self, *, is_judged: bool = False) -> InMemoryStorage:
+        """Gives what to read from; a fence ends also reads, where they end a transaction."""
         if self._process.is_dead:
             self._world.step(self._process, Kind.OPTUNA, "")
+        if is_judged:
+            self._judge()
         return self._store.data
 
     # Who may write
@@ -167,7 +176,7 @@ class SimulatedStorage(optuna.storages.BaseStorage):
     # Questions
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._read().get_study_id_from_name(study_name)
+        return self._read(is_judged=True).get_study_id_from_name(study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
         return self._read().get_study_name_from_id(study_id)
@@ -176,13 +185,13 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         return self._read().get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return dict(self._read().get_study_user_attrs(study_id))
+        return dict(self._read(is_judged=True).get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return dict(self._read().get_study_system_attrs(study_id))
+        return dict(self._read(is_judged=True).get_study_system_attrs(study_id))
 
     def get_all_studies(self) -> list[Any]:
-        return self._read().get_all_studies()
+        return self._read(is_judged=True).get_all_studies()
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         return self._read().get_trial_id_from_study_id_trial_number(study_id, trial_number)

@@ -3,6 +3,7 @@
 Ids of runs are counted, as the simulated ones are; in MLflow they are drawn at random.
 """
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -194,6 +195,7 @@ class RealSimulation(Simulation):
     def __init__(self, schedule: Schedule, folder: Path) -> None:
         super().__init__(schedule)
         self.folder, self._url = folder, f"sqlite:///{folder / 'optuna.db'}"
+        self._looked_at = open_storage(self._url)
 
     def storage_of(self, process: Process) -> SimulatedStorage:
         return RealStorage(self.world, process, self._url)
@@ -202,10 +204,9 @@ class RealSimulation(Simulation):
         return RealClient(self.world, process, self.runs, drive, self.folder)
 
     def study(self) -> optuna.Study | None:
-        storage = open_storage(self._url, to_write=True)
-        if NAME not in {each.study_name for each in storage.get_all_studies()}:
-            return None
-        return optuna.load_study(study_name=NAME, storage=storage)
+        with contextlib.suppress(KeyError):
+            return optuna.load_study(study_name=NAME, storage=self._looked_at)
+        return None
 
     def _look_at_the_end(self) -> None:
         read_into(self.runs, self.folder)
