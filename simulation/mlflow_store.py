@@ -270,7 +270,7 @@ class SimulatedClient:
         def log_metrics() -> None:
             known = self._active(run).metrics
             for each in metrics:
-                value = (each.step, each.timestamp, each.value)
+                value = (each.step, each.timestamp, float(each.value))
                 known.setdefault(each.key, set()).add(value)
 
         if params:

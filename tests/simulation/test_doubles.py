@@ -16,7 +16,7 @@ import pytest
 from mlflow.entities import Metric, Param, RunTag
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from real_stores import RealClient, RealStorage, prepare
+from real_stores import RealClient, RealStorage, contents, prepare, read_into
 from recording import Call, outcome, recorded, said
 
 from pipeline.storage.lease import HEARTBEAT
@@ -99,3 +99,60 @@ def test_optuna_answers_searches_as_the_simulated_storage_does(
     assert of_optuna(here) == of_optuna(real.get_all_trials(of_study._study_id))
     best = simulation.trials.data.get_best_trial(0)
     assert of_optuna(best) == of_optuna(real.get_best_trial(of_study._study_id))
+
+
+# MLflow
+
+
+def of_mlflow(answer: Any) -> object:
+    """What counts of an answer of a client."""
+    match answer:
+        case Exception():
+            return said(answer)
+        case list():
+            return [of_mlflow(each) for each in answer]
+    if hasattr(answer, "data"):
+        tags = {key: each for key, each in answer.data.tags.items() if key != "mlflow.runName"}
+        last_steps = sorted((each.key, each.step) for each in answer.data._metric_objs)
+        inputs = [each.dataset.name for each in answer.inputs.dataset_inputs]
+        about = {key: each for key, each in vars(answer.info).items() if key != "artifact_uri"}
+        metrics = repr(sorted(answer.data.metrics.items()))
+        return about, tags, answer.data.params, metrics, last_steps, inputs
+    if hasattr(answer, "version"):
+        return str(answer.version), answer.run_id, answer.tags
+    if hasattr(answer, "experiment_id"):
+        return answer.experiment_id, answer.name, answer.lifecycle_stage
+    if hasattr(answer, "file_size"):
+        return answer.path, answer.file_size > 0
+    return answer
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_mlflow_answers_searches_as_the_simulated_client_does(
+    scenario: Scenario, worlds: tuple[Any, ...], tmp_path: Path
+) -> None:
+    simulation, real = recorded(scenario), worlds[3]
+    for call in simulation.of_mlflow:
+        real._world.seconds = call.seconds
+        if call.name == "log_artifact":
+            name = Path(call.arguments["path"]).name
+            there = outcome(real._put, call.arguments["run"], name, call.arguments["content"])
+        else:
+            arguments, named = split(call)
+            there = outcome(getattr(real, call.name), *arguments, **named)
+        assert of_mlflow(call.answer) == of_mlflow(there), call
+    asked = {call.name for call in simulation.of_mlflow}
+    assert asked >= {"search_runs", "get_run", "log_batch", "register", "set_terminated"}
+    found = MlflowStore()
+    read_into(found, tmp_path)
+    assert contents(simulation.runs) == contents(found)
+
+
+def split(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, by place as far as both clients have other names for them."""
+    given = dict(call.arguments)
+    named = {key: given.pop(key) for key in (
+        "run_view_type", "max_results", "order_by", "page_token", "run_name", "start_time",
+        "tags", "params", "metrics",
+    ) if key in given}  # fmt: skip
+    return list(given.values()), named

@@ -2,28 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import empty_mlflow
 import pytest
-from real_stores import RealSimulation, prepare
+from real_stores import RealSimulation, contents, prepare
 
-from simulation.mlflow_store import MlflowStore
 from simulation.run import Simulation
 from simulation.schedule import from_seed
 
 SEEDS = (5, 23, 31, 35, 39)
-
-
-def contents(store: MlflowStore) -> dict[str, Any]:
-    """All that MLflow holds; of inputs what tells them apart, as MLflow gives them an id."""
-    runs = {
-        run.id: vars(run)
-        | {"inputs": [(each.dataset.name, each.dataset.digest) for each in run.inputs]}
-        for run in store.runs.values()
-    }
-    versions = {name: [vars(each) for each in found] for name, found in store.versions.items()}
-    return {"runs": runs, "versions": versions, "aliases": store.aliases}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -233,6 +233,17 @@ def read_into(store: MlflowStore, folder: Path) -> None:
             store.aliases[model.name, alias] = int(number)
 
 
+def contents(store: MlflowStore) -> dict[str, Any]:
+    """All that MLflow holds; of inputs what tells them apart, as MLflow gives them an id."""
+    runs = {
+        run.id: vars(run)
+        | {"inputs": [(each.dataset.name, each.dataset.digest) for each in run.inputs]}
+        for run in store.runs.values()
+    }
+    versions = {name: [vars(each) for each in found] for name, found in store.versions.items()}
+    return {"runs": runs, "versions": versions, "aliases": store.aliases}
+
+
 def _read(client: MlflowClient, run: Any, folder: Path) -> Run:
     info, tags = run.info, dict(run.data.tags)
     tags.pop("mlflow.runName")  # the run's name once more, which MLflow adds
