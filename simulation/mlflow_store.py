@@ -51,6 +51,11 @@ class Run:
     artifacts: dict[str, bytes] = field(default_factory=dict)
     inputs: list[Any] = field(default_factory=list)
 
+    @property
+    def view(self) -> int:
+        """What shows it, besides what shows all."""
+        return int(ViewType.DELETED_ONLY if self.is_deleted else ViewType.ACTIVE_ONLY)
+
     def shown(self) -> SimpleNamespace:
         """As a client returns it."""
         last = {key: max(values) for key, values in self.metrics.items()}
@@ -172,10 +177,7 @@ class SimulatedClient:
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
         def find() -> SimpleNamespace | None:
-            found = self._store.experiments.get(name)
-            return found and SimpleNamespace(  # type: ignore[return-value]
-                experiment_id=found, name=name, lifecycle_stage="active"
-            )
+            return next((each for each in self.search_experiments() if each.name == name), None)
 
         return self._do("asks for the experiment", find)  # type: ignore[no-any-return]
 
@@ -193,8 +195,8 @@ class SimulatedClient:
 
     def search_experiments(self) -> list[SimpleNamespace]:
         return [
-            SimpleNamespace(experiment_id=number, name=name)
-            for name, number in self._store.experiments.items()
+            SimpleNamespace(experiment_id=number, name=name, lifecycle_stage="active")
+            for name, number in reversed(self._store.experiments.items())
         ]
 
     # Runs
@@ -235,7 +237,7 @@ class SimulatedClient:
                 run
                 for run in self._store.runs.values()
                 if run.experiment in experiments
-                and not (run.is_deleted and run_view_type == ViewType.ACTIVE_ONLY)
+                and run_view_type in (ViewType.ALL, run.view)
                 and all(_meets(run, *clause) for clause in clauses)
             ]
             found.sort(key=lambda run: (-run.started, run.number))
@@ -333,7 +335,11 @@ class SimulatedClient:
         return str(self._do(f"registers the model of {run}", make))
 
     def _version(self, model: str, number: str) -> Version:
-        return self._store.versions[model][int(number) - 1]
+        found = self._store.versions.get(model, [])
+        if int(number) > len(found):
+            said = f"simulated: no version {number} of {model!r}"
+            raise MlflowException(said, RESOURCE_DOES_NOT_EXIST)
+        return found[int(number) - 1]
 
     def get_model_version(self, model: str, number: str) -> SimpleNamespace:
         return self._version(model, number).shown()
@@ -354,16 +360,18 @@ class SimulatedClient:
         return [each.shown() for each in self._store.versions.get(model, ())]
 
     def set_model_version_tag(self, model: str, number: str, key: str, value: str) -> None:
-        tags = self._version(model, number).tags
-        self._do(f"tag {key} of version {number}", lambda: tags.update({key: value}))
+        new, what = {key: value}, f"tag {key} of version {number}"
+        self._do(what, lambda: self._version(model, number).tags.update(new))
 
     def delete_model_version_tag(self, model: str, number: str, key: str) -> None:
-        tags = self._version(model, number).tags
-        self._do(f"no tag {key} of version {number}", lambda: tags.pop(key, None))
+        what = f"no tag {key} of version {number}"
+        self._do(what, lambda: self._version(model, number).tags.pop(key, None))
 
     def set_registered_model_alias(self, model: str, alias: str, number: str) -> None:
-        new = {(model, alias): int(number)}
-        self._do(f"version {number} is {alias}", lambda: self._store.aliases.update(new))
+        def point() -> None:
+            self._store.aliases[model, alias] = self._version(model, number).number
+
+        self._do(f"version {number} is {alias}", point)
 
 
 def _meets(run: Run, where: str, key: str, operator: str, value: str) -> bool:

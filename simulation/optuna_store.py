@@ -5,6 +5,7 @@ power failure takes back what was written since a trial began or ended, from som
 """
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,8 +43,12 @@ class OptunaStore:
 
     def apply(self, name: str, *arguments: Any) -> Any:
         """Writes: all or nothing."""
-        if name in ("create_new_trial", "set_study_user_attr", "set_trial_user_attr"):
-            arguments = copy.deepcopy(arguments)  # as if they were text by now
+        if name.endswith("_attr"):
+            arguments = (*arguments[:-1], _as_text(arguments[-1]))
+        if name == "create_new_trial" and (template := copy.copy(arguments[1])):
+            template.user_attrs = _as_text(template.user_attrs)
+            template.system_attrs = _as_text(template.system_attrs)
+            arguments = (arguments[0], template)
         done = getattr(self.data, name)(*arguments)
         self.log.append((name, arguments))
         if name in DURABLE:
@@ -67,6 +72,11 @@ class OptunaStore:
         self.data = InMemoryStorage()
         for name, arguments in log:
             self.apply(name, *arguments)
+
+
+def _as_text(value: Any) -> Any:
+    """Returns what is read of a value that is kept as text: a list of a tuple."""
+    return json.loads(json.dumps(value))
 
 
 class SimulatedStorage(optuna.storages.BaseStorage):
@@ -148,7 +158,7 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any
     ) -> None:
         what = f"notes {param_name} of trial {trial_id}"
-        arguments = (trial_id, param_name, param_value_internal, distribution)
+        arguments = (trial_id, param_name, float(param_value_internal), distribution)
         self._write(what, "set_trial_param", *arguments)
 
     def set_trial_state_values(

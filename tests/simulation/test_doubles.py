@@ -5,24 +5,19 @@ adds of its own, which nothing of the pipeline reads: the tag `mlflow.runName`, 
 experiment; and where files lie, which is another place in each.
 """
 
-import inspect
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Metric, Param, RunTag
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from real_stores import RealClient, RealStorage, contents, prepare, read_into
-from recording import Call, outcome, recorded, said
+from recording import Call, of_mlflow, outcome, recorded, said
 
 from pipeline.storage.lease import HEARTBEAT
 from simulation.disk import Drive
 from simulation.mlflow_store import MlflowStore, SimulatedClient
-from simulation.optuna_store import DURABLE, OptunaStore, SimulatedStorage
+from simulation.optuna_store import OptunaStore, SimulatedStorage
 from simulation.scenario import Scenario
 from simulation.world import World
 
@@ -88,7 +83,9 @@ def test_optuna_answers_searches_as_the_simulated_storage_does(
                  for key, each in call.arguments.items()}  # fmt: skip
         there = outcome(getattr(real, call.name), **given)
         if call.name in MAKES_IDS and not isinstance(call.answer, Exception):
-            kind = "study_id" if "get_study" in call.name or "new_study" in call.name else "trial_id"
+            kind = (
+                "study_id" if "get_study" in call.name or "new_study" in call.name else "trial_id"
+            )
             assert ids.setdefault((kind, call.answer), there) == there
         else:
             assert of_optuna(call.answer) == of_optuna(there), call
@@ -102,29 +99,6 @@ def test_optuna_answers_searches_as_the_simulated_storage_does(
 
 
 # MLflow
-
-
-def of_mlflow(answer: Any) -> object:
-    """What counts of an answer of a client."""
-    match answer:
-        case Exception():
-            return said(answer)
-        case list():
-            return [of_mlflow(each) for each in answer]
-    if hasattr(answer, "data"):
-        tags = {key: each for key, each in answer.data.tags.items() if key != "mlflow.runName"}
-        last_steps = sorted((each.key, each.step) for each in answer.data._metric_objs)
-        inputs = [each.dataset.name for each in answer.inputs.dataset_inputs]
-        about = {key: each for key, each in vars(answer.info).items() if key != "artifact_uri"}
-        metrics = repr(sorted(answer.data.metrics.items()))
-        return about, tags, answer.data.params, metrics, last_steps, inputs
-    if hasattr(answer, "version"):
-        return str(answer.version), answer.run_id, answer.tags
-    if hasattr(answer, "experiment_id"):
-        return answer.experiment_id, answer.name, answer.lifecycle_stage
-    if hasattr(answer, "file_size"):
-        return answer.path, answer.file_size > 0
-    return answer
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)

@@ -1,9 +1,7 @@
 """Whole schedules, once in the simulated stores and once in real ones: the same comes out."""
 
-import json
 from pathlib import Path
 
-import empty_mlflow
 import pytest
 from real_stores import RealSimulation, contents, prepare
 

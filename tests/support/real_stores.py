@@ -109,7 +109,9 @@ class RealClient(SimulatedClient):
             counted = SimpleNamespace(hex=f"r{len(known)}")
             started = self._now() if start_time is None else start_time
             with mock.patch.object(sqlalchemy_store.uuid, "uuid4", lambda: counted):
-                return _shown(self.real.create_run(experiment, started, dict(tags or {}), run_name))
+                return _shown(
+                    self.real.create_run(experiment, started, dict(tags or {}), run_name)
+                )
 
         return self._do("create_run", make)  # type: ignore[no-any-return]
 
@@ -125,8 +127,9 @@ class RealClient(SimulatedClient):
         return self._do("search_runs", search)
 
     def set_terminated(self, run: str, status: str = "FINISHED", end: int | None = None) -> None:
-        end_at = end or self._now()
-        self._do("set_terminated", lambda: self.real.set_terminated(run, status, end_at))
+        self._do(
+            "set_terminated", lambda: self.real.set_terminated(run, status, end or self._now())
+        )
 
     def log_batch(
         self, run: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Any = ()
@@ -247,7 +250,7 @@ def contents(store: MlflowStore) -> dict[str, Any]:
 def _read(client: MlflowClient, run: Any, folder: Path) -> Run:
     info, tags = run.info, dict(run.data.tags)
     tags.pop("mlflow.runName")  # the run's name once more, which MLflow adds
-    files = (folder / "artifacts" / NAME / info.run_id / "artifacts").glob("*")
+    files = (folder / "artifacts").glob(f"*/{info.run_id}/artifacts/*")
     contents = {file.name: file.read_bytes() for file in files}
     return Run(
         info.run_id,

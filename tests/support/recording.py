@@ -53,6 +53,29 @@ def said(error: Exception) -> tuple[object, ...]:
     return type(error).__name__, getattr(error, "error_code", None)
 
 
+def of_mlflow(answer: Any) -> object:
+    """What counts of an answer of a client."""
+    match answer:
+        case Exception():
+            return said(answer)
+        case list():
+            return [of_mlflow(each) for each in answer]
+    if hasattr(answer, "data"):
+        tags = {key: each for key, each in answer.data.tags.items() if key != "mlflow.runName"}
+        last_steps = sorted((each.key, each.step) for each in answer.data._metric_objs)
+        inputs = [each.dataset.name for each in answer.inputs.dataset_inputs]
+        about = {key: each for key, each in vars(answer.info).items() if key != "artifact_uri"}
+        metrics = repr(sorted(answer.data.metrics.items()))
+        return about, tags, answer.data.params, metrics, last_steps, inputs
+    if hasattr(answer, "version"):
+        return str(answer.version), answer.run_id, answer.tags
+    if hasattr(answer, "experiment_id"):
+        return answer.experiment_id, answer.name, answer.lifecycle_stage
+    if hasattr(answer, "file_size"):
+        return answer.path, answer.file_size > 0
+    return answer
+
+
 class _Recorded:
     """Notes each call of a public method, but for what no fault let come to its end."""
 
