@@ -41,9 +41,9 @@ class Drive:
     n_scratch: int = 0
     _kept: dict[Path, _File] = field(default_factory=dict)
     _kept_folders: set[Path] = field(default_factory=set)
-    _pending: list[Callable[[dict[Path, _File], set[Path]], None]] = field(default_factory=list)
+    _pending: list[Callable[[dict[Path, _File], set[Path]], object]] = field(default_factory=list)
 
-    def change(self, names: "Callable[[dict[Path, _File], set[Path]], None]") -> None:
+    def change(self, names: "Callable[[dict[Path, _File], set[Path]], object]") -> None:
         """Changes names at once, and on the disk when something is synced next."""
         names(self.files, self.folders)
         self._pending.append(names)
@@ -113,7 +113,7 @@ class SimulatedDisk:
     def write(self, file: Path, content: bytes) -> None:
         def put(content: bytes) -> None:
             self._need_place(file)
-            self._drive.change(lambda files, _, new=_File(content): files.update({file: new}))
+            self._make_file(file, content)
 
         self._step("writes", file, lambda: put(content), lambda share: put(_part(content, share)))
 
@@ -121,7 +121,7 @@ class SimulatedDisk:
         def put(content: bytes) -> None:
             self._need_place(file)
             if file not in self._drive.files:
-                self._make_file(file)
+                self._make_file(file, b"")
             self._drive.files[file].content += content
 
         self._step("adds to", file, lambda: put(content), lambda share: put(_part(content, share)))
@@ -246,7 +246,7 @@ class SimulatedDisk:
             self._need_parents(file, may_be_made=True)
             self._need_no_folder(file)
             self._drive.change(lambda _, folders: folders.update(file.parents))
-            self._make_file(file)
+            self._make_file(file, b"")
         holder = self._drive.locks.get(file)
         if holder and not holder.is_dead:
             raise IsHeld(str(file))
@@ -269,8 +269,9 @@ class SimulatedDisk:
             inside = {each for each in self._drive.folders if folder in each.parents}
             self._drive.folders -= {folder, *inside}
 
-    def _make_file(self, file: Path) -> None:
-        self._drive.change(lambda files, _, new=_File(): files.update({file: new}))
+    def _make_file(self, file: Path, content: bytes) -> None:
+        made = _File(content)
+        self._drive.change(lambda files, _: files.update({file: made}))
 
     def _file(self, file: Path) -> _File:
         found = self._drive.files.get(file)

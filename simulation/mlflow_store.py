@@ -298,7 +298,7 @@ class SimulatedClient:
         self._put(run, Path(path).name, content)
 
     def log_dict(self, run: str, values: Mapping[str, Any], name: str) -> None:
-        self._put(run, name, copy.deepcopy(dict(values)))  # type: ignore[arg-type]
+        self._put(run, name, copy.deepcopy(dict(values)))
 
     def _put(self, run: str, name: str, content: Any) -> None:
         def put(content: Any) -> None:

@@ -109,7 +109,8 @@ def test_what_is_done_to_files_comes_out_as_on_a_real_disk(
 def test_locks_are_refused_as_by_a_real_disk(calls: "list[tuple[Any, ...]]") -> None:
     """To the system another descriptor is as another process."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as held:
-        worlds = [(simulated(2), Path("/x")), ([SystemDisk(), SystemDisk()], Path(name))]
+        real: list[Disk] = [SystemDisk(), SystemDisk()]
+        worlds = [(simulated(2), Path("/x")), (real, Path(name))]
         stacks = [[held.enter_context(contextlib.ExitStack()) for _ in range(2)] for _ in worlds]
         for who, what, place in calls:
             here, there = (
@@ -120,7 +121,7 @@ def test_locks_are_refused_as_by_a_real_disk(calls: "list[tuple[Any, ...]]") -> 
         for own in stacks:
             for each in own:
                 each.close()
-        assert contents(worlds[0][0][0], Path("/x")) == contents(SystemDisk(), Path(name))
+        assert contents(worlds[0][0][0], Path("/x")) == contents(real[0], Path(name))
 
 
 def lock(disk: Disk, folder: Path, own: contextlib.ExitStack, what: str, place: str) -> None:

@@ -5,7 +5,6 @@ adds of its own, which nothing of the pipeline reads: the tag `mlflow.runName`, 
 experiment; and where files lie, which is another place in each.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,17 @@ SCENARIOS = (
     Scenario(3, prunes=True, n_workers=2, has_finals=True),
     Scenario(4, pauses=True, has_reference=True),
 )
+NAMES = ("plain", "paused", "pruned with finals", "paused with references")
 
 
 @pytest.fixture
-def worlds(tmp_path: Path, empty_database: Path) -> Iterator[tuple[Any, ...]]:
+def worlds(tmp_path: Path, empty_database: Path) -> tuple[Any, ...]:
     """A simulated storage and a real one; a simulated client and a real one."""
     prepare(tmp_path, empty_database)
     world, drive = World({}), Drive()
     process = world.begin("here")
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    yield (
+    return (
         SimulatedStorage(world, process, OptunaStore()),
         RealStorage(world, process, url),
         SimulatedClient(world, process, MlflowStore(), drive),
@@ -72,7 +72,7 @@ def of_optuna(answer: Any) -> object:
     return answer
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
 def test_optuna_answers_searches_as_the_simulated_storage_does(
     scenario: Scenario, worlds: tuple[Any, ...]
 ) -> None:
@@ -101,7 +101,7 @@ def test_optuna_answers_searches_as_the_simulated_storage_does(
 # MLflow
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
 def test_mlflow_answers_searches_as_the_simulated_client_does(
     scenario: Scenario, worlds: tuple[Any, ...], tmp_path: Path
 ) -> None:
@@ -122,11 +122,14 @@ def test_mlflow_answers_searches_as_the_simulated_client_does(
     assert contents(simulation.runs) == contents(found)
 
 
+NAMED: tuple[str, ...] = (
+    "run_view_type", "max_results", "order_by", "page_token", "run_name", "start_time", "tags",
+    "params", "metrics",
+)  # fmt: skip
+
+
 def split(call: Call) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a call, by place as far as both clients have other names for them."""
     given = dict(call.arguments)
-    named = {key: given.pop(key) for key in (
-        "run_view_type", "max_results", "order_by", "page_token", "run_name", "start_time",
-        "tags", "params", "metrics",
-    ) if key in given}  # fmt: skip
+    named = {key: given.pop(key) for key in NAMED if key in given}
     return list(given.values()), named

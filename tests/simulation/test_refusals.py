@@ -1,4 +1,4 @@
-"""What simulated stores refuse, real ones refuse: who may write, what is not there, what is fixed."""
+"""What simulated stores refuse, real ones refuse: who may write, what is gone, what is fixed."""
 
 import os
 from collections.abc import Mapping
@@ -43,13 +43,13 @@ def said_by(storage: Any, name: str, *arguments: Any) -> object:
 
 def storages(kind: str, folder: Path) -> tuple[Any, Any, int]:
     """Two processes' storages of one store, and the id of a study in it."""
-    world, store = World({}), OptunaStore()
-    first: SimulatedStorage
-    if kind == "real":
-        url = f"sqlite:///{folder / 'optuna.db'}"
-        first, second = (RealStorage(world, world.begin("here"), url) for _ in range(2))
-    else:
-        first, second = (SimulatedStorage(world, world.begin("here"), store) for _ in range(2))
+    world, store, url = World({}), OptunaStore(), f"sqlite:///{folder / 'optuna.db'}"
+    first, second = (
+        RealStorage(world, world.begin("here"), url)
+        if kind == "real"
+        else SimulatedStorage(world, world.begin("here"), store)
+        for _ in range(2)
+    )
     return first, second, first.create_new_study([StudyDirection.MAXIMIZE], "x")
 
 
@@ -176,9 +176,14 @@ def test_what_no_power_failure_takes_back_is_what_waits_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, real, study = storages("real", tmp_path)
-    trial, waited = real.create_new_trial(study), []
-    sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: waited.append(sync(file)))
+    trial, sync = real.create_new_trial(study), os.fsync
+    waited: list[int] = []
+
+    def note(file: int) -> None:
+        sync(file)
+        waited.append(file)
+
+    monkeypatch.setattr(os, "fsync", note)
     for name, *arguments in writes(study, trial):
         waited.clear()
         getattr(real, name)(*arguments)

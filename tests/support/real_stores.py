@@ -4,6 +4,7 @@ Ids of runs are counted, as the simulated ones are; in MLflow they are drawn at 
 """
 
 import contextlib
+import functools
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,6 @@ from unittest import mock
 import optuna
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 from mlflow.store.tracking import sqlalchemy_store
 from mlflow.tracking._tracking_service import utils
 
@@ -108,7 +108,7 @@ class RealClient(SimulatedClient):
             known = self.real.search_runs([experiment], run_view_type=ViewType.ALL)
             counted = SimpleNamespace(hex=f"r{len(known)}")
             started = self._now() if start_time is None else start_time
-            with mock.patch.object(sqlalchemy_store.uuid, "uuid4", lambda: counted):
+            with mock.patch.object(sqlalchemy_store.uuid, "uuid4", return_value=counted):
                 return _shown(
                     self.real.create_run(experiment, started, dict(tags or {}), run_name)
                 )
@@ -134,10 +134,10 @@ class RealClient(SimulatedClient):
     def log_batch(
         self, run: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Any = ()
     ) -> None:
-        """In three transactions, as MLflow does it in one of its own."""
-        for name, given in {"params": params, "metrics": metrics, "tags": tags}.items():
-            if given:
-                self._do(name, lambda kind=name, of=given: self.real.log_batch(run, **{kind: of}))
+        """In steps, as MLflow writes one kind of them after the other."""
+        for given in ({"params": params}, {"metrics": metrics}, {"tags": tags}):
+            if any(given.values()):
+                self._do("log_batch", functools.partial(self.real.log_batch, run, **given))
 
     def _put(self, run: str, name: str, content: Any) -> None:
         self._do("begins", lambda: self._write_artifact(run, name, b""))
@@ -159,10 +159,8 @@ class RealClient(SimulatedClient):
 
     def register(self, model: str, run: str) -> str:
         def make() -> str:
-            try:
+            if not self.real.search_registered_models(f"name = '{model}'"):
                 self.real.create_registered_model(model)
-            except MlflowException as error:
-                assert error.error_code == "RESOURCE_ALREADY_EXISTS"
             source = f"runs:/{run}/model.keras"
             return str(self.real.create_model_version(model, source, run).version)
 
