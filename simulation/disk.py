@@ -40,9 +40,9 @@ class Drive:
     n_scratch: int = 0
     _kept: dict[Path, _File] = field(default_factory=dict)
     _kept_folders: set[Path] = field(default_factory=set)
-    _pending: list[Callable[[dict[Path, _File], set[Path]], None]] = field(default_factory=list)
+    _pending: list[Callable[[dict[Path, _File], set[Path]], object]] = field(default_factory=list)
 
-    def change(self, names: "Callable[[dict[Path, _File], set[Path]], None]") -> None:
+    def change(self, names: "Callable[[dict[Path, _File], set[Path]], object]") -> None:
         """Changes names at once, and on the disk when something is synced next."""
         names(self.files, self.folders)
         self._pending.append(names)
@@ -96,8 +96,7 @@ class SimulatedDisk:
         match fault.what:
             case What.FULL | What.BROKEN:
                 torn(fault.share)
-                code = errno.ENOSPC if fault.what is What.FULL else errno.EIO
-                raise OSError(code, os.strerror(code), str(path))
+                raise _error(errno.ENOSPC if fault.what is What.FULL else errno.EIO, path)
             case What.TEAR:
                 torn(fault.share)
                 self._world.kill(self._process)
@@ -112,16 +111,16 @@ class SimulatedDisk:
 
     def write(self, file: Path, content: bytes) -> None:
         def put(content: bytes) -> None:
-            self._need_folder(file.parent, file)
-            self._drive.change(lambda files, _, new=_File(content): files.update({file: new}))
+            self._need_place(file)
+            self._make_file(file, content)
 
         self._step("writes", file, lambda: put(content), lambda share: put(_part(content, share)))
 
     def append(self, file: Path, content: bytes) -> None:
         def put(content: bytes) -> None:
-            self._need_folder(file.parent, file)
+            self._need_place(file)
             if file not in self._drive.files:
-                self._drive.change(lambda files, _, new=_File(): files.update({file: new}))
+                self._make_file(file, b"")
             self._drive.files[file].content += content
 
         self._step("adds to", file, lambda: put(content), lambda share: put(_part(content, share)))
@@ -137,13 +136,16 @@ class SimulatedDisk:
     def truncate(self, file: Path, size: int) -> None:
         def cut() -> None:
             found = self._file(file)
-            found.content = found.content[:size]
+            found.content = found.content[:size].ljust(size, b"\0")
 
         self._step("cuts", file, cut)
 
     def rename(self, old: Path, new: Path) -> None:
         def rename() -> None:
+            for path in (old, new):
+                self._need_parents(path)
             self._file(old)
+            self._need_no_folder(new)
             self._drive.change(lambda files, _: files.update({new: files.pop(old, _File())}))
 
         self._step(f"renames {_short(old)} to", new, rename)
@@ -153,8 +155,8 @@ class SimulatedDisk:
             self._file(file)
             self._drive.change(lambda files, _: files.pop(file, None))
 
-        if file not in self._drive.files and not self._process.is_dead:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+        if not self._process.is_dead:
+            self._file(file)
         self._step("removes", file, remove)
 
     def size(self, file: Path) -> int:
@@ -167,8 +169,7 @@ class SimulatedDisk:
         return path in self._drive.folders
 
     def list(self, folder: Path) -> list[Path]:
-        if folder not in self._drive.folders:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        self._need_folder(folder)
         inside = [
             each for each in (*self._drive.files, *self._drive.folders) if each.parent == folder
         ]
@@ -179,8 +180,9 @@ class SimulatedDisk:
             return
 
         def make() -> None:
-            if not parents:
-                self._need_folder(folder.parent, folder)
+            if folder in self._drive.files:
+                raise _error(errno.EEXIST, folder)
+            self._need_parents(folder, may_be_made=parents)
             self._drive.change(
                 lambda _, folders: folders.update(
                     (folder, *folder.parents) if parents else (folder,)
@@ -192,14 +194,14 @@ class SimulatedDisk:
     def make_scratch(self, folder: Path, prefix: str, suffix: str) -> Path:
         self._drive.n_scratch += 1
         made = folder / f"{prefix}{self._drive.n_scratch:08d}{suffix}"
-        self._need_folder(folder, made)
+        self._need_folder(folder)
         self._step("makes", made, lambda: self._drive.change(lambda _, folders: folders.add(made)))
         return made
 
     def remove_folder(self, folder: Path) -> None:
         if not self._process.is_dead:
             if self.list(folder):
-                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
+                raise _error(errno.ENOTEMPTY, folder)
         self._step(
             "removes",
             folder,
@@ -222,14 +224,12 @@ class SimulatedDisk:
     def lock(self, path: Path, *, wait: bool) -> Callable[[], None]:
         if self._process.is_dead:
             self._world.step(self._process, Kind.DISK, "")
-        if path not in self._drive.files and path not in self._drive.folders:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        if path not in self._drive.folders:
+            self._file(path)
         holder = self._drive.locks.get(path)
-        if holder and not holder.is_dead and holder is not self._process:
+        if holder and not holder.is_dead:  # also this process itself, by another descriptor
             assert not wait, "nobody waits for another in a simulation"
-            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
-        if holder is self._process:  # as with another descriptor of the same process
-            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(path))
+            raise _error(errno.EWOULDBLOCK, path)
         self._drive.locks[path] = self._process
         return lambda: self._unlock(path)
 
@@ -241,6 +241,11 @@ class SimulatedDisk:
     def hold(self, file: Path) -> Iterator[None]:
         if self._process.is_dead:
             self._world.step(self._process, Kind.DISK, "")
+        if file not in self._drive.files:  # it is made, and stays
+            self._need_parents(file, may_be_made=True)
+            self._need_no_folder(file)
+            self._drive.change(lambda _, folders: folders.update(file.parents))
+            self._make_file(file, b"")
         holder = self._drive.locks.get(file)
         if holder and not holder.is_dead:
             raise IsHeld(str(file))
@@ -254,23 +259,51 @@ class SimulatedDisk:
     def temporary_folder(self) -> Iterator[Path]:
         self._drive.n_scratch += 1
         folder = Path(f"/tmp/{self._drive.n_scratch}")
-        self._drive.folders.add(folder)
+        self._drive.folders.update((folder, *folder.parents))
         try:
             yield folder
         finally:
-            for each in [each for each in self._drive.files if each.parent == folder]:
+            for each in [each for each in self._drive.files if folder in each.parents]:
                 del self._drive.files[each]
-            self._drive.folders.discard(folder)
+            inside = {each for each in self._drive.folders if folder in each.parents}
+            self._drive.folders -= {folder, *inside}
+
+    def _make_file(self, file: Path, content: bytes) -> None:
+        made = _File(content)
+        self._drive.change(lambda files, _: files.update({file: made}))
 
     def _file(self, file: Path) -> _File:
         found = self._drive.files.get(file)
         if found is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+            self._need_place(file)
+            raise _error(errno.ENOENT, file)
         return found
 
-    def _need_folder(self, folder: Path, path: Path) -> None:
+    def _need_place(self, file: Path) -> None:
+        """Refuses a name that no file can have."""
+        self._need_parents(file)
+        self._need_no_folder(file)
+
+    def _need_no_folder(self, file: Path) -> None:
+        if file in self._drive.folders:
+            raise _error(errno.EISDIR, file)
+
+    def _need_folder(self, folder: Path) -> None:
         if folder not in self._drive.folders:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            self._need_parents(folder)
+            raise _error(errno.ENOTDIR if folder in self._drive.files else errno.ENOENT, folder)
+
+    def _need_parents(self, path: Path, *, may_be_made: bool = False) -> None:
+        for parent in reversed(path.parents):
+            if parent in self._drive.files:
+                raise _error(errno.ENOTDIR, path)
+            if parent not in self._drive.folders and not may_be_made:
+                raise _error(errno.ENOENT, path)
+
+
+def _error(code: int, path: Path) -> OSError:
+    """Makes the error that the system has for a number: FileNotFoundError, say."""
+    return OSError(code, os.strerror(code), str(path))
 
 
 def end_after(world: World, process: Process, fault: Fault) -> None:

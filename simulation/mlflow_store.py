@@ -14,11 +14,16 @@ from typing import Any
 
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+)
 
 from simulation.disk import Drive, end_after
 from simulation.faults import Kind, What
-from simulation.world import Process, World
+from simulation.world import Process, SimulatedClock, World
 
 _CLAUSE = re.compile(r"(tags|attributes)\.([\w.]+) (=|!=) '([^']*)'")
 
@@ -45,6 +50,11 @@ class Run:
     metrics: dict[str, set[tuple[int, int, float]]] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     inputs: list[Any] = field(default_factory=list)
+
+    @property
+    def view(self) -> int:
+        """What shows it, besides what shows all."""
+        return int(ViewType.DELETED_ONLY if self.is_deleted else ViewType.ACTIVE_ONLY)
 
     def shown(self) -> SimpleNamespace:
         """As a client returns it."""
@@ -106,7 +116,7 @@ class MlflowStore:
         out_until: moment until which nobody reaches it.
     """
 
-    experiments: dict[str, str] = field(default_factory=dict)
+    experiments: dict[str, str] = field(default_factory=lambda: {"Default": "0"})
     runs: dict[str, Run] = field(default_factory=dict)
     versions: dict[str, list[Version]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -149,23 +159,34 @@ class SimulatedClient:
     def _run(self, run: str) -> Run:
         found = self._store.runs.get(run)
         if found is None:
-            raise MlflowException(f"simulated: no run {run!r}", RESOURCE_DOES_NOT_EXIST)
+            code = RESOURCE_DOES_NOT_EXIST if run else INVALID_PARAMETER_VALUE
+            raise MlflowException(f"simulated: no run {run!r}", code)
         return found
+
+    def _active(self, run: str) -> Run:
+        """Finds a run that may be written: one that is not deleted."""
+        found = self._run(run)
+        if found.is_deleted:
+            raise MlflowException(f"simulated: {run} is deleted", INVALID_PARAMETER_VALUE)
+        return found
+
+    def _now(self) -> int:
+        return int(1000 * SimulatedClock(self._world, self._process).time())
 
     # Experiments
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
         def find() -> SimpleNamespace | None:
-            found = self._store.experiments.get(name)
-            return found and SimpleNamespace(  # type: ignore[return-value]
-                experiment_id=found, name=name, lifecycle_stage="active"
-            )
+            return next((each for each in self.search_experiments() if each.name == name), None)
 
         return self._do("asks for the experiment", find)  # type: ignore[no-any-return]
 
     def create_experiment(self, name: str, location: str | None, tags: Any = None) -> str:
         def make() -> str:
-            return self._store.experiments.setdefault(name, str(len(self._store.experiments)))
+            known = self._store.experiments
+            if name in known:
+                raise MlflowException(f"simulated: there is {name}", RESOURCE_ALREADY_EXISTS)
+            return known.setdefault(name, str(len(known)))
 
         return str(self._do("makes the experiment", make))
 
@@ -174,8 +195,8 @@ class SimulatedClient:
 
     def search_experiments(self) -> list[SimpleNamespace]:
         return [
-            SimpleNamespace(experiment_id=number, name=name)
-            for name, number in self._store.experiments.items()
+            SimpleNamespace(experiment_id=number, name=name, lifecycle_stage="active")
+            for name, number in reversed(self._store.experiments.items())
         ]
 
     # Runs
@@ -189,7 +210,7 @@ class SimulatedClient:
     ) -> SimpleNamespace:
         def make() -> SimpleNamespace:
             number = len(self._store.runs)
-            started = int(1000 * self._world.seconds) if start_time is None else start_time
+            started = self._now() if start_time is None else start_time
             run = Run(f"r{number}", number, experiment, run_name or "", started)
             run.tags.update(tags or {})
             self._store.runs[run.id] = run
@@ -216,7 +237,7 @@ class SimulatedClient:
                 run
                 for run in self._store.runs.values()
                 if run.experiment in experiments
-                and not (run.is_deleted and run_view_type == ViewType.ACTIVE_ONLY)
+                and run_view_type in (ViewType.ALL, run.view)
                 and all(_meets(run, *clause) for clause in clauses)
             ]
             found.sort(key=lambda run: (-run.started, run.number))
@@ -226,14 +247,14 @@ class SimulatedClient:
 
     def update_run(self, run: str, status: str) -> None:
         def update() -> None:
-            self._run(run).status = status
+            self._active(run).status = status
 
         self._do(f"{run} is {status}", update)
 
     def set_terminated(self, run: str, status: str = "FINISHED", end: int | None = None) -> None:
         def update() -> None:
-            found = self._run(run)
-            found.status, found.ended = status, end or int(1000 * self._world.seconds)
+            found = self._active(run)
+            found.status, found.ended = status, end or self._now()
 
         self._do(f"{run} is {status}", update)
 
@@ -241,16 +262,17 @@ class SimulatedClient:
         self, run: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Any = ()
     ) -> None:
         def log_params() -> None:
-            known = self._run(run).params
+            known = self._active(run).params
             for each in params:
                 if known.get(each.key, each.value) != each.value:
-                    raise MlflowException(f"simulated: {each.key} of {run} is fixed")
+                    said = f"simulated: {each.key} of {run} is fixed"
+                    raise MlflowException(said, INVALID_PARAMETER_VALUE)
             known.update({each.key: each.value for each in params})
 
         def log_metrics() -> None:
-            known = self._run(run).metrics
+            known = self._active(run).metrics
             for each in metrics:
-                value = (each.step, each.timestamp, each.value)
+                value = (each.step, each.timestamp, float(each.value))
                 known.setdefault(each.key, set()).add(value)
 
         if params:
@@ -259,27 +281,31 @@ class SimulatedClient:
             self._do(f"metrics of {run}", log_metrics)
         if tags:
             new = {each.key: each.value for each in tags}
-            self._do(f"tags of {run}", lambda: self._run(run).tags.update(new))
-        if not (params or metrics or tags):
-            self._do(f"nothing of {run}", lambda: self._run(run))
+            self._do(f"tags of {run}", lambda: self._active(run).tags.update(new))
 
     def set_tag(self, run: str, key: str, value: str) -> None:
-        self._do(f"tag {key} of {run}", lambda: self._run(run).tags.update({key: value}))
+        self._do(f"tag {key} of {run}", lambda: self._active(run).tags.update({key: value}))
 
     def log_inputs(self, run: str, inputs: Sequence[Any]) -> None:
-        self._do(f"inputs of {run}", lambda: setattr(self._run(run), "inputs", list(inputs)))
+        def add() -> None:
+            known = self._active(run).inputs
+            known += [each for each in inputs if each not in known]
+
+        self._do(f"inputs of {run}", add)
 
     def log_artifact(self, run: str, path: str) -> None:
         content = self._drive.files[Path(path)].content
         self._put(run, Path(path).name, content)
 
     def log_dict(self, run: str, values: Mapping[str, Any], name: str) -> None:
-        self._put(run, name, copy.deepcopy(dict(values)))  # type: ignore[arg-type]
+        self._put(run, name, copy.deepcopy(dict(values)))
 
     def _put(self, run: str, name: str, content: Any) -> None:
-        artifacts = self._run(run).artifacts if not self._process.is_dead else {}
-        self._do(f"begins {name} of {run}", lambda: artifacts.update({name: b""}))
-        self._do(f"ends {name} of {run}", lambda: artifacts.update({name: content}))
+        def put(content: Any) -> None:
+            self._run(run).artifacts[name] = content
+
+        self._do(f"begins {name} of {run}", lambda: put(b""))
+        self._do(f"ends {name} of {run}", lambda: put(content))
 
     def list_artifacts(self, run: str) -> list[SimpleNamespace]:
         return [
@@ -309,7 +335,11 @@ class SimulatedClient:
         return str(self._do(f"registers the model of {run}", make))
 
     def _version(self, model: str, number: str) -> Version:
-        return self._store.versions[model][int(number) - 1]
+        found = self._store.versions.get(model, [])
+        if int(number) > len(found):
+            said = f"simulated: no version {number} of {model!r}"
+            raise MlflowException(said, RESOURCE_DOES_NOT_EXIST)
+        return found[int(number) - 1]
 
     def get_model_version(self, model: str, number: str) -> SimpleNamespace:
         return self._version(model, number).shown()
@@ -318,7 +348,9 @@ class SimulatedClient:
         def find() -> SimpleNamespace:
             number = self._store.aliases.get((model, alias))
             if number is None:
-                raise MlflowException("simulated: no such alias", RESOURCE_DOES_NOT_EXIST)
+                is_known = model in self._store.versions
+                code = INVALID_PARAMETER_VALUE if is_known else RESOURCE_DOES_NOT_EXIST
+                raise MlflowException("simulated: no such alias", code)
             return self._version(model, str(number)).shown()
 
         return self._do(f"asks who is {alias}", find)  # type: ignore[no-any-return]
@@ -328,16 +360,18 @@ class SimulatedClient:
         return [each.shown() for each in self._store.versions.get(model, ())]
 
     def set_model_version_tag(self, model: str, number: str, key: str, value: str) -> None:
-        tags = self._version(model, number).tags
-        self._do(f"tag {key} of version {number}", lambda: tags.update({key: value}))
+        new, what = {key: value}, f"tag {key} of version {number}"
+        self._do(what, lambda: self._version(model, number).tags.update(new))
 
     def delete_model_version_tag(self, model: str, number: str, key: str) -> None:
-        tags = self._version(model, number).tags
-        self._do(f"no tag {key} of version {number}", lambda: tags.pop(key, None))
+        what = f"no tag {key} of version {number}"
+        self._do(what, lambda: self._version(model, number).tags.pop(key, None))
 
     def set_registered_model_alias(self, model: str, alias: str, number: str) -> None:
-        new = {(model, alias): int(number)}
-        self._do(f"version {number} is {alias}", lambda: self._store.aliases.update(new))
+        def point() -> None:
+            self._store.aliases[model, alias] = self._version(model, number).number
+
+        self._do(f"version {number} is {alias}", point)
 
 
 def _meets(run: Run, where: str, key: str, operator: str, value: str) -> bool:

@@ -5,6 +5,7 @@ power failure takes back what was written since a trial began or ended, from som
 """
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,13 +43,27 @@ class OptunaStore:
 
     def apply(self, name: str, *arguments: Any) -> Any:
         """Writes: all or nothing."""
-        if name in ("create_new_trial", "set_study_user_attr", "set_trial_user_attr"):
-            arguments = copy.deepcopy(arguments)  # as if they were text by now
+        if name.endswith("_attr"):
+            arguments = (*arguments[:-1], _as_text(arguments[-1]))
+        if name == "create_new_trial" and (template := copy.copy(arguments[1])):
+            template.user_attrs = _as_text(template.user_attrs)
+            template.system_attrs = _as_text(template.system_attrs)
+            arguments = (arguments[0], template)
         done = getattr(self.data, name)(*arguments)
         self.log.append((name, arguments))
         if name in DURABLE:
             self.n_durable = len(self.log)
         return done
+
+    def swap(
+        self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
+    ) -> bool:
+        """Writes some attributes of a study if one of them is as it was; as `fencing.swap`."""
+        if self.data.get_study_user_attrs(study_id).get(key) != old:
+            return False
+        for name, value in {key: new, **others}.items():
+            self.apply("set_study_user_attr", study_id, name, value)
+        return True
 
     def fail_power(self, share: float) -> None:
         """Takes back some of what was written since the last durable write."""
@@ -59,6 +74,11 @@ class OptunaStore:
             self.apply(name, *arguments)
 
 
+def _as_text(value: Any) -> Any:
+    """Returns what is read of a value that is kept as text: a list of a tuple."""
+    return json.loads(json.dumps(value))
+
+
 class SimulatedStorage(optuna.storages.BaseStorage):
     """The storage as one process sees it."""
 
@@ -66,21 +86,36 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self._world, self._process, self._store = world, process, store
         self._judges: list[Callable[[], None]] = []
 
-    def _write(self, what: str, name: str, *arguments: Any) -> Any:
+    def _transact(self, what: str, do: Callable[[], Any]) -> Any:
         fault = self._world.step(self._process, Kind.OPTUNA, what)
         if fault and fault.what in (What.BUSY, What.FULL, What.READ_ONLY):
             said = _SAID.get(fault.what, "attempt to write a readonly database")
             raise StorageInternalError(f"simulated: {said}")
-        for judge in self._judges:  # in the transaction itself
-            judge()
-        done = self._store.apply(name, *arguments)
+        done = do()
         if fault:
             end_after(self._world, self._process, fault)
         return done
 
-    def _read(self) -> InMemoryStorage:
+    def _write(self, what: str, name: str, *arguments: Any) -> Any:
+        def write() -> Any:
+            if self._judges and name.startswith("set_trial"):  # what Optuna looks at comes first
+                trial = self._store.data.get_trial(arguments[0])
+                self.check_trial_is_updatable(arguments[0], trial.state)
+            self._judge()
+            return self._store.apply(name, *arguments)
+
+        return self._transact(what, write)
+
+    def _judge(self) -> None:
+        for judge in self._judges:
+            judge()
+
+    def _read(self, *, is_judged: bool = False) -> InMemoryStorage:
+        """Gives what to read from; a fence ends also reads, where they end a transaction."""
         if self._process.is_dead:
             self._world.step(self._process, Kind.OPTUNA, "")
+        if is_judged:
+            self._judge()
         return self._store.data
 
     # Who may write
@@ -89,16 +124,9 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
     ) -> bool:
         """As `pipeline.storage.fencing.swap`: one transaction."""
-        fault = self._world.step(self._process, Kind.OPTUNA, f"swaps {key} for {new}")
-        if fault and fault.what in (What.BUSY, What.FULL, What.READ_ONLY):
-            raise StorageInternalError(f"simulated: {_SAID.get(fault.what, 'read only')}")
-        if self._store.data.get_study_user_attrs(study_id).get(key) != old:
-            return False
-        for name, value in {key: new, **others}.items():
-            self._store.apply("set_study_user_attr", study_id, name, value)
-        if fault:
-            end_after(self._world, self._process, fault)
-        return True
+        arguments = (study_id, key, old, new, others)
+        what = f"swaps {key} for {new}"
+        return bool(self._transact(what, lambda: self._store.swap(*arguments)))
 
     def fence(
         self, study_id: int, keys: Sequence[str], judge: Callable[[Mapping[str, Any]], None]
@@ -130,7 +158,7 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any
     ) -> None:
         what = f"notes {param_name} of trial {trial_id}"
-        arguments = (trial_id, param_name, param_value_internal, distribution)
+        arguments = (trial_id, param_name, float(param_value_internal), distribution)
         self._write(what, "set_trial_param", *arguments)
 
     def set_trial_state_values(
@@ -158,7 +186,7 @@ class SimulatedStorage(optuna.storages.BaseStorage):
     # Questions
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._read().get_study_id_from_name(study_name)
+        return self._read(is_judged=True).get_study_id_from_name(study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
         return self._read().get_study_name_from_id(study_id)
@@ -167,13 +195,13 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         return self._read().get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return dict(self._read().get_study_user_attrs(study_id))
+        return dict(self._read(is_judged=True).get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return dict(self._read().get_study_system_attrs(study_id))
+        return dict(self._read(is_judged=True).get_study_system_attrs(study_id))
 
     def get_all_studies(self) -> list[Any]:
-        return self._read().get_all_studies()
+        return self._read(is_judged=True).get_all_studies()
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         return self._read().get_trial_id_from_study_id_trial_number(study_id, trial_number)
@@ -212,10 +240,15 @@ class _Fence:
     def writer(
         self, key: str, value: Callable[[], Any]
     ) -> tuple[Callable[[], None], Callable[[], None]]:
-        def write() -> None:
+        storage = self.storage
+
+        def note() -> None:
             self._look()
-            what = f"notes {key}"
-            self.storage._write(what, "set_study_user_attr", self.study_id, key, value())
+            if key in storage._store.data.get_study_user_attrs(self.study_id):
+                storage._store.apply("set_study_user_attr", self.study_id, key, value())
+
+        def write() -> None:
+            storage._transact(f"notes {key}", note)
 
         return write, lambda: None
 

@@ -180,16 +180,24 @@ class Simulation:
         """The project as a process sees it."""
         world, drive = self.world, self.drives.setdefault(process.host, Drive())
         disk = SimulatedDisk(world, process, drive)
-        client = SimulatedClient(world, process, self.runs, drive)
+        client = self.client_of(process, drive)
         outside = Outside(
             SimulatedClock(world, process),
             disk,
             SimulatedHost(world, process),
-            lambda: SimulatedStorage(world, process, self.trials),
+            lambda: self.storage_of(process),
             lambda: client,
             lambda n: SimulatedWorkers(world, process, curves, n, disk, client),
         )
         return SimulatedProject(Path(f"/{process.host}"), outside)
+
+    def storage_of(self, process: Process) -> SimulatedStorage:
+        """Optuna's storage as a process sees it."""
+        return SimulatedStorage(self.world, process, self.trials)
+
+    def client_of(self, process: Process, drive: Drive) -> SimulatedClient:
+        """A client of MLflow, of a process."""
+        return SimulatedClient(self.world, process, self.runs, drive)
 
     def _fail_power(self, process: Process) -> None:
         fault = self.world.happened[-1]

@@ -26,6 +26,7 @@ SLOW = (
     "whole/test_commands.py", "whole/test_stopping.py", "whole/test_environment.py",
     "whole/test_own_data.py", "whole/test_poisoned.py", "data/test_predict.py",
     "formats", "execution", "training", "tracking/test_run_writer.py",
+    "simulation/test_worlds.py", "simulation/test_doubles.py", "simulation/test_refusals.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
 
