@@ -32,7 +32,7 @@ class Disk(Protocol):
         """Adds to the end of a file, which is made if there is none."""
 
     def sync(self, path: Path) -> None:
-        """Waits until what is in a file, or which names are in a folder, survives a power failure."""
+        """Waits until a file's content, or a folder's names, survive a power failure."""
 
     def truncate(self, file: Path, size: int) -> None:
         """Cuts a file to so many bytes."""

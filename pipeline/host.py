@@ -28,7 +28,7 @@ class Host(Protocol):
         """
 
     def is_gone(self, noted: Mapping[str, Any]) -> bool:
-        """Tells whether a process is known to be dead; False also if that cannot be told from here.
+        """Tells whether a process is known to be dead; False also if that cannot be told.
 
         Args:
             noted: its `identity`, and its id as `process`.

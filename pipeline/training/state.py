@@ -64,7 +64,7 @@ def save(job: Job, members: Sequence[Member], reached: Reached) -> None:
 
 
 def restore(job: Job, members: Sequence[Member]) -> Reached:
-    """Brings new members to the state after `job.goes_on_after`; without one that fits, to none."""
+    """Brings new members to the state after `job.goes_on_after`; to none if none fits."""
     found = _read(job, members) if job.goes_on_after else None
     if found is None:
         return Reached(0, None, job.to_beat, 0)

@@ -35,6 +35,7 @@ from pipeline.doctor import apply, model_checks, store_checks
 from pipeline.doctor.plan import Repair
 from pipeline.errors import run_command
 from pipeline.files import leftovers, write_atomically
+from pipeline.names import state_file
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.reading.column import Dialect
@@ -364,7 +365,7 @@ def test_a_paused_trial_waits_for_the_next_search_as_long_as_its_state_is_there(
     client = open_client(project.mlflow_uri)
     client.update_run(left.user_attrs[study_store.RUN_ID], "SCHEDULED")
     states = FolderOfStates(project.paused_dir(NAME))
-    Path(states.file(left.number)).write_bytes(b"state")
+    (Path(states.folder()) / state_file(left.number, 1)).write_bytes(b"state")
     code, said, _ = run("--fix")
     assert code == 0
     assert "trial 6" not in said

@@ -63,7 +63,7 @@ def points(n: int, width: int, rng: np.random.Generator) -> Points:
 def test_the_gradient_is_that_of_the_loss() -> None:
     rng = np.random.default_rng(0)
     model, known, y = CurveModel(3), points(25, 3, rng), rng.standard_normal(25)
-    theta = model._theta + rng.normal(0, 0.3, len(model._theta))
+    theta = model.theta + rng.normal(0, 0.3, len(model.theta))
     _, gradient = model._loss(theta, known, y)
     wanted = approx_fprime(theta, lambda t: model._loss(t, known, y)[0], 1e-6)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=1e-3)

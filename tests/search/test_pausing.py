@@ -35,6 +35,7 @@ class Halving:
     """Pauses each trial after two epochs; the best paused one goes on when three are there."""
 
     seen: list[Mapping[int, Seen]] = field(default_factory=list)
+    memory: Mapping[str, Any] = field(default_factory=dict)
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         return (2, 4)
@@ -52,12 +53,11 @@ class Halving:
 
 
 class Files(FolderOfStates):
-    """A folder in which a scripted executor leaves no state, as if it did."""
+    """Makes also the folder of the project."""
 
-    def file(self, trial: int) -> str:
+    def folder(self) -> str:
         self._folder.parent.mkdir(exist_ok=True)
-        Path(super().file(trial)).touch()
-        return super().file(trial)
+        return super().folder()
 
 
 def spec_of(**changes: Any) -> StudySpec:
@@ -155,7 +155,8 @@ def test_a_search_that_is_interrupted_keeps_what_is_paused(tmp_path: Path) -> No
 
     executor.on_events = interrupt_the_third
     assert supervisor.run() is SearchEnd.INTERRUPTED
-    waiting = [t.number for t in study.get_trials(deepcopy=False) if paused.is_paused(t)]
+    states = Files(tmp_path / "paused")
+    waiting = [t.number for t in study.trials if paused.paused_after(t, states) == 2]
     assert waiting == [0, 1]
     assert [tracker.status[tracker.run_of(number)] for number in waiting] == ["PAUSED"] * 2
     again = ScriptedExecutor(curve)

@@ -18,6 +18,7 @@ from killing import killed_at
 from optuna.trial import TrialState
 
 from pipeline.doctor import __main__ as doctor
+from pipeline.doctor import examine
 from pipeline.paths import Project
 from pipeline.storage import optuna_internals, rdb, studies, study_store
 from pipeline.storage.rdb import open_storage
@@ -211,14 +212,14 @@ def test_a_command_over_many_studies_keeps_none_open(
         studies.open_study(recorded_study, spec.model_copy(update={"name": f"s{number}"}))
     monkeypatch.setattr(sys, "argv", ["doctor"])
     most = 0
-    examine = doctor._examine
+    examined = examine.examine
 
     def counted(*about: Any) -> Any:
         nonlocal most
         most = max(most, len(open_files(recorded_study.runs_dir)))
-        return examine(*about)
+        return examined(*about)
 
-    monkeypatch.setattr(doctor, "_examine", counted)
+    monkeypatch.setattr(examine, "examine", counted)
     doctor.main()
     assert most < 6
 

@@ -33,9 +33,10 @@ def test_runs_that_were_left_are_ended_however_many_pages_they_fill(
 ) -> None:
     runs = [tracker.start_trial(number, None, {"seed": number}, {}) for number in range(5)]
     tracker.finish_trial(0, "COMPLETE", {}, {})
+    known = dict(enumerate(runs))
     paged = functools.partial(client.search_runs, max_results=2)
     monkeypatch.setattr(client, "search_runs", paged)
-    assert tracker.mend({1: ("PRUNED", {"best_epoch": 2.0}, {}), 2: ("FAIL", {}, {})}) == 4
+    assert tracker.mend({1: ("PRUNED", {"best_epoch": 2.0}, {}), 2: ("FAIL", {}, {})}, known) == 4
     found = [client.get_run(run) for run in runs]
     assert [run.info.status for run in found] == [
         "FINISHED",
@@ -52,7 +53,7 @@ def test_runs_that_were_left_are_ended_however_many_pages_they_fill(
         "FAIL",
     ]
     assert found[1].data.metrics == {"best_epoch": 2.0}
-    assert tracker.mend({}) == 0
+    assert tracker.mend({}, known) == 0
 
 
 def test_a_trial_that_an_earlier_supervisor_paused_may_end_without_going_on(
@@ -62,7 +63,7 @@ def test_a_trial_that_an_earlier_supervisor_paused_may_end_without_going_on(
     tracker.set_paused(0, run, is_paused=True)
     said: list[str] = []
     again = RunWriter(client, Project(project_with_mlflow), "small", said.append)
-    assert again.mend({}, paused={0: run}) == 0
+    assert again.mend({}, {0: run}, paused=[0]) == 0
     again.finish_trial(0, "PRUNED", {"best_epoch": 1.0}, {})
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("FINISHED", "PRUNED")
@@ -76,13 +77,13 @@ def test_a_paused_trial_is_shown_as_such_until_it_goes_on(
     tracker.set_paused(0, run, is_paused=True)
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")
-    assert tracker.mend({}) == 0, "it is none that was left running"
+    assert tracker.mend({}, {0: run}, paused=[0]) == 0, "it is none that was left running"
     again = RunWriter(client, Project(project_with_mlflow), "small")  # of another supervisor
     again.set_paused(0, run, is_paused=False)
     again.log_epoch(0, 1, {"val_accuracy": 0.5})
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("RUNNING", "RUNNING")
-    assert again.mend({}, paused={0: run}) == 1, "killed before it was shown that it is paused"
+    assert again.mend({}, {0: run}, paused=[0]) == 1, "killed before it was shown as paused"
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")
     again.set_paused(0, run, is_paused=False)
