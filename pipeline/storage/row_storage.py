@@ -83,6 +83,17 @@ class CacheOfRows(CachedStorage):
 
     _backend: "RowStorage"
 
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Makes a trial, and waits for the disk; the storage below is not asked by this name.
+
+        Args:
+            study_id: Optuna's.
+            template_trial: what it is to be; None for one that runs.
+        """
+        made: int = super().create_new_trial(study_id, template_trial)
+        self._backend.wait_for_disk()
+        return made
+
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Reads what Optuna noted of a trial, from the cache once the trial is finished."""
         known = self._get_cached_trial(trial_id)
@@ -126,21 +137,11 @@ class RowStorage(optuna.storages.RDBStorage):
             values: of the objectives; None if there are none.
         """
         done = super().set_trial_state_values(trial_id, state, values)
-        self._wait_for_disk()
+        self.wait_for_disk()
         return done
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Makes a trial, and waits for the disk.
-
-        Args:
-            study_id: Optuna's.
-            template_trial: what it is to be; None for one that runs.
-        """
-        made = super().create_new_trial(study_id, template_trial)
-        self._wait_for_disk()
-        return made
-
-    def _wait_for_disk(self) -> None:
+    def wait_for_disk(self) -> None:
+        """Waits until a power failure takes nothing back of what was written."""
         if self._log and self._log.exists():
             with self._log.open("rb") as log:
                 os.fsync(log.fileno())
