@@ -286,7 +286,7 @@ def test_whoever_mends_shows_that_he_lives(
 ) -> None:
     monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.05)
     ticks, seen, mend = itertools.count(), [], apply.apply
-    monkeypatch.setattr(lease, "_now", lambda: str(next(ticks)))
+    monkeypatch.setattr(lease, "now", lambda *_: str(next(ticks)))
 
     def slow(*arguments: Any) -> None:
         """Trains a model again, say, which takes minutes."""
