@@ -84,7 +84,6 @@ class FreezeThaw:
         self._keys: set[Hashable] = set()  # of all networks that were seen
         self._n_tuned = 0
         self.memory: Mapping[str, Any] = {}
-        self._seconds: ForeseenSeconds | None = None
         self._drawn_of: Hashable = None
         self._drawn: list[Hyperparameters] = []  # candidates, and what they are encoded as
         self._encoded: list[Numbers] = []
@@ -106,8 +105,9 @@ class FreezeThaw:
         self._take_in(seen)
         own, since = seen[number], seen[number].paused_after
         overhead, start = 0.0, PROCESS_SECONDS
-        if self._seconds:
-            overhead, start = self._seconds.overhead, self._seconds.start
+        if len(seen) > self._n_startup:
+            seconds = self._foreseen_seconds()
+            overhead, start = seconds.overhead, seconds.start
         if self._known.equal.repeats(number):
             return False
         if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
@@ -182,13 +182,13 @@ class FreezeThaw:
         with _thread_pools().limit(limits=1):  # small matrices, and trials that want all cores
             model, goal = self._learned(rng, seen)
             known = self._known
-            self._seconds = ForeseenSeconds.of([known[n] for n in known.measured])
+            seconds = self._foreseen_seconds()
             x = np.array([*(known[n].row for n in open_), *(self._encoded if new else ())])
             done = np.array([*(known[n].n_epochs for n in open_), *([0] * len(new))])
             most = np.array(
                 [*(seen[n].hyperparameters.epochs for n in open_), *(g.epochs for g in new)]
             )
-            epoch, start = self._seconds(x), np.full(len(x), self._seconds.start)
+            epoch, start = seconds(x), np.full(len(x), seconds.start)
             for i, n in enumerate(open_):
                 if known[n].n_epochs > 1:
                     epoch[i] = known[n].later
@@ -201,6 +201,9 @@ class FreezeThaw:
                 goal += 10 ** rng.uniform(*MARGINS)
                 price = rng.random() * np.log(start + epoch * np.maximum(most - done, 1) + 1e-9)
             return np.asarray(norm.logsf((goal - means) / deviations) - price)
+
+    def _foreseen_seconds(self) -> ForeseenSeconds:
+        return ForeseenSeconds.of([self._known[n] for n in self._known.measured])
 
     def _take_in(self, seen: Mapping[int, Seen]) -> None:
         for number, each in seen.items():

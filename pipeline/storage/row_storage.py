@@ -84,13 +84,13 @@ class CacheOfRows(CachedStorage):
     _backend: "RowStorage"
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Makes a trial, and waits for the disk; here, as the cache calls another method of its.
+        """Makes a trial, and waits for the disk; the storage below is not asked by this name.
 
         Args:
             study_id: Optuna's.
             template_trial: what it is to be; None for one that runs.
         """
-        made = super().create_new_trial(study_id, template_trial)
+        made: int = super().create_new_trial(study_id, template_trial)
         self._backend.wait_for_disk()
         return made
 
@@ -141,7 +141,7 @@ class RowStorage(optuna.storages.RDBStorage):
         return done
 
     def wait_for_disk(self) -> None:
-        """Waits until what was written survives a power failure, unless each write does so."""
+        """Waits until a power failure takes nothing back of what was written."""
         if self._log and self._log.exists():
             with self._log.open("rb") as log:
                 os.fsync(log.fileno())

@@ -178,7 +178,7 @@ def test_runs_are_mended_later_if_what_ends_them_cannot_be_sent(opened: Opened) 
     opened.tracker.flush()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Line, "search_runs", searches, raising=False)  # reading goes on
-        assert opened.tracker.mend({}) == 1
+        assert opened.tracker.mend({}, {0: run}) == 1
     assert opened.client.get_run(run).info.status == "RUNNING"
     opened.line.is_cut = False
     assert opened.tracker.settle() == 0
@@ -364,7 +364,7 @@ def test_who_may_not_write_any_more_writes_nothing(opened: Opened) -> None:
     for write in (
         tracker.flush,
         lambda: tracker.open_study("Others.", {"dataset": "other"}, "1" * 64),
-        lambda: tracker.mend({}),
+        lambda: tracker.mend({}, {}),
         lambda: tracker.start_trial(3, None, {}, {}),
         lambda: tracker.store_model(2, b"model"),
         lambda: tracker.finish_trial(2, "COMPLETE", CURVE, {}),
