@@ -1,1 +1,1 @@
-"""Searches in a simulated world: clock, disk, stores, workers and faults follow from one number."""
+"""Searches in a simulated world: its clock, disk, stores, workers and faults are made up."""

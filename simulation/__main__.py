@@ -138,7 +138,7 @@ def tell(seed: int) -> None:
 
 
 def condensed(lines: list[str], n_around: int = 4) -> Iterator[str]:
-    """Yields the lines near what happens, near where processes begin and end, and the last ones."""
+    """Yields the lines near what happens, near where processes begin or end, and the last."""
     marks = [i for i, line in enumerate(lines) if "<--" in line or line.startswith("process")]
     shown = {i for mark in marks for i in range(mark - n_around, mark + n_around + 1)}
     shown |= set(range(len(lines) - 2 * n_around, len(lines)))

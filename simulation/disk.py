@@ -8,69 +8,14 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.disk import IsHeld
+from simulation.drive import Drive, File
 from simulation.faults import Fault, Kind, What
 from simulation.world import Process, World
 
 _TAKES_SPACE = ("writes", "adds to", "makes")
-
-
-@dataclass
-class _File:
-    content: bytes = b""
-    synced: bytes | None = None  # None: never
-
-
-@dataclass
-class Drive:
-    """What is on the disk of a host.
-
-    Attributes:
-        files: by path.
-        folders: their paths.
-        locks: who holds what.
-    """
-
-    files: dict[Path, _File] = field(default_factory=dict)
-    folders: set[Path] = field(default_factory=set)
-    locks: dict[Path, Process] = field(default_factory=dict)
-    n_scratch: int = 0
-    _kept: dict[Path, _File] = field(default_factory=dict)
-    _kept_folders: set[Path] = field(default_factory=set)
-    _pending: list[Callable[[dict[Path, _File], set[Path]], object]] = field(default_factory=list)
-
-    def change(self, names: "Callable[[dict[Path, _File], set[Path]], object]") -> None:
-        """Changes names at once, and on the disk when something is synced next."""
-        names(self.files, self.folders)
-        self._pending.append(names)
-
-    def sync(self, path: Path) -> None:
-        if path in self.files:
-            self.files[path].synced = self.files[path].content
-        self._keep(len(self._pending))
-
-    def _keep(self, n: int) -> None:
-        for names in self._pending[:n]:
-            names(self._kept, self._kept_folders)
-        del self._pending[:n]
-
-    def fail_power(self, share: float) -> None:
-        """Keeps a part of what was not synced."""
-        self._keep(round(share * len(self._pending)))
-        self._pending.clear()
-        self.files, self.folders = dict(self._kept), set(self._kept_folders)
-        for file in self.files.values():
-            if file.content != file.synced:
-                torn = file.content[: round(share * len(file.content))]
-                file.content = torn if file.synced is None or share > 0.5 else file.synced
-                if file.synced and len(torn) < len(file.synced):
-                    file.content = file.synced
-                file.synced = file.content
-        self.locks.clear()
-        self._kept, self._kept_folders = dict(self.files), set(self.folders)
 
 
 class SimulatedDisk:
@@ -146,7 +91,7 @@ class SimulatedDisk:
                 self._need_parents(path)
             self._file(old)
             self._need_no_folder(new)
-            self._drive.change(lambda files, _: files.update({new: files.pop(old, _File())}))
+            self._drive.change(lambda files, _: files.update({new: files.pop(old, File())}))
 
         self._step(f"renames {_short(old)} to", new, rename)
 
@@ -199,9 +144,8 @@ class SimulatedDisk:
         return made
 
     def remove_folder(self, folder: Path) -> None:
-        if not self._process.is_dead:
-            if self.list(folder):
-                raise _error(errno.ENOTEMPTY, folder)
+        if not self._process.is_dead and self.list(folder):
+            raise _error(errno.ENOTEMPTY, folder)
         self._step(
             "removes",
             folder,
@@ -269,10 +213,10 @@ class SimulatedDisk:
             self._drive.folders -= {folder, *inside}
 
     def _make_file(self, file: Path, content: bytes) -> None:
-        made = _File(content)
+        made = File(content)
         self._drive.change(lambda files, _: files.update({file: made}))
 
-    def _file(self, file: Path) -> _File:
+    def _file(self, file: Path) -> File:
         found = self._drive.files.get(file)
         if found is None:
             self._need_place(file)

@@ -21,9 +21,12 @@ from pipeline.search.session import search_interruptibly
 from pipeline.storage import study_store
 from pipeline.store_url import StoreUrl
 from simulation import invariants
-from simulation.disk import Drive, SimulatedDisk
+from simulation.disk import SimulatedDisk
+from simulation.drive import Drive
 from simulation.faults import Fault, What
-from simulation.mlflow_store import MlflowStore, SimulatedClient
+from simulation.mirror import may_have_no_champion
+from simulation.mlflow_client import SimulatedClient
+from simulation.mlflow_store import MlflowStore
 from simulation.optuna_store import OptunaStore, SimulatedStorage
 from simulation.scenario import NAME, Scenario, curves
 from simulation.schedule import SEARCH, Schedule
@@ -88,7 +91,7 @@ class Simulation:
             if ended == DONE:
                 break
         else:
-            if not invariants.may_have_no_champion(self.study()):
+            if not may_have_no_champion(self.study()):
                 raise Violation(f"a search that nothing befalls does not come to its end: {ended}")
         self._look_at_the_end()
         if self.schedule.changes_nothing and self.schedule.faults:
@@ -145,7 +148,7 @@ class Simulation:
         if self.world.trace is not None:
             self.world.trace.append(f"process {process.number}: {kind}")
         try:
-            with _quiet() as said:
+            with _quiet():
                 ended = self._do(kind, project, process)
         except Killed:
             ended = "killed"

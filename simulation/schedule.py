@@ -17,7 +17,8 @@ MOST_OF: dict[Kind | None, int] = {
 }  # fmt: skip
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
-    What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3, What.BROKEN: 3, What.BUSY: 3,
+    What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3,
+    What.BROKEN: 3, What.BUSY: 3,
     What.READ_ONLY: 1, What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2,
     What.OUTAGE: 6, What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1,
     What.BACK: 3,
@@ -79,7 +80,7 @@ def from_seed(seed: int) -> Schedule:
         has_finals=rng.random() < 0.2,
         is_timed=rng.random() < 0.15,
     )
-    # as in swarm testing (Groce et al. 2012, ISSTA): some schedules have few kinds of faults, often
+    # swarm testing (Groce et al. 2012, ISSTA): some have few kinds of faults, and more of each
     kinds = rng.sample(list(WEIGHTS), rng.choice((3, 6, len(WEIGHTS))))
     lives, faults = [], []
     for process in range(rng.randint(1, MOST_LIVES)):

@@ -1,4 +1,4 @@
-"""The shortest schedule that still goes wrong: faults, lives and trials are left out one by one."""
+"""The shortest schedule that still goes wrong: what can be left out is left out."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -21,7 +21,7 @@ from pipeline.tracking import aliases
 from pipeline.tracking.registry import publish_champion
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
 from simulation.faults import Kind, What
-from simulation.mlflow_store import SimulatedClient
+from simulation.mlflow_client import SimulatedClient
 from simulation.world import Process, World
 
 CurvesOf = Callable[[Hyperparameters, int], Curves]

@@ -1,13 +1,14 @@
-"""The world in which simulated processes live: its time, the steps they take, and what befalls them.
+"""The world in which simulated processes live: its time, their steps, and what befalls them.
 
 A step is whatever a process does that another could see, or that could fail: a write, a question,
 a wait. Before each the world looks whether something happens there. A process that was killed
 takes no step any more: whatever its `finally` clauses try is as if it had not been tried.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.training.job import Job
 from simulation.faults import Fault, Kind
@@ -260,7 +261,7 @@ class SimulatedHost:
     def identity(self) -> dict[str, str]:
         return {"system": self._process.host, "start": str(self._process.number)}
 
-    def is_gone(self, noted: "dict[str, object]") -> bool:
+    def is_gone(self, noted: Mapping[str, Any]) -> bool:
         if noted.get("system") != self._process.host:
             return False
         return self._world.processes[int(str(noted["start"]))].is_dead

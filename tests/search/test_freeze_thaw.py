@@ -14,12 +14,13 @@ from scripted import make_spec
 from pipeline.search import pausing
 from pipeline.search.curve_model import CurveModel, Points
 from pipeline.search.equal_curves import EqualCurves
-from pipeline.search.freeze_thaw import FreezeThaw, standardised
+from pipeline.search.freeze_thaw import FreezeThaw
 from pipeline.search.known_curves import KnownCurves
 from pipeline.search.laboratory import VirtualSearch, search_in_virtual_time
 from pipeline.search.neighbours import at_random, near
 from pipeline.search.policy import Begin, Choice, GoOn, Left, Policy, Seen, Stage
 from pipeline.search.space_encoding import SpaceEncoding
+from pipeline.search.standardised import standardised
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.space import check_params, params_of
 from pipeline.study.spec import StudySpec

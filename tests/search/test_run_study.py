@@ -46,7 +46,7 @@ def test_what_was_rolled_back_stays_so_until_a_better_one_comes(
             runs[number] = tracker.start_trial(number, None, {}, {})
         best = Trial(number, State.COMPLETE, 0.9, 1, None, 1, run_id=runs[number])
         executor: Any = workers
-        run_study._publish(project, spec, executor, tracker, best)
+        run_study._publish(project, spec, executor, best)
         return capsys.readouterr().err
 
     runs: dict[int, str] = {}
@@ -57,10 +57,10 @@ def test_what_was_rolled_back_stays_so_until_a_better_one_comes(
     said = publish(1)
     assert said.startswith("models:/scripted@champion stays as it was rolled back; ")
     assert len(said.splitlines()) == 1
-    assert tracker.champion_run() == runs[0]
+    assert aliases.champion_run(client, NAME) == runs[0]
     assert workers.published == [runs[0], runs[1]]
     publish(2)
-    assert tracker.champion_run() == runs[2]
+    assert aliases.champion_run(client, NAME) == runs[2]
     previous = aliases.find(client, NAME, aliases.PREVIOUS)
     assert previous
     assert previous.run_id == runs[0]

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.disk import Disk, IsHeld, SystemDisk
-from simulation.disk import Drive, SimulatedDisk
+from simulation.disk import SimulatedDisk
+from simulation.drive import Drive
 from simulation.world import World
 
 # Places of which some lie in others; what is at one of them may be a file, a folder, or nothing.

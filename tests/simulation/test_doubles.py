@@ -14,8 +14,9 @@ from real_stores import RealClient, RealStorage, contents, prepare, read_into
 from recording import Call, of_mlflow, outcome, recorded, said
 
 from pipeline.storage.lease import HEARTBEAT
-from simulation.disk import Drive
-from simulation.mlflow_store import MlflowStore, SimulatedClient
+from simulation.drive import Drive
+from simulation.mlflow_client import SimulatedClient
+from simulation.mlflow_store import MlflowStore
 from simulation.optuna_store import OptunaStore, SimulatedStorage
 from simulation.scenario import Scenario
 from simulation.world import World

@@ -13,8 +13,9 @@ from optuna.trial import TrialState, create_trial
 from real_stores import RealClient, RealStorage, contents, prepare, read_into
 from recording import of_mlflow, outcome, said
 
-from simulation.disk import Drive
-from simulation.mlflow_store import MlflowStore, SimulatedClient
+from simulation.drive import Drive
+from simulation.mlflow_client import SimulatedClient
+from simulation.mlflow_store import MlflowStore
 from simulation.optuna_store import DURABLE, OptunaStore, SimulatedStorage
 from simulation.world import World
 

@@ -21,8 +21,9 @@ from mlflow.tracking._tracking_service import utils
 
 from pipeline.storage.rdb import open_storage
 from pipeline.tracking import mlflow_internals
-from simulation.disk import Drive
-from simulation.mlflow_store import MlflowStore, Run, SimulatedClient, Version
+from simulation.drive import Drive
+from simulation.mlflow_client import SimulatedClient
+from simulation.mlflow_store import MlflowStore, Run, Version
 from simulation.optuna_store import SimulatedStorage
 from simulation.run import Simulation
 from simulation.scenario import NAME

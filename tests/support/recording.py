@@ -11,9 +11,9 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 
-from simulation.disk import Drive
+from simulation.drive import Drive
 from simulation.faults import Fault, What
-from simulation.mlflow_store import SimulatedClient
+from simulation.mlflow_client import SimulatedClient
 from simulation.optuna_store import SimulatedStorage
 from simulation.run import Simulation
 from simulation.scenario import Scenario
