@@ -193,7 +193,8 @@ def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Tria
     if not trained <= used <= simulation.world.seconds:
         return f"{used} seconds are noted, {trained} were trained for"
     best = max((t.value for t in select_counted(trials) if t.value is not None), default=None)
-    (run,) = (run for run in simulation.runs.runs.values() if run.tags.get("role") == "study")
+    runs = (run for run in simulation.runs.runs.values() if not run.is_deleted)
+    (run,) = (run for run in runs if run.tags.get("role") == "study")
     shown = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
     if best is not None and max(shown, default=None) != best:
         return f"the curve of records is {sorted(shown)}, the best value {best}"

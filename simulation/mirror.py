@@ -12,13 +12,23 @@ from simulation.scenario import NAME
 from simulation.workers import model_of
 
 if TYPE_CHECKING:
-    from simulation.mlflow_store import Run
+    from simulation.mlflow_store import MlflowStore, Run
     from simulation.run import Simulation
 
 
 def may_have_no_champion(study: optuna.Study | None) -> bool:
     """Tells whether no trial has a value, and so a search ends with an error."""
     return study is not None and all(t.value is None for t in study_store.read_trials(study))
+
+
+def left_running(store: "MlflowStore", trials: list[Trial]) -> str:
+    """Says which runs are still RUNNING when more than one trial has ended since; "" if none is.
+
+    A life may end between the moment when Optuna hears of a trial's end and when MLflow does.
+    """
+    ended = {trial.run_id: trial.number for trial in select_counted(trials)}
+    left = [ended[run.id] for run in store.runs.values() if run.id in ended and run.is_open]
+    return f"trials {left} have ended, and their runs have not" if len(left) > 1 else ""
 
 
 def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
@@ -30,7 +40,7 @@ def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]
         of_study[0].status != "FINISHED" and not may_have_no_champion(study)
     ):
         return f"MLflow's runs of the study: {[(run.id, run.status) for run in of_study]}"
-    left = [run.id for run in alive.values() if run.status in ("RUNNING", "SCHEDULED")]
+    left = [run.id for run in alive.values() if run.is_open]
     if left and not may_have_no_champion(study):
         return f"MLflow has runs that have not ended: {left}"
     own: dict[str, int] = {}

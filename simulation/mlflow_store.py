@@ -39,6 +39,11 @@ class Run:
         """What shows it, besides what shows all."""
         return int(ViewType.DELETED_ONLY if self.is_deleted else ViewType.ACTIVE_ONLY)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in ("RUNNING", "SCHEDULED")
+
     def shown(self) -> SimpleNamespace:
         """As a client returns it."""
         last = {key: max(values) for key, values in self.metrics.items()}

@@ -20,7 +20,8 @@ from pipeline.search.interruption import Interruption
 from pipeline.search.session import search_interruptibly
 from pipeline.storage import study_store
 from pipeline.store_url import StoreUrl
-from simulation import invariants
+from pipeline.study.trial import Trial, select_counted
+from simulation import invariants, mirror
 from simulation.disk import SimulatedDisk
 from simulation.drive import Drive
 from simulation.faults import Fault, What
@@ -114,6 +115,11 @@ class Simulation:
             if any("outbox" in str(folder) for folder in drive.folders)
         }
 
+    def trials_that_count(self) -> list[Trial]:
+        """All trials that have ended, without those that were interrupted."""
+        study = self.study()
+        return select_counted(study_store.read_trials(study)) if study else []
+
     def table(self) -> list[tuple[object, ...]]:
         """What came of the study; see `invariants.table_of`."""
         study = self.study()
@@ -138,6 +144,8 @@ class Simulation:
         found = self.known.differences(study_store.read_trials(study))
         if not found and ELSEWHERE not in self.drives:  # where no state of a training is
             found = self.known.lost(study, self.drives[HERE])
+        if not found and not self._hosts_that_keep():
+            found = mirror.left_running(self.runs, study_store.read_trials(study))
         if found:
             raise Violation(found)
 

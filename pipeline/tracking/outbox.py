@@ -1,8 +1,8 @@
 """Writes that could not be sent, kept on disk in their order until they can."""
 
 import contextlib
+import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,7 +45,7 @@ class Outbox:
         disk = self._disk
         disk.make_folder(self._folder, parents=False)  # beside the stores, if they are still there
         if attachment is not None:
-            name = f"{len(self._waiting)}-{os.urandom(4).hex()}"
+            name = self._new_name(attachment)
             write_atomically(self._folder / name, attachment, disk)
             write = {**write, "attachment": name}
         path = self._folder / _LIST
@@ -58,6 +58,12 @@ class Outbox:
                 disk.truncate(path, size)  # not half a line, to which others would be added
             raise
         self._waiting.append(write)
+
+    def _new_name(self, attachment: bytes) -> str:
+        """Names an attachment as no other that waits."""
+        known = [int(each["attachment"].split("-")[0]) for each in self._waiting
+                 if "attachment" in each]  # fmt: skip
+        return f"{max(known, default=-1) + 1}-{hashlib.sha256(attachment).hexdigest()[:8]}"
 
     def deliver(self, send: Callable[[Write, bytes | None], object]) -> None:
         """Sends what waits, oldest first; an exception of `send` ends that, and the rest stays."""
