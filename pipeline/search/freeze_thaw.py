@@ -106,7 +106,7 @@ class FreezeThaw:
         own, since = seen[number], seen[number].paused_after
         overhead, start = 0.0, PROCESS_SECONDS
         if len(seen) > self._n_startup:
-            seconds = self._foreseen_seconds()
+            seconds = ForeseenSeconds.of([self._known[n] for n in self._known.measured])
             overhead, start = seconds.overhead, seconds.start
         if self._known.equal.repeats(number):
             return False
@@ -182,7 +182,7 @@ class FreezeThaw:
         with _thread_pools().limit(limits=1):  # small matrices, and trials that want all cores
             model, goal = self._learned(rng, seen)
             known = self._known
-            seconds = self._foreseen_seconds()
+            seconds = ForeseenSeconds.of([known[n] for n in known.measured])
             x = np.array([*(known[n].row for n in open_), *(self._encoded if new else ())])
             done = np.array([*(known[n].n_epochs for n in open_), *([0] * len(new))])
             most = np.array(
@@ -201,9 +201,6 @@ class FreezeThaw:
                 goal += 10 ** rng.uniform(*MARGINS)
                 price = rng.random() * np.log(start + epoch * np.maximum(most - done, 1) + 1e-9)
             return np.asarray(norm.logsf((goal - means) / deviations) - price)
-
-    def _foreseen_seconds(self) -> ForeseenSeconds:
-        return ForeseenSeconds.of([self._known[n] for n in self._known.measured])
 
     def _take_in(self, seen: Mapping[int, Seen]) -> None:
         for number, each in seen.items():

@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
 
 
 class StudyOfSomeTrials(optuna.Study):
-    """Shows a sampler some trials of a study, by overriding a private method of Optuna.
+    """Shows a sampler or a pruner some trials of a study, by replacing its private storage.
 
     Args:
         study: the whole one, whose store it shares.
@@ -66,13 +66,20 @@ class StudyOfSomeTrials(optuna.Study):
 
     def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
         self.__setstate__(study.__getstate__())  # as a copy for another process is made
-        self._trials = trials
+        self._storage: Any = _StorageOfSomeTrials(study._storage, trials)
 
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
+
+class _StorageOfSomeTrials:
+    """Is a storage but for what it says of all trials; Hyperband's brackets ask the storage."""
+
+    def __init__(self, storage: Any, trials: list[FrozenTrial]) -> None:
+        self._whole, self._trials = storage, trials
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
 

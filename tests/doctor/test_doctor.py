@@ -370,6 +370,13 @@ def test_a_paused_trial_waits_for_the_next_search_as_long_as_its_state_is_there(
     assert code == 0
     assert "trial 6" not in said
     assert stored(project).get_trials(states=(TrialState.RUNNING,)) != []
+    beside = stored(project).ask()
+    given = assignment.Assignment.read(left.user_attrs)
+    assert given
+    study_store.write(beside, given)
+    is_mended(project, run, "Optuna calls trial 7 RUNNING", "queued again with the same")
+    (still,) = stored(project).get_trials(states=(TrialState.RUNNING,))
+    assert still.number == left.number, "what is paused is not queued again with others"
     states.remove(left.number)
     is_mended(project, run, "Optuna calls trial 6 RUNNING", "queued again with the same")
 

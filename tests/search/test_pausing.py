@@ -231,6 +231,37 @@ def test_what_went_on_and_fails_for_a_while_goes_on_from_where_it_was_paused(
     assert not (tmp_path / "paused").exists()
 
 
+def test_a_model_that_was_stored_before_a_kill_is_dropped_where_its_trial_ends_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledWhileItEnds(ListTracker):
+        def store_model(self, trial: int, model: bytes) -> None:
+            super().store_model(trial, model)
+            if trial == 1:
+                raise Killed
+
+    class Never(Halving):
+        def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
+            return None
+
+    known = {"name": "known", "hyperparameters": {**REFERENCE, "epochs": 6}}
+    spec, tracker = spec_of(reference=[known], budget={"trials": 2}), KilledWhileItEnds()
+    study = make_study(spec)
+
+    def script(job: Job) -> list[float]:
+        return [0.3, 0.5, 0.4, 0.7, 0.6, 0.95] if job.trial else [0.9] * 6
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            search(spec, study, tmp_path, tracker=tracker, executor=ScriptedExecutor(script))
+    assert {tracker.trial_of[run] for run in tracker.models} == {0, 1}
+    search(spec, study, tmp_path, tracker=tracker, policy=Never())
+    trials = study_store.read_trials(study)
+    assert [(trial.n_epochs, trial.value) for trial in trials] == [(6, 0.9), (2, 0.5)]
+    assert {tracker.trial_of[run] for run in tracker.models} == {0}
+
+
 def test_what_fails_before_it_was_paused_leaves_no_state(tmp_path: Path) -> None:
     class Patient(Halving):
         def goes_on(self, *_: Any, **__: Any) -> bool:
