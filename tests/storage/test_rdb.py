@@ -142,10 +142,10 @@ def test_at_the_end_all_is_in_one_file(project_folder: Path) -> None:
     assert [file.name for file in project_folder.iterdir()] == ["optuna.db"]
 
 
-def test_the_end_of_a_trial_is_on_the_disk(
+def test_where_a_trial_begins_and_ends_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a failure of power could take back a finished trial."""
+    """Else a failure of power could take back a finished trial, or one that MLflow knows."""
     synced: list[str] = []
     sync = os.fsync
 
@@ -157,10 +157,11 @@ def test_the_end_of_a_trial_is_on_the_disk(
     study = optuna.create_study(storage=storage)
     monkeypatch.setattr(os, "fsync", noted)
     trial = study.ask()
-    trial.report(0.5, 1)
-    assert synced == []
-    study.tell(trial, 0.5)
     assert synced == ["optuna.db-wal"]
+    trial.report(0.5, 1)
+    assert synced == ["optuna.db-wal"]
+    study.tell(trial, 0.5)
+    assert synced == 2 * ["optuna.db-wal"]
 
 
 def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
