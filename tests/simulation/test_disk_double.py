@@ -23,6 +23,7 @@ PLAIN = (
 )  # fmt: skip
 CALLS = st.one_of(
     st.tuples(st.sampled_from(PLAIN), PLACES),
+    st.tuples(st.just("list"), st.just(".")),
     st.tuples(st.sampled_from(("write", "append")), PLACES, CONTENTS),
     st.tuples(st.just("truncate"), PLACES, st.integers(0, 4)),
     st.tuples(st.just("rename"), PLACES, PLACES),
@@ -90,6 +91,9 @@ def contents(disk: Disk, folder: Path, under: str = ".") -> dict[str, bytes | No
 
 @FEW
 @given(st.lists(CALLS, max_size=25))
+@example([("write", "a", b"some"), ("truncate", "a", 2), ("append", "a", b"x"), ("read", "a")])
+@example([("write", "a", b"x"), ("truncate", "a", 4), ("write", "b", b"y"), ("rename", "a", "b")])
+@example([("write", "b", b"x"), ("make_folder", "a", True), ("list", ".")])
 @example([("make_folder", "d/e", True), ("write", "d/e/a", b"x"), ("remove_tree", "d")])
 def test_what_is_done_to_files_comes_out_as_on_a_real_disk(
     calls: "list[tuple[Any, ...]]",

@@ -45,10 +45,10 @@ def test_everything_follows_from_one_number() -> None:
 @pytest.mark.parametrize(
     "scenario",
     [
-        Scenario(seed=1, n_trials=12),
-        Scenario(seed=2, n_trials=12, prunes=True, has_reference=True),
-        Scenario(seed=3, n_trials=12, pauses=True, audits=True),
-        Scenario(seed=4, n_trials=12, pauses=True, has_finals=True),
+        Scenario(seed=1, n_trials=30),
+        Scenario(seed=2, n_trials=30, prunes=True, has_reference=True),
+        Scenario(seed=3, n_trials=30, pauses=True, audits=True),
+        Scenario(seed=4, n_trials=30, pauses=True, has_finals=True),
     ],
     ids=["plain", "prunes", "pauses", "finals"],
 )
