@@ -143,17 +143,10 @@ def test_at_the_end_all_is_in_one_file(project_folder: Path) -> None:
     assert [file.name for file in project_folder.iterdir()] == ["optuna.db"]
 
 
-<<<<<<< HEAD
 def test_the_beginning_and_the_end_of_a_trial_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a power failure could take back a finished trial, or one that MLflow was told of."""
-=======
-def test_where_a_trial_begins_and_ends_is_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else a failure of power could take back a finished trial, or one that MLflow knows."""
->>>>>>> sim-conf
     synced: list[str] = []
     sync = os.fsync
 
@@ -165,7 +158,6 @@ def test_where_a_trial_begins_and_ends_is_on_the_disk(
     study = optuna.create_study(storage=storage)
     monkeypatch.setattr(os, "fsync", noted)
     trial = study.ask()
-<<<<<<< HEAD
     trial.report(0.5, 1)
     assert synced == ["optuna.db-wal"]
     study.tell(trial, 0.5)
@@ -174,13 +166,6 @@ def test_where_a_trial_begins_and_ends_is_on_the_disk(
     assert synced == ["optuna.db-wal"] * 3
     study.ask()  # takes the one that waits
     assert synced == ["optuna.db-wal"] * 4
-=======
-    assert synced == ["optuna.db-wal"]
-    trial.report(0.5, 1)
-    assert synced == ["optuna.db-wal"]
-    study.tell(trial, 0.5)
-    assert synced == 2 * ["optuna.db-wal"]
->>>>>>> sim-conf
 
 
 def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
