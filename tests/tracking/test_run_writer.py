@@ -13,6 +13,7 @@ from mlflow.entities import ViewType
 from pipeline.paths import Project
 from pipeline.tracking.delivery import ORPHAN, open_client
 from pipeline.tracking.run_writer import RunWriter
+from pipeline.tracking.tracker import End
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,7 +99,7 @@ def test_a_run_that_is_shown_as_paused_though_its_trial_is_not_is_ended(
     runs = [tracker.start_trial(number, None, {"seed": number}, {}) for number in range(3)]
     for number in range(3):
         tracker.set_paused(number, runs[number], is_paused=True)
-    ends = {0: ("PRUNED", {"best_epoch": 2.0}, {})}
+    ends: dict[int, End] = {0: ("PRUNED", {"best_epoch": 2.0}, {})}
     assert tracker.mend(ends, dict(enumerate(runs)), paused=[2]) == 2
     found = [client.get_run(run) for run in runs]
     assert [run.info.status for run in found] == ["FINISHED", "KILLED", "SCHEDULED"]
