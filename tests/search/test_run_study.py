@@ -76,6 +76,7 @@ def test_a_search_uses_what_its_process_has_outside_and_stops_when_it_hears_of_i
     made: list[ScriptedExecutor] = []
 
     def make(n_workers: int) -> ScriptedExecutor:
+        assert not left.exists(), "of a command that was killed"
         made.append(ScriptedExecutor(steady, n_workers))
         made[0].on_events = lambda: interruption.hear() if len(made[0].jobs) == 4 else None
         return made[0]
@@ -87,7 +88,6 @@ def test_a_search_uses_what_its_process_has_outside_and_stops_when_it_hears_of_i
     code = session.search_interruptibly(project, make_spec(finals=False), 1, interruption)
     assert code == INTERRUPTED, capsys.readouterr().err
     assert len(made[0].jobs) == 4
-    assert not left.exists(), "of a command that was killed"
     study = studies.stored_study(project, NAME).study
     assert [trial.state for trial in select_counted(study_store.read_trials(study))] == [
         State.COMPLETE
