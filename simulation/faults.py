@@ -35,6 +35,7 @@ class What(Enum):
     TWICE = "MLflow does it twice"
     LATE = "MLflow does it, and answers after a minute"
     OUTAGE = "MLflow is out of reach for a while"
+    FLAKY = "MLflow is out of reach now and then, for a while"
     DIES = "a worker dies"
     DIES_LAST = "a worker dies after its last epoch"
     HANGS = "a worker hangs"
@@ -48,7 +49,7 @@ _ALLOWED = {
     Kind.DISK: _ANY | {What.KILL_AFTER, What.TEAR, What.POWER_AFTER, What.FULL, What.BROKEN},
     Kind.OPTUNA: _ANY | {What.KILL_AFTER, What.POWER_AFTER, What.BUSY, What.READ_ONLY, What.FULL},
     Kind.MLFLOW: _ANY
-    | {What.KILL_AFTER, What.REFUSED, What.LOST, What.TWICE, What.LATE, What.OUTAGE},
+    | {What.KILL_AFTER, What.REFUSED, What.LOST, What.TWICE, What.LATE, What.OUTAGE, What.FLAKY},
     Kind.WORKERS: _ANY | {What.DIES, What.DIES_LAST, What.HANGS, What.GONE, What.BACK},
 }
 
@@ -84,6 +85,10 @@ class Fault:
         return fits(self.what, kind)
 
     def __str__(self) -> str:
-        more = f" ({self.seconds:+.0f} s)" if self.what in (What.JUMP, What.OUTAGE) else ""
+        more = (
+            f" ({self.seconds:+.0f} s)"
+            if self.what in (What.JUMP, What.OUTAGE, What.FLAKY)
+            else ""
+        )
         of = f" of {self.of.value}" if self.of else ""
         return f"process {self.process}, step {self.step}{of}: {self.what.value}{more}"

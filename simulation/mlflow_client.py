@@ -37,6 +37,13 @@ class SimulatedClient:
         fault = self._world.step(self._process, Kind.MLFLOW, what)
         if fault and fault.what is What.OUTAGE:
             self._store.out_until = self._world.seconds + fault.seconds
+        if fault and fault.what is What.FLAKY:
+            self._store.flaky_until = self._world.seconds + fault.seconds
+            fault = None
+        if self._world.seconds < self._store.flaky_until:
+            self._store.n_asked += 1
+            if self._store.n_asked % 3 == 0:
+                raise MlflowException("simulated: out of reach", INTERNAL_ERROR)
         if self._world.seconds < self._store.out_until:
             raise MlflowException("simulated: out of reach", INTERNAL_ERROR)
         if fault is None:

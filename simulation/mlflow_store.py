@@ -104,6 +104,8 @@ class MlflowStore:
         versions: of each registered model.
         aliases: the number of a version, by model and alias.
         out_until: moment until which nobody reaches it.
+        flaky_until: moment until which every third request finds nobody.
+        n_asked: requests in that time.
     """
 
     experiments: dict[str, str] = field(default_factory=lambda: {"Default": "0"})
@@ -111,3 +113,5 @@ class MlflowStore:
     versions: dict[str, list[Version]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
     out_until: float = 0.0
+    flaky_until: float = 0.0
+    n_asked: int = 0

@@ -10,7 +10,7 @@ from simulation.scenario import Scenario
 SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
 N_STUDIES = 8  # of each kind
-MANY_TRIALS, SHARE_OF_MANY = 13, 0.02  # more than models are kept of
+MANY_TRIALS, SHARE_OF_MANY = 14, 0.04  # more than models are kept of
 # Steps of a fault, counted among all or those of a kind: what comes later is in few lives.
 MOST_OF: dict[Kind | None, int] = {
     None: 400, Kind.OPTUNA: 150, Kind.MLFLOW: 120, Kind.WORKERS: 150, Kind.DISK: 80,
@@ -20,7 +20,7 @@ WEIGHTS = {
     What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3,
     What.BROKEN: 3, What.BUSY: 3,
     What.READ_ONLY: 1, What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2,
-    What.OUTAGE: 6, What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1,
+    What.OUTAGE: 6, What.FLAKY: 6, What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1,
     What.BACK: 3,
 }  # fmt: skip
 
@@ -71,9 +71,9 @@ def from_seed(seed: int) -> Schedule:
     rng = random.Random(seed)
     scenario = Scenario(
         seed=rng.randrange(N_STUDIES),
-        n_trials=MANY_TRIALS if rng.random() < SHARE_OF_MANY else rng.choice((3, 4, 5)),
+        n_trials=MANY_TRIALS if rng.random() < SHARE_OF_MANY else rng.choice((3, 4, 5, 7)),
         n_workers=rng.choice((1, 1, 2)),
-        pauses=rng.random() < 0.3,
+        pauses=rng.random() < 0.4,
         audits=rng.random() < 0.2,
         prunes=rng.random() < 0.3,
         has_reference=rng.random() < 0.2,
@@ -96,6 +96,6 @@ def _draw(rng: random.Random, process: int, kinds: Sequence[What]) -> Fault:
     """Draws what befalls a process: at any step, or at any of a kind, of which most are rare."""
     (what,) = rng.choices(kinds, weights=[WEIGHTS[each] for each in kinds])
     seconds = rng.choice((-90.0, 90.0)) if what is What.JUMP else rng.choice((3.0, 10.0, 60.0))
-    of = rng.choice((None, *(kind for kind in MOST_OF if fits(what, kind))))
-    step = rng.randrange(MOST_OF[of])
+    of = rng.choice([kind for kind in MOST_OF if fits(what, kind)])
+    step = int(MOST_OF[of] * rng.random() ** 2)  # early ones in most lives
     return Fault(process, step, what, seconds, round(rng.random(), 2), of)
