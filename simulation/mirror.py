@@ -1,5 +1,7 @@
 """Whether MLflow shows what Optuna holds, found by looking at both."""
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
@@ -8,6 +10,7 @@ from pipeline.storage import study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, ranking, select_counted, with_model
 from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
+from simulation.drive import Drive
 from simulation.scenario import NAME
 from simulation.workers import model_of
 
@@ -29,6 +32,14 @@ def left_running(store: "MlflowStore", trials: list[Trial]) -> str:
     ended = {trial.run_id: trial.number for trial in select_counted(trials)}
     left = [ended[run.id] for run in store.runs.values() if run.id in ended and run.is_open]
     return f"trials {left} have ended, and their runs have not" if len(left) > 1 else ""
+
+
+def kept_of_trials(drive: Drive) -> str:
+    """Says which trials a search has not told MLflow all of that says it is complete."""
+    list_ = drive.files.get(Path(f"/here/mlruns/{NAME}.outbox/writes.jsonl"))
+    lines = list_.content.decode().splitlines() if list_ else []
+    kept = [each for each in map(json.loads, lines) if each["trial"] is not None]
+    return f"a search is complete, and MLflow has not got: {kept}" if kept else ""
 
 
 def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:

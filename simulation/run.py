@@ -80,8 +80,11 @@ class Simulation:
             Violation: something is not as it must be.
         """
         for kind in self.schedule.lives:
-            if self._live(kind, HERE) == DONE and not self._leaves_something():
-                self._look_at_the_end()
+            if self._live(kind, HERE) == DONE:
+                if found := mirror.kept_of_trials(self.drives[HERE]):
+                    raise Violation(found)
+                if not self._leaves_something():
+                    self._look_at_the_end()
             self._look()
         for _ in range(MOST_LAST_LIVES):
             self.world.seconds += OUTAGES_END
