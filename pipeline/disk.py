@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 
+# What a folder cannot: of some disks be synced, and of some users be read.
+_NOT_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+
+
 class IsHeld(Exception):
     """Another process holds a lock."""
 
@@ -105,14 +109,15 @@ class SystemDisk:
 
     def sync(self, path: Path) -> None:
         """Waits for the disk; of a folder as far as its disk knows how."""
-        descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            if error.errno not in _NOT_OF_FOLDERS or not path.is_dir():
                 raise
-        finally:
-            os.close(descriptor)
 
     def truncate(self, file: Path, size: int) -> None:
         """Cuts a file."""
