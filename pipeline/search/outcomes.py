@@ -61,6 +61,8 @@ class Outcomes:
             self._used.count(trial.state, is_final=trial.is_final)
         ranked, direction = ranking(ended, self._spec.direction), self._spec.direction
         self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
+        if (dropped := self._best.dropped_last) is not None:  # unless somebody was killed before
+            self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
         if best := champion_of(ranked):
             value = self._spec.objective.show(best.value or 0.0)
             self.best_line = f"trial {best.number}: {value}, {best.hyperparameters}"

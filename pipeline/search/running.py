@@ -18,7 +18,6 @@ from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
 from pipeline.wording import count_noun
 
-
 # At least, for a process to begin its job: its server may have to start anew; the first server may
 # have to read its imports from a slow disk.
 BEGIN_MINUTES, FIRST_MINUTES = 5.0, 30.0

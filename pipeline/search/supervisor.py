@@ -243,15 +243,14 @@ class Supervisor:
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
         for running in list(self._running.values()):
-            number = running.trial.number
             if not running.is_overdue(self._clock(), limit, is_first=not self._is_ready):
                 continue
-            self._executor.stop(number)
+            self._executor.stop(number := running.trial.number)
             if running.started is None:  # no fault of what it was to train
                 self._failed(running, Failed(number, "its process did not begin", True))
-                continue
-            running.time_out(limit)
-            self._end(running)
+            else:
+                running.time_out(limit)
+                self._end(running)
 
     def _failed(self, running: Running, event: Failed) -> None:
         n_retries = running.assignment.n_retries
