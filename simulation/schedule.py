@@ -11,6 +11,7 @@ SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
 N_STUDIES = 4  # of each kind
 MANY_TRIALS, SHARE_OF_MANY = 14, 0.04  # more than models are kept of
+EARLY = 30  # steps of a life
 # Swarm testing (Groce et al. 2012, ISSTA): most schedules have few kinds of faults, and more of
 # each: those that meet in one part of the code.
 GROUPS: tuple[Sequence[What], ...] = (
@@ -18,6 +19,7 @@ GROUPS: tuple[Sequence[What], ...] = (
     (What.OUTAGE, What.FLAKY, What.LOST, What.REFUSED, What.POWER, What.POWER_AFTER),
     (What.KILL, What.KILL_AFTER, What.DIES, What.BACK, What.INTERRUPT),
     (What.POWER, What.POWER_AFTER, What.TEAR, What.BUSY),
+    (What.SUSPEND, What.KILL, What.INTERRUPT, What.OUTAGE),
 )
 # Steps of a fault, counted among all or those of a kind: what comes later is in few lives.
 MOST_OF: dict[Kind | None, int] = {
@@ -104,5 +106,8 @@ def _draw(rng: random.Random, process: int, kinds: Sequence[What]) -> Fault:
     (what,) = rng.choices(kinds, weights=[WEIGHTS[each] for each in kinds])
     seconds = rng.choice((-90.0, 90.0)) if what is What.JUMP else rng.choice((3.0, 10.0, 60.0))
     of = rng.choice([kind for kind in MOST_OF if fits(what, kind)])
-    step = int(MOST_OF[of] * rng.random() ** 2)  # early ones in most lives
+    most = MOST_OF[of]
+    if process and rng.random() < 0.5:
+        most = EARLY  # while it takes up what was left
+    step = int(most * rng.random() ** 2)  # early ones in most lives
     return Fault(process, step, what, seconds, round(rng.random(), 2), of)

@@ -142,7 +142,7 @@ def recorded(scenario: Scenario) -> RecordedSimulation:
     It is killed while it writes a file, so that no call of a store is left without an answer.
     """
     killed = (Fault(0, step, What.TEAR) for step in range(200, 500))
-    schedule = Schedule(scenario, (SEARCH, MEND, SEARCH), (*killed, Fault(2, 150, What.INTERRUPT)))
+    schedule = Schedule(scenario, (SEARCH, MEND, SEARCH), (*killed, Fault(2, 45, What.INTERRUPT)))
     simulation = RecordedSimulation(schedule)
     simulation.run()
     assert [each.what for each in simulation.world.happened] == [What.TEAR, What.INTERRUPT]

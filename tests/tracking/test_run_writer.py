@@ -127,7 +127,7 @@ def test_of_two_runs_of_a_trial_the_one_that_is_not_noted_is_set_aside(
 
 
 @pytest.mark.parametrize("has_trial", [False, True])
-def test_a_second_run_of_the_study_is_set_aside_unless_it_has_trials(
+def test_of_two_runs_of_the_study_one_is_set_aside_that_has_no_trials(
     has_trial: bool, tracker: RunWriter, client: mlflow.MlflowClient, project_with_mlflow: Path
 ) -> None:
     found = client.get_experiment_by_name("small")
@@ -141,9 +141,9 @@ def test_a_second_run_of_the_study_is_set_aside_unless_it_has_trials(
     again.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
     left = {run.info.run_id for run in of_study()}
     deleted = of_study(run_view_type=ViewType.DELETED_ONLY)
-    assert len(left) == 1 + has_trial
+    assert len(left) == 1
     assert first.info.run_id in left or not has_trial
-    assert [run.data.tags[ORPHAN] for run in deleted] == ["true"] * (not has_trial)
+    assert [run.data.tags[ORPHAN] for run in deleted] == ["true"]
 
 
 def test_a_kill_while_mlflow_makes_its_tables_leaves_nothing_that_cannot_be_opened(
