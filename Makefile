@@ -35,10 +35,12 @@ override define new
 trap : INT; study=$$($(VENV_PYTHON) -m pipeline.new --if-missing --data="$$NEW_DATA" \
   --target="$$NEW_TARGET" -- $${NEW_STUDY:+"$$NEW_STUDY"}) $(quietly)
 endef
+override SIMULATED := $(if $(filter command,$(origin SEED)),--seed $(SEED)) \
+  $(if $(filter command,$(origin MINUTES)),--minutes $(MINUTES))
 .DEFAULT_GOAL := help
 
 .PHONY: help search report chapter best doctor ui dashboard serve test test-fast browser \
-  lint audit check fuzz soak torture mutation bench lock clean
+  lint audit check fuzz soak simulate torture mutation bench lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -97,6 +99,9 @@ fuzz: $(SETUP)  ## 10,000 study files and arguments of each kind at random (ten 
 
 soak: $(SETUP)  ## 1,000 trials of tiny networks: what grows, what stays open (ten minutes)
 	@$(VENV_PYTHON) -m benchmarks.soak --full
+
+simulate: $(SETUP)  ## searches under faults, in a simulated world: SEED=... or MINUTES=... (one)
+	@$(VENV_PYTHON) -m simulation $(SIMULATED)
 
 torture: $(SETUP)  ## kill small searches a hundred times at random (half an hour; KILLS=...)
 	@$(VENV_PYTHON) tests/torture.py --kills $(KILLS)

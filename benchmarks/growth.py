@@ -42,7 +42,7 @@ STEPS = {
     "ask, draw, start": ("pipeline.search.supervisor", "Supervisor", "_begin"),
     "... of it MLflow": ("pipeline.tracking.run_writer", "RunWriter", "start_trial"),
     "report": ("optuna", "Trial", "report"),
-    "prune?": ("optuna", "Trial", "should_prune"),
+    "prune?": ("pipeline.search.running", "Running", "should_prune"),
     "tell": ("optuna", "Study", "tell"),
 }
 # What is measured with Optuna's own storage and TPE too, in the place of ours.

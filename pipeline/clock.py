@@ -3,15 +3,108 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Protocol
 
 LOOK_SECONDS = 0.5  # between two looks
 MOST_SECONDS = 3.0  # between two looks, of a process that runs, however busy its machine is
 
 
-def now() -> str:
+class Repeated(Protocol):
+    """Something that is done again and again, beside all else."""
+
+    def end(self) -> None:
+        """Has it done no more; may return while it is done for the last time."""
+
+    def join(self) -> None:
+        """Waits until it is done no more, after `end`."""
+
+
+class Clock(Protocol):
+    """What a process asks the time, and has things done by."""
+
+    def time(self) -> float:
+        """Returns the seconds since 1970, which may jump."""
+
+    def monotonic(self) -> float:
+        """Returns seconds since some moment, which do not jump."""
+
+    def sleep(self, seconds: float) -> None:
+        """Waits so long."""
+
+    def working(self) -> AbstractContextManager[Callable[[], float]]:
+        """Counts the seconds of a `with` in which this process ran."""
+
+    def every(
+        self, seconds: float, do: Callable[[], bool], at_end: Callable[[], None]
+    ) -> Repeated:
+        """Has something done every so often, whatever else goes on, until that returns False.
+
+        Args:
+            seconds: before the first time, and between two times.
+            do: tells whether it is to be done again; raises nothing.
+            at_end: done once when all is over; raises nothing.
+        """
+
+
+def now(clock: "Clock | None" = None) -> str:
     """Returns the time on the wall, as it is noted: `2026-11-26 05:20:40+00:00`."""
-    return datetime.now().astimezone().isoformat(" ", "seconds")
+    seconds = (clock or SystemClock()).time()
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
+
+
+class SystemClock:
+    """The system's; what is repeated has a thread of its own."""
+
+    def time(self) -> float:
+        """Returns the seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Returns seconds since some moment."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits so long."""
+        time.sleep(seconds)
+
+    def working(self) -> "WorkingClock":
+        """Counts the seconds of a `with` in which this process ran."""
+        return WorkingClock()
+
+    def every(
+        self, seconds: float, do: Callable[[], bool], at_end: Callable[[], None]
+    ) -> "RepeatingThread":
+        """Has something done every so often, as `Clock` says."""
+        return RepeatingThread(seconds, do, at_end)
+
+
+class RepeatingThread:
+    """A thread in which something is done every so often; arguments as in `Clock.every`."""
+
+    def __init__(self, seconds: float, do: Callable[[], bool], at_end: Callable[[], None]) -> None:
+        self._is_over = threading.Event()
+        arguments = (self._is_over, seconds, do, at_end)
+        self._thread = threading.Thread(target=_repeat, args=arguments, daemon=True)
+        self.end = self._is_over.set  # holds nothing else, for who forgets this may call it
+        self._thread.start()
+
+    def join(self) -> None:
+        """Waits until it is done no more."""
+        self._thread.join()
+
+
+def _repeat(
+    is_over: threading.Event,
+    seconds: float,
+    do: Callable[[], bool],
+    at_end: Callable[[], None],
+) -> None:
+    while not is_over.wait(seconds):
+        if not do():
+            break
+    at_end()
 
 
 class WorkingClock:

@@ -6,29 +6,28 @@ lock a scratch folder later may remove it, and does when the next thing is writt
 """
 
 import contextlib
-import fcntl
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.disk import Disk, SystemDisk
+
+_SYSTEM = SystemDisk()
 _MARK = ".pipeline-scratch"  # at the end of names that nobody else gives
 _OWN = re.compile(rf"\..+\.([a-z0-9_]{{8}}|lock){re.escape(_MARK)}", re.DOTALL)
 _MOST_CHARACTERS = 40  # of a target's name in its scratch folder's, which may have 255 bytes
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, disk: Disk = _SYSTEM) -> None:
     """Writes a file whole or not at all: after a crash there is the old file or the new one."""
     data = content.encode() if isinstance(content, str) else content
-    with scratch_folder(path) as scratch:
+    with scratch_folder(path, disk) as scratch:
         new = scratch / path.name
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        disk.write(new, data)
+        disk.sync(new)
+        disk.rename(new, path)
+        disk.sync(path.parent)  # the name, too
 
 
 def create_whole(
@@ -60,33 +59,32 @@ def create_whole(
 
 
 @contextlib.contextmanager
-def scratch_folder(target: Path) -> Iterator[Path]:
+def scratch_folder(target: Path, disk: Disk = _SYSTEM) -> Iterator[Path]:
     """Makes a folder beside a file or folder that is about to be made, and removes it at the end.
 
     If this process is killed, the next scratch folder beside it has this one removed.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target.parent)
-    scratch, lock = _make_locked(target)
+    disk.make_folder(target.parent)
+    remove_leftovers(target.parent, disk)
+    scratch, unlock = _make_locked(target, disk)
     try:
         yield scratch
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        disk.remove_tree(scratch)
+        unlock()
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path, disk: Disk = _SYSTEM) -> None:
     """Removes from a folder what killed processes have left, as far as this process may."""
-    for path in leftovers(folder):
-        with contextlib.suppress(OSError), _locked(path):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    for path in leftovers(folder, disk):
+        with contextlib.suppress(OSError), _locked(path, disk):
+            disk.remove_tree(path) if disk.is_folder(path) else disk.unlink(path)
 
 
-def leftovers(folder: Path) -> list[Path]:
+def leftovers(folder: Path, disk: Disk = _SYSTEM) -> list[Path]:
     """Lists what killed processes have left in a folder: what no living one holds."""
     try:
-        return sorted(path for path in folder.iterdir() if _is_left(path))
+        return [path for path in disk.list(folder) if _is_left(path, disk)]
     except OSError:  # there is no such folder, or nobody may look into it
         return []
 
@@ -101,59 +99,48 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _make_locked(target: Path) -> tuple[Path, int | None]:
-    """Makes a scratch folder and locks it; the lock is None on a disk that has no locks.
+def _make_locked(target: Path, disk: Disk) -> tuple[Path, Callable[[], None]]:
+    """Makes a scratch folder and locks it, unless the disk has no locks; and what unlocks it.
 
     There nobody else can lock the folder either, and so it is nobody's to remove.
     """
     prefix = f".{target.name[:_MOST_CHARACTERS]}."
     while True:
-        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=_MARK))
+        scratch = disk.make_scratch(target.parent, prefix, _MARK)
         try:
-            lock = _lock(scratch, wait=True)
+            unlock = disk.lock(scratch, wait=True)
         except FileNotFoundError:
             continue  # it was taken for a leftover in the moment before it was locked
         except OSError:
-            return scratch, None
-        if scratch.is_dir():
-            return scratch, lock
-        os.close(lock)  # as above, in the moment while it waited for the lock
+            return scratch, _nothing
+        if disk.is_folder(scratch):
+            return scratch, unlock
+        unlock()  # as above, in the moment while it waited for the lock
 
 
-def _is_left(path: Path) -> bool:
+def _nothing() -> None:
+    pass
+
+
+def _is_left(path: Path, disk: Disk) -> bool:
     if not _OWN.fullmatch(path.name):
         return False
     try:
-        with _locked(path):
-            return path.is_dir() or path.is_file()
+        with _locked(path, disk):
+            return disk.is_folder(path) or disk.is_file(path)
     except OSError:  # somebody holds it or has removed it; or it is a link, which is not ours
         return False
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, disk: Disk) -> Iterator[None]:
     """Holds a file or folder that nobody else holds.
 
     Raises:
         OSError: somebody does, or it cannot be opened or locked.
     """
-    lock = _lock(path, wait=False)
+    unlock = disk.lock(path, wait=False)
     try:
         yield
     finally:
-        os.close(lock)
-
-
-def _lock(path: Path, *, wait: bool) -> int:
-    """Opens and locks a file or folder; closing what is returned lets go of it.
-
-    Raises:
-        OSError: that cannot be done.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would block
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        unlock()

@@ -44,3 +44,8 @@ def is_name(text: str) -> bool:
         and all(kind in "LMN" or each in "_-." for kind, each in zip(kinds, text, strict=True))
         and len(text.encode()) <= MAX_BYTES
     )
+
+
+def state_file(trial: int, epoch: int) -> str:
+    """Names the file of the state of a trial's training after an epoch, in a study's folder."""
+    return f"{trial}.{epoch}.npz"

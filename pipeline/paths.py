@@ -3,12 +3,13 @@
 import contextlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.environment import STAND_IN_HOME
 from pipeline.errors import PipelineError, UsageError
 from pipeline.names import NAME_RULE, existing_file, is_name, normalize
+from pipeline.outside import SYSTEM, Outside
 from pipeline.store_url import StoreUrl, mlflow_store, optuna_store, refuse_where_mlflow_is
 
 DEFAULT_STUDY = "fashion_mnist"
@@ -20,9 +21,15 @@ _NOT_IN_A_PATH = re.compile("%[0-9A-Fa-f]{2}|[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with `studies/`, `mlruns/` and `exports/`: the one a command is started in."""
+    """A folder with `studies/`, `mlruns/` and `exports/`: the one a command is started in.
+
+    Attributes:
+        root: the folder.
+        outside: of the process that uses it.
+    """
 
     root: Path
+    outside: Outside = field(default=SYSTEM, repr=False, compare=False)
 
     @classmethod
     def here(cls) -> "Project":

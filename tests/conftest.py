@@ -1,6 +1,7 @@
 """Fixtures that several test modules use, and what `--fast` leaves out."""
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,10 @@ SLOW = (
     "whole/test_commands.py", "whole/test_stopping.py", "whole/test_environment.py",
     "whole/test_own_data.py", "whole/test_poisoned.py", "data/test_predict.py",
     "formats", "execution", "training", "tracking/test_run_writer.py",
+    "simulation",
 )  # fmt: skip
 TESTS = Path(__file__).parent
+SIMULATED_FROM = "SIMULATED_FROM"  # of the environment: the seed of the first fresh schedule
 
 
 class _NoTensorFlow(MetaPathFinder):
@@ -45,8 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault(SIMULATED_FROM, str(secrets.randbelow(10**9)))  # all processes get it
     if config.getoption("--fast"):
         sys.meta_path.insert(0, _NoTensorFlow())
+
+
+def pytest_report_header() -> str:
+    return f"simulated schedules from seed {os.environ[SIMULATED_FROM]}"
 
 
 def _place(path: Path) -> int:

@@ -155,7 +155,7 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/tracking/outbox.py",
-        "os.truncate(path, size)",
+        "disk.truncate(path, size)",
         "pass",
         ("tests/tracking/test_outbox.py",),
     ),

@@ -1,7 +1,6 @@
 """Does what a plan says: writes Optuna, MLflow and the disk, one repair at a time."""
 
 import contextlib
-import shutil
 
 from pipeline.doctor import model_checks, store_checks
 from pipeline.doctor.plan import Kind, Repair
@@ -12,7 +11,7 @@ from pipeline.storage import queue, study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial
 from pipeline.tracking import reader, relocation
-from pipeline.tracking.delivery import MODEL_ARTIFACT
+from pipeline.tracking.delivery import MODEL_ARTIFACT, WRITTEN_ANEW
 from pipeline.tracking.reader import Run
 from pipeline.tracking.record import RunRecord
 from pipeline.wording import count_noun, inflect
@@ -31,6 +30,7 @@ def apply(repair: Repair, subject: Subject) -> None:
         PipelineError: it could not be mended, or not all of it.
         OSError: the disk refuses.
     """
+    disk = subject.project.outside.disk
     of_trials = dict(zip(repair.trials, repair.runs, strict=False))
     match repair.kind:
         case Kind.TAKE_OVER_LEASE:
@@ -38,14 +38,14 @@ def apply(repair: Repair, subject: Subject) -> None:
         case Kind.RELOCATE:
             relocation.relocate(subject.project, lambda _: None)
         case Kind.REMOVE_SCRATCH:
-            shutil.rmtree(subject.scratch)
+            disk.remove_tree(subject.scratch)
         case Kind.REMOVE_LEFTOVERS:
             for folder in subject.folders:
-                remove_leftovers(folder)
+                remove_leftovers(folder, disk)
         case Kind.SEND_KEPT:
             _send_kept(subject)
         case Kind.REQUEUE:
-            queue.requeue_left(subject.study, subject.spec)
+            queue.requeue_left(subject.study, subject.spec, subject.paused)
         case Kind.WRITE_STUDY_RUN:
             subject.writer  # noqa: B018, writes it when it is opened
         case Kind.END_STUDY_RUN:
@@ -97,13 +97,14 @@ def _write_anew(subject: Subject, trial: Trial) -> None:
     """Writes the run of a trial that ended, and notes it; its times are those of today."""
     folder = subject.project.artifacts_dir / subject.spec.name
     model = folder / trial.run_id / "artifacts" / MODEL_ARTIFACT
-    content = model.read_bytes() if trial.run_id and model.is_file() else None
+    disk = subject.project.outside.disk
+    content = disk.read(model) if trial.run_id and disk.is_file(model) else None
     assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
     tags = assignment.tags if assignment else {}
     record = RunRecord.of(trial, subject.spec)
     writer = subject.writer
     run = writer.start_trial(
-        trial.number, trial.hyperparameters, record.params, {**tags, "written_anew": "true"}
+        trial.number, trial.hyperparameters, record.params, {**tags, WRITTEN_ANEW: "true"}
     )
     _log_from(subject, trial, 0)
     if content:

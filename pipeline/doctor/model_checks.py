@@ -190,6 +190,10 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
 @contextlib.contextmanager
 def _workers(subject: Subject) -> "Iterator[Executor]":
     """Starts what trains, and knows Keras, one trial at a time; ends it afterwards."""
+    if make := subject.project.outside.executor:
+        with contextlib.closing(make(1)) as given:
+            yield given
+        return
     from pipeline.execution.local import LocalExecutor
 
     datasets.fetch(subject.spec.data_spec)

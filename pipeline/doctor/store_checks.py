@@ -156,10 +156,11 @@ def hyperparameters_of(trial: Trial) -> dict[str, Any]:
 
 def left_on_disk(subject: "Subject") -> Iterator[Repair]:
     """Finds what a command that was killed left, and a supervisor that could not reach MLflow."""
-    if subject.scratch.exists():
+    disk = subject.project.outside.disk
+    if disk.is_folder(subject.scratch):
         what = f"{display_path(subject.scratch)} is left of a search that was killed"
         yield Repair(Kind.REMOVE_SCRATCH, what, "removed")
-    if left := [path for folder in subject.folders for path in leftovers(folder)]:
+    if left := [path for folder in subject.folders for path in leftovers(folder, disk)]:
         shown = join_names([display_path(path) for path in left])
         what = f"{shown} {inflect('is', len(left), 'are')} left of a command that was killed"
         yield Repair(Kind.REMOVE_LEFTOVERS, what, "removed")
@@ -167,7 +168,7 @@ def left_on_disk(subject: "Subject") -> Iterator[Repair]:
         return
     folder = subject.project.outbox(subject.spec.name)
     try:
-        n_kept = len(Outbox(folder))
+        n_kept = len(Outbox(folder, disk))
     except ValueError:
         yield Repair(
             Kind.ASK_USER,

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.disk import Disk
 from pipeline.doctor import plan
 from pipeline.doctor.wording import say
 from pipeline.paths import Project
 from pipeline.storage import finals, study_store
-from pipeline.storage.paused import FolderOfStates, is_paused
+from pipeline.storage.paused import FolderOfStates, paused_after
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial
@@ -53,6 +54,10 @@ class Subject:
     def spec(self) -> StudySpec:
         """What it asked."""
         return self.stored.spec
+
+    @property
+    def _disk(self) -> Disk:
+        return self.project.outside.disk
 
     def check(self) -> None:
         """Looks whether the study may still be written.
@@ -101,8 +106,8 @@ class Subject:
     @property
     def paused(self) -> Sequence[int]:
         """Numbers of the trials that are paused, and can go on."""
-        states = FolderOfStates(self.project.paused_dir(self.spec.name))
-        return [n for n, each in self.frozen.items() if is_paused(each) and states.has(n)]
+        states = FolderOfStates(self.project.paused_dir(self.spec.name), self._disk)
+        return [n for n, each in self.frozen.items() if paused_after(each, states)]
 
     @property
     def match(self) -> plan.Match:
@@ -127,7 +132,7 @@ class Subject:
     @property
     def is_behind(self) -> bool:
         """Whether MLflow waits for writes, and so cannot be held against Optuna yet."""
-        return self.project.outbox(self.spec.name).exists()
+        return self._disk.is_folder(self.project.outbox(self.spec.name))
 
     @property
     def scratch(self) -> Path:

@@ -140,7 +140,6 @@ class ReplayExecutor:
         self._now = 0.0
         self._queue: deque[Job] = deque()
         self._running: dict[int, _Next] = {}
-        self._reached: dict[str, int] = {}  # epochs, by the file in which a state would lie
 
     def clock(self) -> float:
         """Returns the virtual time, in seconds since this was built: the supervisor's clock."""
@@ -174,8 +173,6 @@ class ReplayExecutor:
         for trial, due in list(self._running.items()):
             if due.moment <= moment:
                 happened.append(due.event)
-                if isinstance(due.event, EpochEnd) and due.event.epoch in due.job.rungs:
-                    self._reached[due.job.state_file] = due.event.epoch
                 if following := next(due.rest, None):
                     seconds, due.event = following
                     due.moment = moment + seconds
@@ -220,7 +217,7 @@ class ReplayExecutor:
                 f"curves: found {', '.join(curves.metrics)}, allowed is what has {job.metric}, "
                 "the study's metric"
             )
-        return _play(job, given, curves, self._reached.get(job.state_file, 0))
+        return _play(job, given, curves)
 
 
 @dataclass
@@ -233,15 +230,14 @@ class _Next:
     job: Job
 
 
-def _play(
-    job: Job, given: Hyperparameters, curves: Curves, reached: int
-) -> Iterator[tuple[float, Event]]:
+def _play(job: Job, given: Hyperparameters, curves: Curves) -> Iterator[tuple[float, Event]]:
     """Yields the events of a job as `training.loop` does, each with the seconds that led to it.
 
     Those of epochs that were reached before a break are not sent again. Who goes on after a break
     takes for the next one what the first took longer than others: its graph is built again.
     """
     yield 0.0, Started(job.trial)
+    reached = job.goes_on_after
     again = curves.seconds[0] - statistics.median(curves.seconds) if reached else 0.0
     record, best, best_epoch = job.to_beat, None, 0
     last = min(given.epochs, curves.n_epochs)

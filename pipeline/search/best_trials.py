@@ -21,6 +21,7 @@ class BestTrials:
         self._best = known[0].value if known else None
         known = [trial for trial in known if not trial.is_final]
         self._known = [(trial.value, trial.number) for trial in known[: self._n]]
+        self._others = [trial.number for trial in known[self._n :]]
 
     @property
     def best(self) -> float | None:
@@ -31,6 +32,11 @@ class BestTrials:
     def to_beat(self) -> float | None:
         """The value above which a model is kept; None as long as all are."""
         return self._known[-1][0] if len(self._known) == self._n else None
+
+    @property
+    def dropped_last(self) -> int | None:
+        """Number of the best trial whose model is dropped; None if none is."""
+        return self._others[0] if self._others and self._drops else None
 
     def add(self, value: float, number: int, *, is_final: bool = False) -> list[int]:
         """Adds a trial whose model is kept; returns numbers of those whose models are dropped.

@@ -56,13 +56,16 @@ class CurveModel:
 
     Args:
         width: of encoded hyperparameters.
+
+    Attributes:
+        theta: logarithms of length scales and variances, as they were tuned last.
     """
 
     def __init__(self, width: int) -> None:
         scale = _SCALE + 0.5 * math.log(max(width, 1) / _TYPICAL_WIDTH)
         self._means = np.concatenate([np.full(width, scale), _MEANS])
         self._spreads = np.concatenate([np.full(width, _SCALE_SPREAD), _SPREADS])
-        self._width, self._theta = width, self._means.copy()
+        self._width, self.theta = width, self._means.copy()
 
     def tune(self, points: Points, y: Numbers, n_steps: int = 12) -> None:
         """Finds length scales and variances, from those known so far on.
@@ -74,14 +77,14 @@ class CurveModel:
         """
         found = minimize(
             self._loss,
-            self._theta,
+            self.theta,
             args=(points, y),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": n_steps},
         )
         if np.isfinite(found.x).all():
-            self._theta = found.x
+            self.theta = found.x
 
     def learn(self, points: Points, y: Numbers) -> None:
         """Takes in what is known; arguments as in `tune`."""
@@ -99,10 +102,10 @@ class CurveModel:
 
     def _split(self) -> Numbers:
         """Gives standard deviations of f, g, m, c, d and noise, and the length scale in u."""
-        return np.asarray(np.exp(self._theta[self._width :]))
+        return np.asarray(np.exp(self.theta[self._width :]))
 
     def _kernel(self, one: Points, other: Points) -> Numbers:
-        return _kernel(self._theta, self._width, one, other)[0]
+        return _kernel(self.theta, self._width, one, other)[0]
 
     def _loss(self, theta: Numbers, points: Points, y: Numbers) -> tuple[float, Numbers]:
         """Returns the negative logarithm of the posterior density, and its gradient."""

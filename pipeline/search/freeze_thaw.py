@@ -8,13 +8,15 @@ ifBO: Rakotoarison et al. 2024, arXiv:2404.16795). New networks are drawn near t
 random, and by a prior (see `prior`); some are taken without asking the model, which may be wrong.
 """
 
+import functools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
@@ -24,6 +26,7 @@ from pipeline.search.neighbours import at_random, near
 from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
 from pipeline.search.prior import draw_likely
 from pipeline.search.space_encoding import SpaceEncoding
+from pipeline.search.standardised import standardised
 from pipeline.study.combinations import key_of
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.seeds import derived_seed
@@ -36,6 +39,10 @@ MOST_POINTS, MOST_TUNED = 300, 120  # of curves, to learn from and to tune the m
 TUNED_AT = (6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 300)  # trials
 MARGINS = (-2.0, 0.0)  # logarithms to base 10 of the least and greatest, in standard deviations
 WORTH = 0.05  # least probability of beating the best with which a trial goes on in the end
+
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class FreezeThawSampler(optuna.samplers.RandomSampler):
@@ -76,8 +83,7 @@ class FreezeThaw:
         self._model: CurveModel | None = None
         self._keys: set[Hashable] = set()  # of all networks that were seen
         self._n_tuned = 0
-        self._since: dict[int, int] = {}  # after which epoch a trial went on last
-        self._seconds: ForeseenSeconds | None = None
+        self.memory: Mapping[str, Any] = {}
         self._drawn_of: Hashable = None
         self._drawn: list[Hyperparameters] = []  # candidates, and what they are encoded as
         self._encoded: list[Numbers] = []
@@ -92,18 +98,16 @@ class FreezeThaw:
         is_known = bool(self._known.measured)
         if left.may_begin and (len(seen) < self._n_startup or not is_known):
             return Begin(self._drawn_evenly(seen) if len(seen) % 2 else self._likely(seen))
-        choice = self._decide(seen, None, left) if is_known else None
-        if isinstance(choice, GoOn):
-            self._since[choice.number] = len(seen[choice.number].values)
-        return choice
+        return self._decide(seen, None, left) if is_known else None
 
     def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
         """Decides at a rung whether a running trial goes on; as in `Policy`."""
         self._take_in(seen)
-        own, since = seen[number], self._since.get(number, 0)
+        own, since = seen[number], seen[number].paused_after
         overhead, start = 0.0, PROCESS_SECONDS
-        if self._seconds:
-            overhead, start = self._seconds.overhead, self._seconds.start
+        if len(seen) > self._n_startup:
+            seconds = ForeseenSeconds.of([self._known[n] for n in self._known.measured])
+            overhead, start = seconds.overhead, seconds.start
         if self._known.equal.repeats(number):
             return False
         if sum(own.seconds[since:]) - (0.0 if since else overhead) < start:
@@ -175,18 +179,16 @@ class FreezeThaw:
         Returns:
             The logarithm of the probability that the best is beaten, less that of the seconds.
         """
-        from threadpoolctl import threadpool_limits  # sets a variable of the environment
-
-        with threadpool_limits(1):  # small matrices, and trials that want all cores
-            model, goal = self._learned(rng)
+        with _thread_pools().limit(limits=1):  # small matrices, and trials that want all cores
+            model, goal = self._learned(rng, seen)
             known = self._known
-            self._seconds = ForeseenSeconds.of([known[n] for n in known.measured])
+            seconds = ForeseenSeconds.of([known[n] for n in known.measured])
             x = np.array([*(known[n].row for n in open_), *(self._encoded if new else ())])
             done = np.array([*(known[n].n_epochs for n in open_), *([0] * len(new))])
             most = np.array(
                 [*(seen[n].hyperparameters.epochs for n in open_), *(g.epochs for g in new)]
             )
-            epoch, start = self._seconds(x), np.full(len(x), self._seconds.start)
+            epoch, start = seconds(x), np.full(len(x), seconds.start)
             for i, n in enumerate(open_):
                 if known[n].n_epochs > 1:
                     epoch[i] = known[n].later
@@ -207,8 +209,8 @@ class FreezeThaw:
         self._known.take_in(seen)
 
     def _rng(self, seen: Mapping[int, Seen]) -> np.random.Generator:
-        n_epochs = sum(each.n_epochs for each in self._known.values())
-        return np.random.default_rng(derived_seed(self._seed, "decision", len(seen), n_epochs))
+        parts = (len(seen), self._known.n_epochs)
+        return np.random.default_rng(derived_seed(self._seed, "decision", *parts))
 
     def _drawn_evenly(self, seen: Mapping[int, Seen]) -> Hyperparameters:
         """Draws a network at random, whatever is known; another one than before, if there is."""
@@ -233,7 +235,9 @@ class FreezeThaw:
         drawn_of = (len(seen), *best)
         if self._drawn_of == drawn_of:
             return self._drawn
-        rng = np.random.default_rng(derived_seed(self._seed, "candidates", *drawn_of))
+        place = {number: i for i, number in enumerate(sorted(seen))}  # whatever was interrupted
+        parts = (len(seen), *(place[number] for number in best))
+        rng = np.random.default_rng(derived_seed(self._seed, "candidates", *parts))
         parents = [params_of(self._searched, seen[number].hyperparameters) for number in best]
         found = [
             near(self._searched, parents[i % len(parents)], rng)
@@ -247,7 +251,9 @@ class FreezeThaw:
         self._encoded = [self._encode(each) for each in found]
         return found
 
-    def _learned(self, rng: np.random.Generator) -> tuple[CurveModel, float]:
+    def _learned(
+        self, rng: np.random.Generator, seen: Mapping[int, Seen]
+    ) -> tuple[CurveModel, float]:
         """Learns all curves; returns the model, and the best value as the model has it."""
         points, values = self._known.points()
         y = standardised(values)
@@ -255,31 +261,31 @@ class FreezeThaw:
         if len(y) > MOST_POINTS:
             kept = np.sort(rng.permutation(len(y))[:MOST_POINTS])
             points, y = points[kept], y[kept]
+        decision = [len(seen), self._known.n_epochs]
         if self._model is None:
             self._model = CurveModel(points.x.shape[1])
+            self._recall(self._model, decision)
         if any(self._n_tuned < n <= len(self._known) for n in TUNED_AT):
+            before = [self._n_tuned, [*map(float, self._model.theta)]]
             self._n_tuned = len(self._known)
             chosen = rng.permutation(len(y))[:MOST_TUNED]
             self._model.tune(points[chosen], y[chosen])
+            after = [self._n_tuned, [*map(float, self._model.theta)]]
+            self.memory = {"decision": decision, "before": before, "after": after}
         self._model.learn(points, y)
         return self._model, goal
 
+    def _recall(self, model: CurveModel, decision: list[int]) -> None:
+        """Takes up how the model was tuned: what was decided then, or comes after it."""
+        if self.memory:
+            is_again = self.memory["decision"] == decision
+            self._n_tuned, theta = self.memory["before" if is_again else "after"]
+            model.theta = np.array(theta)
 
-def standardised(values: Numbers) -> Numbers:
-    """Puts values into a scale on which the good ones are apart: mean 0, standard deviation 1.
 
-    It is the mean of two, for neither is best everywhere: of normal scores of the ranks, which
-    what is far below cannot stretch, and of the values themselves, none further below the median
-    than the best one is above.
+@functools.cache
+def _thread_pools() -> "ThreadpoolController":
+    """Finds the libraries that may use threads, which takes milliseconds."""
+    from threadpoolctl import ThreadpoolController  # sets a variable of the environment
 
-    Args:
-        values: greater is better, (n,); NaN of what has failed, as bad as the worst.
-    """
-    known = values[np.isfinite(values)]
-    middle, best = float(np.median(known)), float(known.max())
-    floor = middle - max(best - middle, 1e-9)
-    linear = np.where(np.isfinite(values), np.maximum(values, floor), floor)
-    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
-    scores = norm.ppf((ranks - 0.5) / len(ranks))
-    both = scores + (linear - linear.mean()) / (linear.std() or 1.0)
-    return np.asarray((both - both.mean()) / (both.std() or 1.0))
+    return ThreadpoolController()

@@ -33,7 +33,7 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         """Takes over the handlers of both signals."""
         signals = (signal.SIGINT, signal.SIGTERM)
-        self._before = {each: signal.signal(each, self._hear) for each in signals}
+        self._before = {each: signal.signal(each, self.hear) for each in signals}
         self._watchdog.__enter__()
         return self
 
@@ -47,7 +47,12 @@ class Interruption:
         """Takes what is to be done before this process is ended, if it has to be."""
         self._watchdog.clean_up = clean_up
 
-    def _hear(self, *_: object) -> None:
+    def hear(self, *_: object) -> None:
+        """Does what either signal does.
+
+        Raises:
+            KeyboardInterrupt: there is no supervisor to be asked.
+        """
         self.is_asked = True
         if self._supervisor is None:
             raise KeyboardInterrupt

@@ -62,7 +62,10 @@ class KnownCurves(dict[int, KnownCurve]):
         self.equal = EqualCurves()
 
     def take_in(self, seen: Mapping[int, Seen]) -> None:
-        """Takes in what is new of all trials."""
+        """Takes in what is new of all trials; what is seen no more was interrupted."""
+        if self.keys() - seen.keys():  # its curve, run again, would be taken for another's
+            self.clear()
+            self.equal = EqualCurves()
         for number, each in seen.items():
             known = self.get(number)
             if known is None:
@@ -75,6 +78,11 @@ class KnownCurves(dict[int, KnownCurve]):
             if each.seconds:
                 known.first = each.seconds[0]
                 known.later = float(np.median(each.seconds[1:] or each.seconds))
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs of all of them."""
+        return sum(each.n_epochs for each in self.values())
 
     @property
     def measured(self) -> list[int]:

@@ -107,22 +107,23 @@ class _Remembered(Nowhere):
     """Stands for the files of paused trials: the executor remembers their states itself."""
 
     def __init__(self) -> None:
-        self._models: dict[int, bytes | None] = {}
+        self._models: dict[int, bytes | None] = {}  # the last one of each trial
 
-    def file(self, trial: int) -> str:
-        return str(trial)
+    def folder(self) -> str:
+        return "remembered"
 
-    def has(self, trial: int) -> bool:
-        return True
+    def has(self, trial: int, epoch: int) -> bool:
+        return epoch > 0
 
-    def keep_model(self, trial: int, model: bytes | None) -> None:
+    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
         self._models[trial] = model
 
-    def model(self, trial: int) -> bytes | None:
+    def model(self, trial: int, epoch: int) -> bytes | None:
         return self._models.get(trial)
 
-    def remove(self, trial: int) -> None:
-        self._models.pop(trial, None)
+    def remove(self, trial: int, but: int = 0) -> None:
+        if not but:
+            self._models.pop(trial, None)
 
 
 class _NotedMoments(SilentTracker):

@@ -61,6 +61,8 @@ class Outcomes:
             self._used.count(trial.state, is_final=trial.is_final)
         ranked, direction = ranking(ended, self._spec.direction), self._spec.direction
         self._best = BestTrials(ranked, direction, study_store.n_models(self._study))
+        if (dropped := self._best.dropped_last) is not None:  # unless somebody was killed before
+            self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
         if best := champion_of(ranked):
             value = self._spec.objective.show(best.value or 0.0)
             self.best_line = f"trial {best.number}: {value}, {best.hyperparameters}"
@@ -97,6 +99,16 @@ class Outcomes:
             n_paused=n_paused,
         )
 
+    def begin(self, running: Running) -> None:
+        """Has MLflow make the run of a trial, and notes which it is."""
+        trial, assignment = running.trial, running.assignment
+        params = {"seed": assignment.seed, "dataset": self._spec.dataset}
+        run = self._tracker.start_trial(
+            trial.number, assignment.hyperparameters, params, assignment.tags
+        )
+        if run:
+            trial.set_user_attr(study_store.RUN_ID, run)
+
     def tell(self, running: Running) -> None:
         """Tells MLflow of curves and model of a trial that came to an end, then Optuna of it."""
         number, spec = running.trial.number, self._spec
@@ -124,6 +136,8 @@ class Outcomes:
         if is_record and best is not None:
             self.best_line = about
             self._tracker.log_incumbent(number, spec.metric, best)
+        if running.has_model and not is_kept:
+            self._tracker.drop_model(number, study_store.run_of(self._study, number))
         if is_kept and best is not None:
             for dropped in self._best.add(best, number, is_final=is_final):
                 self._tracker.drop_model(dropped, study_store.run_of(self._study, dropped))
@@ -159,3 +173,11 @@ class Outcomes:
         queue.requeue(self._study, self._spec, running.trial, again)
         self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
+
+    def note_retry(self, running: Running, reason: str) -> None:
+        """Notes that a trial which has failed is to be trained again from where it was paused."""
+        number, n_retries = running.trial.number, running.assignment.n_retries + 1
+        running.assignment = replace(running.assignment, n_retries=n_retries)
+        study_store.write(running.trial, running.assignment)
+        again = f"again from epoch {running.paused_after}"
+        self._progress.say(f"again    trial {number}: {running.assignment} ({reason}; {again})")

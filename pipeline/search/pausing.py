@@ -6,8 +6,9 @@ it was paused, that it is paused; then MLflow. A kill before the note leaves a t
 interrupted, which is run again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import optuna
 
@@ -18,6 +19,7 @@ from pipeline.search.running import Running
 from pipeline.search.samplers import build_sampler
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, paused, study_store
+from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.spec import PAUSES, StudySpec
 from pipeline.study.trial import Trial
@@ -46,13 +48,14 @@ class Pausing:
     waiting: dict[int, Running] = field(default_factory=dict)
     _seen: dict[int, Seen] = field(default_factory=dict)
     _used: Used | None = None
+    _memory: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: optuna.Study, spec: StudySpec, states: paused.States) -> "Pausing":
         """Has the policy decide that the study file names, if it names one."""
         return cls(study, spec, build_policy(spec), states)
 
-    def recover(self, ended: Sequence[Trial], used: Used) -> Mapping[int, str]:
+    def recover(self, ended: Sequence[Trial], used: Used) -> Collection[int]:
         """Finds the trials that are paused, and removes what is left of others.
 
         Args:
@@ -60,24 +63,31 @@ class Pausing:
             used: what is used of the budget.
 
         Returns:
-            Their MLflow runs, by number; "" of one that is not known yet.
+            Their numbers.
         """
         self._used = used
         if self.policy:
+            self._memory = self.study.user_attrs.get(study_store.POLICY, {})
+            self.policy.memory = self._memory
             for frozen in self.study.get_trials(deepcopy=False):
                 number, assignment = frozen.number, Assignment.read(frozen.user_attrs)
-                if assignment and paused.is_paused(frozen) and self.states.has(number):
+                if assignment and paused.paused_after(frozen, self.states):
                     writable = optuna_internals.writable(self.study, frozen)
                     noted = Outcome.read(frozen.user_attrs)
                     self.waiting[number] = Running.paused(
                         writable, assignment, noted, self.spec.objective
                     )
-        self.states.remove_others(self.waiting)
+        self.clear_up()
         for trial in ended:
             self._note(trial.number, trial, trial, Stage.ENDED)
         for running in self.waiting.values():
             self.see(running, Stage.PAUSED)
-        return {number: study_store.run_of(self.study, number) for number in self.waiting}
+        self._seen = dict(sorted(self._seen.items()))  # as who was not killed has them
+        return self.waiting.keys()
+
+    def clear_up(self) -> None:
+        """Removes states of what is not paused, which workers of a dead supervisor leave, too."""
+        self.states.remove_others({n: each.epoch for n, each in self.waiting.items()})
 
     def see(self, running: Running, stage: Stage) -> None:
         """Lets the policy see where a trial stands."""
@@ -93,24 +103,35 @@ class Pausing:
                 known.history.get("seconds", ()),
                 stage,
                 known.audited_after,
+                max(known.pauses, default=0),
             )
 
     def forget(self, number: int) -> None:
-        """Takes back what was seen of a trial that was interrupted."""
+        """Takes back what was seen of a trial that is run again under another number."""
         self._seen.pop(number, None)
+        if self.policy:
+            self.states.remove(number)
 
     def choose(self, *, may_begin: bool) -> Choice | None:
         """Decides what a free worker does; without a policy a new trial begins, if any may."""
         if self.policy:
-            return self.policy.choose(self._seen, self._left(may_begin))
+            choice = self.policy.choose(self._seen, self._left(may_begin))
+            self._note_memory()
+            return choice
         return Begin() if may_begin else None
+
+    def _note_memory(self) -> None:
+        assert self.policy is not None
+        if self.policy.memory != self._memory:
+            self._memory = self.policy.memory
+            self.study.set_user_attr(study_store.POLICY, dict(self._memory))
 
     def prepared(self, job: Job, running: Running) -> Job:
         """Has a job leave its state where it may be paused."""
-        rungs = self._rungs(running)
-        if not rungs:
+        if not (rungs := self._rungs(running)):
             return job
-        return replace(job, state_file=self.states.file(running.trial.number), rungs=rungs)
+        folder = self.states.folder()
+        return replace(job, state_folder=folder, rungs=rungs, goes_on_after=running.epoch)
 
     def stage_after_epoch(self, running: Running, *, may_begin: bool) -> Stage:
         """Decides at the end of an epoch where a trial stands now.
@@ -145,9 +166,11 @@ class Pausing:
             return False  # it ends by itself
         self.see(running, Stage.RUNNING)
         number = running.trial.number
-        return self.states.has(number) and not self.policy.goes_on(
-            number, self._seen, self._left(may_begin)
-        )
+        if not self.states.has(number, running.epoch):
+            return False
+        goes_on = self.policy.goes_on(number, self._seen, self._left(may_begin))
+        self._note_memory()
+        return not goes_on
 
     def _left(self, may_begin: bool) -> Left:
         return self._used.left(len(self._seen), may_begin) if self._used else Left(may_begin)
@@ -161,15 +184,37 @@ class Pausing:
 
     def pause(self, running: Running, tracker: Tracker) -> None:
         """Notes that a trial is paused, whose worker has been stopped."""
-        number = running.trial.number
+        number, epoch = running.trial.number, running.epoch
         tracker.flush()
-        self.states.keep_model(number, running.model)
+        if epoch != running.paused_after:  # else somebody has paused it again where it began
+            running.pauses.append(epoch)
+            self.states.keep_model(number, epoch, running.model)
+            study_store.write(running.trial, running.outcome())
+            paused.note(running.trial, epoch)
+            self.states.remove(number, but=epoch)
         running.model = None
-        study_store.write(running.trial, running.outcome())
-        paused.note(running.trial, running.epoch)
         self.waiting[number] = running
         self.see(running, Stage.PAUSED)
         self._show(number, tracker, is_paused=True)
+
+    def put_back(
+        self, under_way: MutableMapping[int, Running], tracker: Tracker, stores: Presence
+    ) -> None:
+        """Has trials wait where they were paused last: what they were trained since is lost.
+
+        Args:
+            under_way: trials whose processes were stopped, by number; others stay in it than those
+                that were paused before.
+            tracker: where runs are written.
+            stores: looked at before anything is told them.
+        """
+        for number, running in list(under_way.items()):
+            if running.paused_after:
+                running.stand_still(None)
+                running.go_back(running.paused_after, self.spec.objective)
+                if stores.has_optuna and stores.has_mlflow:
+                    self.pause(running, tracker)
+                del under_way[number]
 
     def _show(self, number: int, tracker: Tracker, *, is_paused: bool) -> None:
         run = study_store.run_of(self.study, number)
@@ -185,7 +230,7 @@ class Pausing:
     def let_go(self, number: int) -> Running:
         """Takes a trial out of those that are paused, with the model of its best epoch."""
         running = self.waiting.pop(number)
-        running.model = self.states.model(number)
+        running.model = self.states.model(number, running.epoch)
         return running
 
     def ended(self, running: Running) -> None:
@@ -197,7 +242,6 @@ class Pausing:
     def take_up(self, choice: GoOn, tracker: Tracker) -> Running:
         """Takes a trial out of those that are paused, which goes on."""
         running = self.let_go(choice.number)
-        paused.note(running.trial, 0)
         self._show(choice.number, tracker, is_paused=False)
         self.see(running, Stage.RUNNING)
         return running

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.study.hyperparameters import Hyperparameters
 
@@ -32,6 +32,7 @@ class Seen:
         stage: where it stands.
         audited_after: epoch after which it would have been dropped, and is trained to its end all
             the same; 0 of all others.
+        paused_after: epoch after which it was paused last; 0 if it never was.
     """
 
     hyperparameters: Hyperparameters
@@ -39,6 +40,7 @@ class Seen:
     seconds: Sequence[float]
     stage: Stage
     audited_after: int = 0
+    paused_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,16 @@ class Left:
 
 
 class Policy(Protocol):
-    """Decides what a free worker does, and whether a trial goes on after an epoch."""
+    """Decides what a free worker does, and whether a trial goes on after an epoch.
+
+    A decision follows from what is seen, what is left, and `memory` alone: who is killed and lives
+    again decides the same.
+
+    Attributes:
+        memory: what else it knows, as JSON has it; noted whenever it is another than before.
+    """
+
+    memory: Mapping[str, Any]
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """Lists the epochs after which a trial of at most so many may be paused."""

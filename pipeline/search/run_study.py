@@ -7,20 +7,18 @@ import contextlib
 import functools
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import optuna
 
-from pipeline.clock import WorkingClock
 from pipeline.data import datasets
 from pipeline.errors import DONE, INTERRUPTED, PipelineError, first_line
 from pipeline.execution.executor import Executor
 from pipeline.export import finalists
+from pipeline.outside import Outside
 from pipeline.paths import Project, display_path
 from pipeline.provenance import collect_provenance
-from pipeline.search import ending, progress, samplers, warm_start
+from pipeline.search import ending, progress, recovery, samplers, warm_start
 from pipeline.search.interruption import Interruption
 from pipeline.search.pausing import Pausing
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -59,8 +57,9 @@ def run_study(
     samplers.rehearse(spec)
     _refuse_if_lost(project, spec.name)
     study = _open_study(project, spec)
+    outside = project.outside
     with (
-        _taken(study, held) as taken,
+        _taken(study, held, outside) as taken,
         studies.interference_told(study),
         contextlib.ExitStack() as opened,
     ):
@@ -82,8 +81,9 @@ def run_study(
         )
         stores = Presence.of(project)
         with _run_of_study(tracker, stores) as close:
-            clock = opened.enter_context(WorkingClock())
-            pausing = Pausing.of(study, spec, FolderOfStates(project.paused_dir(spec.name)))
+            clock = opened.enter_context(outside.clock.working())
+            states = FolderOfStates(project.paused_dir(spec.name), outside.disk)
+            pausing = Pausing.of(study, spec, states)
             supervisor = Supervisor(
                 spec, study, executor, tracker, display, clock, stores, only_finals, pausing
             )
@@ -93,10 +93,11 @@ def run_study(
             champion = None
             if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
                 n_kept = tracker.settle()  # before the champion's run is looked up
+                recovery.mend_runs(study, spec, tracker)  # of which MLflow has made two
                 champion = _champion(project, spec, study, n_kept, tracker.trouble)
                 taken.check()
                 _compare_finalists(project, spec, study, executor)
-                _publish(project, spec, executor, tracker, champion)
+                _publish(project, spec, executor, champion)
             close("FINISHED" if champion else "KILLED")
     if champion is None:
         print(interruption.how_to_go_on, file=sys.stderr)
@@ -134,13 +135,13 @@ def _refuse_if_lost(project: Project, study: str) -> None:
 
 
 @contextlib.contextmanager
-def _taken(study: optuna.Study, held: lease.Lease) -> Iterator[lease.Taken]:
+def _taken(study: optuna.Study, held: lease.Lease, outside: Outside) -> Iterator[lease.Taken]:
     """Notes in the store who searches a study, until that is over.
 
     Raises:
         LostLease: somebody else searches the study by now.
     """
-    taken = lease.take(study, held)
+    taken = lease.take(study, held, outside)
     try:
         yield taken
     except BaseException as error:
@@ -197,11 +198,12 @@ def _compare_finalists(
         return
     print("comparing what the finalists answer ...", file=sys.stderr)
     runs = finalists.runs_to_compare(study_store.read_trials(study), held.plan)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "covariances.json"
+    disk = project.outside.disk
+    with disk.temporary_folder() as folder:
+        file = folder / "covariances.json"
         try:
             executor.call(finalists.compare_answers, project, spec, runs, file)
-            finals.note_examples(study, json.loads(file.read_bytes()), held.champion)
+            finals.note_examples(study, json.loads(disk.read(file)), held.champion)
         except (PipelineError, OSError) as error:
             said = first_line(error)
             print(f"finalists are compared by their values alone: {said}", file=sys.stderr)
@@ -211,11 +213,10 @@ def _publish(
     project: Project,
     spec: StudySpec,
     executor: Executor,
-    tracker: RunWriter,
     champion: Trial,
 ) -> None:
     """Registers the champion's model, unless it is the registered one, or was rolled back."""
-    if tracker.champion_run() != champion.run_id:
+    if reader.champion_run(project, spec.name) != champion.run_id:
         if said := reader.rollback_of(project, spec.name, champion.run_id):
             print(said, file=sys.stderr)
             return

@@ -10,11 +10,17 @@ from optuna.trial import TrialState
 
 from pipeline.search.optuna_errors import quiet
 from pipeline.search.progress import RunningTrial
+from pipeline.storage import optuna_internals, study_store
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.trial import Cause, State, best_epoch, is_better, name_end, run_end
 from pipeline.task.task import Metric
 from pipeline.tracking.tracker import End
 from pipeline.training.job import EpochEnd, Failed
+from pipeline.wording import count_noun
+
+# At least, for a process to begin its job: its server may have to start anew; the first server may
+# have to read its imports from a slow disk.
+BEGIN_MINUTES, FIRST_MINUTES = 5.0, 30.0
 
 
 @dataclass
@@ -24,7 +30,8 @@ class Running:
     Attributes:
         trial: Optuna's.
         assignment: what it was given.
-        started: moment of the supervisor's clock at which its process had started.
+        submitted: moment of the supervisor's clock since which its process could have started.
+        started: moment at which its process had started.
         history: each metric's values so far, one for each epoch.
         scores: what was measured with the kept weights when training was over.
         n_parameters: trainable weights, known when an epoch was over.
@@ -37,10 +44,12 @@ class Running:
         spent: seconds for which it ran before it was last paused.
         pauses: epochs after which it was paused, in order.
         audited_after: epoch after which it would have been dropped; 0 if it is not audited.
+        has_model: whether its run may have a model already.
     """
 
     trial: optuna.Trial
     assignment: Assignment
+    submitted: float | None = None
     started: float | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     scores: Mapping[str, float] | None = None
@@ -54,6 +63,7 @@ class Running:
     spent: float = 0.0
     pauses: list[int] = field(default_factory=list)
     audited_after: int = 0
+    has_model: bool = False
 
     @classmethod
     def paused(
@@ -77,13 +87,19 @@ class Running:
             spent=spent,
             pauses=[*noted.pauses],
         )
-        found.go_back(found.epoch, metric)
+        found.has_model = found.epoch > found.paused_after  # it may: it was about to end
+        found.go_back(found.paused_after, metric)
         return found
 
     @property
     def epoch(self) -> int:
         """Number of epochs for which the trial has been trained so far."""
         return len(self.history.get("loss", ()))
+
+    @property
+    def paused_after(self) -> int:
+        """Epoch after which it was paused last; 0 if it never was."""
+        return self.pauses[-1] if self.pauses else 0
 
     def hear(self, event: EpochEnd, metric: Metric) -> None:
         """Notes what an epoch has brought, and tells Optuna of it.
@@ -110,28 +126,46 @@ class Running:
     def go_back(self, epoch: int, metric: Metric) -> None:
         """Forgets what came after an epoch; the model is kept if the best epoch still is."""
         self.history = {name: values[:epoch] for name, values in self.history.items()}
+        self.pauses = [each for each in self.pauses if each <= epoch]
+        if self.audited_after > epoch:
+            self.audited_after = 0
         values, before = self.history.get(metric.name, []), self.best_epoch
         self.best_epoch = best_epoch(values, metric.direction)
         self.best = values[self.best_epoch - 1] if self.best_epoch else None
         if self.best_epoch != before:
             self.model = None
 
-    def stand_still(self, now: float) -> None:
-        """Stops its own clock: its process is stopped, and it may go on later."""
-        # an epoch may come again, if a state of its training was lost
-        self.pauses = [*(epoch for epoch in self.pauses if epoch < self.epoch), self.epoch]
-        if self.started is not None:
-            self.spent += now - self.started
-        self.started = None
+    def stand_still(self, now: float | None) -> None:
+        """Stops its own clock: its process is stopped, and it may go on later.
 
-    def is_overdue(self, now: float, minutes: float) -> bool:
-        """Tells whether it has run for so many minutes, pauses not counted."""
-        return self.started is not None and self.spent + now - self.started > 60 * minutes
+        Args:
+            now: what the clock says; None if what it was trained since it was paused is lost.
+        """
+        if self.started is not None and now is not None:
+            self.spent += now - self.started
+        self.submitted = self.started = None
+
+    def is_overdue(self, now: float, minutes: float, *, is_first: bool = False) -> bool:
+        """Tells whether it has run for so many minutes, pauses not counted; or has not begun."""
+        if self.started is not None:
+            return self.spent + now - self.started > 60 * minutes
+        waited = 0.0 if self.submitted is None else now - self.submitted
+        return waited > 60 * max(minutes, FIRST_MINUTES if is_first else BEGIN_MINUTES)
+
+    def time_out(self, minutes: float) -> None:
+        """Notes that it was stopped, for it took too long."""
+        self.reason, self.cause = f"stopped after {count_noun(minutes, 'minute')}", Cause.TOO_SLOW
 
     def should_prune(self) -> bool:
-        """Asks the pruner whether the trial is to end."""
+        """Asks the pruner whether the trial is to end; it sees none that was interrupted."""
+        study = self.trial.study
+        if isinstance(study.pruner, optuna.pruners.NopPruner):
+            return False
+        known = study.get_trials(deepcopy=False)
+        counted = [each for each in known if not each.user_attrs.get(study_store.INTERRUPTED)]
+        seen = optuna_internals.StudyOfSomeTrials(study, counted)
         with quiet():
-            return self.trial.should_prune()
+            return study.pruner.prune(seen, optuna_internals.latest(self.trial))
 
     def fail(self, failure: Failed, *, others_end: bool) -> None:
         """Notes why training broke off.

@@ -176,18 +176,24 @@ def _check_steps(spec: StudySpec, untried: Untried) -> None:
         )
 
 
+_rehearsed: dict[tuple[str, int], list[Hyperparameters]] = {}
+
+
 def rehearse(spec: StudySpec, n_draws: int = 1) -> list[Hyperparameters]:
     """Draws from the space and asks the pruner, in memory, as a search would.
 
     Optuna looks at some arguments, and imports what some samplers need, only when they are used:
-    better now than in the middle of a search.
+    better now than in the middle of a search. A process does so once of each study.
 
     Raises:
         UsageError: the sampler or the pruner cannot do it; the text says which and why.
     """
-    drawn = _play(spec, n_draws)
-    _play(spec.model_copy(update={"sampler": _hastened(spec.sampler)}), N_REHEARSED)
-    return drawn
+    key = (spec.model_dump_json(), n_draws)
+    if key not in _rehearsed:
+        drawn = _play(spec, n_draws)
+        _play(spec.model_copy(update={"sampler": _hastened(spec.sampler)}), N_REHEARSED)
+        _rehearsed[key] = drawn
+    return _rehearsed[key]
 
 
 def _hastened(component: Component) -> Component:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pipeline import snapshot
+from pipeline import files, snapshot
 from pipeline.data import datasets
 from pipeline.execution import local
 from pipeline.execution.executor import Executor
@@ -34,18 +34,30 @@ def search(
         UsageError: the environment names a store that is none.
         PipelineError: a store cannot be written, or used at all; the text says which and why.
     """
-    stores = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
-    project.runs_dir.mkdir(parents=True, exist_ok=True)
+    _ = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
     here = file_of_study(spec.name, project.root / "studies")
     is_here = here is not None and here.samefile(file)
     again = f"make search STUDY={spec.name}" if is_here else "the same command"
-    interruption = Interruption(f"interrupted; go on with: {again}")
-    with lease.lock(project, spec.name) as held, interruption:
-        for store in stores:
+    with Interruption(f"interrupted; go on with: {again}") as interruption:
+        return search_interruptibly(project, spec, n_workers, interruption, only_finals)
+
+
+def search_interruptibly(
+    project: Project,
+    spec: StudySpec,
+    n_workers: int,
+    interruption: Interruption,
+    only_finals: Finals | None = None,
+) -> int:
+    """Runs a study as `search` does, and is told by something else that it is to stop."""
+    with lease.lock(project, spec.name) as held:
+        files.remove_leftovers(project.runs_dir, project.outside.disk)
+        for store in (project.optuna_url, project.mlflow_uri):
             snapshot.refuse_unless_writable(store, "a search writes it")
         executor = _open_executor(project, spec, n_workers)
         try:
-            datasets.fetch(spec.data_spec)  # they need it when they have imported TensorFlow
+            if project.outside.executor is None:  # else the data are not trained on here
+                datasets.fetch(spec.data_spec)  # needed when workers have imported TensorFlow
             for said in datasets.about(spec.data_spec)[1]:
                 print(f"{spec.dataset}: {said}", file=sys.stderr)
             from pipeline.search.run_study import run_study  # imports Optuna and MLflow meanwhile
@@ -58,6 +70,9 @@ def search(
 
 
 def _open_executor(project: Project, spec: StudySpec, n_workers: int) -> Executor:
+    if make := project.outside.executor:
+        made: Executor = make(n_workers)
+        return made
     return local.LocalExecutor(
         spec.data_spec,
         n_workers,

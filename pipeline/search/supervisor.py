@@ -15,7 +15,7 @@ from enum import Enum
 import optuna
 
 from pipeline.execution.executor import Executor
-from pipeline.search import known_space, samplers
+from pipeline.search import known_space, recovery, samplers
 from pipeline.search.asking import Unsuitable, ask
 from pipeline.search.distinct import Untried
 from pipeline.search.finals import Finals
@@ -25,16 +25,15 @@ from pipeline.search.policy import GoOn, Stage
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running
 from pipeline.search.used import Used
-from pipeline.storage import optuna_internals, queue, study_store
+from pipeline.storage import optuna_internals, queue
 from pipeline.storage.paused import Nowhere
 from pipeline.storage.presence import Presence
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.spec import Finals as Asked
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Cause, State, select_counted
+from pipeline.study.trial import State
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
-from pipeline.wording import count_noun
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
 
@@ -100,7 +99,15 @@ class Supervisor:
         if said := known_space.remark(self._spec):
             self._progress.say(said)
         try:
-            self._recover()
+            ended, self._n_drawn = recovery.recover(
+                self._study,
+                self._spec,
+                self._tracker,
+                self._pausing,
+                self._used,
+                self._progress.say,
+            )
+            self._outcomes.know(ended)
             if not self._finals.only:
                 queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
@@ -108,6 +115,7 @@ class Supervisor:
                 while self._start_next():
                     pass
                 if not self._running and not self._go_on():
+                    self._pausing.clear_up()
                     return SearchEnd.BUDGET_USED
                 for event in self._executor.events(WAIT_SECONDS):
                     self._stores.check()
@@ -126,24 +134,6 @@ class Supervisor:
         """Takes a snapshot of the search as it stands, for people to see."""
         running, paused = self._running.values(), self._pausing.waiting
         return self._outcomes.snapshot(self._finals, running, len(paused), is_ready=self._is_ready)
-
-    # Before the first trial
-
-    def _recover(self) -> None:
-        """Queues again what a killed supervisor left, and counts the trials that are known."""
-        ended = select_counted(study_store.read_trials(self._study))
-        paused = self._pausing.recover(ended, self._used)
-        n_left = queue.requeue_left(self._study, self._spec, paused)
-        ends = {trial.number: trial.end(self._spec.metric) for trial in ended}
-        n_mended = self._tracker.mend(ends, paused)
-        if n_left or n_mended:
-            self._progress.say(
-                f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again"
-            )
-        self._n_drawn = len(paused) + sum(trial.is_drawn for trial in ended)
-        self._outcomes.know(ended)
-
-    # Starting and ending trials
 
     def _start_next(self) -> bool:
         """Starts what is to be trained next, if there is a free worker; tells whether it did."""
@@ -205,24 +195,20 @@ class Supervisor:
             return
         self._n_drawn += assignment.is_drawn
         self._running[trial.number] = running
-        params = {"seed": assignment.seed, "dataset": spec.dataset}
-        run = self._tracker.start_trial(
-            trial.number, assignment.hyperparameters, params, assignment.tags
-        )
-        if run:
-            trial.set_user_attr(study_store.RUN_ID, run)
+        self._outcomes.begin(running)
         self._submit(running)
 
     def _submit(self, running: Running) -> None:
         number, assignment = running.trial.number, running.assignment
         to_beat = None if assignment.is_final else self._outcomes.to_beat
         self._running[number] = running
+        running.submitted = self._clock()
         job = Job.of(self._spec, number, assignment, to_beat)
         self._executor.submit(self._pausing.prepared(job, running))
         self._pausing.see(running, Stage.RUNNING)
 
     def _let_go(self, number: int) -> None:
-        """Ends a paused trial, for the search is over or the disk is full of better ones."""
+        """Ends a paused trial, for the search is over or others are better."""
         running = self._running[number] = self._pausing.let_go(number)
         self._end(running, is_pruned=True)
 
@@ -233,6 +219,8 @@ class Supervisor:
         match event:
             case Started():
                 running.started = self._clock()
+                for each in () if self._is_ready else self._running.values():
+                    each.submitted = running.started  # all have waited for the same imports
                 self._is_ready = True
             case EpochEnd():
                 self._epoch_ended(running, event)
@@ -240,12 +228,7 @@ class Supervisor:
                 running.scores = event.scores
                 self._end(running)
             case Failed():
-                n_retries = running.assignment.n_retries
-                if event.is_transient and n_retries < self._spec.training.retries:
-                    self._try_again(running, event.reason)
-                else:
-                    running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)
-                    self._end(running)
+                self._failed(running, event)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         running.hear(event, self._spec.objective)
@@ -260,11 +243,22 @@ class Supervisor:
     def _stop_overdue(self) -> None:
         limit = self._spec.training.trial_minutes
         for running in list(self._running.values()):
-            if running.is_overdue(self._clock(), limit):
-                self._executor.stop(running.trial.number)
-                running.reason = f"stopped after {count_noun(limit, 'minute')}"
-                running.cause = Cause.TOO_SLOW
+            if not running.is_overdue(self._clock(), limit, is_first=not self._is_ready):
+                continue
+            self._executor.stop(number := running.trial.number)
+            if running.started is None:  # no fault of what it was to train
+                self._failed(running, Failed(number, "its process did not begin", True))
+            else:
+                running.time_out(limit)
                 self._end(running)
+
+    def _failed(self, running: Running, event: Failed) -> None:
+        n_retries = running.assignment.n_retries
+        if event.is_transient and n_retries < self._spec.training.retries:
+            self._try_again(running, event.reason)
+        else:
+            running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)
+            self._end(running)
 
     def _pause(self, running: Running) -> None:
         """Stops a trial's process; where it has left its state, it may be gone on with."""
@@ -288,13 +282,19 @@ class Supervisor:
         for number in self._running:
             self._executor.stop(number)
         try:
+            self._pausing.put_back(self._running, self._tracker, self._stores)
             self._outcomes.interrupt(self._running.values(), self._stores)
         finally:
             self._running.clear()
 
     def _try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
-        self._outcomes.try_again(running, reason)
-        del self._running[running.trial.number]
-        self._pausing.forget(running.trial.number)
-        self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again
+        number = running.trial.number
+        if running.paused_after:
+            self._outcomes.note_retry(running, reason)
+            self._pausing.put_back({number: running}, self._tracker, self._stores)
+        else:
+            self._outcomes.try_again(running, reason)
+            self._pausing.forget(number)
+            self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again
+        self._running.pop(number, None)

@@ -11,17 +11,16 @@ import contextlib
 import errno
 import functools
 import json
-import os
-import platform
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import snapshot
-from pipeline.clock import now as _now
+from pipeline.clock import now
+from pipeline.disk import IsHeld
 from pipeline.errors import PipelineError
+from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project, display_path
 from pipeline.storage import liveness, optuna_internals
 
@@ -50,24 +49,22 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
         IsSearchedError: another process holds it; the text says which, and since when.
         PipelineError: the lock cannot be written, and so the study neither.
     """
-    from filelock import FileLock, Timeout
-
-    path = project.supervisor_lock(study)
-    about = project.lease_note(study)
-    held = FileLock(path)
+    outside, path = project.outside, project.supervisor_lock(study)
+    disk, host, about = outside.disk, outside.host, project.lease_note(study)
     own = {
-        "host": platform.node(),
-        "process": str(os.getpid()),
-        "since": _now(),
+        "host": host.name(),
+        "process": str(host.process()),
+        "since": now(outside.clock),
         "lock": str(path),
-        **liveness.identity(),
+        **host.identity(),
     }
+    held = contextlib.ExitStack()
     try:
-        held.acquire(timeout=0)
-    except Timeout:
+        held.enter_context(disk.hold(path))
+    except IsHeld:
         known: Lease = {}
         with contextlib.suppress(OSError, ValueError):
-            known = json.loads(about.read_text())
+            known = json.loads(disk.read(about))
         raise _refused(study, known) from None
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
@@ -78,14 +75,16 @@ def lock(project: Project, study: str, *, leaves_note: bool = True) -> Iterator[
                 f"it: {snapshot.CURE}"
             ) from None
         own["lock"] = ""  # held by nobody here, so whoever is noted in the store may be alive
-    try:
-        if leaves_note:
-            about.write_text(json.dumps(own))
-        yield own
-    finally:
-        if leaves_note:
-            about.unlink(missing_ok=True)
-        held.release()
+    with held:
+        try:
+            if leaves_note:
+                disk.make_folder(about.parent)
+                disk.write(about, json.dumps(own).encode())
+            yield own
+        finally:
+            if leaves_note:
+                with contextlib.suppress(FileNotFoundError):
+                    disk.unlink(about)
 
 
 class IsSearchedError(PipelineError):
@@ -171,7 +170,7 @@ class Taken:
         self.end_fence()
 
 
-def take(study: "optuna.Study", own: Lease) -> Taken:
+def take(study: "optuna.Study", own: Lease, outside: Outside = SYSTEM) -> Taken:
     """Notes in the store who supervises a study, under the next number.
 
     From then on the storage of `study` takes no write once somebody else has taken the lease. An
@@ -181,43 +180,43 @@ def take(study: "optuna.Study", own: Lease) -> Taken:
     Args:
         study: as it will be written.
         own: what `lock` gave.
+        outside: of this process.
 
     Raises:
         IsSearchedError: somebody in another folder or on another host does, and is alive.
     """
     before = study.user_attrs.get(N_LEASES)
-    refuse_if_alive(study, own)
+    refuse_if_alive(study, own, outside)
     number = (before or 0) + 1
     noted = {**own, "number": number}
     judge = functools.partial(_judge, study.study_name, noted)
     storage, study_id = optuna_internals.storage_of(study)
     end_fence = close = _nothing
+    sign = functools.partial(now, outside.clock)
 
     def beat() -> None:
         judge(study.user_attrs)
-        study.set_user_attr(HEARTBEAT, _now())
+        study.set_user_attr(HEARTBEAT, sign())
 
-    if optuna_internals.is_as_known() and hasattr(storage, "scoped_session"):
-        # Only now: an Optuna with another inside may fail this import.
-        from pipeline.storage import fencing
-
-        others = {LEASE: noted, HEARTBEAT: _now()}
-        is_taken = fencing.swap(storage, study_id, N_LEASES, before, number, others)
+    if hasattr(storage, "fence"):
+        others = {LEASE: noted, HEARTBEAT: sign()}
+        is_taken = storage.swap(study_id, N_LEASES, before, number, others)
         if is_taken:
-            fence = fencing.Fence(storage, study_id, (N_LEASES, LEASE), judge)
+            fence = storage.fence(study_id, (N_LEASES, LEASE), judge)
             end_fence = fence.put_up()
-            beat, close = fence.writer(HEARTBEAT, _now)
+            beat, close = fence.writer(HEARTBEAT, sign)
     else:
         study.set_user_attr(N_LEASES, number)
         study.set_user_attr(LEASE, noted)
-        time.sleep(READ_BACK_SECONDS)
+        outside.clock.sleep(READ_BACK_SECONDS)
         is_taken = study.user_attrs.get(LEASE) == noted
     if not is_taken:  # somebody was faster
         raise _refused(study.study_name, study.user_attrs.get(LEASE) or {})
-    return Taken(study, number, judge, end_fence, liveness.Heartbeat(beat, close))
+    heartbeat = liveness.Heartbeat(beat, close, outside.clock)
+    return Taken(study, number, judge, end_fence, heartbeat)
 
 
-def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
+def refuse_if_alive(study: "optuna.Study", own: Lease, outside: Outside = SYSTEM) -> None:
     """Refuses a study that somebody elsewhere still searches or mends, by the note in the store.
 
     Raises:
@@ -225,12 +224,13 @@ def refuse_if_alive(study: "optuna.Study", own: Lease) -> None:
     """
     known: Lease = study.user_attrs.get(LEASE) or {}
     is_foreign = known and any(known.get(key) != own[key] for key in ("host", "lock"))
-    if not is_foreign or liveness.is_gone(known):  # who holds the same lock no longer is dead
+    if not is_foreign or outside.host.is_gone(known):  # who holds the same lock no longer is dead
         return
     print(f"looking whether {_whom(known)} still searches it ...", file=sys.stderr)
-    before, until = _signs_of_life(study), time.monotonic() + SILENT_SECONDS
-    while time.monotonic() < until:
-        time.sleep(1)
+    clock, before = outside.clock, _signs_of_life(study)
+    until = clock.monotonic() + SILENT_SECONDS
+    while clock.monotonic() < until:
+        clock.sleep(1)
         if _signs_of_life(study) != before:
             raise _refused(study.study_name, known)
 

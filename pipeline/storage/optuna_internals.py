@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
 
 
 class StudyOfSomeTrials(optuna.Study):
-    """Shows a sampler some trials of a study, by overriding a private method of Optuna.
+    """Shows a sampler or a pruner some trials of a study, by replacing its private storage.
 
     Args:
         study: the whole one, whose store it shares.
@@ -66,13 +66,20 @@ class StudyOfSomeTrials(optuna.Study):
 
     def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
         self.__setstate__(study.__getstate__())  # as a copy for another process is made
-        self._trials = trials
+        self._storage: Any = _StorageOfSomeTrials(study._storage, trials)
 
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
+
+class _StorageOfSomeTrials:
+    """Is a storage but for what it says of all trials; Hyperband's brackets ask the storage."""
+
+    def __init__(self, storage: Any, trials: list[FrozenTrial]) -> None:
+        self._whole, self._trials = storage, trials
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
 
@@ -89,6 +96,15 @@ def writable(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
     Without it nothing that a killed supervisor left can be queued again: there is no other way.
     """
     return optuna.Trial(study, frozen._trial_id)
+
+
+def latest(trial: optuna.Trial) -> FrozenTrial:
+    """Returns a running trial as `should_prune` shows it to a pruner, without asking the store."""
+    try:
+        found: FrozenTrial = trial._get_latest_trial()
+        return found
+    except AttributeError:  # of another Optuna
+        return trial.study.get_trials(deepcopy=False)[trial.number]
 
 
 def read_trial(study: optuna.Study, number: int) -> FrozenTrial:
@@ -231,6 +247,9 @@ def _check_study() -> None:
     storage, study_id = storage_of(study)
     if storage.get_study_name_from_id(study_id) != study.study_name:
         raise LookupError("a study's storage is not where it was")
+    asked.report(0.5, 1)
+    if latest(asked).intermediate_values != {1: 0.5}:
+        raise LookupError("a running trial is shown otherwise")
     some = StudyOfSomeTrials(study, known[1:])
     if some._get_trials(states=(TrialState.RUNNING,)) != known[1:] or some._get_trials(
         states=(TrialState.FAIL,)

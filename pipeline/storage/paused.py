@@ -1,58 +1,66 @@
 """Trials that are paused: RUNNING in Optuna, with a note; their training's state lies in files."""
 
 import contextlib
-import shutil
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.files import write_atomically
+from pipeline.disk import Disk, SystemDisk
+from pipeline.files import remove_leftovers, write_atomically
+from pipeline.names import state_file
+from pipeline.storage.study_store import INTERRUPTED
 
-PAUSED = "paused"  # user attribute of a trial: the epoch after which it is; 0 if it goes on
+PAUSED = "paused"  # user attribute of a trial: the epoch after which it was last
 
 
 def note(trial: optuna.Trial, epoch: int) -> None:
-    """Notes that a running trial is paused after an epoch, or, with 0, that it goes on."""
+    """Notes that a running trial is paused after an epoch; one that goes on goes back to there."""
     trial.set_user_attr(PAUSED, epoch)
 
 
-def is_paused(frozen: FrozenTrial) -> bool:
-    """Tells whether a trial is paused, as far as Optuna knows."""
-    return frozen.state == TrialState.RUNNING and bool(frozen.user_attrs.get(PAUSED))
+def paused_after(frozen: FrozenTrial, states: "States") -> int:
+    """Says after which epoch a trial is paused that nobody trains; 0 if it is not."""
+    epoch = int(frozen.user_attrs.get(PAUSED, 0))
+    is_open = frozen.state == TrialState.RUNNING and not frozen.user_attrs.get(INTERRUPTED)
+    return epoch if is_open and states.has(frozen.number, epoch) else 0
 
 
 class States(Protocol):
-    """Where the states of trainings are kept, and the best model of each that is paused."""
+    """Where the states of trainings are kept, and the best model of each that is paused.
 
-    def file(self, trial: int) -> str:
-        """Names the file in which a worker leaves the state of a trial's training."""
+    A trial has one after each epoch at which it was, or may have been, paused: one that goes on
+    leaves another, and the earlier one is removed when that one is noted.
+    """
+
+    def folder(self) -> str:
+        """Names the folder in which workers leave the states of trainings."""
         ...
 
-    def has(self, trial: int) -> bool:
-        """Tells whether there is one."""
+    def has(self, trial: int, epoch: int) -> bool:
+        """Tells whether there is one after an epoch."""
         ...
 
-    def keep_model(self, trial: int, model: bytes | None) -> None:
-        """Keeps the model of the best epoch beside it, if it may be wanted.
+    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
+        """Keeps the model of the best epoch beside a state, if it may be wanted.
 
         Raises:
             OSError: the disk does not take it.
         """
         ...
 
-    def model(self, trial: int) -> bytes | None:
+    def model(self, trial: int, epoch: int) -> bytes | None:
         """Returns that model; None if none was kept."""
         ...
 
-    def remove(self, trial: int) -> None:
-        """Removes both."""
+    def remove(self, trial: int, but: int = 0) -> None:
+        """Removes all of a trial, but what it has after an epoch."""
         ...
 
-    def remove_others(self, trials: Collection[int]) -> None:
-        """Removes all but those of these trials."""
+    def remove_others(self, kept: Mapping[int, int]) -> None:
+        """Removes all but what these trials have after these epochs."""
         ...
 
     def size(self) -> int:
@@ -63,25 +71,25 @@ class States(Protocol):
 class Nowhere:
     """Keeps none: no trial can be paused."""
 
-    def file(self, trial: int) -> str:
+    def folder(self) -> str:
         """Names none."""
         return ""
 
-    def has(self, trial: int) -> bool:
+    def has(self, trial: int, epoch: int) -> bool:
         """Tells that there is none."""
         return False
 
-    def keep_model(self, trial: int, model: bytes | None) -> None:
+    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
         """Does nothing."""
 
-    def model(self, trial: int) -> bytes | None:
+    def model(self, trial: int, epoch: int) -> bytes | None:
         """Returns None."""
         return None
 
-    def remove(self, trial: int) -> None:
+    def remove(self, trial: int, but: int = 0) -> None:
         """Does nothing."""
 
-    def remove_others(self, trials: Collection[int]) -> None:
+    def remove_others(self, kept: Mapping[int, int]) -> None:
         """Does nothing."""
 
     def size(self) -> int:
@@ -94,59 +102,71 @@ class FolderOfStates:
 
     Args:
         folder: of one study.
+        disk: on which it is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
+        self._folder, self._disk = folder, disk or SystemDisk()
 
-    def file(self, trial: int) -> str:
-        """Names the file of a trial's state; the folder is made."""
-        self._folder.mkdir(exist_ok=True)
-        return str(self._state(trial))
+    def folder(self) -> str:
+        """Names the folder, which is made."""
+        self._disk.make_folder(self._folder, parents=False)
+        return str(self._folder)
 
-    def has(self, trial: int) -> bool:
-        """Tells whether there is one."""
-        return self._state(trial).is_file()
+    def has(self, trial: int, epoch: int) -> bool:
+        """Tells whether there is one after an epoch."""
+        return self._disk.is_file(self._state(trial, epoch))
 
-    def keep_model(self, trial: int, model: bytes | None) -> None:
+    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
         """Keeps the model of the best epoch; raises what `States` says."""
         if model is not None:
-            write_atomically(self._model(trial), model)
+            write_atomically(self._model(trial, epoch), model, self._disk)
 
-    def model(self, trial: int) -> bytes | None:
+    def model(self, trial: int, epoch: int) -> bytes | None:
         """Returns that model; None if none was kept."""
         try:
-            return self._model(trial).read_bytes()
+            return self._disk.read(self._model(trial, epoch))
         except FileNotFoundError:
             return None
 
-    def remove(self, trial: int) -> None:
-        """Removes state and model, and the folder with the last of them."""
-        for file in (self._state(trial), self._model(trial)):
-            file.unlink(missing_ok=True)
+    def remove(self, trial: int, but: int = 0) -> None:
+        """Removes all of a trial but what it has after an epoch, and the folder with the last."""
+        kept = {self._state(trial, but), self._model(trial, but)}
+        for file in self._files():
+            if file.name.partition(".")[0] == str(trial) and file not in kept:
+                self._unlink(file)
         with contextlib.suppress(OSError):  # not empty, or not there
-            self._folder.rmdir()
+            self._disk.remove_folder(self._folder)
 
-    def remove_others(self, trials: Collection[int]) -> None:
-        """Removes all but those of these trials, and what a kill has left half-written."""
-        if not trials:
-            shutil.rmtree(self._folder, ignore_errors=True)
+    def remove_others(self, kept: Mapping[int, int]) -> None:
+        """Removes all but what is named, and what a kill has left half-written."""
+        if not kept:
+            self._disk.remove_tree(self._folder)
             return
-        known = {file(trial) for trial in trials for file in (self._state, self._model)}
-        for file in self._folder.iterdir() if self._folder.is_dir() else ():
+        known = {file(*each) for each in kept.items() for file in (self._state, self._model)}
+        for file in self._files():
             if file not in known:
-                file.unlink(missing_ok=True)
+                self._unlink(file)
+        remove_leftovers(self._folder, self._disk)
 
     def size(self) -> int:
         """Counts the bytes of all files, while workers write others and rename them."""
         total = 0
-        for file in self._folder.iterdir() if self._folder.is_dir() else ():
+        for file in self._files():
             with contextlib.suppress(FileNotFoundError):
-                total += file.stat().st_size
+                total += self._disk.size(file)
         return total
 
-    def _state(self, trial: int) -> Path:
-        return self._folder / f"{trial}.npz"
+    def _files(self) -> list[Path]:
+        found = self._disk.list(self._folder) if self._disk.is_folder(self._folder) else []
+        return [each for each in found if not self._disk.is_folder(each)]
 
-    def _model(self, trial: int) -> Path:
-        return self._folder / f"{trial}.keras"
+    def _unlink(self, file: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(file)
+
+    def _state(self, trial: int, epoch: int) -> Path:
+        return self._folder / state_file(trial, epoch)
+
+    def _model(self, trial: int, epoch: int) -> Path:
+        return self._folder / f"{trial}.{epoch}.keras"

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.storage import fencing
 from pipeline.storage.optuna_internals import CachedStorage, models
 
 _TRIAL = models.TrialModel
@@ -82,6 +83,17 @@ class CacheOfRows(CachedStorage):
 
     _backend: "RowStorage"
 
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Makes a trial, and waits for the disk; the storage below is not asked by this name.
+
+        Args:
+            study_id: Optuna's.
+            template_trial: what it is to be; None for one that runs.
+        """
+        made: int = super().create_new_trial(study_id, template_trial)
+        self._backend.wait_for_disk()
+        return made
+
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Reads what Optuna noted of a trial, from the cache once the trial is finished."""
         known = self._get_cached_trial(trial_id)
@@ -97,10 +109,11 @@ class RowStorage(optuna.storages.RDBStorage):
         self._log: Path | None = None
 
     def write_ahead(self, file: Path) -> None:
-        """Lets only writes that end a trial wait for the disk.
+        """Lets only writes wait for the disk with which a trial begins or ends.
 
         A killed process loses nothing by that, as what it wrote is the system's. If the power
-        fails, finished trials are safe, and those under way begin again anyway.
+        fails, finished trials are safe, and those under way begin again anyway. That one has begun
+        is to be known before MLflow is told of it: its number must not be another's, then.
         """
 
         def set_up(connection: Any, _: Any) -> None:
@@ -116,7 +129,7 @@ class RowStorage(optuna.storages.RDBStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Sets the state of a trial, and waits for the disk if that ends the trial.
+        """Sets the state of a trial, and waits for the disk.
 
         Args:
             trial_id: Optuna's.
@@ -124,10 +137,26 @@ class RowStorage(optuna.storages.RDBStorage):
             values: of the objectives; None if there are none.
         """
         done = super().set_trial_state_values(trial_id, state, values)
-        if self._log and self._log.exists() and state.is_finished():
+        self.wait_for_disk()
+        return done
+
+    def wait_for_disk(self) -> None:
+        """Waits until a power failure takes nothing back of what was written."""
+        if self._log and self._log.exists():
             with self._log.open("rb") as log:
                 os.fsync(log.fileno())
-        return done
+
+    def swap(
+        self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
+    ) -> bool:
+        """Sets an attribute of a study if nobody has changed it; as in `fencing.swap`."""
+        return fencing.swap(self, study_id, key, old, new, others)
+
+    def fence(
+        self, study_id: int, keys: Sequence[str], judge: Callable[[Mapping[str, Any]], None]
+    ) -> fencing.Fence:
+        """Makes what lets nobody write a study who may not; as in `fencing.Fence`."""
+        return fencing.Fence(self, study_id, keys, judge)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Reads a trial; raises KeyError if there is none of that id."""

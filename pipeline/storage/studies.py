@@ -29,11 +29,11 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
             each key that changed, with both values.
         PipelineError: the store cannot be used.
     """
-    project.runs_dir.mkdir(parents=True, exist_ok=True)
+    project.outside.disk.make_folder(project.runs_dir)
     with store_errors(project, *_AT_OPENING):
         study = optuna.create_study(
             study_name=spec.name,
-            storage=open_storage(project.optuna_url, to_write=True),
+            storage=_storage(project, to_write=True),
             direction=spec.direction,
             load_if_exists=True,
         )
@@ -46,6 +46,13 @@ def open_study(project: Project, spec: StudySpec) -> optuna.Study:
         study.set_user_attr(study_store.FINGERPRINT, spec.fingerprint)
         study.set_user_attr(study_store.DATA_FINGERPRINT, datasets.fingerprint(spec.data_spec))
     return study
+
+
+def _storage(project: Project, *, to_write: bool = False) -> optuna.storages.BaseStorage:
+    if open_it := project.outside.optuna:
+        found: optuna.storages.BaseStorage = open_it()
+        return found
+    return open_storage(project.optuna_url, to_write=to_write)
 
 
 def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
@@ -77,7 +84,7 @@ def _take_over(project: Project, study: optuna.Study, spec: StudySpec) -> None:
     noted = [str(change) for change in changed if change.is_noted]
     if noted and noted != [each for note in known_changes[-1:] for each in note["what"]]:
         n_ended = len(select_counted(study_store.read_trials(study)))
-        note = {"when": now(), "n_trials": n_ended, "what": noted}
+        note = {"when": now(project.outside.clock), "n_trials": n_ended, "what": noted}
         study.set_user_attr(study_store.CHANGES, [*known_changes, note])
 
 
@@ -132,7 +139,7 @@ def without_data(project: Project, name: str) -> StoredStudy:
         raise PipelineError(f"{where}: nothing there yet; {_how_to_begin(project, name)}")
     with store_errors(project, *_AT_OPENING):
         try:
-            study = optuna.load_study(study_name=name, storage=open_storage(project.optuna_url))
+            study = optuna.load_study(study_name=name, storage=_storage(project))
         except KeyError:
             raise PipelineError(
                 f"{project.optuna_url.display}: no study {name!r} yet; "
@@ -162,7 +169,7 @@ def has_trials(project: Project, name: str) -> bool:
     if project.optuna_url.missing_file:
         return False
     with store_errors(project, *_AT_OPENING):
-        storage = open_storage(project.optuna_url)
+        storage = _storage(project)
         try:
             study_id = storage.get_study_id_from_name(name)
             storage.get_trial_id_from_study_id_trial_number(study_id, 0)
@@ -195,9 +202,14 @@ def _foreign(project: Project, name: str) -> str:
 
 
 def _is_new(study: optuna.Study, direction: str) -> bool:
-    """Tells whether a study holds nothing, as one that was just created."""
+    """Tells whether a study holds nothing, as one that was just created; or was about to be."""
     directions = [each.name.lower() for each in study.directions]
-    return directions == [direction] and not (study.user_attrs or study.get_trials(deepcopy=False))
+    is_begun = study.user_attrs.keys() - {
+        study_store.N_MODELS,
+        study_store.FINALS,
+        study_store.SPEC,
+    }
+    return directions == [direction] and not (is_begun or study.get_trials(deepcopy=False))
 
 
 def stored_names(project: Project) -> list[str]:
@@ -206,11 +218,10 @@ def stored_names(project: Project) -> list[str]:
     Raises:
         PipelineError: the store cannot be used.
     """
-    url = project.optuna_url
-    if url.missing_file:
+    if project.optuna_url.missing_file:
         return []
     with store_errors(project, *_AT_OPENING):
-        return sorted(optuna.get_all_study_names(open_storage(url)))
+        return sorted(optuna.get_all_study_names(_storage(project)))
 
 
 class TrialTakenAway(PipelineError):

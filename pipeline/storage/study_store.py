@@ -28,6 +28,7 @@ FINALS_SECONDS = "finals_seconds"  # beside those of the search
 FINALS = "finals"  # plan and champion; without it, a study of an older version that has none
 FINALS_EXAMPLES = "finals_examples"  # how the finalists' answers to validation examples vary
 START_FROM = "start_from"  # networks of earlier studies, which are tried first
+POLICY = "policy"  # what a policy knows that does not follow from the trials
 EXHAUSTED = "exhausted"  # the sampler has drawn all there is
 _N_EXAMPLES = {"n_images": "n_examples"}  # as a look called it before schema version 3
 PRUNED_RECORDS = "pruned_records"  # numbers of pruned trials whose weights were kept
@@ -188,7 +189,10 @@ def scores_of(look: Mapping[str, Any]) -> dict[str, Any]:
 
 def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Trial:
     attributes, number = frozen.user_attrs, frozen.number
+    assignment, outcome = Assignment.read(attributes), Outcome.read(attributes)
     steps = sorted(frozen.intermediate_values)
+    if outcome.history:  # what is left of a trial that went back to an earlier epoch
+        steps = steps[: max(map(len, outcome.history.values()))]
     values = [frozen.intermediate_values[step] for step in steps]
     epoch = best_epoch(values, direction)
     interrupted = bool(attributes.get(INTERRUPTED))
@@ -196,7 +200,6 @@ def _trial(frozen: FrozenTrial, direction: str, noted: Mapping[str, Any]) -> Tri
     value = values[epoch - 1] if epoch and not interrupted else None
     if is_complete:
         value = frozen.value if frozen.value is not None and math.isfinite(frozen.value) else None
-    assignment, outcome = Assignment.read(attributes), Outcome.read(attributes)
     return Trial(
         number=number,
         # one that taught the sampler the worst value has failed all the same

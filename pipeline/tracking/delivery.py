@@ -8,8 +8,6 @@ import contextlib
 import errno
 import logging
 import sqlite3
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from mlflow.exceptions import MlflowException, RestException
 from pipeline import files, paths
 from pipeline.errors import PipelineError, first_line
 from pipeline.escaping import for_tag
+from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
 from pipeline.tracking import mlflow_internals
@@ -33,11 +32,22 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its err
 
 MODEL_ARTIFACT = "model.keras"
 HYPERPARAMETERS_ARTIFACT = "hyperparameters.json"
+WRITTEN_ANEW = "written_anew"  # tag of a run that the doctor has written
 RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
 # What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
 _REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
 _OF_A_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # without a file's name
 OUT_OF_REACH = (MlflowException, OSError)  # among the latter what goes wrong with HTTP
+
+
+def client_of(project: Project, uri: str) -> mlflow.MlflowClient:
+    """Opens a client of a project's store, as `open_client`; of another one where that is given.
+
+    Args:
+        project: whose store it is.
+        uri: the store's, or that of a copy of it.
+    """
+    return project.outside.mlflow() if project.outside.mlflow else open_client(uri)
 
 
 def open_client(uri: str) -> mlflow.MlflowClient:
@@ -112,6 +122,7 @@ class Delivery:
         say: told when MLflow is out of reach, and when it is back.
         note_run: told the number of a trial and its run, if that was created late.
         check: called before each write; raises where nothing may be written any more.
+        outside: of this process.
     """
 
     def __init__(
@@ -122,13 +133,15 @@ class Delivery:
         say: Callable[[str], None],
         note_run: Callable[[int, str], None],
         check: Callable[[], None] = lambda: None,
+        outside: Outside = SYSTEM,
     ) -> None:
         self.runs: dict[int, str] = {}  # of trials under way
         self.inputs: list[DatasetInput] = []  # of every run
         self.trouble = ""  # what keeps MLflow from taking what is kept
         self._client, self._experiment, self._folder = client, experiment, folder
         self._say, self._note_run, self._check = say, note_run, check
-        self._outbox = Outbox(folder)
+        self._clock, self._disk = outside.clock, outside.disk
+        self._outbox = Outbox(folder, outside.disk)
         self._retry_at = 0.0
 
     def __len__(self) -> int:
@@ -142,7 +155,7 @@ class Delivery:
             PipelineError: the disk does not take it either.
         """
         self._check()
-        if self._outbox and time.monotonic() > self._retry_at:
+        if self._outbox and self._clock.monotonic() > self._retry_at:
             self.send_kept()
         if not self._outbox:
             try:
@@ -173,24 +186,25 @@ class Delivery:
                     f"{inflect('was', n_kept, 'were')} kept for it"
                 )
 
-    def left_running(self) -> Iterator[Run]:
-        """Yields runs of trials that a killed supervisor left RUNNING; who takes one ends it.
+    def left_open(self) -> Iterator[Run]:
+        """Yields runs of trials that have not ended: those that a killed supervisor left, say.
 
         Raises:
             MlflowException, OSError: MLflow is out of reach.
         """
-        running = "attributes.status = 'RUNNING' and tags.trial != ''"
-        # page by page: those of the page before are not among them any more
-        while len(self) == 0 and (  # else what ends them waits, and they would stay
-            left := self._client.search_runs([self._experiment], running)
-        ):
-            for run in left:
-                self.runs[int(run.data.tags["trial"])] = run.info.run_id
-                yield run
+        found: list[Run] = []
+        for status in ("RUNNING", "SCHEDULED"):  # the latter are paused
+            token, of_trials = None, f"attributes.status = '{status}' and tags.trial != ''"
+            while len(self) == 0:  # else what ends them waits, and they would stay
+                page = self._client.search_runs([self._experiment], of_trials, page_token=token)
+                found += page
+                if not (token := page.token):
+                    break
+        yield from found
 
     def _note_trouble(self, error: Exception) -> None:
         """Says what keeps MLflow from taking a write, unless that was said last."""
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry_at = self._clock.monotonic() + RETRY_SECONDS
         before, (self.trouble, reason) = self.trouble, diagnose(error)
         if self.trouble != before:
             where = display_path(self._folder)
@@ -201,22 +215,31 @@ class Delivery:
         trial = write["trial"]
         self._check()
         if trial is not None and not write["run"] and trial not in self.runs:
-            self._find_run(trial, write.get("started"))
+            self._find_run(trial, write)
         self._deliver(write, attachment)
         if write["what"] == "start" and trial in self.runs:  # unless MLflow refuses it
             self._note_run(trial, self.runs[trial])
 
-    def _find_run(self, trial: int, started: int | None) -> None:
-        """Takes up the newest run of a trial; if `started` is given, only one of that time."""
+    def _find_run(self, trial: int, write: Write) -> None:
+        """Takes up the newest run of a trial; for its start only one that is of that start.
+
+        Or that was written anew meanwhile, of what Optuna holds of the same training.
+        """
         found = self._client.search_runs(
             [self._experiment],
             f"tags.trial = '{trial}'",
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
+        if not found:
+            return
+        info, data = found[0].info, found[0].data
+        is_anew = WRITTEN_ANEW in data.tags and (
+            data.params.get("seed") == write.get("params", {}).get("seed")
+        )
         # another study of this name, deleted meanwhile, may have had a trial of this number
-        if found and started in (None, found[0].info.start_time):
-            self.runs[trial] = found[0].info.run_id
+        if is_anew or write.get("started") in (None, info.start_time):
+            self.runs[trial] = info.run_id
 
     def _deliver(self, write: Write, attachment: bytes | None) -> None:
         """Does what a write says; doing it twice does no more than doing it once.
@@ -234,10 +257,9 @@ class Delivery:
                     metrics = [Metric(*each) for each in write["metrics"]]
                     client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
                 case "model":
-                    with tempfile.TemporaryDirectory() as folder:
-                        path = Path(folder) / MODEL_ARTIFACT
-                        path.write_bytes(attachment or b"")
-                        client.log_artifact(run, str(path))
+                    with self._disk.temporary_folder() as folder:
+                        self._disk.write(folder / MODEL_ARTIFACT, attachment or b"")
+                        client.log_artifact(run, str(folder / MODEL_ARTIFACT))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
                 case "status":

@@ -54,6 +54,9 @@ def delete_artifact(client: mlflow.MlflowClient, run: str, artifact: str) -> Non
         run: id of the run.
         artifact: its path there.
     """
+    if delete := getattr(client, "delete_artifact", None):  # one that can do it itself
+        delete(run, artifact)
+        return
     with contextlib.suppress(ImportError, NotImplementedError):
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

@@ -1,14 +1,14 @@
 """Writes that could not be sent, kept on disk in their order until they can."""
 
 import contextlib
+import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.disk import Disk, SystemDisk
 from pipeline.files import remove_leftovers, write_atomically
 
 Write = Mapping[str, Any]
@@ -24,10 +24,11 @@ class Outbox:
 
     Args:
         folder: is there as long as something waits.
+        disk: on which it is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
+        self._folder, self._disk = folder, disk or SystemDisk()
         self._waiting = self._read()
         self._remove_leftovers()
 
@@ -41,23 +42,28 @@ class Outbox:
         Raises:
             OSError: the disk does not take it.
         """
-        self._folder.mkdir(exist_ok=True)  # beside the stores, if they are still there
+        disk = self._disk
+        disk.make_folder(self._folder, parents=False)  # beside the stores, if they are still there
         if attachment is not None:
-            name = f"{len(self._waiting)}-{os.urandom(4).hex()}"
-            write_atomically(self._folder / name, attachment)
+            name = self._new_name(attachment)
+            write_atomically(self._folder / name, attachment, disk)
             write = {**write, "attachment": name}
         path = self._folder / _LIST
-        size = path.stat().st_size if path.exists() else 0
+        size = disk.size(path) if disk.is_file(path) else 0
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(write) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            disk.append(path, f"{json.dumps(write)}\n".encode())
+            disk.sync(path)
         except OSError:
             with contextlib.suppress(OSError):
-                os.truncate(path, size)  # not half a line, to which others would be added
+                disk.truncate(path, size)  # not half a line, to which others would be added
             raise
         self._waiting.append(write)
+
+    def _new_name(self, attachment: bytes) -> str:
+        """Names an attachment as no other that waits."""
+        known = [int(each["attachment"].split("-")[0]) for each in self._waiting
+                 if "attachment" in each]  # fmt: skip
+        return f"{max(known, default=-1) + 1}-{hashlib.sha256(attachment).hexdigest()[:8]}"
 
     def deliver(self, send: Callable[[Write, bytes | None], object]) -> None:
         """Sends what waits, oldest first; an exception of `send` ends that, and the rest stays."""
@@ -65,7 +71,7 @@ class Outbox:
         try:
             for write in self._waiting:
                 name = write.get("attachment")
-                send(write, (self._folder / name).read_bytes() if name else None)
+                send(write, self._disk.read(self._folder / name) if name else None)
                 n_sent += 1
         finally:
             self._forget(n_sent)
@@ -76,36 +82,40 @@ class Outbox:
             self._remove()
         elif sent:
             lines = "".join(json.dumps(write) + "\n" for write in self._waiting)
-            write_atomically(self._folder / _LIST, lines)
+            write_atomically(self._folder / _LIST, lines, self._disk)
             for write in sent:
                 if "attachment" in write:
-                    (self._folder / write["attachment"]).unlink(missing_ok=True)
+                    self._unlink(self._folder / write["attachment"])
 
     def _read(self) -> list[Write]:
         """Reads all whole lines; a kill may have cut the last one, on which nobody relied yet."""
         path = self._folder / _LIST
         try:
-            text = path.read_text(encoding="utf-8")
+            text = self._disk.read(path).decode()
         except FileNotFoundError:
             return []
         *lines, rest = text.split("\n")
         if rest:
-            write_atomically(path, text.removesuffix(rest))
+            write_atomically(path, text.removesuffix(rest), self._disk)
         return [json.loads(line) for line in lines]
 
     def _remove_leftovers(self) -> None:
         """Removes what a kill has left of writes that are not in the list, or were sent."""
-        remove_leftovers(self._folder)
+        remove_leftovers(self._folder, self._disk)
         if not self._waiting:
             self._remove()
             return
         kept = {write.get("attachment") for write in self._waiting}
-        for path in self._folder.iterdir():
+        for path in self._disk.list(self._folder):
             if _ATTACHMENT.fullmatch(path.name) and path.name not in kept:
-                path.unlink(missing_ok=True)
+                self._unlink(path)
 
     def _remove(self) -> None:
         """Removes the folder, the list first: a kill leaves no list of files that are gone."""
         with contextlib.suppress(OSError):
-            (self._folder / _LIST).unlink()
-        shutil.rmtree(self._folder, ignore_errors=True)
+            self._disk.unlink(self._folder / _LIST)
+        self._disk.remove_tree(self._folder)
+
+    def _unlink(self, file: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(file)

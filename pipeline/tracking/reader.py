@@ -16,16 +16,15 @@ from mlflow.entities import ViewType
 
 from pipeline import snapshot
 from pipeline.paths import Project, display_path
-from pipeline.tracking import aliases, mlflow_internals, relocation
+from pipeline.tracking import aliases, mlflow_internals, orphans, relocation
 from pipeline.tracking.delivery import (
     HYPERPARAMETERS_ARTIFACT,
     MODEL_ARTIFACT,
     OUT_OF_REACH,
-    open_client,
+    client_of,
     unusable,
 )
 
-ORPHAN = "orphan"  # tag of a run that belongs to no trial
 PAGE = 1_000  # runs that are read at a time
 
 
@@ -202,10 +201,7 @@ def set_aside(project: Project, found: Sequence[Run]) -> None:
     """Tags runs as orphans, ends and deletes them; MLflow keeps and can restore them."""
     with opened(project) as client:
         for run in found:
-            client.set_tag(run.id, ORPHAN, "true")
-            if run.status == "RUNNING":
-                client.set_terminated(run.id, "KILLED")
-            client.delete_run(run.id)
+            orphans.set_aside(client, run.id, run.status)
 
 
 def _run(client: Any, found: Any, metric: str) -> Run:
@@ -223,7 +219,7 @@ def _run(client: Any, found: Any, metric: str) -> Run:
         started=int(info.start_time or 0),
         artifacts=str(info.artifact_uri),
         is_deleted=info.lifecycle_stage == "deleted",
-        is_orphan=ORPHAN in tags,
+        is_orphan=orphans.ORPHAN in tags,
     )
 
 
@@ -253,7 +249,7 @@ def opened(project: Project) -> Iterator[Any]:
         PipelineError: the store cannot be used.
     """
     try:
-        client = open_client(snapshot.readable(project.mlflow_uri))
+        client = client_of(project, snapshot.readable(project.mlflow_uri))
     except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
         raise unusable(project.mlflow_uri, error) from None
     try:

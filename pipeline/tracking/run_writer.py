@@ -7,9 +7,8 @@ MLflow's notion of an active run is a thread's own and would outlive nothing.
 
 import contextlib
 import json
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import mlflow
@@ -19,9 +18,8 @@ from pipeline.escaping import for_markdown, for_tag
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, relocation
-from pipeline.tracking.aliases import champion_run
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, NONE_PAUSED, STATUS, End
+from pipeline.tracking import delivery, orphans, relocation
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
 
@@ -54,13 +52,14 @@ class RunWriter:
         self._client, self._uri, self._study = client, project.mlflow_uri, study
         self._check = check
         self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
-        self._flushed = time.monotonic()
+        self._clock = project.outside.clock
+        self._flushed = self._clock.monotonic()
         try:
             self._experiment = delivery.open_experiment(client, project, study)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise delivery.unusable(self._uri, error) from None
         self._delivery = delivery.Delivery(
-            client, self._experiment, project.outbox(study), say, note_run, check
+            client, self._experiment, project.outbox(study), say, note_run, check, project.outside
         )
         self._parent = ""
         self._about: dict[str, str] = {}
@@ -81,9 +80,9 @@ class RunWriter:
         Raises:
             PipelineError: the store cannot be opened; the text says which and why.
         """
-        project.runs_dir.mkdir(parents=True, exist_ok=True)
+        project.outside.disk.make_folder(project.runs_dir)
         try:
-            client = delivery.open_client(project.mlflow_uri)
+            client = delivery.client_of(project, project.mlflow_uri)
             relocation.relocate(project, say)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
             raise delivery.unusable(project.mlflow_uri, error) from None
@@ -119,14 +118,14 @@ class RunWriter:
             note = for_tag(for_markdown(goal))
             client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
             if found := self._find_study():
-                self._parent = found.info.run_id
-                client.update_run(self._parent, status="RUNNING")
+                client.update_run(found.info.run_id, status="RUNNING")
             else:
-                created = client.create_run(
-                    self._experiment, run_name=self._study, tags={"role": "study"}
-                )
-                self._parent = created.info.run_id
-                client.log_inputs(self._parent, self._delivery.inputs)
+                tags_of_it = {"role": "study"}
+                made = client.create_run(self._experiment, run_name=self._study, tags=tags_of_it)
+                found = self._find_study() or made  # perhaps somebody else's meanwhile
+                client.log_inputs(found.info.run_id, self._delivery.inputs)
+            self._parent = found.info.run_id
+            orphans.set_twins_aside(client, found)
             about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
             client.log_batch(self._parent, tags=delivery.as_tags(about))
         except delivery.OUT_OF_REACH as error:
@@ -156,8 +155,7 @@ class RunWriter:
         return bool(found)
 
     def _find_study(self) -> Run | None:
-        found = self._client.search_runs([self._experiment], "tags.role = 'study'", max_results=1)
-        return found[0] if found else None
+        return orphans.find_study_run(self._client, self._experiment)
 
     def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""
@@ -189,7 +187,7 @@ class RunWriter:
             {
                 "what": "start",
                 **self._run_of(trial),
-                "started": _now(),
+                "started": self._now(),
                 "tags": {"mlflow.parentRunId": self._parent, **about},
                 "params": {key: str(value) for key, value in values.items()},
                 "hyperparameters": hyperparameters.as_dict() if hyperparameters else None,
@@ -209,14 +207,14 @@ class RunWriter:
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Notes the metrics of an epoch and sends them in batches; arguments as in `Tracker`."""
         self._log(trial, metrics, step=epoch)
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if self._clock.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Sends what was noted, or keeps that on disk."""
         for trial in list(self._buffer):
             self._send_log(trial, self._buffer.pop(trial), {})
-        self._flushed = time.monotonic()
+        self._flushed = self._clock.monotonic()
 
     def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that is one of the best, as an artifact of its run."""
@@ -239,20 +237,31 @@ class RunWriter:
         """Ends a trial's run, with metrics and tags; arguments as in `Tracker`."""
         self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
-        self._send_log(trial, [Metric(key, metrics[key], _now(), 0) for key in metrics], noted)
+        now = self._now()
+        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
         self._end(trial, STATUS.get(state, "KILLED"))
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Adds a point to the curve of the best values; arguments as in `Tracker`."""
         self._log(None, {f"best_{metric}": value}, step=trial)
 
-    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
-        """Ends child runs that a killed supervisor left RUNNING; arguments as in `Tracker`."""
-        self._delivery.runs |= {trial: run for trial, run in paused.items() if run}
+    def mend(
+        self, ends: Mapping[int, End], runs: Mapping[int, str], paused: Collection[int] = ()
+    ) -> int:
+        """Ends child runs that are RUNNING though no trial is; arguments as in `Tracker`."""
+        self._delivery.runs |= {trial: runs[trial] for trial in paused if runs[trial]}
         found = []
         try:
-            for run in self._delivery.left_running():
-                found.append(trial := int(run.data.tags["trial"]))
+            for run in self._delivery.left_open():
+                trial, status = int(run.data.tags["trial"]), run.info.status
+                if trial in paused and status == "SCHEDULED":
+                    continue
+                found.append(trial)
+                if runs.get(trial, "") not in ("", run.info.run_id):  # MLflow made two of one
+                    self._check()
+                    orphans.set_aside(self._client, run.info.run_id, status)
+                    continue
+                self._delivery.runs[trial] = run.info.run_id
                 state, metrics, tags = ends.get(trial, END_OF_INTERRUPTED)
                 is_told = "best_epoch" in run.data.metrics  # killed before the last step
                 if trial in paused:
@@ -263,19 +272,8 @@ class RunWriter:
             raise delivery.unusable(self._uri, error) from None
         return len(found)
 
-    def champion_run(self) -> str | None:
-        """Finds the run whose model bears the alias `champion`; None if there is none.
-
-        Raises:
-            PipelineError: MLflow is out of reach.
-        """
-        try:
-            return champion_run(self._client, self._study)
-        except delivery.OUT_OF_REACH as error:
-            raise delivery.unusable(self._uri, error) from None
-
     def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
-        now = _now()
+        now = self._now()
         self._buffer[trial] += [Metric(key, value, now, step) for key, value in metrics.items()]
 
     def _send_log(
@@ -286,7 +284,7 @@ class RunWriter:
         self._delivery.send({"what": "log", **self._run_of(trial), **noted})
 
     def _end(self, trial: int | None, status: str) -> None:
-        end = {"status": status, "ended": _now()}
+        end = {"status": status, "ended": self._now()}
         self._delivery.send({"what": "end", **self._run_of(trial), **end})
 
     def _run_of(self, trial: int | None) -> dict[str, Any]:
@@ -294,7 +292,6 @@ class RunWriter:
         run = self._parent if trial is None else self._delivery.runs.get(trial)
         return {"trial": trial, "run": run}
 
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return int(time.time() * 1000)
+    def _now(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self._clock.time() * 1000)

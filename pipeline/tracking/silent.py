@@ -1,10 +1,10 @@
 """A tracker that writes nothing, for searches of which no run is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking.tracker import NONE_PAUSED, End
+from pipeline.tracking.tracker import End
 
 
 class SilentTracker:
@@ -43,6 +43,8 @@ class SilentTracker:
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Does nothing."""
 
-    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
+    def mend(
+        self, ends: Mapping[int, End], runs: Mapping[int, str], paused: Collection[int] = ()
+    ) -> int:
         """Finds no run to mend."""
         return 0

@@ -1,7 +1,6 @@
 """What a supervisor tells of its trials, whoever writes it down: `RunWriter` does, in MLflow."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from pipeline.study.hyperparameters import Hyperparameters
@@ -9,7 +8,6 @@ from pipeline.study.hyperparameters import Hyperparameters
 # State, metrics and tags with which a trial's run ends.
 End = tuple[str, Mapping[str, float], Mapping[str, str]]
 END_OF_INTERRUPTED: End = ("KILLED", {}, {"interrupted": "true"})
-NONE_PAUSED: Mapping[int, str] = MappingProxyType({})
 # Status of a run by the state in which its trial ended.
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 
@@ -94,12 +92,15 @@ class Tracker(Protocol):
         """
         ...
 
-    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
-        """Ends runs of trials that a killed supervisor left RUNNING; returns how many.
+    def mend(
+        self, ends: Mapping[int, End], runs: Mapping[int, str], paused: Collection[int] = ()
+    ) -> int:
+        """Ends runs of trials that are RUNNING though no trial is; returns how many.
 
         Args:
             ends: of trials that came to one, by number; others were interrupted.
-            paused: runs of trials that are paused, as they are to show, by number; "" of one that
-                is not known yet.
+            runs: of trials, by number, "" of one that is not known: what claims to be another run
+                of the same trial is nobody's.
+            paused: numbers of trials that are paused, as they are to show.
         """
         ...

@@ -30,10 +30,11 @@ class Job:
         patience: epochs without improvement before training stops.
         to_beat: value above which a model is kept; that of an epoch that is no better is not sent.
         refit_epochs: for which "refit" trains.
-        state_file: where "keras" leaves the state of the training, and whence it goes on if that
-            is there (see `training.state`); "" for nowhere.
+        state_folder: where "keras" leaves states of the training (see `training.state`); "" for
+            nowhere.
         rungs: epochs at whose end it does; whoever has heard of such an epoch may kill the worker
-            at any moment and submit the same job again.
+            at any moment, and submit a job that goes on after that epoch.
+        goes_on_after: epoch after whose state training goes on, if that is there; 0 to begin.
         is_cross_fitted: whether it is told what the value is worth without the luck of having been
             chosen among epochs (see `training.cross_fitting`).
     """
@@ -48,8 +49,9 @@ class Job:
     to_beat: float | None = None
     trainer: str = "keras"
     refit_epochs: int = 0
-    state_file: str = ""
+    state_folder: str = ""
     rungs: tuple[int, ...] = ()
+    goes_on_after: int = 0
     is_cross_fitted: bool = False
 
     @classmethod

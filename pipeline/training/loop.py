@@ -28,7 +28,7 @@ def train(job: Job) -> Iterator[Event]:
     The model goes along with each epoch that sets a record, so that its weights are kept whatever
     ends the job: records are rare, and it takes some hundredths of a second.
     Ends with one `Finished` or `Failed`. Everything random follows from the job's seed.
-    Goes on after the epoch whose state lies in `job.state_file`, if it is this job's.
+    Goes on after `job.goes_on_after`, if the state that lies there is this job's.
     """
     given = job.hyperparameters
     assert given is not None
@@ -63,7 +63,7 @@ def train(job: Job) -> Iterator[Event]:
             record, content = value, to_bytes(whole)
         for member in members:
             member.adjust_rate(epoch, metrics)
-        if job.state_file and epoch in job.rungs and epoch < given.epochs:
+        if job.state_folder and epoch in job.rungs and epoch < given.epochs:
             save(job, members, Reached(epoch, best, record, n_waited))
         yield EpochEnd(job.trial, epoch, metrics, n_parameters, content)
     for member in members:

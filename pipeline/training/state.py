@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline import __version__
 from pipeline.files import write_atomically
+from pipeline.names import state_file
 from pipeline.study.trial import is_better
 from pipeline.training.job import Job
 from pipeline.training.members import Member
@@ -47,7 +48,7 @@ class Reached:
 
 
 def save(job: Job, members: Sequence[Member], reached: Reached) -> None:
-    """Writes the state to `job.state_file`; where that cannot be, training goes on without."""
+    """Writes the state to `job.state_folder`; where that cannot be, training goes on without."""
     head = {
         "identity": _identity(job, members),
         "reached": asdict(reached),
@@ -57,14 +58,14 @@ def save(job: Job, members: Sequence[Member], reached: Reached) -> None:
     content = BytesIO()
     np.savez(content, allow_pickle=False, **{_HEAD: np.array(json.dumps(head))}, **arrays)
     try:
-        write_atomically(Path(job.state_file), content.getvalue())
+        write_atomically(_file(job, reached.epoch), content.getvalue())
     except OSError:  # the disk is full, say; if training is broken off, time is lost and no more
         traceback.print_exc()
 
 
 def restore(job: Job, members: Sequence[Member]) -> Reached:
-    """Brings new members to the state in `job.state_file`; without one that fits, to none."""
-    found = _read(job, members) if job.state_file else None
+    """Brings new members to the state after `job.goes_on_after`; without one, to none."""
+    found = _read(job, members) if job.goes_on_after else None
     if found is None:
         return Reached(0, None, job.to_beat, 0)
     reached, counters, arrays = found
@@ -87,7 +88,7 @@ def _read(
     """Reads what `save` has written; None if there is nothing, or not all of this training."""
     try:
         with (
-            Path(job.state_file).open("rb") as opened,
+            _file(job, job.goes_on_after).open("rb") as opened,
             np.load(opened, allow_pickle=False) as file,
         ):
             head = json.loads(str(file[_HEAD]))
@@ -103,6 +104,10 @@ def _read(
             return None
     values = iter(found.values())
     return reached, head["counters"], [[next(values) for _ in each] for each in expected]
+
+
+def _file(job: Job, epoch: int) -> Path:
+    return Path(job.state_folder) / state_file(job.trial, epoch)
 
 
 def _arrays(member: Member, reached: Reached) -> list[NDArray[Any]]:

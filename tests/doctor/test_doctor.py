@@ -35,6 +35,7 @@ from pipeline.doctor import apply, model_checks, store_checks
 from pipeline.doctor.plan import Repair
 from pipeline.errors import run_command
 from pipeline.files import leftovers, write_atomically
+from pipeline.names import state_file
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.reading.column import Dialect
@@ -285,7 +286,7 @@ def test_whoever_mends_shows_that_he_lives(
 ) -> None:
     monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.05)
     ticks, seen, mend = itertools.count(), [], apply.apply
-    monkeypatch.setattr(lease, "_now", lambda: str(next(ticks)))
+    monkeypatch.setattr(lease, "now", lambda *_: str(next(ticks)))
 
     def slow(*arguments: Any) -> None:
         """Trains a model again, say, which takes minutes."""
@@ -364,11 +365,18 @@ def test_a_paused_trial_waits_for_the_next_search_as_long_as_its_state_is_there(
     client = open_client(project.mlflow_uri)
     client.update_run(left.user_attrs[study_store.RUN_ID], "SCHEDULED")
     states = FolderOfStates(project.paused_dir(NAME))
-    Path(states.file(left.number)).write_bytes(b"state")
+    (Path(states.folder()) / state_file(left.number, 1)).write_bytes(b"state")
     code, said, _ = run("--fix")
     assert code == 0
     assert "trial 6" not in said
     assert stored(project).get_trials(states=(TrialState.RUNNING,)) != []
+    beside = stored(project).ask()
+    given = assignment.Assignment.read(left.user_attrs)
+    assert given
+    study_store.write(beside, given)
+    is_mended(project, run, "Optuna calls trial 7 RUNNING", "queued again with the same")
+    (still,) = stored(project).get_trials(states=(TrialState.RUNNING,))
+    assert still.number == left.number, "what is paused is not queued again with others"
     states.remove(left.number)
     is_mended(project, run, "Optuna calls trial 6 RUNNING", "queued again with the same")
 

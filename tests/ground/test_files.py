@@ -17,6 +17,7 @@ import pytest
 from killing import killed_at_every_step
 
 from pipeline import files
+from pipeline.disk import SystemDisk
 
 
 @pytest.mark.parametrize("content", [b"\x00bytes\n", "text, naïve\n", ""])
@@ -58,7 +59,7 @@ def test_when_writing_fails_the_old_file_stays_and_nothing_else(
     path = tmp_path / "file"
     path.write_text("old")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     with monkeypatch.context() as patched:
@@ -67,6 +68,20 @@ def test_when_writing_fails_the_old_file_stays_and_nothing_else(
             files.write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_power_failure_after_writing_takes_neither_the_content_nor_the_name(
+    tmp_path: Path,
+) -> None:
+    path, synced = tmp_path / "file", []
+
+    class Disk(SystemDisk):
+        def sync(self, path: Path) -> None:
+            super().sync(path)
+            synced.append((path.name, (tmp_path / "file").exists()))
+
+    files.write_atomically(path, "new", Disk())
+    assert synced == [("file", False), (tmp_path.name, True)], "the folder when the name is there"
 
 
 def test_when_replacing_fails_no_scratch_file_is_left(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Freeze-thaw: the model of curves, how networks become numbers, and what is decided by both."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,16 @@ import pytest
 from scipy.optimize import approx_fprime
 from scripted import make_spec
 
+from pipeline.search import pausing
 from pipeline.search.curve_model import CurveModel, Points
 from pipeline.search.equal_curves import EqualCurves
-from pipeline.search.freeze_thaw import FreezeThaw, standardised
+from pipeline.search.freeze_thaw import FreezeThaw
+from pipeline.search.known_curves import KnownCurves
 from pipeline.search.laboratory import VirtualSearch, search_in_virtual_time
 from pipeline.search.neighbours import at_random, near
-from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
+from pipeline.search.policy import Begin, Choice, GoOn, Left, Policy, Seen, Stage
 from pipeline.search.space_encoding import SpaceEncoding
+from pipeline.search.standardised import standardised
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.space import check_params, params_of
 from pipeline.study.spec import StudySpec
@@ -63,7 +68,7 @@ def points(n: int, width: int, rng: np.random.Generator) -> Points:
 def test_the_gradient_is_that_of_the_loss() -> None:
     rng = np.random.default_rng(0)
     model, known, y = CurveModel(3), points(25, 3, rng), rng.standard_normal(25)
-    theta = model._theta + rng.normal(0, 0.3, len(model._theta))
+    theta = model.theta + rng.normal(0, 0.3, len(model.theta))
     _, gradient = model._loss(theta, known, y)
     wanted = approx_fprime(theta, lambda t: model._loss(t, known, y)[0], 1e-6)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=1e-3)
@@ -164,6 +169,73 @@ def test_the_same_seed_decides_the_same_and_another_something_else() -> None:
     assert max(n_epochs) == EPOCHS
 
 
+def with_a_slow_first_epoch(given: Hyperparameters, seed: int) -> Mapping[str, Any]:
+    seconds = 0.2 + 0.1 * np.random.default_rng(seed).random(EPOCHS)
+    seconds[0] += 1.0
+    return {**curves(given, seed), "seconds": seconds.tolist()}
+
+
+@dataclass
+class Reborn:
+    """Decides as a policy that has been killed since, and knows what was noted alone."""
+
+    make: Callable[[], Policy | None]
+    memory: Mapping[str, Any] = field(default_factory=dict)
+
+    def anew(self) -> Policy:
+        policy = self.make()
+        assert policy
+        policy.memory = json.loads(json.dumps(self.memory))
+        return policy
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        return self.anew().rungs(epochs)
+
+    def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
+        policy = self.anew()
+        choice = policy.choose(dict(sorted(seen.items())), left)
+        self.memory = policy.memory
+        return choice
+
+    def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
+        policy = self.anew()
+        goes_on = policy.goes_on(number, dict(sorted(seen.items())), left)
+        self.memory = policy.memory
+        return goes_on
+
+
+def test_who_is_killed_before_every_decision_decides_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec, build = spec_of(seed=3), pausing.build_policy
+    expected = search_in_virtual_time(spec, with_a_slow_first_epoch).trials
+    monkeypatch.setattr(pausing, "build_policy", lambda spec: Reborn(lambda: build(spec)))
+    found = search_in_virtual_time(spec, with_a_slow_first_epoch).trials
+    assert [(t.pauses, t.history) for t in found] == [(t.pauses, t.history) for t in expected]
+    assert len(expected) > 20, "the model was tuned more than once"
+
+
+def test_numbers_of_trials_that_were_interrupted_change_no_decision() -> None:
+    curves = [seen([0.5 + 0.01 * i] * 4, 0.001 * (i + 1), Stage.PAUSED) for i in range(12)]
+    chosen = []
+    for numbers in (range(12), [*range(3), *range(4, 13)]):
+        policy = FreezeThaw(spec_of().searched, "maximize", seed=0, n_startup=20)
+        known = dict(zip(numbers, curves, strict=True))
+        chosen.append(policy.choose(known, Left(may_begin=True)))
+    assert chosen[0] == chosen[1]
+
+
+def test_a_trial_that_is_run_again_is_no_repeat_of_itself() -> None:
+    spec = spec_of()
+    known = KnownCurves(SpaceEncoding(spec.searched), "maximize", EPOCHS)
+    other, broken = (seen([0.1, 0.5 + rate], rate, Stage.RUNNING) for rate in (0.01, 0.02))
+    known.take_in({0: other, 1: broken})
+    known.take_in({0: other, 2: broken})
+    assert list(known) == [0, 2]
+    assert known.n_epochs == 4
+    assert not known.equal.repeats(2)
+
+
 def seen(values: list[float], rate: float, stage: Stage) -> Seen:
     given = Hyperparameters.from_mapping(
         {"hidden_layers": 0, "units": [], "optimizer": "adam", "learning_rate": rate,
@@ -193,6 +265,16 @@ def test_what_is_promising_goes_on_and_what_is_hopeless_ends_the_search(directio
     assert isinstance(choose(hopeless, True, math.inf), Begin)
     assert isinstance(choose(hopeless, True, 5.0), Begin)
     assert choose({}, False, math.inf) is None
+
+
+@pytest.mark.parametrize("paused_after", [0, 2])
+def test_what_went_on_for_less_than_it_took_to_begin_goes_on(paused_after: int) -> None:
+    policy = FreezeThaw(spec_of().searched, "maximize", seed=0, n_startup=2)
+    ended = [0.6 + 0.005 * e for e in range(EPOCHS)]
+    known = {i: seen(ended, 0.001 * (i + 1), Stage.ENDED) for i in range(4)}
+    low = seen([0.3, 0.31, 0.32], 0.05, Stage.RUNNING)
+    known[4] = replace(low, seconds=[0.2] * 3, paused_after=paused_after)
+    assert policy.goes_on(4, known, Left(may_begin=False)) == bool(paused_after)
 
 
 def test_a_network_that_failed_is_no_reason_to_stop() -> None:

@@ -24,8 +24,9 @@ from pipeline.search.policy import Begin, Choice, GoOn, Left, Seen, Stage
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import paused, study_store
 from pipeline.storage.paused import FolderOfStates
+from pipeline.study.assignment import Assignment
 from pipeline.study.spec import StudySpec
-from pipeline.training.job import Job
+from pipeline.training.job import Failed, Job
 
 CURVE = [0.3, 0.5, 0.4, 0.7, 0.6, 0.8]
 
@@ -35,6 +36,7 @@ class Halving:
     """Pauses each trial after two epochs; the best paused one goes on when three are there."""
 
     seen: list[Mapping[int, Seen]] = field(default_factory=list)
+    memory: Mapping[str, Any] = field(default_factory=dict)
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         return (2, 4)
@@ -52,12 +54,11 @@ class Halving:
 
 
 class Files(FolderOfStates):
-    """A folder in which a scripted executor leaves no state, as if it did."""
+    """Makes also the folder of the project."""
 
-    def file(self, trial: int) -> str:
+    def folder(self) -> str:
         self._folder.parent.mkdir(exist_ok=True)
-        Path(super().file(trial)).touch()
-        return super().file(trial)
+        return super().folder()
 
 
 def spec_of(**changes: Any) -> StudySpec:
@@ -155,7 +156,8 @@ def test_a_search_that_is_interrupted_keeps_what_is_paused(tmp_path: Path) -> No
 
     executor.on_events = interrupt_the_third
     assert supervisor.run() is SearchEnd.INTERRUPTED
-    waiting = [t.number for t in study.get_trials(deepcopy=False) if paused.is_paused(t)]
+    states = Files(tmp_path / "paused")
+    waiting = [t.number for t in study.trials if paused.paused_after(t, states) == 2]
     assert waiting == [0, 1]
     assert [tracker.status[tracker.run_of(number)] for number in waiting] == ["PAUSED"] * 2
     again = ScriptedExecutor(curve)
@@ -165,6 +167,155 @@ def test_a_search_that_is_interrupted_keeps_what_is_paused(tmp_path: Path) -> No
     search(spec, whole, tmp_path / "other")
     assert asked(study) == asked(whole)
     assert [t.history for t in counted(study)] == [t.history for t in counted(whole)]
+
+
+def test_what_went_on_and_is_interrupted_goes_back_to_where_it_was_paused(tmp_path: Path) -> None:
+    spec, tracker, policy = spec_of(), ListTracker(), Halving()
+    study, executor = make_study(spec), ScriptedExecutor(curve)
+    supervisor = Supervisor(
+        spec, study, executor, tracker, SilentProgress(),
+        pausing=Pausing(study, spec, policy, Files(tmp_path / "paused")),
+    )  # fmt: skip
+
+    def interrupt_what_went_on() -> None:
+        job = executor.jobs[-1]
+        if job.goes_on_after and tracker.curves[tracker.run_of(job.trial)][-1] == 5:
+            supervisor.interrupt()
+
+    executor.on_events = interrupt_what_went_on
+    assert supervisor.run() is SearchEnd.INTERRUPTED
+    number = executor.jobs[-1].trial
+    assert tracker.status[tracker.run_of(number)] == "PAUSED"
+    assert paused.paused_after(study.trials[number], Files(tmp_path / "paused")) == 2
+    again, policy = ScriptedExecutor(curve), Halving()
+    again.reached = executor.reached
+    search(spec, study, tmp_path, tracker=tracker, executor=again, policy=policy)
+    known = policy.seen[0][number]
+    assert (known.stage, known.paused_after) == (Stage.PAUSED, 2)
+    assert [job.goes_on_after for job in again.jobs if job.trial == number] == [2]
+    trials = study_store.read_trials(study)
+    assert [trial.number for trial in trials] == [*range(6)], "none was run under another number"
+    assert {(trial.pauses, trial.n_epochs) for trial in trials} == {((2,), 6)}
+
+
+@pytest.mark.parametrize("n_failures", [1, 2])
+def test_what_went_on_and_fails_for_a_while_goes_on_from_where_it_was_paused(
+    n_failures: int, tmp_path: Path
+) -> None:
+    spec, tracker, progress = spec_of(training={"retries": 1}), ListTracker(), SilentProgress()
+    study = make_study(spec)
+
+    def script(job: Job) -> Any:
+        n_tries = sum(each.goes_on_after > 0 for each in executor.jobs if each.trial == 0)
+        if job.trial == 0 and 0 < n_tries <= n_failures:
+            return curve(job)[:4], Failed(0, "killed", is_transient=True)
+        return curve(job)
+
+    executor = ScriptedExecutor(script)
+    pausing = Pausing(study, spec, Halving(), Files(tmp_path / "paused"))
+    Supervisor(spec, study, executor, tracker, progress, pausing=pausing).run()
+    trials = study_store.read_trials(study)
+    assert [trial.number for trial in trials] == [*range(6)], "none was run under another number"
+    assert [job.goes_on_after for job in executor.jobs if job.trial == 0] == [0, 2, 2]
+    first = trials[0]
+    assert first.pauses == (2,)
+    assert (first.n_epochs, first.reason) == ((6, "") if n_failures == 1 else (4, "killed"))
+    assert [*first.history["val_accuracy"]] == curve(executor.jobs[0])[: first.n_epochs]
+    assert first.value == max(first.history["val_accuracy"])
+    assert tracker.status[tracker.run_of(0)] == first.state == "COMPLETE"
+    (said,) = (line for line in progress.lines if line.startswith("again"))
+    assert said.endswith("(killed; again from epoch 2)")
+    given = Assignment.read(study.trials[0].user_attrs)
+    assert given
+    assert given.n_retries == 1, "also to a supervisor that comes after"
+    assert not (tmp_path / "paused").exists()
+
+
+def test_a_model_that_was_stored_before_a_kill_is_dropped_where_its_trial_ends_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledWhileItEnds(ListTracker):
+        def store_model(self, trial: int, model: bytes) -> None:
+            super().store_model(trial, model)
+            if trial == 1:
+                raise Killed
+
+    class Never(Halving):
+        def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
+            return None
+
+    known = {"name": "known", "hyperparameters": {**REFERENCE, "epochs": 6}}
+    spec, tracker = spec_of(reference=[known], budget={"trials": 2}), KilledWhileItEnds()
+    study = make_study(spec)
+
+    def script(job: Job) -> list[float]:
+        return [0.3, 0.5, 0.4, 0.7, 0.6, 0.95] if job.trial else [0.9] * 6
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_interrupt_running", lambda self: None)
+        with pytest.raises(Killed):
+            search(spec, study, tmp_path, tracker=tracker, executor=ScriptedExecutor(script))
+    assert {tracker.trial_of[run] for run in tracker.models} == {0, 1}
+    search(spec, study, tmp_path, tracker=tracker, policy=Never())
+    trials = study_store.read_trials(study)
+    assert [(trial.n_epochs, trial.value) for trial in trials] == [(6, 0.9), (2, 0.5)]
+    assert {tracker.trial_of[run] for run in tracker.models} == {0}
+
+
+def test_what_fails_before_it_was_paused_leaves_no_state(tmp_path: Path) -> None:
+    class Patient(Halving):
+        def goes_on(self, *_: Any, **__: Any) -> bool:
+            return True
+
+    def script(job: Job) -> Any:
+        if job.trial == 0:
+            return CURVE[:3], Failed(0, "killed", is_transient=True)
+        return curve(job)
+
+    spec, study = spec_of(budget={"trials": 2}), make_study(spec_of())
+    search(spec, study, tmp_path, executor=ScriptedExecutor(script), policy=Patient())
+    assert [trial.interrupted for trial in study_store.read_trials(study)] == [True, False, False]
+    assert not (tmp_path / "paused").exists()
+
+
+def test_what_a_policy_remembers_is_noted_and_known_to_the_next_supervisor(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Counting(Halving):
+        def choose(self, seen: Mapping[int, Seen], left: Left) -> Choice | None:
+            assert study.user_attrs.get("policy", {}) == self.memory
+            self.memory = {"n": self.memory.get("n", 0) + 1}
+            return super().choose(seen, left)
+
+        def goes_on(self, number: int, seen: Mapping[int, Seen], left: Left) -> bool:
+            self.memory = {"n": self.memory["n"] + 100}
+            return super().goes_on(number, seen, left)
+
+    study = make_study(spec_of())
+    first, second = Counting(), Counting()
+    search(spec_of(budget={"trials": 1}), study, tmp_path, policy=first)
+    assert study.user_attrs["policy"] == {"n": 203}, "begun, went on, nothing else, and two rungs"
+    search(spec_of(budget={"trials": 2}), study, tmp_path, policy=second)
+    assert second.memory == study.user_attrs["policy"] == {"n": 406}
+    assert first.memory == {"n": 203}
+
+
+def test_trials_are_seen_in_the_order_in_which_who_was_not_killed_sees_them(
+    tmp_path: Path,
+) -> None:
+    spec, tracker, policy = spec_of(), ListTracker(), Halving()
+    study, executor = make_study(spec), ScriptedExecutor(curve)
+    supervisor = Supervisor(
+        spec, study, executor, tracker, SilentProgress(),
+        pausing=Pausing(study, spec, Halving(), Files(tmp_path / "paused")),
+    )  # fmt: skip
+    executor.on_events = lambda: supervisor.interrupt() if len(executor.jobs) == 5 else None
+    supervisor.run()
+    search(spec, study, tmp_path, tracker=tracker, policy=policy)
+    stages = {each.stage for each in policy.seen[0].values()}
+    assert stages == {Stage.ENDED, Stage.PAUSED}
+    assert list(policy.seen[0]) == sorted(policy.seen[0])
 
 
 def counted(study: optuna.Study) -> list[Any]:
@@ -208,6 +359,8 @@ def test_a_kill_at_any_write_loses_nothing(
         for trial in counted(study):
             assert tracker.status[tracker.run_of(trial.number)] == trial.state
             assert trial.pauses == (2,), at
+        begun_anew = [t for t in study.trials if t.user_attrs.get(study_store.INTERRUPTED)]
+        assert not any(paused.PAUSED in trial.user_attrs for trial in begun_anew), at
         assert not (tmp_path / str(at) / "paused").exists()
     assert at > 30
 

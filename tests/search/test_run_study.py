@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import make_spec
+from scripted import ScriptedExecutor, make_spec, steady
 
+from pipeline.errors import INTERRUPTED
+from pipeline.outside import Outside
 from pipeline.paths import Project
-from pipeline.search import run_study
-from pipeline.study.trial import State, Trial
+from pipeline.search import run_study, session
+from pipeline.search.interruption import Interruption
+from pipeline.storage import studies, study_store
+from pipeline.study.trial import State, Trial, select_counted
 from pipeline.tracking import aliases
 from pipeline.tracking.delivery import open_client
 from pipeline.tracking.run_writer import RunWriter
@@ -46,7 +50,7 @@ def test_what_was_rolled_back_stays_so_until_a_better_one_comes(
             runs[number] = tracker.start_trial(number, None, {}, {})
         best = Trial(number, State.COMPLETE, 0.9, 1, None, 1, run_id=runs[number])
         executor: Any = workers
-        run_study._publish(project, spec, executor, tracker, best)
+        run_study._publish(project, spec, executor, best)
         return capsys.readouterr().err
 
     runs: dict[int, str] = {}
@@ -57,10 +61,34 @@ def test_what_was_rolled_back_stays_so_until_a_better_one_comes(
     said = publish(1)
     assert said.startswith("models:/scripted@champion stays as it was rolled back; ")
     assert len(said.splitlines()) == 1
-    assert tracker.champion_run() == runs[0]
+    assert aliases.champion_run(client, NAME) == runs[0]
     assert workers.published == [runs[0], runs[1]]
     publish(2)
-    assert tracker.champion_run() == runs[2]
+    assert aliases.champion_run(client, NAME) == runs[2]
     previous = aliases.find(client, NAME, aliases.PREVIOUS)
     assert previous
     assert previous.run_id == runs[0]
+
+
+def test_a_search_uses_what_its_process_has_outside_and_stops_when_it_hears_of_it(
+    project_with_mlflow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[ScriptedExecutor] = []
+
+    def make(n_workers: int) -> ScriptedExecutor:
+        assert not left.exists(), "of a command that was killed"
+        made.append(ScriptedExecutor(steady, n_workers))
+        made[0].on_events = lambda: interruption.hear() if len(made[0].jobs) == 4 else None
+        return made[0]
+
+    project = Project(project_with_mlflow, Outside(executor=make))
+    interruption = Interruption("interrupted; go on")
+    left = project.runs_dir / ".file.abcd1234.pipeline-scratch"
+    left.mkdir(parents=True)
+    code = session.search_interruptibly(project, make_spec(finals=False), 1, interruption)
+    assert code == INTERRUPTED, capsys.readouterr().err
+    assert len(made[0].jobs) == 4
+    study = studies.stored_study(project, NAME).study
+    assert [trial.state for trial in select_counted(study_store.read_trials(study))] == [
+        State.COMPLETE
+    ] * 3

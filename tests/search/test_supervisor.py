@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pipeline.storage import studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, Trial, ranking, select_counted, with_model
-from pipeline.training.job import Failed, Job
+from pipeline.training.job import Event, Failed, Job
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 5])
@@ -759,6 +760,88 @@ def test_killed_at_any_write_nothing_is_lost(
     assert best.run_id in tracker.models
     seeds = [seed for _, seed in asked(study)]
     assert len(set(seeds)) == 6, "no trial finished twice"
+
+
+@pytest.mark.parametrize("pruner", ["SuccessiveHalvingPruner", "HyperbandPruner"])
+def test_a_pruner_does_not_see_what_was_interrupted(
+    pruner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold what is run again against itself."""
+    resource = {"min_resource": 1, "reduction_factor": 2}
+    spec = make_spec(pruner={"type": pruner, **resource}, budget={"trials": 12})
+    study, executor, asked_of = make_study(spec), ScriptedExecutor(steady), set[int]()
+    supervisor = Supervisor(spec, study, executor, ListTracker(), SilentProgress())
+    executor.on_events = lambda: supervisor.interrupt() if len(executor.jobs) == 3 else None
+    assert supervisor.run() is SearchEnd.INTERRUPTED
+    (broken,) = (trial for trial in study_store.read_trials(study) if trial.interrupted)
+    prune = optuna.pruners.SuccessiveHalvingPruner.prune
+
+    def noted(self: Any, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        asked_of.update(each.number for each in study.get_trials(deepcopy=False))
+        return prune(self, study, trial)
+
+    monkeypatch.setattr(optuna.pruners.SuccessiveHalvingPruner, "prune", noted)
+    search(spec, study, ScriptedExecutor(steady))
+    assert asked_of == {trial.number for trial in study.trials} - {broken.number}
+
+
+class Late(ScriptedExecutor):
+    """Begins some jobs late, by a clock on which a minute passes whenever nothing happens."""
+
+    def __init__(self, minutes: Callable[[Job], float], n_workers: int = 1) -> None:
+        super().__init__(steady, n_workers)
+        self.now, self._minutes = 0.0, minutes
+        self._begins: dict[int, float] = {}
+
+    def submit(self, job: Job) -> None:
+        super().submit(job)
+        self._begins[job.trial] = self.now + 60 * self._minutes(job)
+
+    def events(self, timeout_seconds: float) -> list[Event]:
+        waiting = {n: each for n, each in self._playing.items() if self._begins[n] > self.now}
+        self._playing = {n: each for n, each in self._playing.items() if n not in waiting}
+        happened = super().events(timeout_seconds)
+        self._playing |= waiting
+        self.now += 0 if happened else 60
+        assert self.now < 60 * 60, "somebody waits for ever"
+        return happened
+
+
+def searched_late(executor: Late, n_trials: int = 3) -> tuple[list[Trial], ListTracker]:
+    spec = make_spec(budget={"trials": n_trials}, training={"trial_minutes": 1})
+    study, tracker = make_study(spec), ListTracker()
+    Supervisor(spec, study, executor, tracker, SilentProgress(), lambda: executor.now).run()
+    return study_store.read_trials(study), tracker
+
+
+@pytest.mark.parametrize(("number", "minutes"), [(0, 30), (1, 5)])
+def test_a_worker_that_never_begins_is_stopped_and_its_trial_tried_again(
+    number: int, minutes: int
+) -> None:
+    executor = Late(lambda job: math.inf if job.trial == number else 0)
+    trials, tracker = searched_late(executor)
+    assert executor.stopped == [number]
+    assert executor.now == 60 * (minutes + 1)
+    broken, again = trials[number], trials[number + 1]
+    assert (broken.reason, broken.interrupted) == ("its process did not begin", True)
+    assert (again.seed, again.state) == (broken.seed, "COMPLETE")
+    assert tracker.reasons[broken.run_id] == "its process did not begin"
+    assert len(select_counted(trials)) == 3
+
+
+@pytest.mark.parametrize(("number", "minutes"), [(0, 30), (1, 5)])
+def test_a_worker_that_begins_late_is_waited_for(number: int, minutes: int) -> None:
+    executor = Late(lambda job: minutes if job.trial == number else 0)
+    trials, _ = searched_late(executor)
+    assert executor.stopped == []
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 3
+
+
+def test_what_waited_for_the_imports_of_the_first_is_waited_for_anew() -> None:
+    executor = Late(lambda job: {0: 20, 1: 25}.get(job.trial, 0), n_workers=2)
+    trials, _ = searched_late(executor)
+    assert executor.stopped == []
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 3
 
 
 def test_progress_shows_what_runs() -> None:

@@ -5,7 +5,7 @@ study; then the first goes on in the middle of what it was doing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import fencing, lease, optuna_internals, study_store
 from pipeline.storage.rdb import open_storage
 from pipeline.study.trial import select_counted
-from pipeline.tracking.tracker import NONE_PAUSED
 
 SPEC = make_spec(reference=[{"name": "a", "hyperparameters": REFERENCE}])
 FIRST = {"host": "here", "process": "1", "since": "today", "lock": "/here/x.lock"}
@@ -61,9 +60,11 @@ class FencedTracker(ListTracker):
         self._called("log_incumbent")
         super().log_incumbent(trial, metric, value)
 
-    def mend(self, ends: Mapping[int, Any], paused: Mapping[int, str] = NONE_PAUSED) -> int:
+    def mend(
+        self, ends: Mapping[int, Any], runs: Mapping[int, str], paused: Collection[int] = ()
+    ) -> int:
         self._called("mend")
-        return super().mend(ends, paused)
+        return super().mend(ends, runs, paused)
 
 
 class Store:

@@ -18,6 +18,7 @@ from killing import killed_at
 from optuna.trial import TrialState
 
 from pipeline.doctor import __main__ as doctor
+from pipeline.doctor import examine
 from pipeline.paths import Project
 from pipeline.storage import optuna_internals, rdb, studies, study_store
 from pipeline.storage.rdb import open_storage
@@ -142,10 +143,10 @@ def test_at_the_end_all_is_in_one_file(project_folder: Path) -> None:
     assert [file.name for file in project_folder.iterdir()] == ["optuna.db"]
 
 
-def test_the_end_of_a_trial_is_on_the_disk(
+def test_the_beginning_and_the_end_of_a_trial_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a failure of power could take back a finished trial."""
+    """Else a power failure could take back a finished trial, or one that MLflow was told of."""
     synced: list[str] = []
     sync = os.fsync
 
@@ -158,9 +159,13 @@ def test_the_end_of_a_trial_is_on_the_disk(
     monkeypatch.setattr(os, "fsync", noted)
     trial = study.ask()
     trial.report(0.5, 1)
-    assert synced == []
-    study.tell(trial, 0.5)
     assert synced == ["optuna.db-wal"]
+    study.tell(trial, 0.5)
+    assert synced == ["optuna.db-wal"] * 2
+    study.enqueue_trial({})
+    assert synced == ["optuna.db-wal"] * 3
+    study.ask()  # takes the one that waits
+    assert synced == ["optuna.db-wal"] * 4
 
 
 def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
@@ -211,14 +216,14 @@ def test_a_command_over_many_studies_keeps_none_open(
         studies.open_study(recorded_study, spec.model_copy(update={"name": f"s{number}"}))
     monkeypatch.setattr(sys, "argv", ["doctor"])
     most = 0
-    examine = doctor._examine
+    examined = examine.examine
 
     def counted(*about: Any) -> Any:
         nonlocal most
         most = max(most, len(open_files(recorded_study.runs_dir)))
-        return examine(*about)
+        return examined(*about)
 
-    monkeypatch.setattr(doctor, "_examine", counted)
+    monkeypatch.setattr(examine, "examine", counted)
     doctor.main()
     assert most < 6
 

@@ -164,3 +164,37 @@ def test_a_sampler_whose_library_is_missing_names_it(monkeypatch: pytest.MonkeyP
     said, _, listed = str(caught.value).partition("allowed are ")
     assert said == "[sampler] type: found 'CmaEsSampler' (no_such_library is not installed), "
     assert "CmaEsSampler" not in listed
+
+
+def test_a_trial_that_went_back_is_worth_what_it_had_come_to_there() -> None:
+    study = optuna.create_study(direction="maximize")
+    trial = study.ask()
+    for epoch, value in enumerate([0.3, 0.5, 0.4, 0.7], start=1):
+        trial.report(value, epoch)
+    trial.set_user_attr("history", {"loss": [1.0, 0.8], "val_accuracy": [0.3, 0.5]})
+    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    (read,) = study_store.read_trials(study)
+    assert (read.value, read.best_epoch, read.n_epochs) == (0.5, 2, 2)
+
+
+@pytest.mark.parametrize("n_notes", range(5))
+def test_a_study_whose_first_search_was_killed_before_it_had_begun_is_begun(
+    n_notes: int, project_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of the notes that are made when it is opened first."""
+    project, spec = Project(project_folder), parse("quick", QUICK)
+    write, keys = optuna.Study.set_user_attr, list[str]()
+
+    def dies(study: optuna.Study, key: str, value: Any) -> None:
+        if len(keys) == n_notes:
+            raise KeyboardInterrupt
+        keys.append(key)
+        write(study, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "set_user_attr", dies)
+        with pytest.raises(KeyboardInterrupt):
+            studies.open_study(project, spec)
+    attributes = studies.open_study(project, spec).user_attrs
+    assert len(attributes) == 5
+    assert study_store.DATA_FINGERPRINT in attributes

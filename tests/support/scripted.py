@@ -1,12 +1,14 @@
 """A search without training: an executor that plays a script, a tracker that keeps a list."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from benchmarks.growth import Playback
+from pipeline.names import state_file
 from pipeline.search import samplers
 from pipeline.search.progress import Snapshot
 from pipeline.search.supervisor import SearchEnd, Supervisor
@@ -15,7 +17,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import is_better, select_counted
-from pipeline.tracking.tracker import END_OF_INTERRUPTED, NONE_PAUSED, End
+from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
 
 Curve = list[float]
@@ -45,7 +47,7 @@ class ScriptedExecutor(Playback):
         self.jobs: list[Job] = []
         self.stopped: list[int] = []
         self.on_events: Callable[[], None] = lambda: None
-        self.reached: dict[str, int] = {}  # epoch of each state that is left, by its file
+        self.reached: set[tuple[int, int]] = set()  # trial and epoch of each state that is left
         self._script = script
 
     def submit(self, job: Job) -> None:
@@ -74,18 +76,26 @@ class ScriptedExecutor(Playback):
             yield script
             return
         script, failure = script if isinstance(script, tuple) else (script, None)
-        best, reached = job.to_beat, self.reached.get(job.state_file, 0)
+        best, goes_on_after = job.to_beat, job.goes_on_after
+        if (job.trial, goes_on_after) not in self.reached:
+            goes_on_after = 0
         for epoch, value in enumerate(script, start=1):
-            if epoch <= reached:
+            if epoch <= goes_on_after:
                 continue
             if epoch in job.rungs:
-                self.reached[job.state_file] = epoch
+                self.leave_state(job, epoch)
             model = None
             if is_better(value, best, job.direction):
                 best, model = value, str(value).encode()
             metrics = {"loss": 1 - value, job.metric: value, "seconds": 1.0}
             yield EpochEnd(job.trial, epoch, metrics, n_parameters=7, model=model)
         yield failure or Finished(job.trial, scores={})
+
+    def leave_state(self, job: Job, epoch: int) -> None:
+        """Leaves the state of a training, as if it did."""
+        self.reached.add((job.trial, epoch))
+        if Path(job.state_folder).is_dir():
+            (Path(job.state_folder) / state_file(job.trial, epoch)).touch()
 
 
 class ListTracker:
@@ -148,13 +158,21 @@ class ListTracker:
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         self.records.append(value)
 
-    def mend(self, ends: Mapping[int, End], paused: Mapping[int, str] = NONE_PAUSED) -> int:
-        left = [run for run, status in self.status.items() if status == "RUNNING"]
+    def mend(
+        self, ends: Mapping[int, End], runs: Mapping[int, str], paused: Collection[int] = ()
+    ) -> int:
+        left = [
+            run
+            for run, status in self.status.items()
+            if status == "RUNNING" or (status == "PAUSED" and self.trial_of[run] not in paused)
+        ]
         for run in left:
-            if self.trial_of[run] in paused:
+            trial = self.trial_of[run]
+            assert runs.get(trial, "") in ("", run)
+            if trial in paused:
                 self.status[run] = "PAUSED"
                 continue
-            self.status[run] = ends.get(self.trial_of[run], END_OF_INTERRUPTED)[0]
+            self.status[run] = ends.get(trial, END_OF_INTERRUPTED)[0]
         return len(left)
 
 

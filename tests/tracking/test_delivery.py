@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import requests
 from mlflow.exceptions import MlflowException, RestException
 
 from pipeline.errors import PipelineError
+from pipeline.outside import Outside
 from pipeline.paths import Project
-from pipeline.tracking import delivery
+from pipeline.tracking import delivery, reader
 from pipeline.tracking.run_writer import RunWriter
 
 CURVE = {"loss": 0.5, "val_accuracy": 0.8}
@@ -178,7 +180,7 @@ def test_runs_are_mended_later_if_what_ends_them_cannot_be_sent(opened: Opened) 
     opened.tracker.flush()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Line, "search_runs", searches, raising=False)  # reading goes on
-        assert opened.tracker.mend({}) == 1
+        assert opened.tracker.mend({}, {0: run}) == 1
     assert opened.client.get_run(run).info.status == "RUNNING"
     opened.line.is_cut = False
     assert opened.tracker.settle() == 0
@@ -327,10 +329,11 @@ def test_a_folder_of_artifacts_that_cannot_be_written(opened: Opened) -> None:
 
 
 def test_out_of_reach_is_not_taken_for_no_champion(opened: Opened) -> None:
-    assert opened.tracker.champion_run() is None
+    project = replace(opened.project, outside=Outside(mlflow=lambda: opened.line))
+    assert reader.champion_run(project, "small") is None
     opened.line.is_cut = True
     with pytest.raises(PipelineError, match="connection refused"):
-        opened.tracker.champion_run()
+        reader.champion_run(project, "small")
 
 
 def test_where_the_disk_refuses_too_a_sentence_says_so(
@@ -364,7 +367,7 @@ def test_who_may_not_write_any_more_writes_nothing(opened: Opened) -> None:
     for write in (
         tracker.flush,
         lambda: tracker.open_study("Others.", {"dataset": "other"}, "1" * 64),
-        lambda: tracker.mend({}),
+        lambda: tracker.mend({}, {}),
         lambda: tracker.start_trial(3, None, {}, {}),
         lambda: tracker.store_model(2, b"model"),
         lambda: tracker.finish_trial(2, "COMPLETE", CURVE, {}),

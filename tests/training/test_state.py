@@ -1,6 +1,5 @@
 """A training that is broken off goes on bit for bit as if it had not been."""
 
-import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from few_images import few_images
 
 from pipeline.data import datasets
 from pipeline.execution.local import LocalExecutor
+from pipeline.names import state_file
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.settings import DataSettings
@@ -77,7 +77,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    return replace(JOB, state_file=str(tmp_path / "states" / "3.npz"))
+    return replace(JOB, state_folder=str(tmp_path / "states"))
+
+
+def after(job: Job, epoch: int = BREAK) -> Job:
+    """The job that goes on after an epoch."""
+    return replace(job, goes_on_after=epoch)
+
+
+def file_of(job: Job, epoch: int = BREAK) -> Path:
+    """Where the state after an epoch lies."""
+    return Path(job.state_folder) / state_file(job.trial, epoch)
 
 
 def with_changes(job: Job, **changes: Any) -> Job:
@@ -86,7 +96,7 @@ def with_changes(job: Job, **changes: Any) -> Job:
 
 
 def unbroken(job: Job) -> list[Event]:
-    return list(loop.train(replace(job, state_file="")))
+    return list(loop.train(replace(job, state_folder="")))
 
 
 def until(job: Job, epoch: int) -> list[EpochEnd]:
@@ -135,15 +145,18 @@ def assert_same(found: Sequence[Event], expected: Sequence[Event]) -> None:
 
 def assert_same_with_breaks(job: Job, breaks: Sequence[int], expected: Sequence[Event]) -> None:
     job = replace(job, rungs=tuple(breaks))
-    found: list[Event] = list(itertools.chain.from_iterable(until(job, each) for each in breaks))
-    assert_same([*found, *loop.train(job)], expected)
+    begins = [0, *breaks]
+    found: list[Event] = []
+    for begin, each in zip(begins, breaks, strict=False):
+        found += until(after(job, begin), each)
+    assert_same([*found, *loop.train(after(job, begins[-1]))], expected)
 
 
 def assert_goes_on(job: Job) -> None:
     """What is trained from the state on is what was trained by who has written it."""
     expected = list(loop.train(job))
     assert epochs_of(expected)[-1].model  # to be compared
-    went_on = list(loop.train(job))
+    went_on = list(loop.train(after(job)))
     assert [event.epoch for event in epochs_of(went_on)] == [4, 5, 6]
     assert_same(went_on, expected[BREAK:])
 
@@ -209,7 +222,7 @@ def test_nothing_is_left_to_train_after_the_epoch_in_which_patience_ended(job: J
     job = replace(with_changes(job, learning_rate=1e-30), patience=2, rungs=(3,))
     expected = list(loop.train(job))
     assert [event.epoch for event in epochs_of(expected)] == [1, 2, 3]
-    assert list(loop.train(job)) == expected[-1:]
+    assert list(loop.train(after(job))) == expected[-1:]
 
 
 TABLES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
@@ -240,7 +253,7 @@ def test_goes_on_with_a_table(case: str, job: Job, table: str) -> None:
 def test_what_was_trained_after_the_last_rung_is_trained_again(job: Job) -> None:
     job = replace(job, rungs=(2,))
     first = until(job, 4)
-    went_on = until(job, 4)
+    went_on = until(after(job, 2), 4)
     assert [event.epoch for event in went_on] == [3, 4]
     assert told(went_on) == told(first[2:])
 
@@ -268,8 +281,9 @@ def test_goes_on_in_another_process_when_killed_in_the_middle_of_an_epoch(
         executor.submit(replace(job, trial=0))
         hear(lambda: len(found[0]) == 3)
         executor.stop(0)  # while it trains for the fourth epoch, of all 48,000 images
-        executor.submit(replace(job, trial=1))
-        executor.submit(replace(job, trial=2, state_file=""))
+        file_of(replace(job, trial=0), 2).rename(file_of(replace(job, trial=1), 2))
+        executor.submit(after(replace(job, trial=1), 2))
+        executor.submit(replace(job, trial=2, state_folder=""))
         hear(lambda: all(each and isinstance(each[-1], Finished) for each in found[1:]))
     finally:
         executor.close()
@@ -281,7 +295,7 @@ def test_goes_on_in_another_process_when_killed_in_the_middle_of_an_epoch(
 
 def test_a_state_is_there_before_its_epoch_is_told_and_at_rungs_alone(job: Job) -> None:
     job = replace(job, rungs=(3, N_EPOCHS))
-    file, found = Path(job.state_file), []
+    file, found = file_of(job), []
     for _ in loop.train(job):
         found.append(file.exists())
         file.unlink(missing_ok=True)
@@ -289,11 +303,22 @@ def test_a_state_is_there_before_its_epoch_is_told_and_at_rungs_alone(job: Job) 
     assert list(file.parent.iterdir()) == []
 
 
+def test_each_rung_leaves_a_state_of_its_own_and_training_goes_on_after_the_one_asked_for(
+    job: Job,
+) -> None:
+    job = replace(job, rungs=(2, 4))
+    expected = list(loop.train(job))
+    assert [file_of(job, epoch).is_file() for epoch in (2, 3, 4)] == [True, False, True]
+    for epoch, first in ((2, 3), (4, 5), (0, 1), (3, 1)):  # nothing lies there of the last
+        event = next(iter(loop.train(after(job, epoch))))
+        assert told([event]) == told(expected[first - 1 : first])
+
+
 def test_a_record_that_was_set_meanwhile_is_to_be_beaten_and_a_lower_one_is_not(job: Job) -> None:
     expected = list(loop.train(job))
     assert all(event.model for event in epochs_of(expected))
-    assert told(loop.train(replace(job, to_beat=99.0))) == told(expected[BREAK:])
-    went_on = list(loop.train(replace(job, to_beat=0.01)))
+    assert told(loop.train(replace(after(job), to_beat=99.0))) == told(expected[BREAK:])
+    went_on = list(loop.train(replace(after(job), to_beat=0.01)))
     assert not any(event.model for event in epochs_of(went_on))
     assert went_on[-1] == expected[-1]
 
@@ -302,7 +327,7 @@ def test_training_goes_on_where_no_state_can_be_written(
     job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    job = replace(job, state_file=str(tmp_path / "file" / "3.npz"))
+    job = replace(job, state_folder=str(tmp_path / "file"))
     assert isinstance(list(loop.train(job))[-1], Finished)
     assert "Error" in capsys.readouterr().err
 
@@ -311,7 +336,7 @@ def test_a_refit_has_no_state(job: Job, images: Dataset, monkeypatch: pytest.Mon
     monkeypatch.setattr(datasets, "load", lambda data: images)
     *events, _ = refit.train(replace(job, trainer="refit", refit_epochs=4))
     assert len(events) == 4
-    assert not Path(job.state_file).exists()
+    assert not Path(job.state_folder).exists()
 
 
 # ---- files that are not the state of this training
@@ -332,17 +357,17 @@ def values_of(members: Sequence[Member]) -> list[Any]:
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Of the file of a training whose first epoch was the best by what it is asked to watch."""
-    file = tmp_path_factory.mktemp("left") / "3.npz"
-    until(replace(LEFT, state_file=str(file)), BREAK)
-    return file.read_bytes()
+    job = replace(LEFT, state_folder=str(tmp_path_factory.mktemp("left")))
+    until(job, BREAK)
+    return file_of(job).read_bytes()
 
 
 @pytest.fixture
 def left(content: bytes, tmp_path: Path) -> Job:
     """A job that was broken off."""
-    file = tmp_path / "3.npz"
-    file.write_bytes(content)
-    return replace(LEFT, state_file=str(file))
+    job = after(replace(LEFT, state_folder=str(tmp_path)))
+    file_of(job).write_bytes(content)
+    return job
 
 
 def fresh(job: Job) -> list[Any]:
@@ -350,7 +375,7 @@ def fresh(job: Job) -> list[Any]:
 
 
 def test_a_truncated_file_is_none(left: Job, content: bytes) -> None:
-    file, members = Path(left.state_file), members_of(left)
+    file, members = file_of(left), members_of(left)
     expected = fresh(left)
     for n in (0, 1, 100, len(content) // 2, len(content) - 100, len(content) - 1):
         file.write_bytes(content[:n])
@@ -359,7 +384,7 @@ def test_a_truncated_file_is_none(left: Job, content: bytes) -> None:
 
 
 def test_a_file_with_a_changed_byte_is_none_or_says_the_same(left: Job, content: bytes) -> None:
-    file, rng, members = Path(left.state_file), random.Random(1), members_of(left)
+    file, rng, members = file_of(left), random.Random(1), members_of(left)
     assert state.restore(left, members).n_waited == 2
     expected, n_refused = values_of(members), 0
     places = [*range(100), *rng.sample(range(len(content)), 150)]
@@ -374,16 +399,16 @@ def test_a_file_with_a_changed_byte_is_none_or_says_the_same(left: Job, content:
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x80\x04N."])
 def test_a_damaged_file_begins_training_anew(content: bytes, job: Job) -> None:
-    file = Path(job.state_file)
-    file.parent.mkdir()
-    file.write_bytes(content)
+    job = after(job)
+    file_of(job).parent.mkdir()
+    file_of(job).write_bytes(content)
     assert [event.epoch for event in until(job, BREAK)] == [1, 2, 3]
     assert state.restore(job, members_of(job)).epoch == BREAK  # it was written anew
 
 
 def test_a_folder_in_the_place_of_the_file_begins_training_anew(job: Job) -> None:
-    Path(job.state_file).mkdir(parents=True)
-    assert [event.epoch for event in until(job, BREAK)] == [1, 2, 3]
+    file_of(job).mkdir(parents=True)
+    assert [event.epoch for event in until(after(job), BREAK)] == [1, 2, 3]
 
 
 class _Runs:
@@ -397,7 +422,7 @@ class _Runs:
 
 
 def test_nothing_in_a_file_is_run(job: Job, tmp_path: Path) -> None:
-    file = Path(job.state_file)
+    job, file = after(job), file_of(job)
     file.parent.mkdir()
     np.savez(file, head=np.array(_Runs(tmp_path / "ran"), dtype=object))
     assert state.restore(job, members_of(job)).epoch == 0
@@ -436,6 +461,7 @@ def test_the_state_of_another_job_is_none(changes: dict[str, Any], left: Job) ->
 
 def test_the_state_is_that_of_a_trial_by_any_number(left: Job) -> None:
     other = replace(left, trial=99, rungs=())
+    file_of(left).rename(file_of(other))
     assert state.restore(other, members_of(other)).epoch == 3
 
 

@@ -19,9 +19,9 @@ PACKAGE = ROOT / "pipeline"
 # rooms (the ground, and commands without a room) may import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
-        {"clock", "cores", "environment", "errors", "escaping", "files", "listening", "masking"}
-        | {"names", "paths", "provenance", "snapshot", "store_url", "streams", "tied", "watchdog"}
-        | {"wording"}
+        {"clock", "cores", "disk", "environment", "errors", "escaping", "files", "host"}
+        | {"listening", "masking", "names", "outside", "paths", "provenance", "snapshot"}
+        | {"store_url", "streams", "tied", "watchdog", "wording"}
     ),
     frozenset({"reading"}),
     frozenset({"task"}),
@@ -36,7 +36,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 263  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 270  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {

@@ -32,7 +32,7 @@ from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
 from pipeline.task.task import Kind, Task
-from pipeline.tracking import aliases, delivery, reader
+from pipeline.tracking import aliases, delivery, orphans
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "contracts.md").read_text()
@@ -148,7 +148,7 @@ def test_what_stands_in_mlflow() -> None:
     own = {key for key in collect_provenance() if not key.startswith("mlflow.")}
     assert of_both >= own
     tags = quoted(" ".join(table["tag"]))
-    assert reader.ORPHAN in tags
+    assert orphans.ORPHAN in tags
     ends = quoted(table["metric, at the end"][0])
     for metric in ("val_accuracy", "val_loss"):
         _, metrics, end_tags = run_end(

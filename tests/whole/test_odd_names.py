@@ -101,7 +101,7 @@ def test_a_champion_is_published_and_loaded_in_place(
         loaded = mlflow.keras.load_model("models:/small@champion")
     mlflow.set_tracking_uri("")
     assert loaded.count_params() == model.count_params()
-    assert writer.champion_run() == run_id
+    assert reader.champion_run(project, "small") == run_id
     version = mlflow.MlflowClient(project.mlflow_uri).get_model_version("small", "1")
     assert (version.tags["trial"], version.tags["run_id"]) == ("0", run_id)
     assert version.description.startswith("Study small: trial 0.\n\nTakes raw pixels")

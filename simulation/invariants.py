@@ -1,0 +1,211 @@
+"""What must be true after each life, and in the end; found by looking at the stores alone."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from pipeline.names import state_file
+from pipeline.storage import finals, study_store
+from pipeline.storage.paused import PAUSED
+from pipeline.study.trial import State, Trial, select_counted
+from simulation.drive import Drive
+from simulation.faults import What
+from simulation.mirror import in_mlflow
+from simulation.scenario import NAME, Scenario, curves
+
+if TYPE_CHECKING:
+    from simulation.run import Simulation
+
+LEFT = {f"{NAME}.lock"}
+HARMLESS = {What.JUMP, What.LATE, What.TWICE, What.SECOND}  # whoever lives to the end of them
+
+
+class Known:
+    """What was finished after some life, and must stay as it was."""
+
+    def __init__(self) -> None:
+        self._trials: dict[int, Any] = {}
+        self._paused: set[int] = set()
+
+    def lost(self, study: optuna.Study, drive: Drive) -> str:
+        """Says which trial was paused, could have gone on, and was begun anew all the same."""
+        found = study.get_trials(deepcopy=False)
+        for each in found:
+            if each.number in self._paused and each.user_attrs.get(study_store.INTERRUPTED):
+                return f"trial {each.number} was paused, and is begun anew"
+        self._paused = {
+            each.number
+            for each in found
+            if (epoch := each.user_attrs.get(PAUSED))
+            and each.state == TrialState.RUNNING
+            and Path(f"/here/mlruns/{NAME}.paused/{state_file(each.number, epoch)}") in drive.files
+        }
+        return ""
+
+    def differences(self, trials: list[Trial]) -> str:
+        """Says what is not as it was; "" if all is. What is finished by now is known from here."""
+        now = {trial.number: _result(trial) for trial in trials if not trial.interrupted}
+        for number, before in self._trials.items():
+            if now.get(number) != before:
+                return f"trial {number} was finished as {before}, and is {now.get(number)}"
+        self._trials = now
+        return ""
+
+
+def _result(trial: Trial) -> tuple[object, ...]:
+    return (
+        trial.state, trial.value, trial.best_epoch, str(trial.hyperparameters), trial.seed,
+        {key: [*values] for key, values in trial.history.items()}, trial.reason,
+        [*trial.pauses], trial.audited_after,
+    )  # fmt: skip
+
+
+def table_of(trials: list[Trial]) -> list[tuple[object, ...]]:
+    """Lists what counts of a study: references, what was drawn in its order, finals.
+
+    Numbers and moments are left out: what was interrupted is run again under another number, and
+    behind what waits.
+    """
+    counted = sorted(
+        select_counted(trials),
+        key=lambda trial: (
+            trial.is_final, not trial.reference, trial.reference, trial.repeat or 0,
+            str(trial.hyperparameters) if trial.is_final else trial.number,
+        ),
+    )  # fmt: skip
+    return [
+        (*_result(trial), trial.reference, trial.repeat, trial.is_final, dict(trial.scores))
+        for trial in counted
+    ]
+
+
+def at_the_end(simulation: "Simulation") -> str:
+    """Says what is wrong when all is over; "" if nothing is."""
+    study = simulation.study()
+    assert study is not None
+    scenario = simulation.schedule.scenario
+    trials = study_store.read_trials(study)
+    for look in (
+        _in_optuna(study, scenario),
+        _as_trained(trials, scenario),
+        in_mlflow(simulation, study, trials),
+        _as_counted(simulation, study, trials),
+        _on_disk(simulation),
+    ):
+        if look:
+            return look
+    return ""
+
+
+def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
+    found = study.get_trials(deepcopy=False)
+    left = [each.number for each in found if not each.state.is_finished()]
+    waiting = [each.number for each in found if each.state == TrialState.WAITING]
+    if left and (left != waiting or not scenario.is_timed):
+        return f"Optuna has trials that have not ended: {left}"
+    trials = study_store.read_trials(study)
+    counted = select_counted(trials)
+    n_searched = finals.count_searched(trials)
+    budget, _ = finals.split_budget(study, scenario.spec)
+    if not scenario.is_timed and n_searched != budget.trials:
+        return f"{n_searched} trials count, the budget is {budget.trials}"
+    if n_searched > (budget.trials or 0):
+        return f"{n_searched} trials count, the budget is {budget.trials}"
+    if finals.read_plan(study) and not finals.are_over(study) and not scenario.is_timed:
+        return "finals were not held to their end"
+    twice = [key for key, n in Counter(map(_identity, counted)).items() if n > 1]
+    if twice:
+        return f"finished twice: {twice}"
+    done = {_identity(trial) for trial in counted}
+    lost = [
+        trial.number
+        for trial in trials
+        if trial.interrupted and trial.hyperparameters and _identity(trial) not in done
+    ]
+    dropped = {t.number for t in trials if t.interrupted and t.reason.startswith("put off")}
+    if set(lost) - dropped and not scenario.is_timed:
+        return f"interrupted, and not run again: {lost}"
+    return ""
+
+
+def _identity(trial: Trial) -> tuple[str, int | None]:
+    return str(trial.hyperparameters), trial.seed
+
+
+def _as_trained(trials: list[Trial], scenario: Scenario) -> str:
+    """Holds what Optuna has of each trial against what its curves say."""
+    for trial in select_counted(trials):
+        if trial.hyperparameters is None or trial.seed is None:
+            return f"trial {trial.number} counts, and was given nothing"
+        known = curves(trial.hyperparameters, trial.seed)
+        values = [*known.metrics["val_accuracy"]]
+        found = [*trial.history.get("val_accuracy", ())]
+        what = f"trial {trial.number}"
+        too_slow = trial.reason.startswith("stopped after")
+        if values[0] != values[0] and not too_slow:
+            if trial.state != State.FAIL or found or "nan" not in trial.reason:
+                return f"{what} diverged, and is {trial.state} with {found} ({trial.reason})"
+            continue
+        is_whole = not (trial.state == State.PRUNED or too_slow)
+        n = min(len(values), trial.hyperparameters.epochs)
+        if found != values[: len(found)] or (is_whole and len(found) != n):
+            patient = _with_patience(values[:n], scenario.spec.training.patience)
+            if found != patient:
+                return f"{what} has {found} of {values[:n]} ({trial.state}, {trial.reason})"
+        if not found:
+            if not too_slow:
+                return f"{what} has no epoch ({trial.state}, {trial.reason})"
+            continue
+        if trial.value != max(found):
+            return f"{what} has the value {trial.value}, not {max(found)}"
+        if known.failed and is_whole and trial.reason != known.failed:
+            return f"{what} gives as its reason {trial.reason!r}, not {known.failed!r}"
+        if trial.reason and not (known.failed or too_slow):
+            return f"{what} gives a reason: {trial.reason!r}"
+        if trial.n_parameters != 7:
+            return f"{what} has {trial.n_parameters} parameters"
+        for key, each in trial.history.items():
+            if len(each) != len(found):
+                return f"{what} has {len(each)} values of {key}"
+    return ""
+
+
+def _with_patience(values: list[float], patience: int) -> list[float]:
+    best, at = values[0], 0
+    for i, value in enumerate(values):
+        if value > best:
+            best, at = value, i
+        if i - at >= patience:
+            return values[: i + 1]
+    return values
+
+
+def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
+    """Holds the time used, and the curve of records, against the trials, if nobody was killed."""
+    if any(fault.what not in HARMLESS for fault in simulation.world.happened):
+        return ""
+    scenario, noted = simulation.schedule.scenario, study.user_attrs
+    used = noted.get(study_store.SECONDS, 0.0) + noted.get(study_store.FINALS_SECONDS, 0.0)
+    trained = sum(trial.seconds for trial in trials) / scenario.n_workers
+    if not trained <= used <= simulation.world.seconds:
+        return f"{used} seconds are noted, {trained} were trained for"
+    best = max((t.value for t in select_counted(trials) if t.value is not None), default=None)
+    runs = (run for run in simulation.runs.runs.values() if not run.is_deleted)
+    (run,) = (run for run in runs if run.tags.get("role") == "study")
+    shown = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
+    if best is not None and max(shown, default=None) != best:
+        return f"the curve of records is {sorted(shown)}, the best value {best}"
+    return ""
+
+
+def _on_disk(simulation: "Simulation") -> str:
+    drive = simulation.drives["here"]
+    left = {
+        str(path.relative_to("/here/mlruns"))
+        for path in (*drive.files, *drive.folders)
+        if path.is_relative_to("/here/mlruns") and str(path) != "/here/mlruns"
+    }
+    return f"left on disk: {sorted(left - LEFT)}" if left - LEFT else ""
