@@ -11,6 +11,7 @@ from pipeline.names import state_file
 from pipeline.storage import finals, study_store
 from pipeline.storage.paused import PAUSED
 from pipeline.study.trial import State, Trial, select_counted
+from pipeline.tracking.orphans import ORPHAN
 from simulation.drive import Drive
 from simulation.faults import What
 from simulation.mirror import in_mlflow
@@ -193,7 +194,7 @@ def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Tria
     if not trained <= used <= simulation.world.seconds:
         return f"{used} seconds are noted, {trained} were trained for"
     best = max((t.value for t in select_counted(trials) if t.value is not None), default=None)
-    runs = (run for run in simulation.runs.runs.values() if not run.is_deleted)
+    runs = (run for run in simulation.runs.runs.values() if ORPHAN not in run.tags)
     (run,) = (run for run in runs if run.tags.get("role") == "study")
     shown = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
     if best is not None and max(shown, default=None) != best:

@@ -10,6 +10,7 @@ from pipeline.storage import study_store
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, ranking, select_counted, with_model
 from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
+from pipeline.tracking.orphans import ORPHAN
 from simulation.drive import Drive
 from simulation.scenario import NAME
 from simulation.workers import model_of
@@ -45,7 +46,9 @@ def kept_of_trials(drive: Drive) -> str:
 def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
     """Says what is wrong with MLflow's runs when all is over; "" if nothing is."""
     store, scenario = simulation.runs, simulation.schedule.scenario
-    alive = {run.id: run for run in store.runs.values() if not run.is_deleted}
+    # one that is tagged is set aside, even if a kill came before it was deleted
+    known = (run for run in store.runs.values() if not (run.is_deleted or ORPHAN in run.tags))
+    alive = {run.id: run for run in known}
     of_study = [run for run in alive.values() if run.tags.get("role") == "study"]
     if len(of_study) != 1 or (
         of_study[0].status != "FINISHED" and not may_have_no_champion(study)

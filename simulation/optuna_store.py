@@ -23,8 +23,8 @@ from simulation.world import Process, World
 _SAID = {What.BUSY: "database is locked", What.FULL: "database or disk is full"}
 
 
-# What waits for the disk: where a trial begins, and where it ends.
-DURABLE = ("create_new_trial", "set_trial_state_values")
+# What waits for the disk: where a trial begins, and where it ends, and what is noted of a study.
+DURABLE = ("create_new_trial", "set_trial_state_values", "set_study_user_attr")
 
 
 @dataclass
@@ -42,6 +42,13 @@ class OptunaStore:
     n_durable: int = 0
 
     def apply(self, name: str, *arguments: Any) -> Any:
+        """Writes, and waits for the disk where the real one does."""
+        done = self.write(name, *arguments)
+        if name in DURABLE:
+            self.n_durable = len(self.log)
+        return done
+
+    def write(self, name: str, *arguments: Any) -> Any:
         """Writes: all or nothing."""
         if name.endswith("_attr"):
             arguments = (*arguments[:-1], _as_text(arguments[-1]))
@@ -51,8 +58,6 @@ class OptunaStore:
             arguments = (arguments[0], template)
         done = getattr(self.data, name)(*arguments)
         self.log.append((name, arguments))
-        if name in DURABLE:
-            self.n_durable = len(self.log)
         return done
 
     def swap(
@@ -62,7 +67,7 @@ class OptunaStore:
         if self.data.get_study_user_attrs(study_id).get(key) != old:
             return False
         for name, value in {key: new, **others}.items():
-            self.apply("set_study_user_attr", study_id, name, value)
+            self.write("set_study_user_attr", study_id, name, value)
         return True
 
     def fail_power(self, share: float) -> None:
@@ -71,7 +76,7 @@ class OptunaStore:
         log, self.log = self.log[:kept], []
         self.data = InMemoryStorage()
         for name, arguments in log:
-            self.apply(name, *arguments)
+            self.write(name, *arguments)
 
 
 def _as_text(value: Any) -> Any:
@@ -245,7 +250,7 @@ class _Fence:
         def note() -> None:
             self._look()
             if key in storage._store.data.get_study_user_attrs(self.study_id):
-                storage._store.apply("set_study_user_attr", self.study_id, key, value())
+                storage._store.write("set_study_user_attr", self.study_id, key, value())
 
         def write() -> None:
             storage._transact(f"notes {key}", note)

@@ -109,7 +109,7 @@ class RowStorage(optuna.storages.RDBStorage):
         self._log: Path | None = None
 
     def write_ahead(self, file: Path) -> None:
-        """Lets only writes wait for the disk with which a trial begins or ends.
+        """Lets few writes wait for the disk: where a trial begins or ends, and what a study notes.
 
         A killed process loses nothing by that, as what it wrote is the system's. If the power
         fails, finished trials are safe, and those under way begin again anyway. That one has begun
@@ -139,6 +139,11 @@ class RowStorage(optuna.storages.RDBStorage):
         done = super().set_trial_state_values(trial_id, state, values)
         self.wait_for_disk()
         return done
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Notes something of a study, and waits for the disk."""
+        super().set_study_user_attr(study_id, key, value)
+        self.wait_for_disk()
 
     def wait_for_disk(self) -> None:
         """Waits until a power failure takes nothing back of what was written."""
