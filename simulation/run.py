@@ -106,9 +106,9 @@ class Simulation:
             raise Violation(found)
 
     def _leaves_something(self) -> bool:
-        """Tells whether something may be left that the next search sends or removes."""
-        is_broken = any(fault.what is What.BROKEN for fault in self.world.happened)
-        return is_broken or bool(self._hosts_that_keep())
+        """Tells whether something may be left that the next search sends, removes or ends."""
+        happened = {fault.what for fault in self.world.happened}
+        return bool(happened & {What.BROKEN, What.SUSPEND} or self._hosts_that_keep())
 
     def _hosts_that_keep(self) -> set[str]:
         """Names hosts on which writes wait for MLflow."""
