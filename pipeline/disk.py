@@ -192,3 +192,6 @@ class SystemDisk:
         """Makes a folder for a `with`."""
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
+
+
+SYSTEM_DISK = SystemDisk()

@@ -11,15 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.disk import Disk, SystemDisk
+from pipeline.disk import SYSTEM_DISK, Disk
 
-_SYSTEM = SystemDisk()
 _MARK = ".pipeline-scratch"  # at the end of names that nobody else gives
 _OWN = re.compile(rf"\..+\.([a-z0-9_]{{8}}|lock){re.escape(_MARK)}", re.DOTALL)
 _MOST_CHARACTERS = 40  # of a target's name in its scratch folder's, which may have 255 bytes
 
 
-def write_atomically(path: Path, content: bytes | str, disk: Disk = _SYSTEM) -> None:
+def write_atomically(path: Path, content: bytes | str, disk: Disk = SYSTEM_DISK) -> None:
     """Writes a file whole or not at all: after a crash there is the old file or the new one."""
     data = content.encode() if isinstance(content, str) else content
     with scratch_folder(path, disk) as scratch:
@@ -59,7 +58,7 @@ def create_whole(
 
 
 @contextlib.contextmanager
-def scratch_folder(target: Path, disk: Disk = _SYSTEM) -> Iterator[Path]:
+def scratch_folder(target: Path, disk: Disk = SYSTEM_DISK) -> Iterator[Path]:
     """Makes a folder beside a file or folder that is about to be made, and removes it at the end.
 
     If this process is killed, the next scratch folder beside it has this one removed.
@@ -74,14 +73,14 @@ def scratch_folder(target: Path, disk: Disk = _SYSTEM) -> Iterator[Path]:
         unlock()
 
 
-def remove_leftovers(folder: Path, disk: Disk = _SYSTEM) -> None:
+def remove_leftovers(folder: Path, disk: Disk = SYSTEM_DISK) -> None:
     """Removes from a folder what killed processes have left, as far as this process may."""
     for path in leftovers(folder, disk):
         with contextlib.suppress(OSError), _locked(path, disk):
             disk.remove_tree(path) if disk.is_folder(path) else disk.unlink(path)
 
 
-def leftovers(folder: Path, disk: Disk = _SYSTEM) -> list[Path]:
+def leftovers(folder: Path, disk: Disk = SYSTEM_DISK) -> list[Path]:
     """Lists what killed processes have left in a folder: what no living one holds."""
     try:
         return [path for path in disk.list(folder) if _is_left(path, disk)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.clock import Clock, SystemClock
-from pipeline.disk import Disk, SystemDisk
+from pipeline.disk import SYSTEM_DISK, Disk
 from pipeline.host import Host, SystemHost
 
 
@@ -26,7 +26,7 @@ class Outside:
     """
 
     clock: Clock = field(default_factory=SystemClock)
-    disk: Disk = field(default_factory=SystemDisk)
+    disk: Disk = SYSTEM_DISK
     host: Host = field(default_factory=SystemHost)
     optuna: Callable[[], Any] | None = None
     mlflow: Callable[[], Any] | None = None

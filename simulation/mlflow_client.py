@@ -118,14 +118,18 @@ class SimulatedClient:
         run_name: str | None = None,
     ) -> SimpleNamespace:
         def make() -> SimpleNamespace:
-            number = len(self._store.runs)
             started = self._now() if start_time is None else start_time
-            run = Run(f"r{number}", number, experiment, run_name or "", started)
-            run.tags.update(tags or {})
-            self._store.runs[run.id] = run
-            return run.shown()
+            return self._make_run(experiment, started, dict(tags or {}), run_name)
 
         return self._do(f"makes run {run_name!r}", make)  # type: ignore[no-any-return]
+
+    def _make_run(
+        self, experiment: str, started: int, tags: dict[str, str], name: str | None
+    ) -> SimpleNamespace:
+        number = len(self._store.runs)
+        run = Run(f"r{number}", number, experiment, name or "", started, tags=tags)
+        self._store.runs[run.id] = run
+        return run.shown()
 
     def get_run(self, run: str) -> SimpleNamespace:
         return self._do(f"reads {run}", lambda: self._run(run).shown())  # type: ignore[no-any-return]

@@ -144,11 +144,12 @@ class Simulation:
         study = self.study()
         if study is None:
             return
-        found = self.known.differences(study_store.read_trials(study))
+        trials = study_store.read_trials(study)
+        found = self.known.differences(trials)
         if not found and ELSEWHERE not in self.drives:  # where no state of a training is
             found = self.known.lost(study, self.drives[HERE])
         if not found and not self._hosts_that_keep():
-            found = mirror.left_running(self.runs, study_store.read_trials(study))
+            found = mirror.left_running(self.runs, trials)
         if found:
             raise Violation(found)
 

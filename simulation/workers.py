@@ -92,16 +92,15 @@ class SimulatedWorkers(ReplayExecutor):
                 due.moment, due.rest = before, iter(())
         happened = super().events(timeout_seconds)
         self._world.advance(self._process, self._now - before)
-        return [self._with_model(event) for event in happened]
+        return [self._told(event) for event in happened]
 
     def _come_back(self) -> None:
         """Has workers of a dead supervisor leave a state, as if they had not noticed."""
         for process, job in self._world.jobs:
             later = [rung for rung in job.rungs if rung > job.goes_on_after]
-            if process.is_dead and process.host == self._process.host and later:
-                folder = self._disk.is_folder(Path(job.state_folder))
-                if folder:
-                    write_atomically(self._state(job, later[0]), _state_of(job), self._disk)
+            is_left = process.is_dead and process.host == self._process.host
+            if is_left and later and self._disk.is_folder(Path(job.state_folder)):
+                write_atomically(self._state(job, later[0]), _state_of(job), self._disk)
 
     def _is_whole(self, job: Job) -> bool:
         """Tells whether the state is there, and whole, after which a job is to go on."""
@@ -113,7 +112,8 @@ class SimulatedWorkers(ReplayExecutor):
     def _state(self, job: Job, epoch: int) -> Path:
         return Path(job.state_folder) / state_file(job.trial, epoch)
 
-    def _with_model(self, event: Event) -> Event:
+    def _told(self, event: Event) -> Event:
+        """Does what a worker does before it tells of an epoch; returns what it tells."""
         job = self._jobs.get(event.trial)
         if job and isinstance(event, EpochEnd) and event.epoch in job.rungs:
             with contextlib.suppress(OSError):

@@ -190,16 +190,10 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
 @contextlib.contextmanager
 def _workers(subject: Subject) -> "Iterator[Executor]":
     """Starts what trains, and knows Keras, one trial at a time; ends it afterwards."""
-    if make := subject.project.outside.executor:
-        with contextlib.closing(make(1)) as given:
-            yield given
-        return
-    from pipeline.execution.local import LocalExecutor
+    from pipeline.execution.local import open_executor
 
-    datasets.fetch(subject.spec.data_spec)
-    log = subject.project.workers_log(subject.spec.name)
-    executor = LocalExecutor(subject.spec.data_spec, 1, log=log, scratch=subject.scratch)
-    try:
+    project, spec = subject.project, subject.spec
+    if project.outside.executor is None:  # else the data are not trained on here
+        datasets.fetch(spec.data_spec)
+    with contextlib.closing(open_executor(project, spec.name, spec.data_spec, 1)) as executor:
         yield executor
-    finally:
-        executor.close()

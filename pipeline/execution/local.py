@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError, one_line
 from pipeline.execution import forkserver
+from pipeline.execution.executor import Executor
 from pipeline.execution.worker import (
     PRELOAD_DATASET,
     WORKER_LOG,
@@ -26,7 +27,7 @@ from pipeline.execution.worker import (
     tell_preload,
     work,
 )
-from pipeline.paths import display_path
+from pipeline.paths import Project, display_path
 from pipeline.study.trial import Cause
 from pipeline.task.source import DataSpec
 from pipeline.training.job import Event, Failed, Finished, Job, Started
@@ -43,6 +44,22 @@ class _Worker:
     process: ForkServerProcess
     connection: Connection
     has_started: bool = False  # the job: from here on it may be at fault
+
+
+def open_executor(project: Project, study: str, data: DataSpec, n_workers: int) -> Executor:
+    """Opens what trains the networks of a study: local processes, or what a project has instead.
+
+    Args:
+        project: in whose folders workers print, and keep files for a moment.
+        study: name of the study.
+        data: on which they are trained.
+        n_workers: how many are trained at a time.
+    """
+    if make := project.outside.executor:
+        made: Executor = make(n_workers)
+        return made
+    log, scratch = project.workers_log(study), project.scratch_dir(study)
+    return LocalExecutor(data, n_workers, log, scratch)
 
 
 class LocalExecutor:

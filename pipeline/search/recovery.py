@@ -34,17 +34,24 @@ def recover(
     Returns:
         All trials that count, and the number of those that were drawn, paused ones included.
     """
-    ended = select_counted(study_store.read_trials(study))
+    known = study_store.read_trials(study)
+    ended = select_counted(known)
     paused = pausing.recover(ended, used)
     n_left = queue.requeue_left(study, spec, paused)
-    n_mended = mend_runs(study, spec, tracker, paused)
+    if n_left:
+        known = study_store.read_trials(study)
+    n_mended = mend_runs(study, spec, tracker, known, paused)
     if n_left or n_mended:
         say(f"a supervisor was killed here: {count_noun(n_left, 'trial')} queued again")
     return ended, len(paused) + sum(trial.is_drawn for trial in ended)
 
 
 def mend_runs(
-    study: optuna.Study, spec: StudySpec, tracker: Tracker, paused: Collection[int] = ()
+    study: optuna.Study,
+    spec: StudySpec,
+    tracker: Tracker,
+    known: Sequence[Trial],
+    paused: Collection[int] = (),
 ) -> int:
     """Ends runs in MLflow that are open though their trials do not run; returns how many.
 
@@ -52,9 +59,9 @@ def mend_runs(
         study: no trial of which is under way.
         spec: its study file.
         tracker: where runs are written.
+        known: all trials that ended.
         paused: numbers of trials whose runs are open because they are paused.
     """
-    known = study_store.read_trials(study)
     ends = {trial.number: trial.end(spec.metric) for trial in select_counted(known)}
     runs = {trial.number: trial.run_id for trial in known}
     runs |= {number: study_store.run_of(study, number) for number in paused}

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import optuna
 
@@ -93,8 +93,9 @@ def run_study(
             champion = None
             if end is SearchEnd.BUDGET_USED and not interruption.is_asked:
                 n_kept = tracker.settle()  # before the champion's run is looked up
-                recovery.mend_runs(study, spec, tracker)  # of which MLflow has made two
-                champion = _champion(project, spec, study, n_kept, tracker.trouble)
+                known = study_store.read_trials(study)
+                recovery.mend_runs(study, spec, tracker, known)  # of which MLflow has made two
+                champion = _champion(project, spec, study, known, n_kept, tracker.trouble)
                 taken.check()
                 _compare_finalists(project, spec, study, executor)
                 _publish(project, spec, executor, champion)
@@ -166,14 +167,19 @@ def _run_of_study(tracker: RunWriter, stores: Presence) -> Iterator[Callable[[st
 
 
 def _champion(
-    project: Project, spec: StudySpec, study: optuna.Study, n_kept: int, trouble: str
+    project: Project,
+    spec: StudySpec,
+    study: optuna.Study,
+    known: Sequence[Trial],
+    n_kept: int,
+    trouble: str,
 ) -> Trial:
     """Returns the best network, if MLflow has got all that was written of it.
 
     Raises:
         PipelineError: there is none, or writes wait for MLflow.
     """
-    ended = select_counted(study_store.read_trials(study))
+    ended = select_counted(known)
     champion = study_store.champion_among(study, ended)
     if champion is None:
         raise PipelineError(ending.why_no_champion(spec, ended))

@@ -6,7 +6,6 @@ from pathlib import Path
 from pipeline import files, snapshot
 from pipeline.data import datasets
 from pipeline.execution import local
-from pipeline.execution.executor import Executor
 from pipeline.names import file_of_study
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
@@ -54,7 +53,7 @@ def search_interruptibly(
         files.remove_leftovers(project.runs_dir, project.outside.disk)
         for store in (project.optuna_url, project.mlflow_uri):
             snapshot.refuse_unless_writable(store, "a search writes it")
-        executor = _open_executor(project, spec, n_workers)
+        executor = local.open_executor(project, spec.name, spec.data_spec, n_workers)
         try:
             if project.outside.executor is None:  # else the data are not trained on here
                 datasets.fetch(spec.data_spec)  # needed when workers have imported TensorFlow
@@ -67,15 +66,3 @@ def search_interruptibly(
                 return run_study(project, spec, executor, held, interruption, only_finals)
         finally:
             executor.close()
-
-
-def _open_executor(project: Project, spec: StudySpec, n_workers: int) -> Executor:
-    if make := project.outside.executor:
-        made: Executor = make(n_workers)
-        return made
-    return local.LocalExecutor(
-        spec.data_spec,
-        n_workers,
-        log=project.workers_log(spec.name),
-        scratch=project.scratch_dir(spec.name),
-    )

@@ -8,7 +8,7 @@ from typing import Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.disk import Disk, SystemDisk
+from pipeline.disk import SYSTEM_DISK, Disk
 from pipeline.files import remove_leftovers, write_atomically
 from pipeline.names import state_file
 from pipeline.storage.study_store import INTERRUPTED
@@ -105,8 +105,8 @@ class FolderOfStates:
         disk: on which it is.
     """
 
-    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
-        self._folder, self._disk = folder, disk or SystemDisk()
+    def __init__(self, folder: Path, disk: Disk = SYSTEM_DISK) -> None:
+        self._folder, self._disk = folder, disk
 
     def folder(self) -> str:
         """Names the folder, which is made."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.disk import Disk, SystemDisk
+from pipeline.disk import SYSTEM_DISK, Disk
 from pipeline.files import remove_leftovers, write_atomically
 
 Write = Mapping[str, Any]
@@ -27,8 +27,8 @@ class Outbox:
         disk: on which it is.
     """
 
-    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
-        self._folder, self._disk = folder, disk or SystemDisk()
+    def __init__(self, folder: Path, disk: Disk = SYSTEM_DISK) -> None:
+        self._folder, self._disk = folder, disk
         self._waiting = self._read()
         self._remove_leftovers()
 

@@ -98,23 +98,13 @@ class RealClient(SimulatedClient):
     def search_experiments(self) -> Any:
         return self.real.search_experiments()
 
-    def create_run(
-        self,
-        experiment: str,
-        start_time: int | None = None,
-        tags: Mapping[str, str] | None = None,
-        run_name: str | None = None,
+    def _make_run(
+        self, experiment: str, started: int, tags: dict[str, str], name: str | None
     ) -> SimpleNamespace:
-        def make() -> SimpleNamespace:
-            known = self.real.search_runs([experiment], run_view_type=ViewType.ALL)
-            counted = SimpleNamespace(hex=f"r{len(known)}")
-            started = self._now() if start_time is None else start_time
-            with mock.patch.object(sqlalchemy_store.uuid, "uuid4", return_value=counted):
-                return _shown(
-                    self.real.create_run(experiment, started, dict(tags or {}), run_name)
-                )
-
-        return self._do("create_run", make)  # type: ignore[no-any-return]
+        known = self.real.search_runs([experiment], run_view_type=ViewType.ALL)
+        counted = SimpleNamespace(hex=f"r{len(known)}")
+        with mock.patch.object(sqlalchemy_store.uuid, "uuid4", return_value=counted):
+            return _shown(self.real.create_run(experiment, started, tags, name))
 
     def get_run(self, run: str) -> SimpleNamespace:
         return self._do("get_run", lambda: _shown(self.real.get_run(run)))  # type: ignore[no-any-return]
