@@ -25,8 +25,8 @@ def main() -> int:
     """Returns 0 if all is as it must be, and 1 after the story of a schedule that is not."""
     arguments = _parse(sys.argv[1:])
     if arguments.seed is not None:
-        from simulation.run import violation
         from simulation.schedule import from_seed
+        from simulation.story import violation
 
         found = violation(from_seed(arguments.seed))
         if found and arguments.terse:
@@ -107,8 +107,8 @@ def _hear(receivers: list[Connection], seconds: float) -> tuple[int, int | None]
 
 
 def _run_some(sender: Connection, seeds: range, until: float) -> None:
-    from simulation.run import violation
     from simulation.schedule import from_seed
+    from simulation.story import violation
 
     n, said = 0, time.monotonic()
     for seed in seeds:
@@ -125,9 +125,9 @@ def _run_some(sender: Connection, seeds: range, until: float) -> None:
 
 def tell(seed: int) -> None:
     """Prints the shortest story that goes wrong in the same way as a schedule."""
-    from simulation.run import story
     from simulation.schedule import from_seed
     from simulation.shrink import shrink
+    from simulation.story import story
 
     print(f"seed {seed} goes wrong; looking for its shortest story ...", flush=True)
     schedule = shrink(from_seed(seed))

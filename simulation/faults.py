@@ -30,6 +30,7 @@ class What(Enum):
     BROKEN = "the disk has an error"
     BUSY = "the store is busy for too long"
     READ_ONLY = "the store cannot be written"
+    ENQUEUED = "somebody enqueues a trial by hand"
     REFUSED = "MLflow is out of reach"
     LOST = "MLflow does it, and its answer is lost"
     TWICE = "MLflow does it twice"
@@ -47,7 +48,9 @@ _ANY = {What.KILL, What.POWER, What.INTERRUPT, What.SUSPEND, What.SECOND, What.J
 _ALLOWED = {
     Kind.TIME: _ANY,
     Kind.DISK: _ANY | {What.KILL_AFTER, What.TEAR, What.POWER_AFTER, What.FULL, What.BROKEN},
-    Kind.OPTUNA: _ANY | {What.KILL_AFTER, What.POWER_AFTER, What.BUSY, What.READ_ONLY, What.FULL},
+    Kind.OPTUNA: _ANY
+    | {What.KILL_AFTER, What.POWER_AFTER, What.BUSY, What.READ_ONLY, What.FULL}
+    | {What.ENQUEUED},
     Kind.MLFLOW: _ANY
     | {What.KILL_AFTER, What.REFUSED, What.LOST, What.TWICE, What.LATE, What.OUTAGE, What.FLAKY},
     Kind.WORKERS: _ANY | {What.DIES, What.DIES_LAST, What.HANGS, What.GONE, What.BACK},

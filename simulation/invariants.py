@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.names import state_file
 from pipeline.storage import finals, study_store
 from pipeline.storage.paused import PAUSED
+from pipeline.study.assignment import Assignment
 from pipeline.study.trial import State, Trial, select_counted
 from pipeline.tracking.orphans import ORPHAN
 from simulation.drive import Drive
 from simulation.faults import What
 from simulation.mirror import in_mlflow
-from simulation.scenario import NAME, Scenario, curves
+from simulation.scenario import BY_HAND, GIVEN, NAME, Scenario, curves
 
 if TYPE_CHECKING:
     from simulation.run import Simulation
@@ -94,6 +95,7 @@ def at_the_end(simulation: "Simulation") -> str:
         _as_trained(trials, scenario),
         in_mlflow(simulation, study, trials),
         _as_counted(simulation, study, trials),
+        _tried_again(simulation, study),
         _on_disk(simulation),
     ):
         if look:
@@ -103,11 +105,16 @@ def at_the_end(simulation: "Simulation") -> str:
 
 def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
     found = study.get_trials(deepcopy=False)
-    left = [each.number for each in found if not each.state.is_finished()]
+    open_ = (each for each in found if not each.state.is_finished())
+    # one that somebody enqueues when the budget is used waits for the next
+    left = [n.number for n in open_ if n.state != TrialState.WAITING or not _is_by_hand(n)]
     waiting = [each.number for each in found if each.state == TrialState.WAITING]
-    if left and (left != waiting or not scenario.is_timed):
+    may_wait = scenario.is_timed or any(map(_is_by_hand, found))
+    if left and (left != waiting or not may_wait):
         return f"Optuna has trials that have not ended: {left}"
     trials = study_store.read_trials(study)
+    if said := _by_hand(found, trials):
+        return said
     counted = select_counted(trials)
     n_searched = finals.count_searched(trials)
     budget, _ = finals.split_budget(study, scenario.spec)
@@ -127,8 +134,29 @@ def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
         if trial.interrupted and trial.hyperparameters and _identity(trial) not in done
     ]
     dropped = {t.number for t in trials if t.interrupted and t.reason.startswith("put off")}
-    if set(lost) - dropped and not scenario.is_timed:
+    if set(lost) - dropped and not may_wait:
         return f"interrupted, and not run again: {lost}"
+    return ""
+
+
+def _is_by_hand(frozen: FrozenTrial) -> bool:
+    return BY_HAND in frozen.user_attrs
+
+
+def _by_hand(found: list[FrozenTrial], trials: list[Trial]) -> str:
+    """Says what somebody enqueued that was neither trained nor refused; "" if nothing was."""
+    given = [t.hyperparameters.as_dict() for t in select_counted(trials) if t.hyperparameters]
+    is_trained = any(
+        flat["units"] == [GIVEN["units"]] and flat["learning_rate"] == GIVEN["learning_rate"]
+        for flat in given
+    )
+    reasons = (str(each.user_attrs.get("reason", "")) for each in found)
+    is_refused = any(reason.startswith("enqueued by hand") for reason in reasons)
+    if any(each.state == TrialState.WAITING for each in found):
+        return ""
+    for each in found:
+        if _is_by_hand(each) and not (is_trained if each.user_attrs[BY_HAND] else is_refused):
+            return f"trial {each.number} was enqueued by hand, and neither trained nor refused"
     return ""
 
 
@@ -196,9 +224,26 @@ def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Tria
     best = max((t.value for t in select_counted(trials) if t.value is not None), default=None)
     runs = (run for run in simulation.runs.runs.values() if ORPHAN not in run.tags)
     (run,) = (run for run in runs if run.tags.get("role") == "study")
+    if not run.inputs:
+        return "the study's run has no inputs"
     shown = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
     if best is not None and max(shown, default=None) != best:
         return f"the curve of records is {sorted(shown)}, the best value {best}"
+    return ""
+
+
+def _tried_again(simulation: "Simulation", study: optuna.Study) -> str:
+    """Holds how often each was tried again against how often its worker died."""
+    world = simulation.world
+    known = HARMLESS | {What.DIES, What.DIES_LAST}
+    is_exact = all(fault.what in known for fault in world.happened)
+    for each in study.get_trials(deepcopy=False):
+        given = Assignment.read(each.user_attrs)
+        if given is None or each.user_attrs.get(study_store.INTERRUPTED):
+            continue
+        n, died = given.n_retries, world.deaths[str(given.hyperparameters), given.seed]
+        if n > died or (is_exact and n != died):
+            return f"trial {each.number} was tried again {n} times, its worker died {died} times"
     return ""
 
 
@@ -209,4 +254,6 @@ def _on_disk(simulation: "Simulation") -> str:
         for path in (*drive.files, *drive.folders)
         if path.is_relative_to("/here/mlruns") and str(path) != "/here/mlruns"
     }
-    return f"left on disk: {sorted(left - LEFT)}" if left - LEFT else ""
+    artifacts = simulation.here.artifacts_dir.name  # lost with its run, and so nobody's
+    left = {path for path in left - LEFT if not path.startswith(artifacts)}
+    return f"left on disk: {sorted(left)}" if left else ""

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.trial import TrialState
 
+from pipeline.names import state_file
 from pipeline.storage import study_store
+from pipeline.storage.paused import PAUSED
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, ranking, select_counted, with_model
 from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
@@ -35,6 +38,32 @@ def left_running(store: "MlflowStore", trials: list[Trial]) -> str:
     return f"trials {left} have ended, and their runs have not" if len(left) > 1 else ""
 
 
+def after_stop(store: "MlflowStore", study: optuna.Study, drive: Drive) -> str:
+    """Says what a search has left undone that was stopped, and had all at hand; "" if nothing."""
+    waits = {}
+    for each in study.get_trials(deepcopy=False):
+        if each.state == TrialState.RUNNING:
+            waits[study_store.run_of(study, each.number)] = each
+            if not each.user_attrs.get(PAUSED):
+                return f"trial {each.number} is left RUNNING"
+    for run in store.runs.values():
+        if run.is_deleted:
+            continue
+        is_paused = run.status == "SCHEDULED" and run.tags.get("state") == "PAUSED"
+        if run.id in waits and not is_paused:
+            return f"{run.id} is {run.status}, and its trial is paused"
+        if run.id not in waits and run.is_open:
+            return f"{run.id} is left {run.status}"
+    folder = f"/here/mlruns/{NAME}.paused"
+    lie = {path.name for path in drive.files if path.is_relative_to(folder)}
+    epochs = {each.number: each.user_attrs[PAUSED] for each in waits.values()}
+    wanted = {state_file(*each) for each in epochs.items()}
+    models = {f"{number}.{epoch}.keras" for number, epoch in epochs.items()}
+    if lie - models != wanted:
+        return f"states are kept in {sorted(lie)}, not in {sorted(wanted)}"
+    return ""
+
+
 def kept_of_trials(drive: Drive) -> str:
     """Says which trials a search has not told MLflow all of that says it is complete."""
     list_ = drive.files.get(Path(f"/here/mlruns/{NAME}.outbox/writes.jsonl"))
@@ -54,6 +83,18 @@ def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]
         of_study[0].status != "FINISHED" and not may_have_no_champion(study)
     ):
         return f"MLflow's runs of the study: {[(run.id, run.status) for run in of_study]}"
+    about = {key: of_study[0].tags.get(key) for key in ("study", "dataset", "fingerprint")}
+    if about != {
+        "study": NAME,
+        "dataset": "fashion_mnist",
+        "fingerprint": scenario.spec.fingerprint,
+    }:
+        return f"the study's run says {about}"
+    lacking = {study_store.SPEC, study_store.FINGERPRINT, study_store.VERSIONS} - {
+        *study.user_attrs
+    }
+    if lacking:
+        return f"of the study is not noted: {lacking}"
     left = [run.id for run in alive.values() if run.is_open]
     if left and not may_have_no_champion(study):
         return f"MLflow has runs that have not ended: {left}"
@@ -81,6 +122,8 @@ def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]
         of_it = next((t for t in trials if t.number == number), None)
         if of_it is None:
             return f"{run.id} belongs to trial {number}, which is not there"
+        if run.tags.get("retried") and of_it.reason != run.tags["reason"]:
+            return f"{run.id} failed for {run.tags['reason']!r}, its trial for {of_it.reason!r}"
         if not of_it.interrupted:
             return f"{run.id} is another run of trial {number}, whose own is {of_it.run_id}"
     champion = study_store.champion_among(study, trials)
@@ -116,6 +159,8 @@ def _run_of(run: "Run", trial: Trial, given: Assignment, parent: str, is_kept: b
     found: object = run.artifacts.get(HYPERPARAMETERS_ARTIFACT)
     if found != expected:
         return f"{HYPERPARAMETERS_ARTIFACT} is {found!r}"
+    if len(run.inputs) != 1:
+        return f"inputs are {run.inputs}"
     for key, values in trial.history.items():
         steps: dict[int, set[float]] = {}
         for step, _, each in run.metrics.get(key, ()):

@@ -126,10 +126,7 @@ class SimulatedClient:
     def _make_run(
         self, experiment: str, started: int, tags: dict[str, str], name: str | None
     ) -> SimpleNamespace:
-        number = len(self._store.runs)
-        run = Run(f"r{number}", number, experiment, name or "", started, tags=tags)
-        self._store.runs[run.id] = run
-        return run.shown()
+        return self._store.make(experiment, started, tags, name or "").shown()
 
     def get_run(self, run: str) -> SimpleNamespace:
         return self._do(f"reads {run}", lambda: self._run(run).shown())  # type: ignore[no-any-return]

@@ -106,6 +106,7 @@ class MlflowStore:
         out_until: moment until which nobody reaches it.
         flaky_until: moment until which every third request finds nobody.
         n_asked: requests in that time.
+        n_made: runs that were ever made.
     """
 
     experiments: dict[str, str] = field(default_factory=lambda: {"Default": "0"})
@@ -115,3 +116,11 @@ class MlflowStore:
     out_until: float = 0.0
     flaky_until: float = 0.0
     n_asked: int = 0
+    n_made: int = 0
+
+    def make(self, experiment: str, started: int, tags: dict[str, str], name: str) -> Run:
+        """Makes a run, whose id no other has had."""
+        run = Run(f"r{self.n_made}", self.n_made, experiment, name, started, tags=tags)
+        self.runs[run.id] = run
+        self.n_made += 1
+        return run

@@ -16,8 +16,10 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.storage import study_store
 from simulation.disk import end_after
 from simulation.faults import Kind, What
+from simulation.scenario import BY_HAND, GIVEN, N_MODELS
 from simulation.world import Process, World
 
 _SAID = {What.BUSY: "database is locked", What.FULL: "database or disk is full"}
@@ -96,10 +98,26 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         if fault and fault.what in (What.BUSY, What.FULL, What.READ_ONLY):
             said = _SAID.get(fault.what, "attempt to write a readonly database")
             raise StorageInternalError(f"simulated: {said}")
+        if fault and fault.what is What.ENQUEUED:
+            self._enqueue(is_good=fault.share < 0.5)
+            fault = None
         done = do()
         if fault:
             end_after(self._world, self._process, fault)
         return done
+
+    def _enqueue(self, *, is_good: bool) -> None:
+        """Does what somebody else does with Optuna's own `Study.enqueue_trial`."""
+        params = GIVEN if is_good else {**GIVEN, "units": "many"}
+        for study in self._store.data.get_all_studies():
+            if study_store.DATA_FINGERPRINT not in study.user_attrs:  # it is being made
+                continue
+            queued = optuna.trial.create_trial(
+                state=TrialState.WAITING,
+                system_attrs={"fixed_params": params},
+                user_attrs={BY_HAND: is_good},
+            )
+            self._store.apply("create_new_trial", study._study_id, queued)
 
     def _write(self, what: str, name: str, *arguments: Any) -> Any:
         def write() -> Any:
@@ -150,6 +168,8 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         self._write("deletes the study", "delete_study", study_id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        if key == study_store.N_MODELS:
+            value = N_MODELS
         self._write(f"notes {key}", "set_study_user_attr", study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import functools
 import io
-import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 import optuna
 
 from pipeline.doctor.examine import examine
-from pipeline.errors import DONE, PipelineError
+from pipeline.errors import DONE, INTERRUPTED, PipelineError
 from pipeline.outside import Outside
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
@@ -25,18 +24,22 @@ from simulation import invariants, mirror
 from simulation.disk import SimulatedDisk
 from simulation.drive import Drive
 from simulation.faults import Fault, What
+from simulation.losses import lose
 from simulation.mirror import may_have_no_champion
 from simulation.mlflow_client import SimulatedClient
 from simulation.mlflow_store import MlflowStore
 from simulation.optuna_store import OptunaStore, SimulatedStorage
 from simulation.scenario import NAME, Scenario, curves
-from simulation.schedule import SEARCH, Schedule
+from simulation.schedule import LOOK, MEND, MENDING, SEARCH, Schedule
 from simulation.workers import SimulatedWorkers
 from simulation.world import Killed, Process, SimulatedClock, SimulatedHost, World
 
 MOST_LAST_LIVES = 3  # without any fault, of which the last is to come to the end
 OUTAGES_END = 200.0  # seconds, after which all is in reach
 HERE, ELSEWHERE = "here", "elsewhere"
+# What leaves nothing behind that the next search has not mended by the time when it is stopped.
+STOPS = {What.INTERRUPT, What.KILL, What.KILL_AFTER, What.DIES, What.DIES_LAST, What.JUMP}
+IN_ORDER = "left: []"  # how a doctor ends who leaves nothing to be mended
 
 
 class Violation(Exception):
@@ -80,7 +83,12 @@ class Simulation:
             Violation: something is not as it must be.
         """
         for kind in self.schedule.lives:
-            if self._live(kind, HERE) == DONE:
+            n = len(self.world.happened)
+            ended = self._live(kind, HERE)
+            befell = {fault.what for fault in self.world.happened[n:]}
+            if ended == INTERRUPTED and befell == {What.INTERRUPT}:
+                self._look_after_stop()
+            if ended == DONE:
                 if found := mirror.kept_of_trials(self.drives[HERE]):
                     raise Violation(found)
                 if not self._leaves_something():
@@ -100,6 +108,23 @@ class Simulation:
         self._look_at_the_end()
         if self.schedule.changes_nothing and self.schedule.faults:
             self._compare_with_undisturbed()
+        if self.schedule.losses and not may_have_no_champion(self.study()):
+            for loss in self.schedule.losses:
+                lose(self, loss)
+            self._mend()
+            self._look_at_the_end()
+
+    def _mend(self) -> None:
+        """Has the doctor mend all, though he is disturbed; then there is nothing to be mended."""
+        disturbed = {each.process for each in self.schedule.faults if each.process >= MENDING}
+        for number in range(MENDING, max(disturbed, default=MENDING) + 1 + MOST_LAST_LIVES):
+            self.world.seconds += OUTAGES_END
+            ended = self._live(MEND, HERE, number)
+        if ended != IN_ORDER:
+            raise Violation(f"the doctor cannot mend: {ended}")
+        looked = self._live(LOOK, HERE, number + 1)
+        if looked != IN_ORDER:
+            raise Violation(f"the doctor has mended all, and finds: {looked}")
 
     def _look_at_the_end(self) -> None:
         if found := invariants.at_the_end(self):
@@ -109,6 +134,15 @@ class Simulation:
         """Tells whether something may be left that the next search sends, removes or ends."""
         happened = {fault.what for fault in self.world.happened}
         return bool(happened & {What.BROKEN, What.SUSPEND} or self._hosts_that_keep())
+
+    def _look_after_stop(self) -> None:
+        happened = {fault.what for fault in self.world.happened}
+        if not happened <= STOPS or self._hosts_that_keep():
+            return
+        study = self.study()
+        assert study is not None
+        if found := mirror.after_stop(self.runs, study, self.drives[HERE]):
+            raise Violation(found)
 
     def _hosts_that_keep(self) -> set[str]:
         """Names hosts on which writes wait for MLflow."""
@@ -134,6 +168,11 @@ class Simulation:
             if one != other:
                 raise Violation(f"a trial is {one}, where nothing befell it {other}")
 
+    @property
+    def here(self) -> Project:
+        """The project, on the host where most of it happens."""
+        return SimulatedProject(Path(f"/{HERE}"))
+
     def study(self) -> optuna.Study | None:
         """The study as it is stored; None if there is none yet."""
         with contextlib.suppress(KeyError):
@@ -153,9 +192,9 @@ class Simulation:
         if found:
             raise Violation(found)
 
-    def _live(self, kind: str, host: str) -> int | str:
+    def _live(self, kind: str, host: str, number: int | None = None) -> int | str:
         """Lives a life; returns its exit code, or how else it ended."""
-        process = self.world.begin(host)
+        process = self.world.begin(host, number)
         project = self.project_of(process)
         if self.world.trace is not None:
             self.world.trace.append(f"process {process.number}: {kind}")
@@ -173,9 +212,8 @@ class Simulation:
                 raise Violation(f"process {process.number} ({kind}) ends with {error}") from error
             ended = f"error: {error}"
         except Exception as error:
-            where = "".join(traceback.format_exception(error)[-4:])
             raise Violation(
-                f"process {process.number} ({kind}) ends with a traceback: {where}"
+                f"process {process.number} ({kind}) ends with a traceback: {end_of(error)}"
             ) from error
         process.is_dead = True
         if self.world.trace is not None:
@@ -238,33 +276,13 @@ def _undisturbed(scenario: Scenario) -> tuple[tuple[object, ...], ...]:
     return tuple(simulation.table())
 
 
-def violation(schedule: Schedule) -> str:
-    """Runs a schedule; says what is not as it must be, or "" if all is."""
-    try:
-        Simulation(schedule).run()
-    except Violation as found:
-        return str(found)
-    return ""
-
-
-def kind_of(said: str) -> str:
-    """Returns what violations of a kind have in common, of all that is said of one."""
-    return re.split(r"[\[({:]", re.sub(r"\d+", "N", said))[0]
-
-
-def story(schedule: Schedule) -> list[str]:
-    """Runs a schedule, and tells each step of it in a line; at last, what is wrong."""
-    simulation = Simulation(schedule, is_traced=True)
-    ending = "all is as it must be"
-    try:
-        simulation.run()
-    except Violation as found:
-        ending = f"WRONG: {found}"
-    return [*(simulation.world.trace or ()), ending]
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[io.StringIO]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         yield said
+
+
+def end_of(error: Exception) -> str:
+    """The last lines of a traceback."""
+    return "".join(traceback.format_exception(error)[-4:])

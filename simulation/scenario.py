@@ -13,6 +13,9 @@ from pipeline.study.spec import StudySpec
 
 NAME = "simulated"
 EPOCHS, EPOCH_SECONDS = 4, 2.0
+N_MODELS = 2  # of how many trials models are kept, as in studies of other versions
+BY_HAND = "by_hand"  # user attribute of a trial that somebody enqueues: whether it can be trained
+GIVEN = {"units": 9, "learning_rate": 0.0123}  # with which it is
 ONE_FAILS_OF = 12  # networks: of them every other one diverges at once, the rest break off later
 
 

@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulation.faults import Fault, Kind, What, fits
+from simulation.losses import Loss, Lost
 from simulation.scenario import Scenario
 
 SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
 N_STUDIES = 4  # of each kind
-MANY_TRIALS, SHARE_OF_MANY = 14, 0.04  # more than models are kept of
 EARLY = 30  # steps of a life
+# Share of schedules in which something is lost, how much at most, the number of the first process
+# that mends it, and how many of those something befalls.
+SHARE_OF_LOST, MOST_LOSSES, MENDING, MOST_MENDING = 0.1, 3, 1_000, 2
 # Swarm testing (Groce et al. 2012, ISSTA): most schedules have few kinds of faults, and more of
 # each: those that meet in one part of the code.
 GROUPS: tuple[Sequence[What], ...] = (
     (What.OUTAGE, What.FLAKY, What.KILL, What.KILL_AFTER, What.TEAR, What.FULL, What.BROKEN),
     (What.OUTAGE, What.FLAKY, What.LOST, What.REFUSED, What.POWER, What.POWER_AFTER),
     (What.KILL, What.KILL_AFTER, What.DIES, What.BACK, What.INTERRUPT),
-    (What.POWER, What.POWER_AFTER, What.TEAR, What.BUSY),
+    (What.POWER, What.POWER_AFTER, What.TEAR, What.BUSY, What.ENQUEUED),
     (What.SUSPEND, What.KILL, What.INTERRUPT, What.OUTAGE),
 )
 # Steps of a fault, counted among all or those of a kind: what comes later is in few lives.
@@ -28,10 +31,9 @@ MOST_OF: dict[Kind | None, int] = {
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
     What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3,
-    What.BROKEN: 3, What.BUSY: 3,
-    What.READ_ONLY: 1, What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2,
-    What.OUTAGE: 6, What.FLAKY: 6, What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1,
-    What.BACK: 3,
+    What.BROKEN: 3, What.BUSY: 3, What.READ_ONLY: 1, What.ENQUEUED: 2, What.REFUSED: 6,
+    What.LOST: 6, What.TWICE: 4, What.LATE: 2, What.OUTAGE: 6, What.FLAKY: 6, What.DIES: 6,
+    What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1, What.BACK: 3,
 }  # fmt: skip
 
 
@@ -43,11 +45,14 @@ class Schedule:
         scenario: what is searched.
         lives: what each process is, one after the other; then searches that nothing befalls.
         faults: of any process.
+        losses: when all is over; then a doctor mends what was lost, and after as many lives as
+            faults befall him, he has mended all.
     """
 
     scenario: Scenario
     lives: tuple[str, ...]
     faults: tuple[Fault, ...]
+    losses: tuple[Loss, ...] = ()
 
     def __str__(self) -> str:
         """In some lines."""
@@ -57,7 +62,7 @@ class Schedule:
             f"{scenario.n_trials} trials, {scenario.n_workers} at a time, study {scenario.seed}"
         )
         lines = [", ".join([about, *given]), f"lives: {', '.join(self.lives)}"]
-        return "\n".join([*lines, *map(str, self.faults)])
+        return "\n".join([*lines, *map(str, self.faults), *map(str, self.losses)])
 
     @property
     def changes_nothing(self) -> bool:
@@ -72,7 +77,7 @@ class Schedule:
 
 
 # What changes how a trial ends, and not only when.
-_CHANGES = {What.HANGS}
+_CHANGES = {What.HANGS, What.ENQUEUED}
 _STATES_ARE_LOST = {What.SUSPEND, What.FULL, What.BROKEN}  # and so nothing is paused
 
 
@@ -81,7 +86,7 @@ def from_seed(seed: int) -> Schedule:
     rng = random.Random(seed)
     scenario = Scenario(
         seed=rng.randrange(N_STUDIES),
-        n_trials=MANY_TRIALS if rng.random() < SHARE_OF_MANY else rng.choice((3, 4, 7)),
+        n_trials=rng.choice((3, 4, 7)),
         n_workers=rng.choice((1, 1, 2)),
         pauses=rng.random() < 0.4,
         audits=rng.random() < 0.2,
@@ -98,7 +103,15 @@ def from_seed(seed: int) -> Schedule:
         )
         for _ in range(rng.randint(1, MOST_FAULTS)):
             faults.append(_draw(rng, process, kinds))
-    return Schedule(scenario, tuple(lives), tuple(faults))
+    losses = []
+    if rng.random() < SHARE_OF_LOST:
+        for _ in range(rng.randint(1, MOST_LOSSES)):
+            losses.append(Loss(rng.choice(list(Lost)), round(rng.random(), 2)))
+        for process in range(rng.randint(0, MOST_MENDING)):
+            fault = _draw(rng, MENDING + process, kinds)
+            if fault.what is not What.HANGS:  # the doctor waits for who trains again
+                faults.append(fault)
+    return Schedule(scenario, tuple(lives), tuple(faults), tuple(losses))
 
 
 def _draw(rng: random.Random, process: int, kinds: Sequence[What]) -> Fault:

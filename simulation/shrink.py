@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from simulation.run import kind_of, violation
 from simulation.scenario import Scenario
 from simulation.schedule import Schedule
+from simulation.story import kind_of, violation
 
 PLAIN = Scenario(seed=0)
 
@@ -43,6 +43,8 @@ def _shorter(schedule: Schedule) -> Iterator[Schedule]:
         yield replace(schedule, lives=lives[:process] + lives[process + 1 :], faults=kept)
     for i in range(len(faults)):
         yield replace(schedule, faults=faults[:i] + faults[i + 1 :])
+    for i in range(len(schedule.losses)):
+        yield replace(schedule, losses=schedule.losses[:i] + schedule.losses[i + 1 :])
     for name in ("is_timed", "has_finals", "has_reference", "prunes", "pauses", "audits"):
         if getattr(scenario, name):
             yield replace(schedule, scenario=replace(scenario, **{name: False}))

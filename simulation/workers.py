@@ -87,9 +87,11 @@ class SimulatedWorkers(ReplayExecutor):
             due = self._running[running[int(fault.share * len(running)) % len(running)]]
             if fault.what is What.HANGS:
                 due.moment = math.inf
+                self._world.deaths[str(due.job.hyperparameters), due.job.seed] += 1
             elif fault.what is What.DIES or isinstance(due.event, Finished):
                 due.event = Failed(due.job.trial, "simulated: the worker was killed", True)
                 due.moment, due.rest = before, iter(())
+                self._world.deaths[str(due.job.hyperparameters), due.job.seed] += 1
         happened = super().events(timeout_seconds)
         self._world.advance(self._process, self._now - before)
         return [self._told(event) for event in happened]

@@ -5,6 +5,7 @@ a wait. Before each the world looks whether something happens there. A process t
 takes no step any more: whatever its `finally` clauses try is as if it had not been tried.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Process:
     """A process, from its start to its end.
 
     Attributes:
-        number: counted from 0, over all hosts.
+        number: counted from 0, over all hosts; of whoever mends what was lost, from 1,000.
         host: on which it lives.
         is_dead: whether it was killed.
         is_suspended: whether it stands still.
@@ -81,6 +82,7 @@ class World:
         on_suspension: what happens while a process stands still.
         happened: faults that did.
         jobs: all that were submitted, and by whom.
+        deaths: of workers, or that hung, by the network and the seed that they trained.
     """
 
     faults: "dict[tuple[int, int, Kind | None], Fault]"
@@ -94,10 +96,11 @@ class World:
     on_suspension: Callable[[Process, Fault], None] = lambda *_: None
     happened: list[Fault] = field(default_factory=list)
     jobs: "list[tuple[Process, Job]]" = field(default_factory=list)
+    deaths: "Counter[tuple[str, int]]" = field(default_factory=Counter)
 
-    def begin(self, host: str) -> Process:
-        """Starts a process."""
-        process = Process(len(self.processes), host)
+    def begin(self, host: str, number: int | None = None) -> Process:
+        """Starts a process; of the next number, unless another is given."""
+        process = Process(len(self.processes) if number is None else number, host)
         self.processes.append(process)
         return process
 
@@ -264,4 +267,5 @@ class SimulatedHost:
     def is_gone(self, noted: Mapping[str, Any]) -> bool:
         if noted.get("system") != self._process.host:
             return False
-        return self._world.processes[int(str(noted["start"]))].is_dead
+        start = int(str(noted["start"]))
+        return any(each.is_dead for each in self._world.processes if each.number == start)

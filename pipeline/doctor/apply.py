@@ -42,6 +42,8 @@ def apply(repair: Repair, subject: Subject) -> None:
         case Kind.REMOVE_LEFTOVERS:
             for folder in subject.folders:
                 remove_leftovers(folder, disk)
+        case Kind.REMOVE_STATES:
+            subject.states.remove_others(subject.paused_epochs)
         case Kind.SEND_KEPT:
             _send_kept(subject)
         case Kind.REQUEUE:
@@ -49,7 +51,10 @@ def apply(repair: Repair, subject: Subject) -> None:
         case Kind.WRITE_STUDY_RUN:
             subject.writer  # noqa: B018, writes it when it is opened
         case Kind.END_STUDY_RUN:
-            subject.writer.close_study("KILLED")
+            subject.writer.close_study(subject.status)
+        case Kind.SET_PARENT:
+            parent = next(run for run in subject.match.of_study if not run.is_deleted)
+            reader.set_parent(subject.project, repair.runs, parent)
         case Kind.RESTORE_STUDY_RUN | Kind.RESTORE_RUNS:
             reader.restore(subject.project, repair.runs)
         case Kind.NOTE_RUNS:
@@ -99,13 +104,8 @@ def _write_anew(subject: Subject, trial: Trial) -> None:
     model = folder / trial.run_id / "artifacts" / MODEL_ARTIFACT
     disk = subject.project.outside.disk
     content = disk.read(model) if trial.run_id and disk.is_file(model) else None
-    assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
-    tags = assignment.tags if assignment else {}
-    record = RunRecord.of(trial, subject.spec)
-    writer = subject.writer
-    run = writer.start_trial(
-        trial.number, trial.hyperparameters, record.params, {**tags, WRITTEN_ANEW: "true"}
-    )
+    record, writer = RunRecord.of(trial, subject.spec), subject.writer
+    run = _start(subject, trial, record)
     _log_from(subject, trial, 0)
     if content:
         writer.store_model(trial.number, content)
@@ -117,12 +117,22 @@ def _write_anew(subject: Subject, trial: Trial) -> None:
 
 def _catch_up(subject: Subject, trial: Trial, run: Run) -> None:
     """Sends the epochs that a trial's run has not got, and how the trial ended."""
-    state, metrics, tags = RunRecord.of(trial, subject.spec).end
+    record = RunRecord.of(trial, subject.spec)
+    state, metrics, tags = record.end
     with subject.writer.resume_trial(trial.number, run.id):
+        if record.params and not run.seed:
+            _start(subject, trial, record)
         _log_from(subject, trial, run.n_epochs)
         # those that it has would be there twice
         subject.writer.finish_trial(trial.number, state, {} if run.has_best else metrics, tags)
     _send_kept(subject)
+
+
+def _start(subject: Subject, trial: Trial, record: RunRecord) -> str:
+    """Writes what a run begins with; returns the id of the run, which is made if need be."""
+    assignment = Assignment.read(subject.frozen[trial.number].user_attrs)
+    tags = {**(assignment.tags if assignment else {}), WRITTEN_ANEW: "true"}
+    return subject.writer.start_trial(trial.number, trial.hyperparameters, record.params, tags)
 
 
 def _log_from(subject: Subject, trial: Trial, n_known: int) -> None:

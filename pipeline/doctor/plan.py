@@ -28,11 +28,13 @@ class Kind(Enum):
     TAKE_OVER_LEASE = auto()
     REMOVE_SCRATCH = auto()
     REMOVE_LEFTOVERS = auto()
+    REMOVE_STATES = auto()
     SEND_KEPT = auto()
     REQUEUE = auto()
     WRITE_STUDY_RUN = auto()
     RESTORE_STUDY_RUN = auto()
     END_STUDY_RUN = auto()
+    SET_PARENT = auto()
     RESTORE_RUNS = auto()
     NOTE_RUNS = auto()
     WRITE_RUNS = auto()
@@ -104,6 +106,7 @@ def plan(
     match = match_runs(trials, runs, running, paused)
     return [
         *_of_study(match.of_study, bool(trials)),
+        *_children(match.of_study, runs),
         *_lost_runs(match),
         *_strangers(match.strangers),
         *_differing(match, {trial.number: RunRecord.of(trial, spec) for trial in trials}),
@@ -183,7 +186,26 @@ def _of_study(of_study: "Sequence[Run]", has_trials: bool) -> Iterator[Repair]:
         yield Repair(Kind.RESTORE_STUDY_RUN, what, "restored", runs=of_study[:1])
     elif alive[0].status == "RUNNING":
         what = "MLflow calls the study's own run RUNNING, but nothing searches the study"
-        yield Repair(Kind.END_STUDY_RUN, what, "ended as KILLED")
+        yield Repair(Kind.END_STUDY_RUN, what, "ended as the search was")
+
+
+def _children(of_study: "Sequence[Run]", runs: "Sequence[Run]") -> Iterator[Repair]:
+    """Finds runs that do not lie below the study's own, as where that was written anew."""
+    alive = {run.id for run in of_study if not run.is_deleted}
+    left = [
+        run
+        for run in runs
+        if not (run.is_of_study or run.is_orphan or run.is_deleted or run.parent in alive)
+    ]
+    if alive and left:
+        n = len(left)
+        yield Repair(
+            Kind.SET_PARENT,
+            f"{count_noun(n, 'run')} {inflect('lies', n, 'lie')} below a run of the study that "
+            "MLflow has no more",
+            "put below the study's own run",
+            runs=left,
+        )
 
 
 def _lost_runs(match: Match) -> Iterator[Repair]:
@@ -268,6 +290,8 @@ def difference(record: RunRecord, run: "Run") -> str:
         return f"state {run.state or 'unknown'}, not {record.state}"
     if run.status not in record.statuses:
         return f"status {run.status}, not {record.statuses[0]}"
+    if record.params and not run.seed:
+        return "without its hyperparameters"
     if run.n_epochs < record.n_epochs:
         return f"{run.n_epochs} of {count_noun(record.n_epochs, 'epoch')}"
     return "without its best value" if record.has_best and not run.has_best else ""

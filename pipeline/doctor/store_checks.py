@@ -164,6 +164,10 @@ def left_on_disk(subject: "Subject") -> Iterator[Repair]:
         shown = join_names([display_path(path) for path in left])
         what = f"{shown} {inflect('is', len(left), 'are')} left of a command that was killed"
         yield Repair(Kind.REMOVE_LEFTOVERS, what, "removed")
+    paused, folder = subject.paused_epochs, subject.project.paused_dir(subject.spec.name)
+    if subject.states.others(paused) or (disk.is_folder(folder) and not paused):
+        what = f"{display_path(folder)} holds states of trials that are not paused any more"
+        yield Repair(Kind.REMOVE_STATES, what, "removed")
     if not subject.is_behind:
         return
     folder = subject.project.outbox(subject.spec.name)

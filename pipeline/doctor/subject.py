@@ -15,7 +15,7 @@ from pipeline.storage import finals, study_store
 from pipeline.storage.paused import FolderOfStates, paused_after
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
-from pipeline.study.trial import Trial
+from pipeline.study.trial import Trial, is_better
 from pipeline.tracking.reader import Run, runs_of
 from pipeline.tracking.run_writer import RunWriter
 
@@ -106,13 +106,28 @@ class Subject:
     @property
     def paused(self) -> Sequence[int]:
         """Numbers of the trials that are paused, and can go on."""
-        states = FolderOfStates(self.project.paused_dir(self.spec.name), self._disk)
-        return [n for n, each in self.frozen.items() if paused_after(each, states)]
+        return list(self.paused_epochs)
+
+    @property
+    def paused_epochs(self) -> Mapping[int, int]:
+        """After which epoch each of those trials is paused."""
+        found = {n: paused_after(each, self.states) for n, each in self.frozen.items()}
+        return {n: epoch for n, epoch in found.items() if epoch}
+
+    @property
+    def states(self) -> FolderOfStates:
+        """Where the states of paused trials lie."""
+        return FolderOfStates(self.project.paused_dir(self.spec.name), self._disk)
 
     @property
     def match(self) -> plan.Match:
         """Trials and runs, held against each other."""
         return plan.match_runs([*self.ended.values()], self.runs, self.running, self.paused)
+
+    @property
+    def status(self) -> str:
+        """How the study's own run ought to have ended."""
+        return "FINISHED" if self.is_complete else "KILLED"
 
     @cached_property
     def writer(self) -> RunWriter:
@@ -125,7 +140,12 @@ class Subject:
         if not writer.join_study(data, versions):  # as a search would
             about = {"dataset": spec.dataset, "metric": spec.metric}
             writer.open_study(spec.goal, {**about, "fingerprint": spec.fingerprint}, data)
-            writer.close_study("FINISHED" if self.is_complete else "KILLED")
+            best: float | None = None
+            for trial in sorted(self.ended.values(), key=lambda trial: trial.ended):
+                if trial.value is not None and is_better(trial.value, best, spec.direction):
+                    best = trial.value
+                    writer.log_incumbent(trial.number, spec.metric, best)
+            writer.close_study(self.status)
             writer.join_study(data, versions)
         return writer
 

@@ -12,7 +12,7 @@ from pipeline.search.optuna_errors import argument_errors
 from pipeline.search.running import Running
 from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.study import space
-from pipeline.study.assignment import Assignment
+from pipeline.study.assignment import RETRY_OF, Assignment
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import Entry
 from pipeline.study.rules import Scalar
@@ -75,7 +75,8 @@ def ask(
         raise
     source = earlier.source if earlier and not given else ""  # else enqueued by hand
     seed = derived_seed(spec.seed, "trial", n_drawn)
-    assignment = Assignment(drawn, seed=seed, started_from=source)
+    before = trial.user_attrs.get(RETRY_OF)  # one enqueued by hand, which was killed right here
+    assignment = Assignment(drawn, seed=seed, started_from=source, retry_of=before)
     study_store.write(trial, assignment)
     return Running(trial, assignment)
 

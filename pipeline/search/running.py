@@ -87,7 +87,7 @@ class Running:
             spent=spent,
             pauses=[*noted.pauses],
         )
-        found.has_model = found.epoch > found.paused_after  # it may: it was about to end
+        found.has_model = True  # it may: it may have been about to end
         found.go_back(found.paused_after, metric)
         return found
 

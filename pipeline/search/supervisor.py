@@ -132,8 +132,8 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         """Takes a snapshot of the search as it stands, for people to see."""
-        running, paused = self._running.values(), self._pausing.waiting
-        return self._outcomes.snapshot(self._finals, running, len(paused), is_ready=self._is_ready)
+        running, n_paused = self._running.values(), len(self._pausing.waiting)
+        return self._outcomes.snapshot(self._finals, running, n_paused, is_ready=self._is_ready)
 
     def _start_next(self) -> bool:
         """Starts what is to be trained next, if there is a free worker; tells whether it did."""
@@ -284,6 +284,7 @@ class Supervisor:
         try:
             self._pausing.put_back(self._running, self._tracker, self._stores)
             self._outcomes.interrupt(self._running.values(), self._stores)
+            self._pausing.clear_up()
         finally:
             self._running.clear()
 

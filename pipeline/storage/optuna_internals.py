@@ -124,7 +124,12 @@ def enqueued_params(trial: optuna.Trial) -> dict[str, Any]:
     Those of `enqueue_trial` are left out where Optuna is another.
     """
     # what it was added with goes before what it was enqueued with
-    return getattr(trial, "_fixed_params", {}) | trial.params
+    return fixed_params(trial) | trial.params
+
+
+def fixed_params(trial: optuna.Trial) -> dict[str, Any]:
+    """Reads with which params a trial was enqueued; none where Optuna is another."""
+    return dict(getattr(trial, "_fixed_params", {}))
 
 
 def storage_of(study: optuna.Study) -> tuple[Any, int]:

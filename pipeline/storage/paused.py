@@ -143,11 +143,14 @@ class FolderOfStates:
         if not kept:
             self._disk.remove_tree(self._folder)
             return
-        known = {file(*each) for each in kept.items() for file in (self._state, self._model)}
-        for file in self._files():
-            if file not in known:
-                self._unlink(file)
+        for file in self.others(kept):
+            self._unlink(file)
         remove_leftovers(self._folder, self._disk)
+
+    def others(self, kept: Mapping[int, int]) -> list[Path]:
+        """Lists all files but what these trials have after these epochs."""
+        known = {file(*each) for each in kept.items() for file in (self._state, self._model)}
+        return [file for file in self._files() if file not in known]
 
     def size(self) -> int:
         """Counts the bytes of all files, while workers write others and rename them."""

@@ -125,9 +125,11 @@ def requeue(
     """
     if not _is_running(study, trial):
         return
-    waiting = {each.user_attrs.get(RETRY_OF) for each in _waiting(study)}
-    if assignment and trial.number not in waiting:
-        _enqueue(study, spec, replace(assignment, retry_of=trial.number))
+    if trial.number not in {each.user_attrs.get(RETRY_OF) for each in _waiting(study)}:
+        if assignment:
+            _enqueue(study, spec, replace(assignment, retry_of=trial.number))
+        elif given := optuna_internals.fixed_params(trial):  # by hand, and not looked at yet
+            study.enqueue_trial(given, {RETRY_OF: trial.number})
     trial.set_user_attr(study_store.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import ViewType
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline import snapshot
 from pipeline.paths import Project, display_path
@@ -45,6 +46,7 @@ class Run:
         artifacts: URI of their folder.
         is_deleted: whether somebody has deleted it; MLflow keeps it until `mlflow gc`.
         is_orphan: whether it has been found to belong to no trial before.
+        parent: id of the run that it lies below; "" if it lies below none.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Run:
     artifacts: str
     is_deleted: bool
     is_orphan: bool
+    parent: str
 
     @property
     def is_apart(self) -> bool:
@@ -174,10 +177,12 @@ def model_trouble(project: Project, run: Run) -> str:
 
 
 def has_hyperparameters(project: Project, run: Run, expected: Mapping[str, Any]) -> bool:
-    """Tells whether a run's `hyperparameters.json` is right; on no disk here, it is trusted."""
+    """Tells whether a run's `hyperparameters.json` is right; elsewhere, whether there is one."""
     folder = relocation.local_path(project, run.artifacts)
     if folder is None:
-        return True
+        with opened(project) as client:
+            sizes = {each.path: each.file_size for each in client.list_artifacts(run.id)}
+        return bool(sizes.get(HYPERPARAMETERS_ARTIFACT))
     try:
         return bool(json.loads((folder / HYPERPARAMETERS_ARTIFACT).read_bytes()) == expected)
     except (OSError, ValueError):
@@ -195,6 +200,13 @@ def restore(project: Project, found: Sequence[Run]) -> None:
     with opened(project) as client:
         for run in found:
             client.restore_run(run.id)
+
+
+def set_parent(project: Project, found: Sequence[Run], parent: Run) -> None:
+    """Puts runs below another."""
+    with opened(project) as client:
+        for run in found:
+            client.set_tag(run.id, MLFLOW_PARENT_RUN_ID, parent.id)
 
 
 def set_aside(project: Project, found: Sequence[Run]) -> None:
@@ -220,6 +232,7 @@ def _run(client: Any, found: Any, metric: str) -> Run:
         artifacts=str(info.artifact_uri),
         is_deleted=info.lifecycle_stage == "deleted",
         is_orphan=orphans.ORPHAN in tags,
+        parent=tags.get(MLFLOW_PARENT_RUN_ID, ""),
     )
 
 

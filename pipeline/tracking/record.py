@@ -18,7 +18,8 @@ class RunRecord:
         statuses: those in which the run may have ended; the first is the one that is written.
         n_epochs: number of epochs with a value of the study's metric.
         has_best: whether the metric's best value is logged at its end.
-        params: what is fixed for the trial besides its hyperparameters.
+        params: what is fixed for the trial besides its hyperparameters; none of one that was
+            interrupted, whose run may have been left without.
         end: state, metrics and tags with which the run ends.
     """
 
@@ -32,16 +33,15 @@ class RunRecord:
     @classmethod
     def of(cls, trial: Trial, spec: StudySpec) -> Self:
         """Derives the record of a trial; of one that was interrupted Optuna holds no curves."""
-        params = {"seed": trial.seed, "dataset": spec.dataset}
         if trial.interrupted:
             # one that was stopped was KILLED, one that is tried again has FAILED
-            return cls(trial.state, ("KILLED", "FAILED"), 0, False, params, END_OF_INTERRUPTED)
+            return cls(trial.state, ("KILLED", "FAILED"), 0, False, {}, END_OF_INTERRUPTED)
         end = trial.end(spec.metric)
         return cls(
             state=trial.state,
             statuses=(STATUS[trial.state],),
             n_epochs=len(trial.history.get(spec.metric, ())),
             has_best=f"best_{spec.metric}" in end[1],
-            params=params,
+            params={"seed": trial.seed, "dataset": spec.dataset},
             end=end,
         )

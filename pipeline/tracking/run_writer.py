@@ -117,17 +117,19 @@ class RunWriter:
         try:
             note = for_tag(for_markdown(goal))
             client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
+            about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
+            of_it = delivery.as_tags(about)
             if found := self._find_study():
                 client.update_run(found.info.run_id, status="RUNNING")
             else:
-                tags_of_it = {"role": "study"}
+                tags_of_it = {each.key: each.value for each in of_it}
                 made = client.create_run(self._experiment, run_name=self._study, tags=tags_of_it)
                 found = self._find_study() or made  # perhaps somebody else's meanwhile
-                client.log_inputs(found.info.run_id, self._delivery.inputs)
             self._parent = found.info.run_id
+            if not found.inputs.dataset_inputs:
+                client.log_inputs(self._parent, self._delivery.inputs)
             orphans.set_twins_aside(client, found)
-            about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
-            client.log_batch(self._parent, tags=delivery.as_tags(about))
+            client.log_batch(self._parent, tags=of_it)
         except delivery.OUT_OF_REACH as error:
             raise delivery.unusable(self._uri, error) from None
 

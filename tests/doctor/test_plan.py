@@ -43,8 +43,11 @@ RUN = Run(
     artifacts="",
     is_deleted=False,
     is_orphan=False,
+    parent="study",
 )
-STUDY = replace(RUN, id="study", trial=None, is_of_study=True, state="", seed="", n_epochs=0)
+STUDY = replace(
+    RUN, id="study", trial=None, is_of_study=True, state="", seed="", n_epochs=0, parent=""
+)
 KILLED = replace(RUN, status="KILLED", state="FAIL", n_epochs=0, has_best=False)
 ZOMBIE = replace(RUN, status="RUNNING", state="RUNNING", has_best=False)
 OTHER = replace(RUN, id="b")
@@ -99,6 +102,13 @@ def test_nothing_is_done_where_all_is_in_order(trials: list[Trial], runs: list[R
             [],
             (Kind.END_STUDY_RUN, (), ()),
             id="the study's run is left",
+        ),
+        pytest.param(
+            [TRIAL],
+            [replace(STUDY, id="new"), RUN],
+            [],
+            (Kind.SET_PARENT, (), ("a",)),
+            id="a run below another study's run",
         ),
         pytest.param(
             [TRIAL],

@@ -8,10 +8,11 @@ import pytest
 
 from simulation.__main__ import run_many
 from simulation.faults import Fault, Kind, What
-from simulation.run import Simulation, story, violation
+from simulation.run import Simulation
 from simulation.scenario import Scenario
 from simulation.schedule import MEND, SEARCH, Schedule, from_seed
 from simulation.shrink import shrink
+from simulation.story import story, violation
 
 SMALL = Scenario(seed=0, n_trials=2)
 PAUSING = Scenario(seed=3, n_trials=3, pauses=True)
