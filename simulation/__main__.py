@@ -11,8 +11,9 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 
 from pipeline.cores import n_cores
 from pipeline.errors import DONE, FAILED, UsageError, run_command
@@ -67,25 +68,23 @@ def run_many(first: int, n_jobs: int, seconds: float) -> tuple[int, int | None]:
 
     context = multiprocessing.get_context("fork")
     until = time.monotonic() + seconds
-    receivers: list[Connection] = []
-    processes = []
+    processes: dict[Connection, BaseProcess] = {}
     for i in range(n_jobs):
         receiver, sender = context.Pipe(duplex=False)
         arguments = (sender, range(first + i, SEEDS * 2, n_jobs), until)
-        processes.append(context.Process(target=_run_some, args=arguments, daemon=True))
-        processes[-1].start()
+        processes[receiver] = context.Process(target=_run_some, args=arguments, daemon=True)
+        processes[receiver].start()
         sender.close()
-        receivers.append(receiver)
     try:
-        return _hear(receivers, seconds)
+        return _hear(processes, seconds)
     finally:
-        for process in processes:
+        for process in processes.values():
             process.kill()
             process.join()
 
 
-def _hear(receivers: list[Connection], seconds: float) -> tuple[int, int | None]:
-    n, begun, said = 0, time.monotonic(), time.monotonic()
+def _hear(processes: "Mapping[Connection, BaseProcess]", seconds: float) -> tuple[int, int | None]:
+    n, begun, said, receivers = 0, time.monotonic(), time.monotonic(), [*processes]
     while receivers:
         for receiver in wait(receivers, SAID_SECONDS):
             assert isinstance(receiver, Connection)
@@ -93,6 +92,9 @@ def _hear(receivers: list[Connection], seconds: float) -> tuple[int, int | None]
                 n_more, wrong = receiver.recv()
             except EOFError:
                 receivers.remove(receiver)
+                processes[receiver].join()
+                if processes[receiver].exitcode:  # a bug of the simulator; it has printed it
+                    raise RuntimeError("a process that simulates has died") from None
                 continue
             n += n_more
             if wrong is not None:

@@ -30,7 +30,7 @@ MOST_OF: dict[Kind | None, int] = {
 }  # fmt: skip
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
-    What.INTERRUPT: 3, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3,
+    What.INTERRUPT: 6, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3,
     What.BROKEN: 3, What.BUSY: 3, What.READ_ONLY: 1, What.ENQUEUED: 2, What.REFUSED: 6,
     What.LOST: 6, What.TWICE: 4, What.LATE: 2, What.OUTAGE: 6, What.FLAKY: 6, What.DIES: 6,
     What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1, What.BACK: 3,
