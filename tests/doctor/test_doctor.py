@@ -499,7 +499,7 @@ def test_a_deleted_run_is_restored_with_all_that_belongs_to_it(project: Project,
 
 def test_the_studys_own_run_is_restored(project: Project, run: Any) -> None:
     before = shown(project)
-    (own,) = (run_id for run_id, (_, tags, *_) in before.items() if tags.get("role") == "study")
+    own = own_run(project)
     client(project).delete_run(own)
     is_mended(project, run, f"the study's own run {own} is deleted in MLflow", "restored")
     assert shown(project) == before
@@ -508,6 +508,30 @@ def test_the_studys_own_run_is_restored(project: Project, run: Any) -> None:
 def remove_for_good(project: Project, run_id: str) -> None:
     """As `mlflow gc` does, but for the artifacts."""
     client(project)._tracking_client.store._hard_delete_run(run_id)
+
+
+def own_run(project: Project) -> str:
+    (own,) = (run for run, (_, tags, *_) in shown(project).items() if tags.get("role") == "study")
+    return own
+
+
+def test_the_studys_own_run_that_is_gone_for_good_is_written_anew_above_the_others(
+    project: Project, run: Any
+) -> None:
+    remove_for_good(project, own_run(project))
+    is_mended(project, run, "MLflow has no run of the study itself", "written anew")
+    own, found = own_run(project), shown(project)
+    assert {tags.get("mlflow.parentRunId") for _, tags, *_ in found.values()} == {None, own}
+    assert found[own][0] == "FINISHED"
+    curve = client(project).get_metric_history(own, "best_val_accuracy")
+    assert [(point.step, point.value) for point in curve] == [(FIRST, 0.6), (CHAMPION, 0.8)]
+
+
+def test_the_studys_own_run_ends_as_its_search_did(project: Project, run: Any) -> None:
+    client(project).update_run(own_run(project), status="RUNNING")
+    found = "MLflow calls the study's own run RUNNING"
+    is_mended(project, run, found, "ended as the search was")
+    assert shown(project)[own_run(project)][0] == "FINISHED"
 
 
 def test_a_run_that_is_gone_for_good_is_written_anew(project: Project, run: Any) -> None:

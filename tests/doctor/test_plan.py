@@ -121,11 +121,11 @@ def test_nothing_is_done_where_all_is_in_order(trials: list[Trial], runs: list[R
             [UNNOTED], [STUDY, RUN], [], (Kind.NOTE_RUNS, (0,), ("a",)), id="a run not noted"
         ),
         pytest.param(
-            [UNNOTED],
+            [TRIAL],
             [STUDY, replace(RUN, seed="")],
             [],
-            (Kind.NOTE_RUNS, (0,), ("a",)),
-            id="nor its parameters logged",
+            (Kind.SEND_AGAIN, (0,), ("a",)),
+            id="a run without its hyperparameters",
         ),
         pytest.param([TRIAL], [STUDY], [], (Kind.WRITE_RUNS, (0,), ()), id="no run"),
         pytest.param(
@@ -161,6 +161,12 @@ def test_one_thing_amiss_is_one_repair(
     trials: list[Trial], runs: list[Run], running: list[int], expected: Any
 ) -> None:
     assert planned(trials, runs, running) == [expected]
+
+
+def test_a_run_that_was_left_while_it_was_made_is_noted_and_completed() -> None:
+    runs = [STUDY, replace(RUN, seed="")]
+    expected = [(Kind.NOTE_RUNS, (0,), ("a",)), (Kind.SEND_AGAIN, (0,), ("a",))]
+    assert planned([UNNOTED], runs) == expected
 
 
 def test_a_run_of_a_deleted_study_is_no_trials_twin() -> None:

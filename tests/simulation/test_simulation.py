@@ -2,15 +2,17 @@
 
 import os
 import random
+import time
 from dataclasses import replace
 
 import pytest
 
 from simulation.__main__ import run_many
 from simulation.faults import Fault, Kind, What
+from simulation.losses import Loss, Lost
 from simulation.run import Simulation
 from simulation.scenario import Scenario
-from simulation.schedule import MEND, SEARCH, Schedule, from_seed
+from simulation.schedule import MEND, MENDING, SEARCH, Schedule, from_seed
 from simulation.shrink import shrink
 from simulation.story import story, violation
 
@@ -78,6 +80,8 @@ def test_a_search_that_is_killed_twenty_times_ends_with_the_same_table(scenario:
         (SMALL, Kind.MLFLOW, What.LOST),
         (PAUSING, Kind.WORKERS, What.DIES),  # its state stayed on the disk
         (SMALL, Kind.WORKERS, What.SECOND),
+        (SMALL, Kind.OPTUNA, What.ENQUEUED),
+        (PAUSING, Kind.WORKERS, What.INTERRUPT),  # states of what is begun anew stayed
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -85,6 +89,30 @@ def test_it_holds_wherever_it_happens(scenario: Scenario, of: Kind | None, what:
     for step in range(n_steps(scenario, of)):
         schedule = one(scenario, Fault(0, step, what, share=step % 3 / 2, of=of))
         assert not violation(schedule), schedule
+
+
+@pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.name)
+def test_the_doctor_mends_what_is_lost_wherever_he_is_killed(lost: Lost) -> None:
+    loss = Loss(lost, 0.5)
+    alone = Simulation(Schedule(SMALL, (), (), (loss,)))
+    alone.run()
+    doctor = next(each for each in alone.world.processes if each.number == MENDING)
+    for step in range(0, doctor.n_steps, 2):
+        schedule = Schedule(SMALL, (), (Fault(MENDING, step, What.KILL),), (loss,))
+        assert not violation(schedule), schedule
+
+
+def test_a_schedule_that_has_no_end_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulation.story.MOST_SECONDS", 0.2)
+    monkeypatch.setattr(Simulation, "run", lambda _: time.sleep(60))
+    assert violation(from_seed(0)).startswith("it goes on without an end")
+
+
+def test_what_cannot_be_read_afterwards_is_no_clean_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulation.invariants.at_the_end", lambda _: [][0])
+    said = violation(Schedule(SMALL, (), ()))
+    assert said.startswith("what came of it is not to be read")
+    assert "IndexError" in said
 
 
 def test_a_worker_that_never_begins_is_tried_again() -> None:

@@ -30,6 +30,22 @@ def test_a_kill_while_a_trial_is_queued_again_queues_it_once(
     assert (again.user_attrs[RETRY_OF], again.user_attrs[SEED]) == (trial.number, 7)
 
 
+def test_a_trial_that_somebody_enqueued_is_not_lost_with_who_has_just_taken_it() -> None:
+    spec = make_spec()
+    study = make_study(spec)
+    study.enqueue_trial({"units": 16})
+    trial = study.ask()  # and is killed
+    assert queue.requeue_left(study, spec) == 1
+    (again,) = study.get_trials(states=(TrialState.WAITING,))
+    assert again.system_attrs["fixed_params"] == {"units": 16}
+    assert again.user_attrs[RETRY_OF] == trial.number
+    assert queue.requeue_left(study, spec) == 0
+    study.ask()  # one that was drawn
+    study.ask()
+    assert queue.requeue_left(study, spec) == 2
+    assert [t.user_attrs[RETRY_OF] for t in study.get_trials(states=(TrialState.WAITING,))] == [1]
+
+
 # What another program does with a trial under way
 
 
