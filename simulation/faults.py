@@ -25,6 +25,7 @@ class What(Enum):
     INTERRUPT = "Ctrl-C"
     SUSPEND = "the process is suspended, and another host goes on"
     SECOND = "somebody starts a second search in the same folder"
+    RIVAL = "somebody starts a second search on another host"
     JUMP = "somebody sets the clock"
     FULL = "the disk is full"
     BROKEN = "the disk has an error"
@@ -44,7 +45,9 @@ class What(Enum):
     BACK = "a worker of a dead supervisor writes its state"
 
 
-_ANY = {What.KILL, What.POWER, What.INTERRUPT, What.SUSPEND, What.SECOND, What.JUMP}
+_ANY = {
+    What.KILL, What.POWER, What.INTERRUPT, What.SUSPEND, What.SECOND, What.RIVAL, What.JUMP,
+}  # fmt: skip
 _ALLOWED = {
     Kind.TIME: _ANY,
     Kind.DISK: _ANY | {What.KILL_AFTER, What.TEAR, What.POWER_AFTER, What.FULL, What.BROKEN},

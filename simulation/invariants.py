@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.names import state_file
+from pipeline.search.used import SAVE_SECONDS
 from pipeline.storage import finals, study_store
 from pipeline.storage.paused import PAUSED
 from pipeline.study.assignment import Assignment
@@ -16,7 +17,7 @@ from pipeline.tracking.orphans import ORPHAN
 from simulation.drive import Drive
 from simulation.faults import What
 from simulation.mirror import in_mlflow
-from simulation.scenario import BY_HAND, GIVEN, NAME, Scenario, curves
+from simulation.scenario import BY_HAND, EPOCH_SECONDS, GIVEN, NAME, Scenario, curves
 
 if TYPE_CHECKING:
     from simulation.run import Simulation
@@ -90,9 +91,11 @@ def at_the_end(simulation: "Simulation") -> str:
     assert study is not None
     scenario = simulation.schedule.scenario
     trials = study_store.read_trials(study)
+    happened = {fault.what for fault in simulation.world.happened}
     for look in (
+        _time_used(simulation, study, trials),
         _in_optuna(study, scenario),
-        _as_trained(trials, scenario),
+        _as_trained(trials, scenario, has_hung=What.HANGS in happened),
         in_mlflow(simulation, study, trials),
         _as_counted(simulation, study, trials),
         _tried_again(simulation, study),
@@ -164,7 +167,7 @@ def _identity(trial: Trial) -> tuple[str, int | None]:
     return str(trial.hyperparameters), trial.seed
 
 
-def _as_trained(trials: list[Trial], scenario: Scenario) -> str:
+def _as_trained(trials: list[Trial], scenario: Scenario, *, has_hung: bool) -> str:
     """Holds what Optuna has of each trial against what its curves say."""
     for trial in select_counted(trials):
         if trial.hyperparameters is None or trial.seed is None:
@@ -173,7 +176,7 @@ def _as_trained(trials: list[Trial], scenario: Scenario) -> str:
         values = [*known.metrics["val_accuracy"]]
         found = [*trial.history.get("val_accuracy", ())]
         what = f"trial {trial.number}"
-        too_slow = trial.reason.startswith("stopped after")
+        too_slow = has_hung and trial.reason.startswith("stopped after")
         if values[0] != values[0] and not too_slow:
             if trial.state != State.FAIL or found or "nan" not in trial.reason:
                 return f"{what} diverged, and is {trial.state} with {found} ({trial.reason})"
@@ -210,6 +213,20 @@ def _with_patience(values: list[float], patience: int) -> list[float]:
         if i - at >= patience:
             return values[: i + 1]
     return values
+
+
+def _time_used(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:
+    """Holds the time used against the trials: of each life a little may be lost."""
+    scenario, noted, lives = (
+        simulation.schedule.scenario,
+        study.user_attrs,
+        simulation.world.processes,
+    )
+    used = noted.get(study_store.SECONDS, 0.0) + noted.get(study_store.FINALS_SECONDS, 0.0)
+    trained = sum(trial.seconds for trial in select_counted(trials)) / scenario.n_workers
+    if used < trained - len(lives) * (SAVE_SECONDS + EPOCH_SECONDS):
+        return f"{used} seconds are noted, {trained} were trained for"
+    return ""
 
 
 def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Trial]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import io
+import os
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 import optuna
 
 from pipeline.doctor.examine import examine
-from pipeline.errors import DONE, INTERRUPTED, PipelineError
+from pipeline.errors import DONE, FAILED, INTERRUPTED, PipelineError
 from pipeline.outside import Outside
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
@@ -207,6 +208,8 @@ class Simulation:
             ended = "interrupted"
         except PipelineError as error:
             ended = f"error: {error}"
+            if os.strerror(errno.ENOENT) in ended:  # nobody removes anything under its feet
+                raise Violation(f"process {process.number} ({kind}) ends with {ended}") from error
         except OSError as error:  # as `run_command` has it
             if error.errno not in (errno.ENOSPC, errno.EIO):
                 raise Violation(f"process {process.number} ({kind}) ends with {error}") from error
@@ -263,6 +266,12 @@ class Simulation:
             return
         if fault.what is What.SUSPEND:
             self._live(SEARCH, ELSEWHERE)
+            return
+        if fault.what is What.RIVAL:
+            has_lease = self.world.shows_life(process)
+            ended = str(self._live(SEARCH, ELSEWHERE))
+            if has_lease and ended in (str(DONE), str(FAILED)):
+                raise Violation(f"a second search on another host is not refused: {ended}")
             return
         ended = str(self._live(SEARCH, process.host))
         if "is being searched already" not in ended:

@@ -22,7 +22,7 @@ GROUPS: tuple[Sequence[What], ...] = (
     (What.OUTAGE, What.FLAKY, What.LOST, What.REFUSED, What.POWER, What.POWER_AFTER),
     (What.KILL, What.KILL_AFTER, What.DIES, What.BACK, What.INTERRUPT),
     (What.POWER, What.POWER_AFTER, What.TEAR, What.BUSY, What.ENQUEUED),
-    (What.SUSPEND, What.KILL, What.INTERRUPT, What.OUTAGE),
+    (What.SUSPEND, What.RIVAL, What.KILL, What.INTERRUPT, What.OUTAGE),
 )
 # Steps of a fault, counted among all or those of a kind: what comes later is in few lives.
 MOST_OF: dict[Kind | None, int] = {
@@ -30,10 +30,10 @@ MOST_OF: dict[Kind | None, int] = {
 }  # fmt: skip
 WEIGHTS = {
     What.KILL: 12, What.KILL_AFTER: 8, What.TEAR: 4, What.POWER: 4, What.POWER_AFTER: 4,
-    What.INTERRUPT: 6, What.SUSPEND: 2, What.SECOND: 1, What.JUMP: 2, What.FULL: 3,
-    What.BROKEN: 3, What.BUSY: 3, What.READ_ONLY: 1, What.ENQUEUED: 2, What.REFUSED: 6,
-    What.LOST: 6, What.TWICE: 4, What.LATE: 2, What.OUTAGE: 6, What.FLAKY: 6, What.DIES: 6,
-    What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1, What.BACK: 3,
+    What.INTERRUPT: 6, What.SUSPEND: 2, What.SECOND: 1, What.RIVAL: 1, What.JUMP: 2,
+    What.FULL: 3, What.BROKEN: 3, What.BUSY: 3, What.READ_ONLY: 1, What.ENQUEUED: 2,
+    What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2, What.OUTAGE: 6, What.FLAKY: 6,
+    What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1, What.BACK: 3,
 }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ class World:
         seconds: since the beginning.
         trace: each step in a line, if that is wanted.
         on_power_failure: what forgets what no disk has kept.
-        on_suspension: what happens while a process stands still.
+        on_suspension: what happens while a process stands still, or others begin beside it.
         happened: faults that did.
         jobs: all that were submitted, and by whom.
         deaths: of workers, or that hung, by the network and the seed that they trained.
@@ -151,6 +151,10 @@ class World:
                 self.wall_offset += fault.seconds
             case fault.what.SUSPEND | fault.what.SECOND:
                 self.suspend(process, fault)
+            case fault.what.RIVAL:
+                self.on_suspension(process, fault)  # whose signs of life go on
+                if process.is_dead:
+                    raise Killed
             case _:
                 return fault
         return None
@@ -211,6 +215,10 @@ class World:
         self.seconds = max(self.seconds, until)
         if process.is_dead:  # by what was done meanwhile
             raise Killed
+
+    def shows_life(self, process: Process) -> bool:
+        """Tells whether a process does something every so often."""
+        return any(each.process is process and not each.is_over for each in self.repeated)
 
     def _is_due(self, each: _Repeated, until: float) -> bool:
         if each.is_over or each.process.is_dead or each.process.is_suspended:
