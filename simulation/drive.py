@@ -57,6 +57,12 @@ class Drive:
             names(self._kept, self._kept_folders)
         del self._pending[:n]
 
+    def settle(self) -> None:
+        """Keeps all, as a disk does after some seconds, whatever is synced."""
+        self._keep(len(self._pending))
+        for file in self.files.values():
+            file.synced = file.content
+
     def fail_power(self, share: float) -> None:
         """Keeps a part of what was not synced."""
         self._keep(round(share * len(self._pending)))

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.names import state_file
 from pipeline.search.used import SAVE_SECONDS
-from pipeline.storage import finals, study_store
+from pipeline.storage import finals, lease, study_store
 from pipeline.storage.paused import PAUSED
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import State, Trial, select_counted
@@ -95,6 +95,7 @@ def at_the_end(simulation: "Simulation") -> str:
     for look in (
         _time_used(simulation, study, trials),
         _in_optuna(study, scenario),
+        _finalists_compared(study, happened),
         _as_trained(trials, scenario, has_hung=What.HANGS in happened),
         in_mlflow(simulation, study, trials),
         _as_counted(simulation, study, trials),
@@ -120,13 +121,20 @@ def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
         return said
     counted = select_counted(trials)
     n_searched = finals.count_searched(trials)
-    budget, _ = finals.split_budget(study, scenario.spec)
+    budget, of_finals = finals.split_budget(study, scenario.spec)
     if not scenario.is_timed and n_searched != budget.trials:
         return f"{n_searched} trials count, the budget is {budget.trials}"
     if n_searched > (budget.trials or 0):
         return f"{n_searched} trials count, the budget is {budget.trials}"
-    if finals.read_plan(study) and not finals.are_over(study) and not scenario.is_timed:
-        return "finals were not held to their end"
+    if scenario.has_finals and not scenario.is_timed:
+        n_drawn = sum(t.value is not None and not (t.reference or t.is_final) for t in counted)
+        most = of_finals.trials if of_finals else 0
+        if not (finals.read_plan(study) or may_wait) and n_drawn > 1 and (most or 0) > 1:
+            return "no finals were held"
+        if finals.read_plan(study) and not finals.are_over(study):
+            return "finals were not held to their end"
+    if study.user_attrs.get(lease.LEASE):
+        return f"the study is held still: {study.user_attrs[lease.LEASE]}"
     twice = [key for key, n in Counter(map(_identity, counted)).items() if n > 1]
     if twice:
         return f"finished twice: {twice}"
@@ -140,6 +148,13 @@ def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
     if set(lost) - dropped and not may_wait:
         return f"interrupted, and not run again: {lost}"
     return ""
+
+
+def _finalists_compared(study: optuna.Study, happened: set[What]) -> str:
+    if happened & {What.DIES, What.GONE, What.FULL, What.BROKEN}:  # then the next search does it
+        return ""
+    is_missing = finals.read_held(study) and not finals.has_examples(study)
+    return "what finalists answer was not compared" if is_missing else ""
 
 
 def _is_by_hand(frozen: FrozenTrial) -> bool:
@@ -243,6 +258,9 @@ def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Tria
     (run,) = (run for run in runs if run.tags.get("role") == "study")
     if not run.inputs:
         return "the study's run has no inputs"
+    left = [run.id for run in simulation.runs.runs.values() if ORPHAN in run.tags and run.is_open]
+    if left:
+        return f"{left} were set aside, and are open"
     shown = {value for _, _, value in run.metrics.get("best_val_accuracy", ())}
     if best is not None and max(shown, default=None) != best:
         return f"the curve of records is {sorted(shown)}, the best value {best}"

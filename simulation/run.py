@@ -5,7 +5,6 @@ import errno
 import functools
 import io
 import os
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +31,7 @@ from simulation.mlflow_store import MlflowStore
 from simulation.optuna_store import OptunaStore, SimulatedStorage
 from simulation.scenario import NAME, Scenario, curves
 from simulation.schedule import LOOK, MEND, MENDING, SEARCH, Schedule
+from simulation.violation import Violation, end_of
 from simulation.workers import SimulatedWorkers
 from simulation.world import Killed, Process, SimulatedClock, SimulatedHost, World
 
@@ -41,10 +41,6 @@ HERE, ELSEWHERE = "here", "elsewhere"
 # What leaves nothing behind that the next search has not mended by the time when it is stopped.
 STOPS = {What.INTERRUPT, What.KILL, What.KILL_AFTER, What.DIES, What.DIES_LAST, What.JUMP}
 IN_ORDER = "left: []"  # how a doctor ends who leaves nothing to be mended
-
-
-class Violation(Exception):
-    """Something is not as it must be; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class Simulation:
                     self._look_at_the_end()
             self._look()
         for _ in range(MOST_LAST_LIVES):
-            self.world.seconds += OUTAGES_END
+            self._wait()
             for host in self._hosts_that_keep() - {HERE}:
                 self._live(SEARCH, host)
             ended = self._live(SEARCH, HERE)
@@ -119,7 +115,7 @@ class Simulation:
         """Has the doctor mend all, though he is disturbed; then there is nothing to be mended."""
         disturbed = {each.process for each in self.schedule.faults if each.process >= MENDING}
         for number in range(MENDING, max(disturbed, default=MENDING) + 1 + MOST_LAST_LIVES):
-            self.world.seconds += OUTAGES_END
+            self._wait()
             ended = self._live(MEND, HERE, number)
         if ended != IN_ORDER:
             raise Violation(f"the doctor cannot mend: {ended}")
@@ -127,23 +123,30 @@ class Simulation:
         if looked != IN_ORDER:
             raise Violation(f"the doctor has mended all, and finds: {looked}")
 
+    def _wait(self) -> None:
+        """Lets so much time pass that nothing is out of reach, and disks have kept all."""
+        self.world.seconds += OUTAGES_END
+        for drive in self.drives.values():
+            drive.settle()
+
     def _look_at_the_end(self) -> None:
         if found := invariants.at_the_end(self):
             raise Violation(found)
 
     def _leaves_something(self) -> bool:
         """Tells whether something may be left that the next search sends, removes or ends."""
-        happened = {fault.what for fault in self.world.happened}
-        return bool(happened & {What.BROKEN, What.SUSPEND} or self._hosts_that_keep())
+        return bool(self._happened & {What.BROKEN, What.SUSPEND} or self._hosts_that_keep())
 
     def _look_after_stop(self) -> None:
-        happened = {fault.what for fault in self.world.happened}
-        if not happened <= STOPS or self._hosts_that_keep():
+        if not self._happened <= STOPS or self._hosts_that_keep():
             return
         study = self.study()
-        assert study is not None
-        if found := mirror.after_stop(self.runs, study, self.drives[HERE]):
+        if study and (found := mirror.after_stop(self.runs, study, self.drives[HERE])):
             raise Violation(found)
+
+    @property
+    def _happened(self) -> set[What]:
+        return {fault.what for fault in self.world.happened}
 
     def _hosts_that_keep(self) -> set[str]:
         """Names hosts on which writes wait for MLflow."""
@@ -290,8 +293,3 @@ def _quiet() -> Iterator[io.StringIO]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         yield said
-
-
-def end_of(error: Exception) -> str:
-    """The last lines of a traceback."""
-    return "".join(traceback.format_exception(error)[-4:])

@@ -12,6 +12,7 @@ SEARCH, LOOK, MEND = "search", "doctor", "doctor --fix"
 MOST_LIVES, MOST_FAULTS = 4, 4  # of a schedule, and of a life
 N_STUDIES = 4  # of each kind
 EARLY = 30  # steps of a life
+SHARE_OF_STOPPED = 0.1  # of lives, which end by Ctrl-C and nothing else
 # Share of schedules in which something is lost, how much at most, the number of the first process
 # that mends it, and how many of those something befalls.
 SHARE_OF_LOST, MOST_LOSSES, MENDING, MOST_MENDING = 0.1, 3, 1_000, 2
@@ -101,6 +102,9 @@ def from_seed(seed: int) -> Schedule:
         lives.append(
             rng.choices((SEARCH, LOOK, MEND), weights=(8, 1, 2))[0] if process else SEARCH
         )
+        if rng.random() < SHARE_OF_STOPPED:
+            faults.append(_draw(rng, process, (What.INTERRUPT,)))
+            continue
         for _ in range(rng.randint(1, MOST_FAULTS)):
             faults.append(_draw(rng, process, kinds))
     losses = []

@@ -3,8 +3,9 @@
 import re
 import signal
 
-from simulation.run import Simulation, Violation, end_of
+from simulation.run import Simulation
 from simulation.schedule import Schedule
+from simulation.violation import Violation, end_of
 
 MOST_SECONDS = 30  # real ones, of a schedule; few take one
 

@@ -1,6 +1,5 @@
 """Workers that train nothing: an executor that replays curves, in the time of the world."""
 
-import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -118,8 +117,12 @@ class SimulatedWorkers(ReplayExecutor):
         """Does what a worker does before it tells of an epoch; returns what it tells."""
         job = self._jobs.get(event.trial)
         if job and isinstance(event, EpochEnd) and event.epoch in job.rungs:
-            with contextlib.suppress(OSError):
+            try:
                 write_atomically(self._state(job, event.epoch), _state_of(job), self._disk)
+            except OSError as error:  # then it cannot go on from there; a worker says nothing
+                happened = {fault.what for fault in self._world.happened}
+                if not happened & {What.FULL, What.BROKEN}:
+                    raise AssertionError("no state can be written") from error
         if isinstance(event, EpochEnd) and event.model is not None:
             return replace(event, model=model_of(self._jobs[event.trial].seed, event.epoch))
         return event
