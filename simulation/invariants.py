@@ -133,6 +133,9 @@ def _in_optuna(study: optuna.Study, scenario: Scenario) -> str:
             return "no finals were held"
         if finals.read_plan(study) and not finals.are_over(study):
             return "finals were not held to their end"
+    repeats = sorted(t.repeat or 0 for t in counted if t.reference)
+    if repeats != [0, 1] and scenario.has_reference and not may_wait:
+        return f"of the reference, repeats {repeats} were trained"
     if study.user_attrs.get(lease.LEASE):
         return f"the study is held still: {study.user_attrs[lease.LEASE]}"
     twice = [key for key, n in Counter(map(_identity, counted)).items() if n > 1]

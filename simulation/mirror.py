@@ -134,6 +134,9 @@ def in_mlflow(simulation: "Simulation", study: optuna.Study, trials: list[Trial]
         registered = store.versions[NAME][version - 1]
         if registered.run != champion.run_id:
             return f"{registered.run} is the champion, not {champion.run_id}"
+        about = {"study": NAME, "run_id": champion.run_id, "trial": str(champion.number)}
+        if about.items() - registered.tags.items():
+            return f"the champion's version says {registered.tags}, not {about}"
     return ""
 
 
