@@ -74,7 +74,9 @@ def ask(
         queue.requeue_left(study, spec, under_way)
         raise
     source = earlier.source if earlier and not given else ""  # else enqueued by hand
-    seed = derived_seed(spec.seed, "trial", n_drawn)
+    # by hand: perhaps before one of the same number drawn that was interrupted, and waits
+    own = ("enqueued", trial.number) if given else ("trial", n_drawn)
+    seed = derived_seed(spec.seed, *own)
     before = trial.user_attrs.get(RETRY_OF)  # one enqueued by hand, which was killed right here
     assignment = Assignment(drawn, seed=seed, started_from=source, retry_of=before)
     study_store.write(trial, assignment)

@@ -253,8 +253,7 @@ class Supervisor:
                 self._end(running)
 
     def _failed(self, running: Running, event: Failed) -> None:
-        n_retries = running.assignment.n_retries
-        if event.is_transient and n_retries < self._spec.training.retries:
+        if event.is_transient and running.assignment.n_retries < self._spec.training.retries:
             self._try_again(running, event.reason)
         else:
             running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)

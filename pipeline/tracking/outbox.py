@@ -111,10 +111,17 @@ class Outbox:
                 self._unlink(path)
 
     def _remove(self) -> None:
-        """Removes the folder, the list first: a kill leaves no list of files that are gone."""
+        """Removes the folder, the list first: a kill leaves no list of files that are gone.
+
+        For good: what was sent would be sent again after a power failure, behind what came later.
+        """
+        if not self._disk.is_folder(self._folder):
+            return
         with contextlib.suppress(OSError):
             self._disk.unlink(self._folder / _LIST)
         self._disk.remove_tree(self._folder)
+        with contextlib.suppress(OSError):
+            self._disk.sync(self._folder.parent)
 
     def _unlink(self, file: Path) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -8,6 +8,9 @@ import pytest
 from killing import killed_at_every_step
 
 from pipeline.tracking.outbox import Outbox, Write
+from simulation.disk import SimulatedDisk
+from simulation.drive import Drive
+from simulation.world import World
 
 
 class Receiver:
@@ -199,3 +202,15 @@ def test_the_list_goes_before_the_files_in_it(
     assert removed == [{"0-"}]
     assert len(Outbox(folder)) == 0
     assert not folder.exists()
+
+
+def test_what_was_sent_does_not_come_back_with_a_power_failure() -> None:
+    world, drive = World({}), Drive()
+    disk = SimulatedDisk(world, world.begin("here"), drive)
+    folder = Path("/runs/study.outbox")
+    disk.make_folder(folder.parent)
+    outbox = Outbox(folder, disk)
+    outbox.add({"what": "model"}, b"model")
+    outbox.deliver(lambda *_: None)
+    drive.fail_power(0.0)
+    assert len(Outbox(folder, disk)) == 0
