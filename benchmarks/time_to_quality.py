@@ -209,7 +209,25 @@ def compare(done: Sequence[Curve], taking_part: Sequence[Contender]) -> list[Blo
                 f"others on the chapter's 12,000. [The curves]({PICTURE.name})."
             )
         )
-    return blocks
+    return [*blocks, *_against_random(done)]
+
+
+def _against_random(done: Sequence[Curve]) -> list[Block]:
+    """Says after which time the pipeline has random search's best of a quarter of an hour."""
+    random = [each.best for each in done if each.name == RANDOM]
+    ours = [each for each in done if each.name == OURS_ALONE]
+    if not (random and ours):
+        return []
+    times = [each.seconds_to(best) for best in random for each in ours]
+    n_in_time = sum(map(math.isfinite, times))
+    watched = statistics.median(each.seconds for each in ours)
+    return [
+        Paragraph(
+            f"Random search's best after {RANDOM_MINUTES:g} minutes, {results.spread(random, 4)}, is "
+            f"reached without references within {watched:.0f} s in {n_in_time} of {len(times)} "
+            f"pairs of searches; after {_or_never(times, 0)} s."
+        )
+    ]
 
 
 def draw(done: Sequence[Curve]) -> None:
