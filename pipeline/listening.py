@@ -12,6 +12,7 @@ from typing import NoReturn
 from pipeline.errors import PipelineError
 
 HOST = "127.0.0.1"
+UI_PORT = 5000  # of MLflow's UI, unless `make ui` is told another
 
 
 def check_port(port: int, make: str) -> None:

@@ -3,6 +3,7 @@
 import unicodedata
 from pathlib import Path
 
+DETAILS_FILE = "test_details.json"  # how a model errs on the test set, worked out at a look
 MAX_CHARACTERS, MAX_BYTES = 100, 200  # of a name; NAME.workers.log has to fit 255 bytes
 NAME_RULE = (
     "letters and digits of any script, '_', '-' and '.', a letter or digit first, at most "
@@ -49,3 +50,8 @@ def is_name(text: str) -> bool:
 def state_file(trial: int, epoch: int) -> str:
     """Names the file of the state of a trial's training after an epoch, in a study's folder."""
     return f"{trial}.{epoch}.npz"
+
+
+def details_folder(trial: int) -> str:
+    """Names the folder of what tells of a look at a trial's own model, in its run's."""
+    return f"trial_{trial}"

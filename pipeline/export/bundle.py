@@ -18,10 +18,10 @@ from pipeline.errors import PipelineError
 from pipeline.export import card_head, model_card, scores, stored_model, test_looks
 from pipeline.export.champion import epochs_of_refit, runs_of, summary
 from pipeline.export.folder import CARD_FILE, DETAIL_FILES, MODEL_FILE, SCRIPT_FILE, write_sums
-from pipeline.export.test_details import DETAILS_FILE
 from pipeline.export.test_looks import Scored
 from pipeline.files import scratch_folder, temporary_files_in, write_atomically
 from pipeline.formats import writing
+from pipeline.names import DETAILS_FILE
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.trial import Trial

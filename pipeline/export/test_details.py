@@ -8,13 +8,12 @@ from pipeline.evaluation import bootstrap, details
 from pipeline.export import mistakes, reliability, scores
 from pipeline.export.folder import RELIABILITY_FILE
 from pipeline.files import write_atomically
+from pipeline.names import DETAILS_FILE
 from pipeline.task.source import Examples
 from pipeline.task.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-DETAILS_FILE = "test_details.json"  # in `metrics.json` of an export
 
 
 def write(

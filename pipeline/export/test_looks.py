@@ -20,6 +20,7 @@ from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.export import scores, test_details
+from pipeline.names import details_folder
 from pipeline.storage import study_store
 from pipeline.storage.studies import StoredStudy
 from pipeline.tracking import looks
@@ -57,7 +58,7 @@ class Scored:
     @property
     def key(self) -> str:
         """The name of its details' folder among a run's artifacts."""
-        key = f"trial_{self.trial}"
+        key = details_folder(self.trial)
         if self.ensemble:
             picks = json.dumps(dict(self.ensemble), sort_keys=True)
             key = f"ensemble_{hashlib.sha256(picks.encode()).hexdigest()[:16]}"

@@ -3,12 +3,12 @@
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from pipeline.cores import n_cores
 from pipeline.errors import printable
 from pipeline.new.plan import MANY_VALUES, SMALL, Plan
 from pipeline.new.survey import Survey
+from pipeline.study import toml
 from pipeline.study.trainers import CONSTANT, GRADIENT_BOOSTING, SIMPLE
 from pipeline.task.settings import DataSettings
 from pipeline.task.task import Kind
@@ -23,11 +23,6 @@ _WORDS_OF_METRIC = {
     "val_roc_auc": "one class is rare, so accuracy would say little; or val_balanced_accuracy",
     "val_balanced_accuracy": "some classes are rare: each counts the same; or val_macro_f1",
 }
-
-
-def quote(text: str) -> str:
-    """Writes a string of TOML: https://toml.io/en/v1.0.0#string, where JSON's fits but for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def text_of(
@@ -60,9 +55,9 @@ def _head(
     what = f" that answers {data.target}" if data.target else ""
     lines = [
         *_comment(found),
-        f"goal = {quote(f'Find the best small network{what}, from {name}.')}",
-        f"dataset = {quote(dataset)}",
-        *([f"target = {quote(data.target)}"] if data.target else []),
+        f"goal = {toml.quote(f'Find the best small network{what}, from {name}.')}",
+        f"dataset = {toml.quote(dataset)}",
+        *([f"target = {toml.quote(data.target)}"] if data.target else []),
         f'metric = "{plan.metric}"  # {_WORDS_OF_METRIC[plan.metric]}',
         "reference = [  # simple models, trained first: what a network has to beat",
     ]
@@ -90,7 +85,7 @@ def _data(data: Survey, plan: Plan, settings: DataSettings) -> Iterator[str]:
         yield f"# and {len(data.left_out) - N_LEFT_OUT} more, see python -m pipeline.data FILE"
     given = settings.model_dump(exclude_unset=True)
     for key, value in given.items():
-        yield f"{key} = {_toml(value)}"
+        yield f"{key} = {toml.inline(value)}"
     for key, line in _chosen(data, plan):
         if key not in given:
             yield line
@@ -127,12 +122,12 @@ def _chosen(data: Survey, plan: Plan) -> Iterator[tuple[str, str]]:
     elif plan.metric == "val_roc_auc":
         yield "class_weights", f"# {_BALANCED}  # in training each class would weigh the same"
     for column in data.groups:
-        text = f"# group = {quote(column)}  # would keep all rows of one value in one part"
+        text = f"# group = {toml.quote(column)}  # would keep all rows of one value in one part"
         yield "group", text
     for column in data.dates:
         others = " (without folds)" if plan.folds else ""
-        text = f"# time = {quote(column)}  # would validate and test on the latest rows{others}"
-        yield "time", text
+        would = f"would validate and test on the latest rows{others}"
+        yield "time", f"# time = {toml.quote(column)}  # {would}"
     if data.kinds:
         yield "drop", "# drop = []  # columns that are not known when an answer is wanted"
 
@@ -199,16 +194,6 @@ def _choices(values: Sequence[str | int]) -> str:
 
 def _list(values: Iterable[str | int]) -> str:
     return f"[{', '.join(json.dumps(value) for value in values)}]"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        return quote(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{quote(key)} = {_toml(each)}' for key, each in value.items())} }}"
-    return str(value).lower()  # true and false; numbers as they are
 
 
 def _comment(text: str) -> list[str]:

@@ -21,7 +21,7 @@ def main() -> int:
     )
     parser.add_argument("study", nargs="?", default=DEFAULT_STUDY, help="name of a study")
     name = parse_study_name(parser.parse_args().study)
-    from pipeline.report import document, sections
+    from pipeline.report import document, html_page, sections
     from pipeline.report.summary import as_csv, summarize
     from pipeline.storage import studies
 
@@ -32,7 +32,8 @@ def main() -> int:
     blocks = sections.blocks(facts)
     try:
         write_atomically(folder / "report.md", document.as_markdown(title, blocks))
-        write_atomically(folder / "report.html", document.as_html(title, blocks))
+        page = html_page.as_html(title, blocks, html_page.trials_of(facts))
+        write_atomically(folder / "report.html", page)
         write_atomically(folder / "trials.csv", as_csv(facts))
     except OSError as error:
         raise PipelineError(

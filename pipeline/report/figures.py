@@ -7,18 +7,19 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pipeline.escaping import for_figure
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.trial import State, Trial
 from pipeline.task.task import Metric
 
-COLOURS = {State.COMPLETE: "#2463b0", State.PRUNED: "#c9ced6", State.FAIL: "#c23b3b"}
+# such that are seen on white and on black
+COLOURS = {State.COMPLETE: "#3d84d6", State.PRUNED: "#98a3ae", State.FAIL: "#d9534f"}
 N_COLUMNS = 3  # of panels
 MOST_TICKS = 4  # on a logarithmic axis of a panel
 N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
-CHAMPION_COLOUR, FAINT = "#d9730d", "#8a94a0"
+CHAMPION_COLOUR, FAINT = "#e07b1a", "#8a94a0"
 PARTS = {"": "training", "val_": "validation"}  # of the data, by the prefix of a metric's name
-LINES = {"training": "#2463b0", "validation": "#d9730d"}
+LINES = {"training": "#3d84d6", "validation": "#e07b1a"}
+HOVER = "trial %{customdata}: %{y:.6~g}<br>%{text}<extra></extra>"  # `html_page` knows the text
 
 
 def thin_out(trials: Sequence[Trial], ranked: Sequence[Trial]) -> list[Trial]:
@@ -51,8 +52,8 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
             mode="markers",
             name=state.lower(),
             marker={"color": COLOURS[state], "size": 8},
-            text=[for_figure(str(trial.hyperparameters or trial.reference)) for trial in shown],
-            hovertemplate="trial %{x}: %{y:.6~g}<br>%{text}<extra></extra>",
+            customdata=[trial.number for trial in shown],
+            hovertemplate=HOVER,
         )
     figure.add_scatter(
         x=[trial.number for trial in trials],
@@ -62,8 +63,8 @@ def history(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metri
         line={"color": CHAMPION_COLOUR, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
-    figure.update_xaxes(_whole(len(trials)))
-    return _finish(figure, "trial", metric.name, _focus([t.value for t in trials], metric))
+    figure.update_xaxes(whole(len(trials)))
+    return finish(figure, "trial", metric.name, focus([t.value for t in trials], metric))
 
 
 def curves(trial: Trial, quantity: str) -> go.Figure:
@@ -84,8 +85,8 @@ def curves(trial: Trial, quantity: str) -> go.Figure:
             line={"color": LINES[part]},
         )
     figure.add_vline(x=trial.best_epoch, line={"color": FAINT, "dash": "dot", "width": 1})
-    figure.update_xaxes(_whole(trial.n_epochs))
-    return _finish(figure, "epoch", quantity, None)
+    figure.update_xaxes(whole(trial.n_epochs))
+    return finish(figure, "epoch", quantity, None)
 
 
 def bands(runs: Sequence[Trial], quantities: Sequence[str]) -> go.Figure:
@@ -126,8 +127,8 @@ def bands(runs: Sequence[Trial], quantities: Sequence[str]) -> go.Figure:
                 row=1,
                 col=column,
             )
-    figure.update_xaxes(_whole(n_epochs))
-    return _finish(figure, "epoch", "", None, height=320)
+    figure.update_xaxes(whole(n_epochs))
+    return finish(figure, "epoch", "", None, height=320)
 
 
 def importance(shares: Mapping[str, float]) -> go.Figure:
@@ -142,7 +143,7 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
         )
     )
-    return _finish(figure, "importance", "", None, height=60 + 34 * len(names))
+    return finish(figure, "importance", "", None, height=60 + 34 * len(names))
 
 
 def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) -> go.Figure:
@@ -166,9 +167,9 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
     for i, (name, entry) in enumerate(space.items()):
         place = {"row": i // N_COLUMNS + 1, "col": i % N_COLUMNS + 1}
         is_category = entry.type == "categorical"
-        drawn = [trial for trial in known if _is_drawn(trial, name, entry)]
+        drawn = [trial for trial in known if is_drawn(trial, name, entry)]
         drawn = [trial for trial in drawn if not _is_off_scale(trial, name, entry)]
-        values = [_scalar(trial, name) for trial in drawn]
+        values = [scalar(trial, name) for trial in drawn]
         if is_category:
             values = [str(value) for value in values]
         figure.add_scatter(
@@ -176,13 +177,13 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
             y=[trial.value for trial in drawn],
             mode="markers",
             marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
-            text=[f"trial {trial.number}" for trial in drawn],
-            hovertemplate="%{text}: %{x}, %{y:.6~g}<extra></extra>",
+            customdata=[trial.number for trial in drawn],
+            hovertemplate=f"{name} %{{x}}<br>{HOVER}",
             showlegend=False,
             **place,
         )
         figure.update_xaxes(**_axis(entry, values), **place)
-    figure = _finish(figure, "", "", _focus([trial.value for trial in known], metric), height)
+    figure = finish(figure, "", "", focus([trial.value for trial in known], metric), height)
     figure.update_yaxes(title_text=metric.name, col=1)
     return figure
 
@@ -192,7 +193,7 @@ def off_scale(trials: Sequence[Trial], space: Mapping[str, Entry]) -> dict[str, 
     counts = {
         name: sum(
             trial.value is not None
-            and _is_drawn(trial, name, entry)
+            and is_drawn(trial, name, entry)
             and _is_off_scale(trial, name, entry)
             for trial in trials
         )
@@ -204,15 +205,17 @@ def off_scale(trials: Sequence[Trial], space: Mapping[str, Entry]) -> dict[str, 
 def _is_off_scale(trial: Trial, name: str, entry: Entry) -> bool:
     """Tells whether a value has no logarithm: a reference may have no dropout at all."""
     is_log = not isinstance(entry, Choices) and entry.log
-    return bool(is_log and _scalar(trial, name) <= 0)
+    return bool(is_log and scalar(trial, name) <= 0)
 
 
-def _is_drawn(trial: Trial, name: str, entry: Entry) -> bool:
+def is_drawn(trial: Trial, name: str, entry: Entry) -> bool:
+    """Tells whether a trial has a value of a hyperparameter."""
     values = vars(trial.hyperparameters) if trial.hyperparameters else {}
     return bool(values) and entry.is_active(values) and values[name] != ()
 
 
-def _scalar(trial: Trial, name: str) -> Any:
+def scalar(trial: Trial, name: str) -> Any:
+    """Returns a trial's value of a hyperparameter; of `units` the widest layer's."""
     value = getattr(trial.hyperparameters, name)
     return max(value) if isinstance(value, tuple) else value
 
@@ -238,11 +241,11 @@ def _axis(entry: Entry, values: Sequence[Any]) -> dict[str, Any]:
             "range": [math.log10(low) - margin, math.log10(high) + margin],
         }
     margin = 0.05 * (high - low) or 0.5
-    whole = _whole(high - low) if entry.type == "int" else {}
-    return {"range": [low - margin, high + margin], **whole}
+    ticks = whole(high - low) if entry.type == "int" else {}
+    return {"range": [low - margin, high + margin], **ticks}
 
 
-def _whole(span: float) -> dict[str, Any]:
+def whole(span: float) -> dict[str, Any]:
     """Puts ticks at whole numbers: plotly would mark 1.5 layers."""
     return {"dtick": 1} if span <= 12 else {}
 
@@ -259,7 +262,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks if len(ticks) > 1 else [low, high]
 
 
-def _focus(values: Sequence[float | None], metric: Metric) -> tuple[float, float]:
+def focus(values: Sequence[float | None], metric: Metric) -> tuple[float, float]:
     """Chooses a range without the worst quarter: hopeless trials would flatten all others."""
     known = sorted(value for value in values if value is not None)
     if not known:
@@ -270,20 +273,15 @@ def _focus(values: Sequence[float | None], metric: Metric) -> tuple[float, float
     return kept[0] - margin, kept[-1] + margin
 
 
-def _finish(
+def finish(
     figure: go.Figure,
     x: str,
     y: str,
     y_range: tuple[float, float] | None,
     height: int = 340,
 ) -> go.Figure:
-    figure.update_layout(
-        template="plotly_white",
-        height=height,
-        margin={"l": 60, "r": 16, "t": 28, "b": 44},
-        legend={"orientation": "h", "y": 1.1, "x": 0},
-        font={"family": "system-ui, sans-serif", "size": 13},
-    )
+    """Names the axes, and sets the range of values and the height in pixels."""
+    figure.update_layout(height=height)  # all other looks are the page's
     figure.update_xaxes(title_text=x)
     figure.update_yaxes(title_text=y)
     if y_range:

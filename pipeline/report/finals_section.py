@@ -8,6 +8,8 @@ from pipeline.report.document import Block, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.wording import capitalize, count_noun, inflect, join_names
 
+HEADING = "Finals"
+
 
 def said_of_finals(facts: StudySummary) -> list[str]:
     """Says in sentences what finals have shown; nothing if there were none."""
@@ -47,7 +49,7 @@ def finals(facts: StudySummary) -> list[Block]:
     )
     excess = intervals.show(metric, judged.excess, judged.winner.value.mean)
     return [
-        Heading("Finals"),
+        Heading(HEADING),
         Paragraph(how),
         Table(columns, rows),
         Paragraph(

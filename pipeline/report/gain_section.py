@@ -8,6 +8,8 @@ from pipeline.report.verdict_sections import kept, score_interval
 from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect
 
+HEADING = "What searching bought"
+
 
 def gain(facts: StudySummary) -> list[Block]:
     """Tables the champion beside the known baselines: references and a baseline study."""
@@ -44,7 +46,7 @@ def gain(facts: StudySummary) -> list[Block]:
     if not has_interval:
         columns, *rows = ([*row[:2], *row[3:]] for row in (columns, *rows))
     blocks: list[Block] = [
-        Heading("What searching bought"),
+        Heading(HEADING),
         Paragraph(
             "This is the gain over the known baselines; the last row is this study's champion."
         ),

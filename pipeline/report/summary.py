@@ -1,7 +1,10 @@
 """All that a report is made of, read from the store of trials."""
 
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +14,8 @@ from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.evaluation.finals import judge_study
 from pipeline.evaluation.verdict import Verdict
+from pipeline.listening import HOST, UI_PORT
+from pipeline.names import DETAILS_FILE, details_folder
 from pipeline.paths import Project
 from pipeline.storage import finals, studies, study_store
 from pipeline.storage.importance import constant, importance
@@ -70,6 +75,10 @@ class StudySummary:
         winner: of finals, the best run of the network that has won; None without.
         plan: of the finals that were held; None if none were.
         judged: the verdict on them; None if there is none.
+        test_details: how the champion errs on the test set, as an export has it; None as long as
+            nobody has looked.
+        runs_address: what a run's id is put behind, for a link to the run in MLflow's UI; "" if
+            that is not known.
     """
 
     spec: StudySpec
@@ -90,6 +99,8 @@ class StudySummary:
     winner: Trial | None = None
     plan: Plan | None = None
     judged: Verdict | None = None
+    test_details: Mapping[str, Any] | None = None
+    runs_address: str = ""
 
     @property
     def n_independent(self) -> int:
@@ -153,6 +164,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
             f"study {spec.name!r} has no trial with a value yet: nothing to report"
         )
     held = finals.read_held(study)
+    known_champion = study_store.champion_among(study, ended)
     return StudySummary(
         spec=spec,
         ended=ended,
@@ -169,10 +181,38 @@ def summarize(stored: StoredStudy) -> StudySummary:
         finals_minutes=float(study.user_attrs.get(study_store.FINALS_SECONDS, 0.0)) / 60,
         is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
         warnings=datasets.about(spec.data_spec)[1],
-        winner=study_store.champion_among(study, ended) if held else None,
+        winner=known_champion if held else None,
         plan=held.plan if held else None,
         judged=judge_study(spec, held, ended),
+        test_details=_test_details(stored, known_champion),
+        runs_address=_runs_address(stored.project),
     )
+
+
+def _test_details(stored: StoredStudy, champion: Trial | None) -> Mapping[str, Any] | None:
+    """Reads how the champion errs, if an export has found that out and MLflow is in reach."""
+    if champion is None or not study_store.last_look(stored.study, champion.number, None, None):
+        return None
+    from pipeline.tracking import looks  # imports MLflow
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "details"
+        try:
+            run, key = champion.run_id, details_folder(champion.number)
+            if not looks.fetch_details(stored.project, run, key, folder):
+                return None
+        except PipelineError:
+            return None
+        found: Mapping[str, Any] = json.loads((folder / DETAILS_FILE).read_bytes())
+        return found
+
+
+def _runs_address(project: Project) -> str:
+    """Where `make ui`, or the server that the project names, shows a run."""
+    uri = project.mlflow_uri
+    server = f"http://{HOST}:{UI_PORT}" if uri.is_database else uri.display.rstrip("/")
+    is_open = server.startswith(("http://", "https://")) and "@" not in server
+    return f"{server}/#/runs/" if is_open else ""
 
 
 def _baseline(project: Project, name: str) -> Baseline | None:

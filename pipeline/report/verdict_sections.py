@@ -16,6 +16,8 @@ from pipeline.study.trial import Trial
 from pipeline.task.task import Metric
 from pipeline.wording import count_noun, inflect, join_names
 
+HEADING = "Verdict"
+
 
 def verdict(facts: StudySummary) -> list[Block]:
     """Tells the champion, how it compares with what was known, and the looks at the test set."""
@@ -36,7 +38,7 @@ def verdict(facts: StudySummary) -> list[Block]:
         items = [_best(facts), value_of_run, _over_seeds(facts), _compared(facts)]
         items += [said_of_simple_models(facts), *_against_second(facts)]
     items += [said_of_test_set(facts), *(f"{for_markdown(said)}." for said in facts.warnings)]
-    return [Heading("Verdict"), Items([item for item in items if item])]
+    return [Heading(HEADING), Items([item for item in items if item])]
 
 
 def _against_second(facts: StudySummary) -> Iterator[str]:

@@ -17,8 +17,9 @@ from benchmarks.growth import Playback
 from pipeline.data import datasets
 from pipeline.errors import PipelineError, run_command
 from pipeline.execution import local
-from pipeline.export import scores, test_details, test_looks
+from pipeline.export import scores, test_looks
 from pipeline.export.test_looks import Scored
+from pipeline.names import DETAILS_FILE
 from pipeline.paths import Project
 from pipeline.search import __main__ as search_command
 from pipeline.storage import studies, study_store
@@ -80,9 +81,9 @@ def test_details_come_back(stored: StoredStudy, tmp_path: Path) -> None:
     assert not test_looks.fetch_details(stored, Scored(2), tmp_path / "none")
     written = {path.name: path.read_bytes() for path in (tmp_path / "details").iterdir()}
     fetched = {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
-    assert test_details.DETAILS_FILE in written
+    assert DETAILS_FILE in written
     assert written == fetched
-    assert json.loads(written[test_details.DETAILS_FILE])["classes"][1]["recall"] == 1
+    assert json.loads(written[DETAILS_FILE])["classes"][1]["recall"] == 1
 
 
 def test_of_a_look_of_an_older_version_nothing_comes_back(
@@ -120,7 +121,7 @@ def test_what_mlflow_missed_is_told_by_the_next(
     store, away = stored.project.runs_dir / "mlflow.db", tmp_path / "away.db"
     shutil.move(store, away)
     test_looks.look(stored, Scored(1), model, "best --export", tmp_path / "details")
-    assert (tmp_path / "details" / test_details.DETAILS_FILE).exists()
+    assert (tmp_path / "details" / DETAILS_FILE).exists()
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1, lines
     (said,) = lines

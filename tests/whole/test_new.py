@@ -21,12 +21,13 @@ from pipeline.new.__main__ import main
 from pipeline.new.command import Asked, create, ensure
 from pipeline.new.given import read_settings, say_how
 from pipeline.new.plan import plan
-from pipeline.new.study_file import quote, text_of
+from pipeline.new.study_file import text_of
 from pipeline.new.survey import Survey
 from pipeline.paths import Project
 from pipeline.search.dry_run import preview
 from pipeline.study.load import load, parse
 from pipeline.study.spec import StudySpec
+from pipeline.study.toml import quote
 from pipeline.task.settings import DataSettings
 from pipeline.task.task import Kind
 

@@ -1,0 +1,76 @@
+"""What the time of a search went into, and what stopping early has saved."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluation.pruning import Pruning
+from pipeline.study.trial import State, Trial
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What some trials had in common, and what they cost.
+
+    Attributes:
+        name: in a few words.
+        trials: of this kind.
+        n_epochs: for which they were trained.
+        seconds: for which that took workers, all together.
+    """
+
+    name: str
+    trials: Sequence[Trial]
+    n_epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the seconds of workers went.
+
+    Attributes:
+        entries: each trial is in one; those without a trial are left out.
+        seconds: of all.
+        seconds_saved: by ending trials before their own end; an upper bound.
+    """
+
+    entries: Sequence[Entry]
+    seconds: float
+    seconds_saved: float
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], champion: Trial) -> "Ledger":
+        """Sorts trials by what became of them.
+
+        Args:
+            trials: that count.
+            champion: the winner.
+        """
+        left, entries = list(trials), []
+        for name, belongs in _kinds(champion):
+            own = [trial for trial in left if belongs(trial)]
+            left = [trial for trial in left if not belongs(trial)]
+            if own:
+                n_epochs = sum(trial.n_epochs for trial in own)
+                entries.append(Entry(name, own, n_epochs, sum(trial.seconds for trial in own)))
+        known = Pruning.of(trials)
+        seconds = sum(entry.seconds for entry in entries)
+        return cls(entries, seconds, known.seconds_saved if known else 0.0)
+
+
+def _kinds(champion: Trial) -> list[tuple[str, Callable[[Trial], bool]]]:
+    """In the order in which a trial is looked at: the first that fits is its own."""
+    return [
+        ("the winner's first run", lambda trial: trial.number == champion.number),
+        ("finals: repeated with fresh seeds", lambda trial: trial.is_final),
+        ("references", lambda trial: bool(trial.reference)),
+        ("failed or diverged", lambda trial: trial.state == State.FAIL),
+        ("paused, and not gone on with", _is_let_go),
+        ("pruned", lambda trial: trial.state == State.PRUNED),
+        ("stopped by a limit of time", lambda trial: bool(trial.reason)),
+        ("trained to their own end", lambda _: True),
+    ]
+
+
+def _is_let_go(trial: Trial) -> bool:
+    return trial.state == State.PRUNED and trial.n_epochs in trial.pauses

@@ -1,0 +1,176 @@
+"""The beginning of a report: the questions that a reader has, and the answers in short."""
+
+from collections.abc import Callable
+
+from pipeline.escaping import for_markdown
+from pipeline.evaluation import intervals
+from pipeline.evaluation.sentences import show_lead
+from pipeline.report import (
+    best_section,
+    budget_section,
+    champion_section,
+    finals_section,
+    gain_section,
+    next_section,
+    space_section,
+    verdict_sections,
+)
+from pipeline.report.document import Answer, Answers, Block
+from pipeline.report.summary import StudySummary
+from pipeline.report.verdict_sections import kept, score_interval
+from pipeline.wording import count_noun, inflect
+
+
+def answers(facts: StudySummary) -> list[Block]:
+    """Answers what every reader asks, who won first; each names the section that tells more."""
+    of_gap = finals_section.HEADING if facts.judged else verdict_sections.HEADING
+    asked: list[tuple[str, Callable[[StudySummary], str], str]] = [
+        ("Who won?", _who, champion_section.HEADING),
+        ("By how much?", _by_how_much, of_gap),
+        ("How sure is that?", _how_sure, verdict_sections.HEADING),
+        ("Against what was known before?", _against, gain_section.HEADING),
+        ("What would random search have found?", _random, gain_section.HEADING),
+        ("Which hyperparameters mattered?", space_section.said_of_importance,
+         space_section.IMPORTANCE),
+        ("Where do the best lie; is a bound too tight?", space_section.said_of_edges,
+         space_section.HEADING),
+        ("Was the budget enough; what would twice of it bring?", budget_section.said_of_budget,
+         budget_section.ENOUGH),
+        ("What was paused, pruned, failed, and why?", budget_section.said_of_ends,
+         budget_section.COST),
+        ("Does the winner overfit?", _overfits, champion_section.HEADING),
+        ("What did it cost?", budget_section.said_of_cost, budget_section.COST),
+        ("Could it be smaller?", _smaller, best_section.SIZES),
+        ("What next?", _next, next_section.HEADING),
+    ]  # fmt: skip
+    rows = [Answer(question, answer(facts), part) for question, answer, part in asked]
+    return [Answers([row for row in rows if row.answer])]
+
+
+def _who(facts: StudySummary) -> str:
+    champion, metric = facts.champion, facts.spec.objective
+    if facts.judged:
+        value = facts.judged.winner.value
+        shown = metric.show(value.mean)
+        worth = f"{metric.noun} expected of it with any seed: **{shown}**"
+    else:
+        score = facts.spec.task.score
+        worth = f"{score.words} **{score.show(kept(score, champion))}**"
+    reference = f", the reference {for_markdown(repr(champion.reference))}" if (
+        champion.reference
+    ) else ""  # fmt: skip
+    n = f"{champion.n_parameters:,} parameters"
+    return f"**{champion.hyperparameters}** (trial {champion.number}{reference}; {n}): {worth}."
+
+
+def _by_how_much(facts: StudySummary) -> str:
+    metric, judged = facts.spec.objective, facts.judged
+    if judged:
+        others = judged.standings[1:]
+        if not others:
+            return "It was alone in the finals."
+        lead, interval = show_lead(others[0], metric, judged.winner.value.mean)
+        return f"By {lead} over the next finalist (95 % interval {interval})."
+    if facts.second is None:
+        return "No other network has a value."
+    score, second = facts.spec.task.score, facts.second
+    gap = kept(score, facts.champion) - kept(score, second)
+    shown = intervals.show(score, gap, kept(score, second), is_signed=True)
+    return f"By {shown} over the second, trial {second.number}, in one run of each."
+
+
+def _how_sure(facts: StudySummary) -> str:
+    judged, example = facts.judged, inflect(facts.spec.task.example, 2)
+    if judged is None:
+        interval = score_interval(facts.champion, facts)
+        score = facts.spec.task.score
+        if interval is None:
+            n = count_noun(len(facts.ended), "trial")
+            return f"Not known: it is the best of {n}, and so partly by luck."
+        shown = interval.show(score, kept(score, facts.champion))
+        n = count_noun(len(facts.ended), "trial")
+        return (
+            f"95 % interval of its value {shown}, from {facts.validated_on}; it is the best of "
+            f"{n}, which flatters it, and there were no finals."
+        )
+    alike = judged.alike
+    shown = judged.winner.value.interval.show(facts.spec.objective, judged.winner.value.mean)
+    if not judged.standings[1:]:
+        return f"95 % interval {shown}."
+    told = (
+        f"it cannot be told from {len(alike)} of the {len(judged.standings) - 1} other finalists"
+        if alike
+        else f"it is better than all {len(judged.standings) - 1} other finalists"
+    )
+    return f"95 % interval {shown}, of seeds and {example}; {told}, at 95 % confidence."
+
+
+def _against(facts: StudySummary) -> str:
+    judged, metric = facts.judged, facts.spec.objective
+    if judged and judged.winner.finalist.reference:
+        return "It was known before: searching has found nothing that is better."
+    if judged and judged.reference and judged.probability is not None:
+        lead, interval = show_lead(judged.reference, metric, judged.winner.value.mean)
+        name = for_markdown(repr(judged.reference.finalist.reference))
+        how = {True: "better", False: "worse", None: "not to be told"}[judged.is_better]
+        return (
+            f"Against the best reference, {name}: {lead} (95 % interval {interval}), "
+            f"{100 * judged.probability:.0f} % sure to be better; by that it is {how}."
+        )
+    reference = facts.best_reference
+    if reference is None:
+        return "The study names no reference."
+    score = facts.spec.task.score
+    if reference in facts.with_seeds:
+        return "It is the best reference itself: searching has found nothing that is better."
+    gap = kept(score, facts.champion) - kept(score, reference)
+    shown = intervals.show(score, gap, kept(score, reference), is_signed=True)
+    name = for_markdown(repr(reference.reference))
+    return f"Against the best reference, {name}: {shown}, in one run of each."
+
+
+def _random(facts: StudySummary) -> str:
+    if facts.spec.sampler.type == "RandomSampler":
+        return "This is random search."
+    if not facts.spec.baseline:
+        return "Not known: the study file names no `baseline`."
+    known = facts.baseline
+    if known is None:
+        again = f"`make search STUDY={facts.spec.baseline}`"
+        return f"Not known yet: study `{facts.spec.baseline}` has not been run; {again}"
+    score = facts.spec.task.score
+    value = kept(score, known.best)
+    gap = kept(score, facts.champion) - value
+    shown = intervals.show(score, gap, value, is_signed=True)
+    n = count_noun(len(known.ended), "trial")
+    return (
+        f"Study `{facts.spec.baseline}` found {score.show(value)} with {n} in "
+        f"{known.minutes:.1f} minutes: this one's champion has {shown}, in one run of each."
+    )
+
+
+def _overfits(facts: StudySummary) -> str:
+    return champion_section.said_of_fit(facts) or "It cannot be told: training was not scored."
+
+
+def _smaller(facts: StudySummary) -> str:
+    judged, metric = facts.judged, facts.spec.objective
+    if judged:
+        small = judged.smallest
+        if small is None:
+            return "No smaller finalist is within one standard error of it."
+        behind = intervals.show(metric, abs(small.behind.mean), judged.winner.value.mean)
+        return (
+            f"Yes: {small.finalist.n_parameters:,} parameters instead of "
+            f"{judged.winner.finalist.n_parameters:,} are {behind} behind, within one standard "
+            "error."
+        )
+    return ""
+
+
+def _next(facts: StudySummary) -> str:
+    if not facts.spec.space:
+        return ""
+    said = next_section.suggestions(facts)
+    more = f" And {count_noun(len(said) - 1, 'other step')}." if said[1:] else ""
+    return said[0] + more

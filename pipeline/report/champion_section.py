@@ -1,0 +1,88 @@
+"""The part of a report on the champion: what it is, how it learned, and whether it overfits."""
+
+from pipeline.evaluation import intervals
+from pipeline.evaluation.fit import Fit
+from pipeline.report import figures
+from pipeline.report.document import Block, Figure, Heading, Table
+from pipeline.report.summary import StudySummary
+from pipeline.task.task import LOSS, Metric
+from pipeline.wording import capitalize, count_noun, inflect
+
+HEADING = "Champion"
+SMALL_RISE = 0.02  # of the validation loss, as a share, that is none
+
+
+def champion(facts: StudySummary) -> list[Block]:
+    """Tables the champion's numbers and hyperparameters, and draws its curves."""
+    found, task = facts.champion, facts.spec.task
+    assert found.hyperparameters is not None
+    best = found.best_epoch - 1
+    rows = [
+        ["trial", str(found.number)],
+        ["MLflow run", f"`{found.run_id}`"],
+        ["parameters", f"{found.n_parameters:,}"],
+        ["seed", str(found.seed)],
+        ["best epoch", f"{found.best_epoch} of {found.n_epochs}"],
+        *([["ended", found.ending]] if found.ending else []),
+        *(
+            [metric.words + _unit(metric, facts), metric.show(found.history[metric.name][best])]
+            for metric in task.metrics
+            if metric.name in found.history  # a metric may be younger than the trial
+        ),
+        *([f"`{k}`", str(v)] for k, v in found.hyperparameters.shown(facts.spec.named).items()),
+    ]
+    drawn = [q for q in task.quantities if f"val_{q}" in found.history]
+    return [
+        Heading(HEADING),
+        Table(["", "value"], rows),
+        *(
+            Figure(
+                figures.curves(found, quantity),
+                f"{capitalize(task.metric(f'val_{quantity}').noun)} of the champion. The dotted "
+                "line is the epoch whose weights were kept.",
+                said_of_fit(facts) if quantity == drawn[0] else _said_of(quantity, facts),
+            )
+            for quantity in drawn
+        ),
+    ]
+
+
+def said_of_fit(facts: StudySummary) -> str:
+    """Says in a sentence or two whether the champion overfits; "" if it cannot be told."""
+    task, found = facts.spec.task, Fit.of(facts.champion, facts.spec.task)
+    if found is None:
+        return ""
+    score, gap = task.score, found.gap(task.score.direction)
+    shown = intervals.show(score, abs(gap), found.validation)
+    if gap <= 0:
+        return (
+            f"It does not overfit: its {score.noun} is {score.show(found.training)} on training "
+            f"{inflect(task.example, 2)} and {score.show(found.validation)} on the others."
+        )
+    said = (
+        f"Its {score.noun} is {score.show(found.training)} on training {inflect(task.example, 2)} "
+        f"and {score.show(found.validation)} on the others, {shown} worse"
+    )
+    if found.rise > SMALL_RISE:
+        n = found.kept - found.lowest_loss
+        when = f"{count_noun(abs(n), 'epoch')} {'before' if n > 0 else 'after'} the one kept"
+        return (
+            f"It overfits in part: i{said[1:]}, and its validation loss is {100 * found.rise:.0f} "
+            f"% above its lowest, {when}."
+        )
+    return f"{said}; its validation loss had not risen when its weights were kept."
+
+
+def _said_of(quantity: str, facts: StudySummary) -> str:
+    """Says at which epoch the best weights were found."""
+    found = facts.champion
+    noun = facts.spec.task.metric(f"val_{quantity}").noun
+    left = found.n_epochs - found.best_epoch
+    after = f", and {count_noun(left, 'epoch')} more brought nothing" if left else ""
+    return f"{capitalize(noun)}: the best weights are those of epoch {found.best_epoch}{after}."
+
+
+def _unit(metric: Metric, facts: StudySummary) -> str:
+    """Says in what the loss of a regression is, which is not in the target's own units."""
+    is_other = facts.spec.task.is_regression and metric.quantity == LOSS
+    return f" ({facts.spec.task.loss}, of the standardised target)" if is_other else ""

@@ -1,0 +1,96 @@
+"""The part of a report on how the search went: its records, in the order and in the time."""
+
+from collections.abc import Sequence
+
+from pipeline.evaluation import intervals
+from pipeline.report import figures, search_figures
+from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.pruning_section import pruning
+from pipeline.report.summary import StudySummary
+from pipeline.study.trial import Trial, is_better
+from pipeline.wording import count_noun
+
+HEADING = "How the search went"
+
+
+def search(facts: StudySummary) -> list[Block]:
+    """Tells of the records, and draws all trials in their order and in time."""
+    metric = facts.spec.objective
+    line, records = best_so_far(facts)
+    drawn = figures.thin_out(facts.ended, facts.ranked)
+    rows = [
+        [str(trial.number), metric.show(trial.value or 0.0), str(trial.hyperparameters)]
+        for trial in records
+    ]
+    of_drawn = [line[trial.number] for trial in drawn]
+    blocks: list[Block] = [
+        Heading(HEADING),
+        Paragraph("Trials that set a record, in their order:"),
+        Table(["trial", metric.name, "hyperparameters"], rows),
+        Figure(
+            figures.history(drawn, of_drawn, metric),
+            "Trials in their order, each with its best epoch, whatever ended it. The frame "
+            f"leaves out the worst quarter.{left_out(facts, drawn)}",
+            _said_of_records(records, facts),
+        ),
+    ]
+    if all(trial.ended for trial in drawn) and len(drawn) > 1:
+        blocks.append(
+            Figure(
+                search_figures.over_time(drawn, of_drawn, metric),
+                "The same trials by the moment when each ended; pauses between reruns count.",
+                _said_of_time(records, facts),
+            )
+        )
+    return [*blocks, *pruning(facts)]
+
+
+def best_so_far(facts: StudySummary) -> tuple[dict[int, float], list[Trial]]:
+    """Computes the best after each trial, by its number, and which trials were the best so far."""
+    ranked = {trial.number for trial in facts.ranked}
+    best: float | None = None
+    line, records = {}, []
+    for trial in facts.ended:
+        if trial.number in ranked and is_better(
+            trial.value or 0.0, best, facts.spec.objective.direction
+        ):
+            best = trial.value or 0.0
+            records.append(trial)
+        line[trial.number] = best if best is not None else float("nan")
+    return line, records
+
+
+def left_out(facts: StudySummary, drawn: Sequence[Trial]) -> str:
+    """Says how many trials of a long search a figure shows, and which."""
+    if len(drawn) == len(facts.ended):
+        return ""
+    return (
+        f" Shown are {len(drawn):,} of {len(facts.ended):,} trials: the best, and a sample of the "
+        "others; all are in `trials.csv`."
+    )
+
+
+def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
+    """Says when the last record was set, and by how much."""
+    if not records:
+        return ""
+    last, metric = records[-1], facts.spec.objective
+    said = f"The best value, {metric.show(last.value or 0.0)}, is that of trial {last.number}"
+    since = facts.ended[-1].number - last.number
+    said += f", and {count_noun(since, 'trial')} after it were no better" if since else ""
+    if len(records) > 1:
+        by = abs((last.value or 0.0) - (records[-2].value or 0.0))
+        shown = intervals.show(metric, by, last.value or 0.0)
+        said += f"; the record before, of trial {records[-2].number}, was {shown} behind"
+    return f"{said}."
+
+
+def _said_of_time(records: Sequence[Trial], facts: StudySummary) -> str:
+    """Says how much of the time the last record took."""
+    first = min(trial.ended - trial.seconds for trial in facts.ended)
+    last = max(trial.ended for trial in facts.ended)
+    if not records or last <= first:
+        return ""
+    share = (records[-1].ended - first) / (last - first)
+    minutes = (records[-1].ended - first) / 60
+    return f"It was there after {minutes:.1f} minutes, {100 * share:.0f} % of the time."
