@@ -4,7 +4,7 @@ So that a report is written once and both of its forms say the same; `page` has 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,22 @@ class Figure:
     title: str = ""
 
 
-Block = Heading | Paragraph | Note | Items | Code | Answers | Table | Figure
+@dataclass(frozen=True)
+class Panels:
+    """Small figures beside each other, in HTML alone.
+
+    Attributes:
+        figures: of plotly, by what each shows.
+        caption: says what is to be seen.
+        title: what they show, as a sentence; "" if nothing can be concluded.
+    """
+
+    figures: Mapping[str, Any]
+    caption: str
+    title: str = ""
+
+
+Block = Heading | Paragraph | Note | Items | Code | Answers | Table | Figure | Panels
 
 PUNCTUATION = r"[!-/:-@\[-`{-~]"
 ESCAPED = rf"\\{PUNCTUATION}"  # what `escaping.for_markdown` makes of a user's text
@@ -143,7 +158,7 @@ def as_markdown(title: str, blocks: Sequence[Block]) -> str:
                 parts.append("\n".join(said))
             case Table() if block.is_in_markdown:
                 parts.append(_table(block))
-            case Figure(title=shown) if shown:
+            case Figure(title=shown) | Panels(title=shown) if shown:
                 parts.append(_text(shown))
             case _:
                 pass

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.trial import State, Trial
@@ -13,7 +12,7 @@ from pipeline.task.task import Metric
 
 # such that are seen on white and on black
 COLOURS = {State.COMPLETE: "#3d84d6", State.PRUNED: "#98a3ae", State.FAIL: "#d9534f"}
-N_COLUMNS = 3  # of panels
+PANEL = 240  # pixels, the height of a small figure
 MOST_TICKS = 4  # on a logarithmic axis of a panel
 N_SHOWN = 1000  # trials in a figure; of many more, a browser cannot draw a panel for each range
 CHAMPION_COLOUR, FAINT = "#e07b1a", "#8a94a0"
@@ -89,46 +88,47 @@ def curves(trial: Trial, quantity: str) -> go.Figure:
     return finish(figure, "epoch", quantity, None)
 
 
-def bands(runs: Sequence[Trial], quantities: Sequence[str]) -> go.Figure:
-    """Draws quantities over the epochs: mean over runs, and a band from lowest to highest."""
-    figure = make_subplots(1, len(quantities), subplot_titles=list(quantities))
+def bands(runs: Sequence[Trial], quantities: Sequence[str]) -> dict[str, go.Figure]:
+    """Draws quantities over the epochs: mean over runs, and a band from lowest to highest.
+
+    Args:
+        runs: of one network.
+        quantities: such as "loss", a panel each.
+    """
+    return {quantity: _band(runs, quantity) for quantity in quantities}
+
+
+def _band(runs: Sequence[Trial], quantity: str) -> go.Figure:
+    figure = go.Figure()
     n_epochs = max(run.n_epochs for run in runs)
     epochs = list(range(1, n_epochs + 1))
-    for column, quantity in enumerate(quantities, start=1):
-        for prefix, part in PARTS.items():
-            name = f"{prefix}{quantity}"
-            if not all(name in run.history for run in runs):
-                continue
-            # at each epoch, those runs that came so far
-            reached = [
-                [r.history[name][i] for r in runs if r.n_epochs > i] for i in range(n_epochs)
-            ]
-            edge = [max(values) for values in reached] + [min(values) for values in reached][::-1]
-            figure.add_scatter(
-                x=epochs + epochs[::-1],
-                y=edge,
-                fill="toself",
-                fillcolor=f"{LINES[part]}33",
-                line={"width": 0},
-                hoverinfo="skip",
-                legendgroup=part,
-                showlegend=False,
-                row=1,
-                col=column,
-            )
-            figure.add_scatter(
-                x=epochs,
-                y=[sum(values) / len(values) for values in reached],
-                mode="lines",
-                name=part,
-                legendgroup=part,
-                line={"color": LINES[part]},
-                showlegend=column == 1,
-                row=1,
-                col=column,
-            )
+    for prefix, part in PARTS.items():
+        name = f"{prefix}{quantity}"
+        if not all(name in run.history for run in runs):
+            continue
+        # at each epoch, those runs that came so far
+        reached = [[r.history[name][i] for r in runs if r.n_epochs > i] for i in range(n_epochs)]
+        edge = [max(values) for values in reached] + [min(values) for values in reached][::-1]
+        figure.add_scatter(
+            x=epochs + epochs[::-1],
+            y=edge,
+            fill="toself",
+            fillcolor=f"{LINES[part]}33",
+            line={"width": 0},
+            hoverinfo="skip",
+            legendgroup=part,
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=epochs,
+            y=[sum(values) / len(values) for values in reached],
+            mode="lines",
+            name=part,
+            legendgroup=part,
+            line={"color": LINES[part]},
+        )
     figure.update_xaxes(whole(n_epochs))
-    return finish(figure, "epoch", "", None, height=320)
+    return finish(figure, "epoch", quantity, None, height=PANEL)
 
 
 def importance(shares: Mapping[str, float]) -> go.Figure:
@@ -146,7 +146,9 @@ def importance(shares: Mapping[str, float]) -> go.Figure:
     return finish(figure, "importance", "", None, height=60 + 34 * len(names))
 
 
-def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) -> go.Figure:
+def slices(
+    trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric
+) -> dict[str, go.Figure]:
     """Draws the metric against each searched hyperparameter, one small panel for each.
 
     A panel has the trials for which its hyperparameter was drawn, but for those that `off_scale`
@@ -157,35 +159,29 @@ def slices(trials: Sequence[Trial], space: Mapping[str, Entry], metric: Metric) 
         space: entries by hyperparameter, a panel for each.
         metric: the study's.
     """
-    n_rows = -(-len(space) // N_COLUMNS)
-    height = 90 + 210 * n_rows
-    figure = make_subplots(
-        n_rows, N_COLUMNS, subplot_titles=list(space), shared_yaxes=True,
-        vertical_spacing=76 / height,
-    )  # fmt: skip
     known = [trial for trial in trials if trial.value is not None]
-    for i, (name, entry) in enumerate(space.items()):
-        place = {"row": i // N_COLUMNS + 1, "col": i % N_COLUMNS + 1}
-        is_category = entry.type == "categorical"
+    seen = focus([trial.value for trial in known], metric)
+    panels = {}
+    for name, entry in space.items():
         drawn = [trial for trial in known if is_drawn(trial, name, entry)]
         drawn = [trial for trial in drawn if not _is_off_scale(trial, name, entry)]
         values = [scalar(trial, name) for trial in drawn]
-        if is_category:
+        if entry.type == "categorical":
             values = [str(value) for value in values]
-        figure.add_scatter(
-            x=values,
-            y=[trial.value for trial in drawn],
-            mode="markers",
-            marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
-            customdata=[trial.number for trial in drawn],
-            hovertemplate=f"{name} %{{x}}<br>{HOVER}",
-            showlegend=False,
-            **place,
+        figure = go.Figure(
+            go.Scatter(
+                x=values,
+                y=[trial.value for trial in drawn],
+                mode="markers",
+                marker={"color": [COLOURS[trial.state] for trial in drawn], "size": 6},
+                customdata=[trial.number for trial in drawn],
+                hovertemplate=f"{name} %{{x}}<br>{HOVER}",
+                showlegend=False,
+            )
         )
-        figure.update_xaxes(**_axis(entry, values), **place)
-    figure = finish(figure, "", "", focus([trial.value for trial in known], metric), height)
-    figure.update_yaxes(title_text=metric.name, col=1)
-    return figure
+        figure.update_xaxes(**_axis(entry, values))
+        panels[name] = finish(figure, name, metric.name, seen, height=PANEL)
+    return panels
 
 
 def off_scale(trials: Sequence[Trial], space: Mapping[str, Entry]) -> dict[str, int]:

@@ -24,12 +24,14 @@ from pipeline.report.document import (
     Heading,
     Items,
     Note,
+    Panels,
     Paragraph,
     Table,
 )
 from pipeline.report.summary import StudySummary
 
 FOLDER = Path(__file__).parent / "page"
+LONG = 36  # characters of a cell that is to be no column of single words
 BUNDLE = FOLDER / "plotly-basic.min.js"
 _INLINE = re.compile(
     rf"\\({PUNCTUATION})|\*\*((?:{ESCAPED}|.)+?)\*\*|`(.+?)`"
@@ -59,9 +61,8 @@ def as_html(title: str, blocks: Sequence[Block], trials: Trials | None = None) -
         trials: those whose numbers are the `customdata` of figures.
     """
     trials = trials or Trials()
-    figures = [block for block in blocks if isinstance(block, Figure)]
-    names = {id(figure): i for i, figure in enumerate(figures)}
-    body = "\n".join(_block(block, names) for block in blocks)
+    figures: list[Any] = []  # in their order; a place in the page names one by its number
+    body = "\n".join(_block(block, figures) for block in blocks)
     heads = [block for block in blocks if isinstance(block, Heading)]
     contents = "".join(f'<li><a href="#{h.slug}">{_inline(h.text)}</a></li>' for h in heads)
     drawn = [_drawn(figure) for figure in figures]
@@ -98,9 +99,9 @@ def trials_of(facts: StudySummary) -> Trials:
     return Trials(facts.runs_address, told)
 
 
-def _drawn(block: Figure) -> dict[str, Any]:
+def _drawn(figure: Any) -> dict[str, Any]:
     """What a browser draws of a figure; its looks are the page's, which knows light and dark."""
-    drawn = json.loads(block.figure.to_json())
+    drawn = json.loads(figure.to_json())
     drawn["layout"].pop("template", None)
     return {"traces": drawn["data"], "layout": drawn["layout"]}
 
@@ -110,7 +111,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _block(block: Block, names: Mapping[int, int]) -> str:
+def _block(block: Block, figures: list[Any]) -> str:
     match block:
         case Heading(text):
             return f'<h2 id="{block.slug}">{_inline(text)}</h2>'
@@ -126,14 +127,24 @@ def _block(block: Block, names: Mapping[int, int]) -> str:
             return _answers(block)
         case Table():
             return _table(block)
-        case Figure(_, caption, title):
-            said = f"<h3>{_inline(title)}</h3>" if title else ""
-            height = block.figure.layout.height
-            return (
-                f'<figure>{said}<div class="plot" data-figure="{names[id(block)]}" '
-                f'style="min-height:{height}px"></div>'
-                f"<figcaption>{_inline(caption)}</figcaption></figure>"
-            )
+        case Figure(figure, caption, title):
+            return _figure(_plot(figure, figures), caption, title)
+        case Panels(panels, caption, title):
+            plots = "".join(_plot(figure, figures) for figure in panels.values())
+            return _figure(f'<div class="panels">{plots}</div>', caption, title)
+
+
+def _figure(drawn: str, caption: str, title: str) -> str:
+    said = f"<h3>{_inline(title)}</h3>" if title else ""
+    return f"<figure>{said}{drawn}<figcaption>{_inline(caption)}</figcaption></figure>"
+
+
+def _plot(figure: Any, figures: list[Any]) -> str:
+    """Makes the place of a figure, which the page's script draws."""
+    figures.append(figure)
+    height = figure.layout.height or 340
+    number = len(figures) - 1
+    return f'<div class="plot" data-figure="{number}" style="min-height:{height}px"></div>'
 
 
 def _answers(block: Answers) -> str:
@@ -155,6 +166,8 @@ def _table(table: Table) -> str:
     rows = "".join(f"<tr>{_cells(table, i, styles)}</tr>" for i in range(len(table.rows)))
     content = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
     kind = "" if table.shades is None else ' class="matrix"'
+    if table.columns[0] == "" and len(table.columns) == 2:
+        kind = ' class="facts"'
     return f'<div class="table" tabindex="0"><table{kind}>{content}</table></div>'
 
 
@@ -162,6 +175,8 @@ def _cells(table: Table, i: int, styles: Sequence[str]) -> str:
     cells = []
     for j, text in enumerate(table.rows[i]):
         style = styles[j]
+        if len(text) > LONG and not style:
+            style = ' class="long"'
         if table.shades is not None and (shade := table.shades[i][j]):
             share = f"{100 * shade:.0f}%"
             style += f' style="background:color-mix(in srgb,var(--accent) {share},transparent)"'

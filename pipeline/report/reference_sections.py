@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import claims, intervals
 from pipeline.report import figures
-from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.document import Block, Heading, Panels, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.measures import MEASURES, has_measure, measure
 from pipeline.study.spec import Comparison
@@ -177,7 +177,7 @@ def _bands(facts: StudySummary) -> list[Block]:
                 f"the lowest to the highest"
                 f"{', at each epoch of those that came so far' * stopped}."
             )
-            blocks.append(Figure(figures.bands(runs, quantities), caption))
+            blocks.append(Panels(figures.bands(runs, quantities), caption))
     if not blocks:
         return []
     drawn = join_names([task.metric(f"val_{name}").noun for name in task.quantities])

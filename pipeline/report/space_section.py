@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pipeline.evaluation import edges
 from pipeline.evaluation.edges import Edge
 from pipeline.report import figures, search_figures
-from pipeline.report.document import Block, Figure, Heading, Note, Paragraph, Table
+from pipeline.report.document import Block, Figure, Heading, Note, Panels, Paragraph, Table
 from pipeline.report.search_section import left_out
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.study.trial import Trial
@@ -68,13 +68,27 @@ def _ranges(facts: StudySummary) -> list[Block]:
         Heading(HEADING),
         Note(said) if is_tight else Paragraph(said),
         *_best_values(facts),
-        Figure(
+        Panels(
             figures.slices(drawn, searched, metric),
             caption + left_out(facts, drawn),
-            "Each hyperparameter by itself",
+            _said_of_ranges(facts),
         ),
         *_lines(facts),
     ]
+
+
+def _said_of_ranges(facts: StudySummary) -> str:
+    """Says what the best have of the hyperparameter that decides most, or of the first one."""
+    best = edges.best_of(facts.ranked)
+    order = [*facts.importance, *facts.spec.space]
+    for name in order:
+        entry = facts.spec.space.get(name)
+        own = [t for t in best if entry and figures.is_drawn(t, name, entry)]
+        if entry is None or entry.type == "categorical" or len(own) < 3:
+            continue
+        values = sorted(figures.scalar(trial, name) for trial in own)
+        return f"The best {len(own)} have `{name}` from {values[0]:.3g} to {values[-1]:.3g}."
+    return ""
 
 
 def _best_values(facts: StudySummary) -> list[Block]:
@@ -136,8 +150,8 @@ def _said_of_lines(best: Sequence[Trial], facts: StudySummary) -> str:
         if len(own) == len(best) and len(values) == 1 and entry.type != "float":
             common.append(f"`{name}` = {values.pop()}")
     if not common:
-        return f"The best {len(best)} have no value in common"
-    return f"All of the best {len(best)} have {join_names(common)}"
+        return f"The best {len(best)} have no value in common."
+    return f"All of the best {len(best)} have {join_names(common)}."
 
 
 def _importance(facts: StudySummary) -> list[Block]:

@@ -52,12 +52,12 @@
     { rootMargin: "400px" },
   );
   figures.forEach((plot) => watcher.observe(plot));
-  const idle = window.requestIdleCallback || ((f) => setTimeout(f, 30));
+  const later = (f) => setTimeout(f, 10); // one after the other, so that the page answers meanwhile
   function drawOthers() {
     const next = figures.find((plot) => !isDrawn(plot));
-    if (next) { draw(next); idle(drawOthers); } else { root.dataset.ready = "true"; }
+    if (next) { draw(next); later(drawOthers); } else { root.dataset.ready = "true"; }
   }
-  window.addEventListener("load", () => idle(drawOthers));
+  window.addEventListener("load", () => later(drawOthers));
 
   const redraw = (change) =>
     figures.filter(isDrawn).forEach((plot) => Plotly.relayout(plot, change));
@@ -151,8 +151,9 @@
   }
   document.querySelectorAll(".table table").forEach((table) => {
     const n = table.tBodies[0].rows.length;
-    if (n > 2 && !table.classList.contains("matrix")) makeSortable(table);
-    if (n > MANY_ROWS && !table.classList.contains("matrix")) makeFiltered(table);
+    if (table.className) return; // facts, or a matrix, whose order says something
+    if (n > 2) makeSortable(table);
+    if (n > MANY_ROWS) makeFiltered(table);
   });
 
   // Where one is
