@@ -9,12 +9,13 @@ from pipeline.study.trial import Trial
 
 MARGIN = 0.1  # share of a range, in its own scale, that is near a bound
 SHARE_OF_BEST, FEWEST, MOST = 0.15, 8, 30  # trials that are the best ones
+MOST_OF = 3  # one of so many, at least, lies there: a tenth of a range can hold few of them
 SURE = 0.001  # chance, at most, that so many lie there by themselves
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A bound near which most of the best trials lie.
+    """A bound near which many of the best trials lie.
 
     Attributes:
         name: of the hyperparameter.
@@ -62,7 +63,7 @@ def find(ranked: Sequence[Trial], space: Mapping[str, Entry]) -> list[Edge]:
             share = max(MARGIN, entry.step / (entry.high - entry.low + entry.step))
         for is_upper in (False, True):
             near = [each >= 1 - MARGIN if is_upper else each <= MARGIN for each in places]
-            if 2 * sum(near) >= len(near) and _chance(sum(near), len(near), share) < SURE:
+            if MOST_OF * sum(near) >= len(near) and _chance(sum(near), len(near), share) < SURE:
                 bound = entry.high if is_upper else entry.low
                 is_natural = not is_upper and bound == 0
                 found.append(Edge(name, is_upper, bound, sum(near), len(near), is_natural))

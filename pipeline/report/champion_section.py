@@ -1,9 +1,11 @@
 """The part of a report on the champion: what it is, how it learned, and whether it overfits."""
 
+from collections.abc import Sequence
+
 from pipeline.evaluation import intervals
 from pipeline.evaluation.fit import Fit
 from pipeline.report import figures
-from pipeline.report.document import Block, Figure, Heading, Table
+from pipeline.report.document import Block, Figure, Heading, Panels, Table
 from pipeline.report.summary import StudySummary
 from pipeline.task.task import LOSS, Metric
 from pipeline.wording import capitalize, count_noun, inflect
@@ -44,6 +46,24 @@ def champion(facts: StudySummary) -> list[Block]:
             )
             for quantity in drawn
         ),
+        *_seeds(facts, drawn),
+    ]
+
+
+def _seeds(facts: StudySummary, drawn: Sequence[str]) -> list[Block]:
+    """Draws the curves of the champion's network with all seeds that it was trained with."""
+    runs = [run for run in facts.with_seeds if run.n_epochs > 1]
+    if len(runs) < 2:
+        return []
+    metric, values = facts.spec.objective, [run.value or 0.0 for run in runs]
+    spread = intervals.show(metric, max(values) - min(values), values[0])
+    return [
+        Panels(
+            figures.bands(runs, drawn),
+            f"The champion's network with {len(runs)} seeds: their mean, and a band from the "
+            "lowest to the highest, at each epoch of those that came so far.",
+            f"With {len(runs)} seeds the same network differs by {spread} of {metric.noun}.",
+        )
     ]
 
 

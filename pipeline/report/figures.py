@@ -237,8 +237,8 @@ def _axis(entry: Entry, values: Sequence[Any]) -> dict[str, Any]:
             "range": [math.log10(low) - margin, math.log10(high) + margin],
         }
     margin = 0.05 * (high - low) or 0.5
-    ticks = whole(high - low) if entry.type == "int" else {}
-    return {"range": [low - margin, high + margin], **ticks}
+    marks = whole(high - low) if entry.type == "int" else {}
+    return {"range": [low - margin, high + margin], **marks}
 
 
 def whole(span: float) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """The part of a report on finals: who took part, and what each is worth."""
 
-from pipeline.escaping import for_markdown
+from pipeline.escaping import for_figure, for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.sentences import describe_verdict, name_of, show_lead
 from pipeline.evaluation.verdict import Standing
-from pipeline.report.document import Block, Heading, Paragraph, Table
+from pipeline.report import run_figures
+from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.summary import StudySummary
 from pipeline.wording import capitalize, count_noun, inflect, join_names
 
@@ -52,6 +53,14 @@ def finals(facts: StudySummary) -> list[Block]:
         Heading(HEADING),
         Paragraph(how),
         Table(columns, rows),
+        Figure(
+            run_figures.standings(
+                judged.standings, [_plain_name(each) for each in judged.standings], metric
+            ),
+            f"What each finalist's {metric.noun} is expected to be with any seed, and its 95 % "
+            "interval; the dotted line is the winner's.",
+            _said_of_standings(facts),
+        ),
         Paragraph(
             "What is expected is the mean of a hierarchical posterior, in which a network that "
             "is ahead by luck is drawn towards the others; intervals are its 95 % credible "
@@ -61,6 +70,25 @@ def finals(facts: StudySummary) -> list[Block]:
             "its own best one flatters it."
         ),
     ]
+
+
+def _plain_name(each: Standing) -> str:
+    return for_figure(capitalize(name_of(each.finalist)).removeprefix("The "))
+
+
+def _said_of_standings(facts: StudySummary) -> str:
+    """Says how many finalists lie within the winner's reach."""
+    judged = facts.judged
+    assert judged
+    n, n_alike = len(judged.standings) - 1, len(judged.alike)
+    if not n:
+        return "The winner was alone in the finals."
+    others = count_noun(n, "other finalist")
+    if not n_alike:
+        return f"The winner stands apart from all {n} others." if n > 1 else (
+            "The winner stands apart from the other finalist."
+        )  # fmt: skip
+    return f"{n_alike} of {others} may be as good as the winner."
 
 
 def _row(each: Standing, facts: StudySummary) -> list[str]:

@@ -1,14 +1,12 @@
 """The part of a report on what to try next, as a study file to be copied."""
 
-from typing import Any
-
 from pipeline.evaluation.budget import Budget
 from pipeline.evaluation.edges import Edge
 from pipeline.report.document import Block, Code, Heading, Items, Paragraph
 from pipeline.report.space_section import tight
 from pipeline.report.summary import StudySummary
 from pipeline.study import toml
-from pipeline.study.ranges import Choices, Entry, IntRange
+from pipeline.study.ranges import Choices, Entry, FloatRange, IntRange
 from pipeline.study.trial import State
 from pipeline.wording import count_noun
 
@@ -121,8 +119,10 @@ def _wide(name: str, entry: Entry, facts: StudySummary) -> Entry:
     return entry
 
 
-def _wider(entry: Any, is_upper: bool) -> Any:
+def _wider(entry: IntRange | FloatRange, is_upper: bool) -> Entry:
     """Moves a bound of a range outward: by a factor where it is logarithmic, else by its width."""
+    low: float
+    high: float
     if entry.log:
         low, high = entry.low / FACTOR, entry.high * FACTOR
     else:

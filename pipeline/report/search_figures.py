@@ -63,7 +63,8 @@ def over_time(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Met
 
 def _running_best(values: Sequence[float], metric: Metric) -> list[float]:
     """The best of all before, where trials end in another order than that of their numbers."""
-    pick, found = (max if metric.direction == "maximize" else min), []
+    pick = max if metric.direction == "maximize" else min
+    found: list[float] = []
     for value in values:
         before = found[-1] if found else math.nan
         found.append(value if math.isnan(before) else before if math.isnan(value) else (

@@ -10,8 +10,8 @@ import recorded
 
 from pipeline.evaluation import claims
 from pipeline.paths import Project
-from pipeline.report import document, reference_sections
-from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report import document, html_page, reference_sections
+from pipeline.report.document import Block, Heading, Panels, Paragraph, Table
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Comparison, Reference
 from pipeline.study.trial import State, Trial
@@ -245,8 +245,8 @@ def test_logistic_regression_has_its_row_and_claims(facts: StudySummary) -> None
 
 def captions(facts: StudySummary) -> list[str]:
     blocks = section(facts, "Curves of the references")
-    assert all(isinstance(block, Figure) for block in blocks[1:])
-    return [block.caption for block in blocks if isinstance(block, Figure)]
+    assert all(isinstance(block, Panels) for block in blocks[1:])
+    return [block.caption for block in blocks if isinstance(block, Panels)]
 
 
 def test_curves_are_drawn_of_references_with_several_runs(
@@ -273,4 +273,4 @@ def test_the_whole_part_can_be_written_in_both_forms(facts: StudySummary) -> Non
     headings = ["References", "Claims", "Curves of the references"]
     assert [block.text for block in blocks if isinstance(block, Heading)] == headings
     assert document.as_markdown("", blocks).count("\n| ") == 3 + 1 + 3 + 1
-    assert document.as_html("", blocks).count("<figure>") == 2
+    assert html_page.as_html("", blocks).count("<figure>") == 2

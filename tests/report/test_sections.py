@@ -23,8 +23,8 @@ from browser import dom
 from pipeline.errors import PipelineError, run_command
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
-from pipeline.report import document, figures, sections, verdict_sections
-from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report import budget_section, document, figures, sections, verdict_sections
+from pipeline.report.document import Block, Figure, Heading, Panels, Paragraph, Table
 from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
 from pipeline.storage import studies, study_store
 from pipeline.study.ranges import FloatRange
@@ -153,7 +153,7 @@ def words(html: str) -> str:
 
 def plain(markdown: str) -> str:
     """Markdown without its marks."""
-    text = re.sub(r"^- |[*`]|\\(?=[<|])", "", markdown, flags=re.MULTILINE)
+    text = re.sub(r"^[->] |[*`]|\\(?=[<|])", "", markdown, flags=re.MULTILINE)
     return " ".join(text.split())
 
 
@@ -163,10 +163,11 @@ def test_a_browser_draws_every_figure_and_shows_the_verdict(
 ) -> None:
     blocks = sections.blocks(facts)
     n_figures = sum(isinstance(block, Figure) for block in blocks)
-    assert n_figures == 5
+    n_panels = sum(len(block.figures) for block in blocks if isinstance(block, Panels))
+    assert (n_figures, n_panels) == (10, len(facts.spec.space))
     page = dom((written / "report.html").as_uri(), tmp_path)
-    figures = page.split("<figure>")[1:]
-    assert len(figures) == n_figures
+    figures = page.split('data-figure="')[1:]
+    assert len(figures) == n_figures + n_panels
     assert all(re.search(r'<svg class="main-svg"', figure) for figure in figures)
     assert page.count('class="point"') > recorded.N_COUNTED
     assert 'class="scatterlayer' in page
@@ -476,12 +477,12 @@ def test_a_study_of_a_single_trial_can_be_reported(facts: StudySummary) -> None:
 def test_a_study_without_a_space_has_no_slices(facts: StudySummary) -> None:
     spec = facts.spec.model_copy(update={"space": {}})
     blocks = sections.blocks(dataclasses.replace(facts, spec=spec))
-    assert sum(isinstance(block, Figure) for block in blocks) == 4
+    assert not any(isinstance(block, Panels) for block in blocks)
+    assert "What to try next" not in document.as_markdown("", blocks)
 
 
 def slices_caption(facts: StudySummary) -> str:
-    *_, slices = blocks_of(facts, "How the search went")
-    assert isinstance(slices, Figure)
+    (slices,) = (b for b in blocks_of(facts, "Where the best lie") if isinstance(b, Panels))
     return slices.caption
 
 
@@ -498,7 +499,7 @@ def test_what_a_logarithmic_panel_leaves_out_is_said(facts: StudySummary) -> Non
 def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> None:
     blocks = sections.blocks(dataclasses.replace(facts, importance={}))
     said = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
-    assert "too few" not in said
+    assert "too few to say" not in said
     assert "None shows in what came of the trials" in said
 
 
@@ -566,7 +567,7 @@ def test_of_many_failures_the_last_are_listed(
     again = dataclasses.replace(failed, number=99)
     many = dataclasses.replace(facts, ended=[*facts.ended, again])
     assert "The last" not in section(many, "Failed and stopped trials")
-    monkeypatch.setattr(sections, "N_FAILED", 1)
+    monkeypatch.setattr(budget_section, "N_FAILED", 1)
     said = section(many, "Failed and stopped trials")
     assert "The last 1 of 2; all are in `trials.csv`." in said
     assert "| 99 |" in said
@@ -577,8 +578,10 @@ def test_figures_of_a_long_search_say_what_they_leave_out(
     facts: StudySummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def captions() -> list[str]:
-        blocks = blocks_of(facts, "How the search went")
-        return [block.caption for block in blocks if isinstance(block, Figure)]
+        (history, _) = (
+            block for block in blocks_of(facts, "How the search went") if isinstance(block, Figure)
+        )
+        return [history.caption, slices_caption(facts)]
 
     assert not any("Shown are" in caption for caption in captions())
     monkeypatch.setattr(figures, "N_SHOWN", 8)
@@ -589,8 +592,9 @@ def test_figures_of_a_long_search_say_what_they_leave_out(
 
 def test_every_row_of_every_table_is_as_long_as_its_head(facts: StudySummary) -> None:
     tables = [block for block in sections.blocks(facts) if isinstance(block, Table)]
-    # bought, champion, best, records, pruning, references, claims, importance, failures, how
-    assert len(tables) == 10
+    # bought, champion, best, records, pruning, cost, failures, where the best lie, importance,
+    # sizes, references, claims, how, all
+    assert len(tables) == 14
     for table in tables:
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
