@@ -61,11 +61,11 @@ class Ledger:
 def _kinds(champion: Trial) -> list[tuple[str, Callable[[Trial], bool]]]:
     """In the order in which a trial is looked at: the first that fits is its own."""
     return [
-        ("the winner's first run", lambda trial: trial.number == champion.number),
-        ("finals: repeated with fresh seeds", lambda trial: trial.is_final),
+        ("the winner", lambda trial: trial.number == champion.number),
+        ("repeated in finals", lambda trial: trial.is_final),
         ("references", lambda trial: bool(trial.reference)),
         ("failed or diverged", lambda trial: trial.state == State.FAIL),
-        ("paused, and not gone on with", _is_let_go),
+        ("paused and not gone on with", _is_let_go),
         ("pruned", lambda trial: trial.state == State.PRUNED),
         ("stopped by a limit of time", lambda trial: bool(trial.reason)),
         ("trained to their own end", lambda _: True),

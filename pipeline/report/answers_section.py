@@ -97,12 +97,14 @@ def _how_sure(facts: StudySummary) -> str:
     shown = judged.winner.value.interval.show(facts.spec.objective, judged.winner.value.mean)
     if not judged.standings[1:]:
         return f"95 % interval {shown}."
-    told = (
-        f"it cannot be told from {len(alike)} of the {len(judged.standings) - 1} other finalists"
-        if alike
-        else f"it is better than all {len(judged.standings) - 1} other finalists"
-    )
-    return f"95 % interval {shown}, of seeds and {example}; {told}, at 95 % confidence."
+    n_others = len(judged.standings) - 1
+    others = f"the {n_others} other finalists"
+    told = f"it is better than {others}" if n_others > 1 else "it is better than the other"
+    if alike:
+        told = f"{len(alike)} of {others} cannot be told from it"
+        if len(alike) == n_others:
+            told = f"none of {others} can be told from it"
+    return f"95 % interval {shown}, of seeds and {example}; {told}."
 
 
 def _against(facts: StudySummary) -> str:
@@ -112,11 +114,13 @@ def _against(facts: StudySummary) -> str:
     if judged and judged.reference and judged.probability is not None:
         lead, interval = show_lead(judged.reference, metric, judged.winner.value.mean)
         name = for_markdown(repr(judged.reference.finalist.reference))
-        how = {True: "better", False: "worse", None: "not to be told"}[judged.is_better]
-        return (
-            f"Against the best reference, {name}: {lead} (95 % interval {interval}), "
-            f"{100 * judged.probability:.0f} % sure to be better; by that it is {how}."
-        )
+        better, sure = judged.is_better, f"{100 * judged.probability:.0f} %"
+        how = {
+            True: f"It is better, {sure} sure",
+            False: "It is worse",
+            None: f"Whether it is better cannot be told ({sure} sure)",
+        }[better]
+        return f"{how}. Against the best reference, {name}: {lead} (95 % interval {interval})."
     reference = facts.best_reference
     if reference is None:
         return "The study names no reference."

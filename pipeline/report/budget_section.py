@@ -118,7 +118,10 @@ def said_of_cost(facts: StudySummary) -> str:
 def said_of_ends(facts: StudySummary) -> str:
     """Says how many trials were paused, pruned or failed, and why."""
     known = Ledger.of(facts.ended, facts.champion)
-    shown = [f"{len(entry.trials):,} {entry.name}" for entry in known.entries]
+    shown = [
+        f"{len(entry.trials):,} {entry.name}" if entry.name != "the winner" else entry.name
+        for entry in known.entries
+    ]
     saved = ""
     if known.seconds_saved:
         share = 100 * known.seconds_saved / (known.seconds_saved + known.seconds)
@@ -135,8 +138,9 @@ def _said_of_ledger(known: Ledger) -> str:
     if not known.seconds:
         return ""
     share = 100 * most.seconds / known.seconds
-    n = count_noun(len(most.trials), "trial")
-    return f"{share:.0f} % of the time went into {n}: {most.name}."
+    n = len(most.trials)
+    whose = f"{count_noun(n, 'trial')} that {inflect('was', n, 'were')} {most.name}"
+    return f"{share:.0f} % of the time went into {whose}."
 
 
 def _failures(facts: StudySummary) -> list[Block]:

@@ -38,7 +38,7 @@ def suggestions(facts: StudySummary) -> list[str]:
     """Says what to change, the most promising first; one at least."""
     said = [
         f"Widen `{edge.name}`, whose {'upper' if edge.is_upper else 'lower'} bound is "
-        f"{edge.bound:g}: {edge.n_near} of the best {edge.n_best} lie near it."
+        f"{edge.bound:g}: {edge.n_near} of {edge.n_best} values in the best trials lie near it."
         for edge in _widened(facts)
     ]
     said += [

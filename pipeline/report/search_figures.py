@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pipeline.evaluation import edges
-from pipeline.evaluation.budget import Budget
+from pipeline.evaluation.budget import Budget, busy_seconds
 from pipeline.evaluation.ledger import Ledger
 from pipeline.report.figures import (
     CHAMPION_COLOUR,
@@ -29,19 +29,19 @@ SHORTEST, LONGEST = 0.02, 0.98  # share of the height of a parallel axis
 
 
 def over_time(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metric) -> go.Figure:
-    """Draws the best so far, and every trial's value, by the minutes since the first one ended.
+    """Draws the best so far, and every trial's value, by the minutes in which was trained.
 
     Args:
         trials: that are drawn, by number; the moment of each one's end is known.
         best_so_far: of the study after each of these trials.
         metric: the study's.
     """
-    first = min(trial.ended - trial.seconds for trial in trials)
+    spent = busy_seconds(trials)
     pairs = sorted(zip(trials, best_so_far, strict=True), key=lambda pair: pair[0].ended)
     valued = [trial for trial in trials if trial.value is not None]
     figure = go.Figure()
     figure.add_scatter(
-        x=[(trial.ended - first) / 60 for trial in valued],
+        x=[spent[trial.number] / 60 for trial in valued],
         y=[trial.value for trial in valued],
         mode="markers",
         name="trials",
@@ -51,7 +51,7 @@ def over_time(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Met
         showlegend=False,
     )
     figure.add_scatter(
-        x=[(trial.ended - first) / 60 for trial, _ in pairs],
+        x=[spent[trial.number] / 60 for trial, _ in pairs],
         y=_running_best([best for _, best in pairs], metric),
         mode="lines",
         name="best so far",
@@ -221,7 +221,7 @@ def ledger(known: Ledger) -> go.Figure:
     """Draws what the seconds of workers went into as bars, and those that were saved."""
     rows = [(entry.name, entry.seconds, FAINT) for entry in known.entries]
     colours = {
-        "the winner's first run": CHAMPION_COLOUR,
+        "the winner": CHAMPION_COLOUR,
         "trained to their own end": COLOURS[State.COMPLETE],
         "failed or diverged": COLOURS[State.FAIL],
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.evaluation import intervals
+from pipeline.evaluation.budget import busy_seconds
 from pipeline.report import figures, search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.pruning_section import pruning
@@ -38,7 +39,7 @@ def search(facts: StudySummary) -> list[Block]:
         blocks.append(
             Figure(
                 search_figures.over_time(drawn, of_drawn, metric),
-                "The same trials by the moment when each ended; pauses between reruns count.",
+                "The same trials by the moment when each ended; time between reruns is left out.",
                 _said_of_time(records, facts),
             )
         )
@@ -87,10 +88,10 @@ def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
 
 def _said_of_time(records: Sequence[Trial], facts: StudySummary) -> str:
     """Says how much of the time the last record took."""
-    first = min(trial.ended - trial.seconds for trial in facts.ended)
-    last = max(trial.ended for trial in facts.ended)
-    if not records or last <= first:
+    searched = [trial for trial in facts.ended if not trial.is_final]
+    spent = busy_seconds(searched)
+    if not records or records[-1].number not in spent or not max(spent.values()):
         return ""
-    share = (records[-1].ended - first) / (last - first)
-    minutes = (records[-1].ended - first) / 60
-    return f"It was there after {minutes:.1f} minutes, {100 * share:.0f} % of the time."
+    seconds = spent[records[-1].number]
+    share = 100 * seconds / max(spent.values())
+    return f"It was there after {seconds / 60:.1f} minutes, {share:.0f} % of the search."

@@ -40,8 +40,8 @@ def tight(facts: StudySummary) -> list[Edge]:
 
 def _said_of(edge: Edge) -> str:
     side = "upper" if edge.is_upper else "lower"
-    where = f"near the {side} bound of `{edge.name}`, {edge.bound:g}"
-    said = f"{edge.n_near} of the best {edge.n_best} lie {where}"
+    what = f"{edge.n_near} of {edge.n_best} values of `{edge.name}` in the best trials"
+    said = f"{what} lie near its {side} bound, {edge.bound:g}"
     if edge.is_natural:
         return f"{said}, beyond which there is nothing."
     return f"{said}: it may be too tight."

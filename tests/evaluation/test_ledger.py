@@ -27,11 +27,11 @@ def test_each_trial_is_in_one_entry() -> None:
     ]
     known = Ledger.of(trials, trials[1])
     assert {entry.name: [t.number for t in entry.trials] for entry in known.entries} == {
-        "the winner's first run": [1],
-        "finals: repeated with fresh seeds": [7],
+        "the winner": [1],
+        "repeated in finals": [7],
         "references": [0],
         "failed or diverged": [4],
-        "paused, and not gone on with": [2],
+        "paused and not gone on with": [2],
         "pruned": [3],
         "stopped by a limit of time": [5],
         "trained to their own end": [6],

@@ -90,7 +90,7 @@ def test_a_tight_bound_is_moved_outward(
     assert (layers.low, layers.high) == (0, 5)
     assert space["dropout"] == facts.spec.space["dropout"], "nothing lies beyond 0"
     said = " ".join(next_section.suggestions(facts))
-    assert "Widen `learning_rate`, whose upper bound is 0.1: 9 of the best 10 lie near it." in said
+    assert "Widen `learning_rate`, whose upper bound is 0.1: 9 of 10 values in" in said
     assert "dropout" not in said
 
 
