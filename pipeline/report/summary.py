@@ -70,6 +70,7 @@ class StudySummary:
         winner: of finals, the best run of the network that has won; None without.
         plan: of the finals that were held; None if none were.
         judged: the verdict on them; None if there is none.
+        data_fingerprint: SHA-256 of the data; "" in stores of versions that did not note it.
     """
 
     spec: StudySpec
@@ -90,6 +91,7 @@ class StudySummary:
     winner: Trial | None = None
     plan: Plan | None = None
     judged: Verdict | None = None
+    data_fingerprint: str = ""
 
     @property
     def n_independent(self) -> int:
@@ -172,6 +174,7 @@ def summarize(stored: StoredStudy) -> StudySummary:
         winner=study_store.champion_among(study, ended) if held else None,
         plan=held.plan if held else None,
         judged=judge_study(spec, held, ended),
+        data_fingerprint=str(study.user_attrs.get(study_store.DATA_FINGERPRINT, "")),
     )
 
 
