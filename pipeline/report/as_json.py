@@ -1,7 +1,7 @@
 """The report as values, for programs: `report.json`, by the schema `docs/report.schema.json`.
 
-It is made of the same summary as the report for people. Numbers are not rounded; what is not known,
-or is no finite number, is null. What came of each trial stands in `trials.csv`.
+It is made of the same summary as the report for people. Numbers are not rounded; what is not
+known, or is no finite number, is null. What came of each trial stands in `trials.csv`.
 """
 
 import json
