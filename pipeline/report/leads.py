@@ -116,7 +116,7 @@ def say_chance(gap: Difference, facts: StudySummary) -> str:
     """
     on, noun = facts.validated_on, gap.metric.noun
     if gap.may_be_chance is None:
-        return f"how much of that is chance is not known: no interval of the {noun} is"
+        return f"how much of that is chance is not known, since the {noun} has no interval here"
     said = f"(95 % interval {gap.lead_interval})"
     if gap.may_be_chance:
         return f"by these {on} alone that may be chance {said}"
