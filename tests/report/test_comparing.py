@@ -374,8 +374,7 @@ def test_two_studies_are_compared_by_the_command(
     assert run(monkeypatch, "recorded", "studies/other.toml") == 0
     said, told = capsys.readouterr()
     assert said.startswith("# Studies recorded and other\n\n")
-    conclusion = "Study `other` is ahead of `recorded` by 0.0019 at equal time, after 1.5 minutes ("
-    assert conclusion in said
+    assert "Study `other` is ahead of `recorded` by 0.0019 at equal time, after 1.5 mi" in said
     files = [f"studies/recorded/recorded_vs_other.{kind}" for kind in ("md", "html")]
     assert told.splitlines() == files
     assert Path(files[0]).read_text(encoding="utf-8") == said
