@@ -1,47 +1,131 @@
 """The report of a study: what was asked, what came out, and how far it can be trusted.
 
     python -m pipeline.report [STUDY]
+    python -m pipeline.report STUDY --watch
+    python -m pipeline.report STUDY OTHER
 
-Writes `studies/<name>/report.md`, `report.html` and `trials.csv` from what the search recorded.
-Every figure in it is computed from the store; a rerun writes the same again.
+Writes `studies/<name>/report.md`, `report.html`, `report.json` and `trials.csv` from what the
+search recorded. Every figure in it is computed from the store; a rerun writes the same again. Two
+studies are set side by side: that is printed, and written into the folder of the first.
 """
 
 import argparse
 import sys
+from pathlib import Path
 
-from pipeline.errors import DONE, PipelineError, run_command
+from pipeline.errors import DONE, PipelineError, UsageError, run_command
 from pipeline.files import write_atomically
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
+REFRESH_SECONDS = 30  # between two reports of a study that is searched
+MOST_SECONDS = 86_400
+
 
 def main() -> int:
-    """Writes the three files."""
+    """Writes the report of a study, or compares two."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.report", description="Writes the report of a study."
+        prog="python -m pipeline.report",
+        description="Writes the report of a study, or sets two studies side by side.",
     )
-    parser.add_argument("study", nargs="?", default=DEFAULT_STUDY, help="name of a study")
-    name = parse_study_name(parser.parse_args().study)
+    parser.add_argument(
+        "study", nargs="*", default=[DEFAULT_STUDY], help="name of a study, or of two to compare"
+    )
+    parser.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=REFRESH_SECONDS,
+        metavar="SECONDS",
+        help="as long as the study is searched, write it again every so many seconds "
+        f"({REFRESH_SECONDS}); an open page loads itself anew",
+    )
+    arguments = parser.parse_args()
+    names = [parse_study_name(name) for name in arguments.study]
+    if len(names) > 2 or len(set(names)) < len(names):
+        found = ", ".join(map(repr, names))
+        raise UsageError(f"study: found {found}, allowed is one study, or two that differ")
+    project = Project.here()
+    if len(names) == 2:
+        if arguments.watch:
+            raise UsageError("--watch: found two studies, allowed is one that is searched")
+        return _compare(project, *names)
+    if arguments.watch:
+        return _watch(project, *names, arguments.watch)
+    _report(project, *names)
+    return DONE
+
+
+def _seconds(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) <= MOST_SECONDS):
+        allowed = f"a whole number of seconds, from 1 to {MOST_SECONDS}"
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed is {allowed}")
+    return int(text)
+
+
+def _watch(project: Project, name: str, seconds: int) -> int:
+    """Writes the report again and again, until nobody searches the study any more."""
+    while _report(project, name, seconds):
+        print(f"written again every {seconds} seconds, until the search ends", flush=True)
+        project.outside.clock.sleep(seconds)
+    return DONE
+
+
+def _report(project: Project, name: str, refresh_seconds: int = 0) -> bool:
+    """Writes the four files, and prints where they are.
+
+    Returns:
+        Whether the study is being searched meanwhile.
+    """
     from pipeline.report import document, html_page, sections
+    from pipeline.report.as_json import as_json
     from pipeline.report.summary import as_csv, summarize
     from pipeline.storage import studies
 
-    project = Project.here()
     stored = studies.stored_study(project, name)
     facts, spec = summarize(stored), stored.spec
     folder, title = project.report_dir(spec.name), f"Study {spec.name}"
     blocks = sections.blocks(facts)
+    refresh = refresh_seconds if facts.searched_by else 0
     try:
         write_atomically(folder / "report.md", document.as_markdown(title, blocks))
-        page = html_page.as_html(title, blocks, html_page.trials_of(facts))
+        page = html_page.as_html(title, blocks, html_page.trials_of(facts), refresh)
         write_atomically(folder / "report.html", page)
+        write_atomically(folder / "report.json", as_json(facts))
         write_atomically(folder / "trials.csv", as_csv(facts))
     except OSError as error:
-        raise PipelineError(
-            f"{display_path(folder)}: the report cannot be written there: {error.strerror}"
-        ) from None
-    for file in ("report.html", "report.md", "trials.csv"):
+        raise _unwritable(folder, error) from None
+    for file in ("report.html", "report.md", "report.json", "trials.csv"):
         print(display_path(folder / file))
+    return bool(facts.searched_by)
+
+
+def _compare(project: Project, first: str, second: str) -> int:
+    """Prints how two studies compare, and writes that as Markdown and as HTML."""
+    from pipeline.report import document, html_page
+    from pipeline.report.comparing import compare
+    from pipeline.report.summary import summarize
+    from pipeline.storage import studies
+
+    both = [summarize(studies.stored_study(project, name)) for name in (first, second)]
+    blocks = compare(*both)
+    folder, title = project.report_dir(first), f"Studies {first} and {second}"
+    text = document.as_markdown(title, blocks)
+    print(text, end="")
+    files = [folder / f"{first}_vs_{second}.{kind}" for kind in ("md", "html")]
+    try:
+        write_atomically(files[0], text)
+        write_atomically(files[1], html_page.as_html(title, blocks))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    for file in files:
+        print(display_path(file), file=sys.stderr)
     return DONE
+
+
+def _unwritable(folder: Path, error: OSError) -> PipelineError:
+    return PipelineError(
+        f"{display_path(folder)}: the report cannot be written there: {error.strerror}"
+    )
 
 
 if __name__ == "__main__":

@@ -52,13 +52,19 @@ class Trials:
     known: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def as_html(title: str, blocks: Sequence[Block], trials: Trials | None = None) -> str:
+def as_html(
+    title: str,
+    blocks: Sequence[Block],
+    trials: Trials | None = None,
+    refresh_seconds: int = 0,
+) -> str:
     """Writes the document as one file.
 
     Args:
         title: of the page.
         blocks: what it tells.
         trials: those whose numbers are the `customdata` of figures.
+        refresh_seconds: after which a browser loads it again; 0 for never.
     """
     trials = trials or Trials()
     figures: list[Any] = []  # in their order; a place in the page names one by its number
@@ -79,10 +85,12 @@ def as_html(title: str, blocks: Sequence[Block], trials: Trials | None = None) -
         "trials": {number: list(trials.known[number]) for number in sorted(shown)},
     }
     style, script = ((FOLDER / name).read_text() for name in ("page.css", "page.js"))
+    again = f'<meta http-equiv="refresh" content="{refresh_seconds}">\n' * bool(refresh_seconds)
     bundle = f"<script>{BUNDLE.read_text()}</script>\n" if figures else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{again}"
         f"<title>{html.escape(title)}</title>\n<style>{style}</style></head>\n"
         '<body><div class="frame">\n<nav aria-label="Contents"><details open>'
         f"<summary>Contents</summary><ol>{contents}</ol></details>"

@@ -4,7 +4,7 @@ from pipeline.escaping import for_markdown
 from pipeline.report import best_section, budget_section, reference_sections
 from pipeline.report.answers_section import answers
 from pipeline.report.champion_section import champion
-from pipeline.report.document import Block, Paragraph
+from pipeline.report.document import Block, Note, Paragraph
 from pipeline.report.errors_section import errors
 from pipeline.report.finals_section import finals
 from pipeline.report.gain_section import gain
@@ -16,12 +16,26 @@ from pipeline.report.simple_section import simple_models
 from pipeline.report.space_section import space
 from pipeline.report.summary import StudySummary
 from pipeline.report.verdict_sections import verdict
+from pipeline.wording import count_noun
+
+
+def _running(facts: StudySummary) -> list[Block]:
+    """Says that the search goes on while the report was written; nothing if it does not."""
+    if not facts.searched_by:
+        return []
+    return [
+        Note(
+            f"This study is being searched, by {for_markdown(facts.searched_by)}: what follows is "
+            f"how it stood on {facts.read}, after {count_noun(len(facts.ended), 'trial')}."
+        )
+    ]
 
 
 def blocks(facts: StudySummary) -> list[Block]:
     """Builds the whole report, the answer first."""
     return [
         Paragraph(for_markdown(facts.spec.goal)),
+        *_running(facts),
         *answers(facts),
         *verdict(facts),
         *finals(facts),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import escaping
+from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
 from pipeline.evaluation.finals import judge_study
@@ -17,7 +18,7 @@ from pipeline.evaluation.verdict import Verdict
 from pipeline.listening import HOST, UI_PORT
 from pipeline.names import DETAILS_FILE, details_folder
 from pipeline.paths import Project
-from pipeline.storage import finals, studies, study_store
+from pipeline.storage import finals, lease, studies, study_store
 from pipeline.storage.importance import constant, importance
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.finals import Plan
@@ -79,6 +80,9 @@ class StudySummary:
             nobody has looked.
         runs_address: what a run's id is put behind, for a link to the run in MLflow's UI; "" if
             that is not known.
+        searched_by: who searches the study while this is read; "" if nobody does.
+        read: when this was read.
+        data_fingerprint: SHA-256 of the data; "" in stores of versions that did not note it.
     """
 
     spec: StudySpec
@@ -101,6 +105,9 @@ class StudySummary:
     judged: Verdict | None = None
     test_details: Mapping[str, Any] | None = None
     runs_address: str = ""
+    searched_by: str = ""
+    read: str = ""
+    data_fingerprint: str = ""
 
     @property
     def n_independent(self) -> int:
@@ -186,6 +193,9 @@ def summarize(stored: StoredStudy) -> StudySummary:
         judged=judge_study(spec, held, ended),
         test_details=_test_details(stored, known_champion),
         runs_address=_runs_address(stored.project),
+        searched_by=lease.living_holder(study, stored.project.outside),
+        read=now(stored.project.outside.clock),
+        data_fingerprint=str(study.user_attrs.get(study_store.DATA_FINGERPRINT, "")),
     )
 
 

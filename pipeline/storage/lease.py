@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline import snapshot
@@ -233,6 +234,21 @@ def refuse_if_alive(study: "optuna.Study", own: Lease, outside: Outside = SYSTEM
         clock.sleep(1)
         if _signs_of_life(study) != before:
             raise _refused(study.study_name, known)
+
+
+def living_holder(study: "optuna.Study", outside: Outside = SYSTEM) -> str:
+    """Names who searches or mends a study, as far as one look tells; "" if nobody does.
+
+    Of another host's, by the clock of this one and its last sign of life.
+    """
+    known: Lease = study.user_attrs.get(LEASE) or {}
+    if not known or outside.host.is_gone(known):
+        return ""
+    try:
+        seen = datetime.fromisoformat(str(study.user_attrs.get(HEARTBEAT))).timestamp()
+    except ValueError:  # of an earlier version
+        return _whom(known)
+    return _whom(known) if outside.clock.time() - seen <= SILENT_SECONDS else ""
 
 
 def _signs_of_life(study: "optuna.Study") -> list[Any]:

@@ -101,11 +101,13 @@ def test_the_command_says_what_it_wrote(
     assert said.splitlines() == [
         "studies/recorded/report.html",
         "studies/recorded/report.md",
+        "studies/recorded/report.json",
         "studies/recorded/trials.csv",
     ]
     folder = recorded_study.report_dir(recorded.NAME)
     assert sorted(file.name for file in folder.iterdir()) == [
         "report.html",
+        "report.json",
         "report.md",
         "trials.csv",
     ]

@@ -139,7 +139,8 @@ def test_the_champion_is_shown_as_the_log_has_it(project: Project, shape: str) -
 @pytest.mark.parametrize("shape", ["with the log alone"], indirect=True)
 def test_a_report_is_written(project: Project) -> None:
     same_as_of_a_copy(project, "report", recorded.NAME)
-    assert names(project.report_dir(recorded.NAME)) == ["report.html", "report.md", "trials.csv"]
+    written = ["report.html", "report.json", "report.md", "trials.csv"]
+    assert names(project.report_dir(recorded.NAME)) == written
 
 
 @pytest.mark.slow

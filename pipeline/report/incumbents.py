@@ -1,0 +1,102 @@
+"""The incumbents of a search: the best network so far, by the trials and the time it had used."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.report.summary import StudySummary
+from pipeline.study.trial import Trial, is_better
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A network that was the best so far when its trial ended.
+
+    Attributes:
+        trial: whose network it is.
+        n_trials: of the search that had ended by then, this one included.
+        minutes: that the search had used by then; None if that is not known.
+    """
+
+    trial: Trial
+    n_trials: int
+    minutes: float | None
+
+    @property
+    def value(self) -> float:
+        """The study's metric; every incumbent has one."""
+        assert self.trial.value is not None
+        return self.trial.value
+
+
+def searched(facts: StudySummary) -> list[Trial]:
+    """Lists the trials of the search, in the order in which they ended; finals are none."""
+    found = [trial for trial in facts.ended if not trial.is_final]
+    return sorted(found, key=lambda trial: (trial.ended, trial.number))
+
+
+def incumbents(facts: StudySummary) -> list[Incumbent]:
+    """Lists the networks that were the best so far when their trials ended, in that order.
+
+    Runs of finals are left out: they train again what the search has found.
+    """
+    used = minutes_used(facts)
+    ranked = {trial.number for trial in facts.ranked}
+    found: list[Incumbent] = []
+    for n_trials, trial in enumerate(searched(facts), start=1):
+        if trial.number not in ranked or trial.value is None:
+            continue
+        best = found[-1].value if found else None
+        if is_better(trial.value, best, facts.spec.direction):
+            found.append(Incumbent(trial, n_trials, used.get(trial.number)))
+    return found
+
+
+def minutes_used(facts: StudySummary) -> dict[int, float]:
+    """Estimates how many minutes the search had used when each of its trials ended, by number.
+
+    The store has the moments at which trials ended and the time used in all, in which nothing
+    counts but what supervisors ran. Time is counted back from the last trial's end. Where the
+    moments lie further apart than the time used allows, since nobody searched between two
+    commands, the longest gaps are shortened to one length, so that all add up to that time.
+
+    Returns:
+        Nothing if the time used, or the end of a trial, is not known.
+    """
+    trials = searched(facts)
+    if not trials or facts.minutes <= 0 or not all(trial.ended for trial in trials):
+        return {}
+    ends = [trial.ended for trial in trials]
+    gaps = [each / 60 for each in (trials[0].seconds, *(b - a for a, b in pairwise(ends)))]
+    left = facts.minutes
+    used: dict[int, float] = {}
+    for trial, gap in zip(reversed(trials), reversed(_shorten(gaps, left)), strict=True):
+        used[trial.number] = max(left, 0.0)
+        left -= gap
+    return used
+
+
+def _shorten(gaps: Sequence[float], total: float) -> list[float]:
+    """Shortens the longest gaps to one length, so that all together are no longer than a total."""
+    if math.fsum(gaps) <= total:
+        return list(gaps)
+    left = total
+    for i, gap in enumerate(sorted(gaps)):
+        longest = left / (len(gaps) - i)
+        if gap > longest:
+            break
+        left -= gap
+    return [min(gap, longest) for gap in gaps]
+
+
+def at_minutes(found: Sequence[Incumbent], minutes: float) -> Incumbent | None:
+    """Finds the incumbent after so many minutes; None if there was none yet."""
+    known = [each for each in found if each.minutes is not None and each.minutes <= minutes]
+    return known[-1] if known else None
+
+
+def at_trials(found: Sequence[Incumbent], n_trials: int) -> Incumbent | None:
+    """Finds the incumbent after so many trials of the search; None if there was none yet."""
+    known = [each for each in found if each.n_trials <= n_trials]
+    return known[-1] if known else None
