@@ -1,8 +1,7 @@
 """Whether a budget was enough: the best at half of it, and what twice of it might bring."""
 
-import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,8 @@ class Budget:
     Attributes:
         n_trials: drawn ones that have a value.
         best: their best value.
-        half: the best when half of the time in which something was trained was over; None if none
-            had ended by then.
+        half: the best when half of the time was used; None if none had ended by then, or that is
+            not known.
         n_half: how many had ended.
         gain: by which the best of twice as many would be better, as foreseen; None of too few.
         interval: of that gain, 95 %; None of too few.
@@ -40,57 +39,33 @@ class Budget:
     interval: Interval | None
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], direction: str) -> "Budget | None":
+    def of(
+        cls, trials: Sequence[Trial], direction: str, used: Mapping[int, float]
+    ) -> "Budget | None":
         """Looks at the trials that a sampler drew; None if none has a value.
 
         Args:
             trials: that count.
             direction: "maximize" or "minimize".
+            used: how much of the time of the search when each trial ended, by number; empty if
+                that is not known.
         """
         drawn = [trial for trial in trials if trial.is_drawn and trial.value is not None]
         drawn.sort(key=lambda trial: (trial.ended, trial.number))
         if not drawn:
             return None
-        spent, n_half = busy_seconds(drawn), 0
+        n_half, latest = 0, max(used.values(), default=0.0)
         half: float | None = None
         best: float | None = None
         for trial in drawn:
             assert trial.value is not None
             if is_better(trial.value, best, direction):
                 best = trial.value
-            if spent[trial.number] <= max(spent.values()) / 2:
+            if used and used[trial.number] <= latest / 2:
                 half, n_half = best, n_half + 1
         assert best is not None
         gain = foresee([trial.value or 0.0 for trial in drawn], direction)
         return cls(len(drawn), best, half, n_half, *(gain or (None, None)))
-
-
-def busy_seconds(trials: Sequence[Trial]) -> dict[int, float]:
-    """Says after how much of the time in which anything was trained each trial ended.
-
-    So that a search that was gone on with a day later has no day in it. What a trial was trained
-    for is taken to have been right before its end.
-
-    Args:
-        trials: with the moment of their end.
-
-    Returns:
-        Seconds, by the number of the trial.
-    """
-    spans: list[tuple[float, float, float]] = []  # from, to, and how much was spent before
-    for begun, ended in sorted((trial.ended - trial.seconds, trial.ended) for trial in trials):
-        if spans and begun <= spans[-1][1]:
-            start, end, before = spans.pop()
-            spans.append((start, max(end, ended), before))
-        else:
-            before = spans[-1][2] + spans[-1][1] - spans[-1][0] if spans else 0.0
-            spans.append((begun, ended, before))
-    starts = [start for start, *_ in spans]
-    found = {}
-    for trial in trials:
-        start, _, before = spans[bisect.bisect_right(starts, trial.ended) - 1]
-        found[trial.number] = before + trial.ended - start
-    return found
 
 
 def foresee(values: Sequence[float], direction: str) -> tuple[float, Interval] | None:

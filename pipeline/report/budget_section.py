@@ -8,6 +8,7 @@ from pipeline.evaluation.budget import FEWEST, Budget
 from pipeline.evaluation.ledger import Ledger
 from pipeline.report import search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.incumbents import minutes_used
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import State
 from pipeline.wording import capitalize, count_noun, inflect, join_names
@@ -18,9 +19,14 @@ FAILURES = "Failed and stopped trials"
 N_FAILED = 30
 
 
+def budget_of(facts: StudySummary) -> Budget | None:
+    """Looks at what a study's search had found by when; None if no drawn trial has a value."""
+    return Budget.of(facts.ended, facts.spec.direction, minutes_used(facts))
+
+
 def budget(facts: StudySummary) -> list[Block]:
     """Says what half of the budget had found, and what twice of it might."""
-    known, metric = Budget.of(facts.ended, facts.spec.direction), facts.spec.objective
+    known, metric = budget_of(facts), facts.spec.objective
     if known is None or not facts.spec.space:
         return []
     drawn = [trial for trial in facts.ended if trial.is_drawn and trial.value is not None]
@@ -40,7 +46,7 @@ def budget(facts: StudySummary) -> list[Block]:
 
 def said_of_budget(facts: StudySummary) -> str:
     """Says in a sentence or two whether more of the budget would have brought more."""
-    known, metric = Budget.of(facts.ended, facts.spec.direction), facts.spec.objective
+    known, metric = budget_of(facts), facts.spec.objective
     if known is None or not facts.spec.space:
         return "Nothing was searched."
     said = ""

@@ -1,10 +1,9 @@
 """The incumbents of a search: the best network so far, by the trials and the time it had used."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from pipeline.evaluation import time_used
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial, is_better
 
@@ -54,40 +53,8 @@ def incumbents(facts: StudySummary) -> list[Incumbent]:
 
 
 def minutes_used(facts: StudySummary) -> dict[int, float]:
-    """Estimates how many minutes the search had used when each of its trials ended, by number.
-
-    The store has the moments at which trials ended and the time used in all, in which nothing
-    counts but what supervisors ran. Time is counted back from the last trial's end. Where the
-    moments lie further apart than the time used allows, since nobody searched between two
-    commands, the longest gaps are shortened to one length, so that all add up to that time.
-
-    Returns:
-        Nothing if the time used, or the end of a trial, is not known.
-    """
-    trials = searched(facts)
-    if not trials or facts.minutes <= 0 or not all(trial.ended for trial in trials):
-        return {}
-    ends = [trial.ended for trial in trials]
-    gaps = [each / 60 for each in (trials[0].seconds, *(b - a for a, b in pairwise(ends)))]
-    left = facts.minutes
-    used: dict[int, float] = {}
-    for trial, gap in zip(reversed(trials), reversed(_shorten(gaps, left)), strict=True):
-        used[trial.number] = max(left, 0.0)
-        left -= gap
-    return used
-
-
-def _shorten(gaps: Sequence[float], total: float) -> list[float]:
-    """Shortens the longest gaps to one length, so that all together are no longer than a total."""
-    if math.fsum(gaps) <= total:
-        return list(gaps)
-    left = total
-    for i, gap in enumerate(sorted(gaps)):
-        longest = left / (len(gaps) - i)
-        if gap > longest:
-            break
-        left -= gap
-    return [min(gap, longest) for gap in gaps]
+    """Estimates how many minutes the search had used when each of its trials ended, by number."""
+    return time_used.minutes_used(searched(facts), facts.minutes)
 
 
 def at_minutes(found: Sequence[Incumbent], minutes: float) -> Incumbent | None:

@@ -1,7 +1,7 @@
 """The part of a report on what to try next, as a study file to be copied."""
 
-from pipeline.evaluation.budget import Budget
 from pipeline.evaluation.edges import Edge
+from pipeline.report.budget_section import budget_of
 from pipeline.report.document import Block, Code, Heading, Items, Paragraph
 from pipeline.report.space_section import tight
 from pipeline.report.summary import StudySummary
@@ -79,7 +79,7 @@ def _settled(facts: StudySummary) -> list[str]:
 
 
 def _wants_more(facts: StudySummary) -> bool:
-    known = Budget.of(facts.ended, facts.spec.direction)
+    known = budget_of(facts)
     if known is None or known.gain is None or facts.is_exhausted:
         return False
     return known.gain > (facts.judged.noise if facts.judged else 0.0)

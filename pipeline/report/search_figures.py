@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pipeline.evaluation import edges
-from pipeline.evaluation.budget import Budget, busy_seconds
+from pipeline.evaluation.budget import Budget
 from pipeline.evaluation.ledger import Ledger
 from pipeline.report.figures import (
     CHAMPION_COLOUR,
@@ -28,20 +28,25 @@ BELOW = -0.14  # where a parallel axis has what a trial does not use
 SHORTEST, LONGEST = 0.02, 0.98  # share of the height of a parallel axis
 
 
-def over_time(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Metric) -> go.Figure:
-    """Draws the best so far, and every trial's value, by the minutes in which was trained.
+def over_time(
+    trials: Sequence[Trial],
+    best_so_far: Sequence[float],
+    metric: Metric,
+    used: Mapping[int, float],
+) -> go.Figure:
+    """Draws the best so far, and every trial's value, by the minutes that the search had used.
 
     Args:
-        trials: that are drawn, by number; the moment of each one's end is known.
+        trials: that are drawn, by number.
         best_so_far: of the study after each of these trials.
         metric: the study's.
+        used: minutes when each of these trials ended, by number.
     """
-    spent = busy_seconds(trials)
     pairs = sorted(zip(trials, best_so_far, strict=True), key=lambda pair: pair[0].ended)
     valued = [trial for trial in trials if trial.value is not None]
     figure = go.Figure()
     figure.add_scatter(
-        x=[spent[trial.number] / 60 for trial in valued],
+        x=[used[trial.number] for trial in valued],
         y=[trial.value for trial in valued],
         mode="markers",
         name="trials",
@@ -51,7 +56,7 @@ def over_time(trials: Sequence[Trial], best_so_far: Sequence[float], metric: Met
         showlegend=False,
     )
     figure.add_scatter(
-        x=[spent[trial.number] / 60 for trial, _ in pairs],
+        x=[used[trial.number] for trial, _ in pairs],
         y=_running_best([best for _, best in pairs], metric),
         mode="lines",
         name="best so far",

@@ -1,11 +1,11 @@
 """The part of a report on how the search went: its records, in the order and in the time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.evaluation import intervals
-from pipeline.evaluation.budget import busy_seconds
 from pipeline.report import figures, search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
+from pipeline.report.incumbents import minutes_used
 from pipeline.report.pruning_section import pruning
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial, is_better
@@ -35,12 +35,16 @@ def search(facts: StudySummary) -> list[Block]:
             _said_of_records(records, facts),
         ),
     ]
-    if all(trial.ended for trial in drawn) and len(drawn) > 1:
+    used = minutes_used(facts)
+    timed = [trial for trial in drawn if trial.number in used]
+    if len(timed) > 1:
+        of_timed = [line[trial.number] for trial in timed]
         blocks.append(
             Figure(
-                search_figures.over_time(drawn, of_drawn, metric),
-                "The same trials by the moment when each ended; time between reruns is left out.",
-                _said_of_time(records, facts),
+                search_figures.over_time(timed, of_timed, metric, used),
+                "The same trials, but for finals, by the time that the search had used when each "
+                "ended.",
+                _said_of_time(records, used),
             )
         )
     return [*blocks, *pruning(facts)]
@@ -86,12 +90,10 @@ def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
     return f"{said}."
 
 
-def _said_of_time(records: Sequence[Trial], facts: StudySummary) -> str:
+def _said_of_time(records: Sequence[Trial], used: Mapping[int, float]) -> str:
     """Says how much of the time the last record took."""
-    searched = [trial for trial in facts.ended if not trial.is_final]
-    spent = busy_seconds(searched)
-    if not records or records[-1].number not in spent or not max(spent.values()):
+    if not records or records[-1].number not in used:
         return ""
-    seconds = spent[records[-1].number]
-    share = 100 * seconds / max(spent.values())
-    return f"It was there after {seconds / 60:.1f} minutes, {share:.0f} % of the search."
+    minutes = used[records[-1].number]
+    share = 100 * minutes / max(used.values())
+    return f"It was there after {minutes:.1f} minutes, {share:.0f} % of the search."

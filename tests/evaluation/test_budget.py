@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
-from pipeline.evaluation.budget import FEWEST, Budget, busy_seconds, foresee
+from pipeline.evaluation.budget import FEWEST, Budget, foresee
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import State, Trial
 
@@ -50,37 +50,28 @@ def test_where_all_is_the_same_more_brings_nothing() -> None:
 
 def test_of_few_nothing_is_foreseen() -> None:
     assert foresee([0.1 * i for i in range(FEWEST - 1)], "maximize") is None
-    known = Budget.of([trial(i, 0.1 * i) for i in range(4)], "maximize")
+    known = Budget.of([trial(i, 0.1 * i) for i in range(4)], "maximize", {})
     assert known
     assert (known.gain, known.interval) == (None, None)
 
 
-def test_half_of_the_time_is_told_by_what_was_trained() -> None:
-    trials = [trial(0, 0.5, 2.0, ended=2.0), trial(1, 0.8, 3.0, ended=5.0),
-              trial(2, 0.7, 4.0, ended=9.0), trial(3, 0.9, 1.0, ended=10.0)]  # fmt: skip
-    known = Budget.of(trials, "maximize")
+def test_half_of_the_time_is_told_by_what_was_used() -> None:
+    trials = [trial(i, value) for i, value in enumerate([0.5, 0.8, 0.7, 0.9])]
+    used = {0: 2.0, 1: 5.0, 2: 9.0, 3: 10.0}
+    known = Budget.of(trials, "maximize", used)
     assert known
     assert (known.n_trials, known.best, known.half, known.n_half) == (4, 0.9, 0.8, 2)
-    known = Budget.of(trials, "minimize")
+    known = Budget.of(trials, "minimize", used)
     assert known
     assert (known.best, known.half) == (0.5, 0.5)
+    known = Budget.of(trials, "maximize", {})
+    assert known
+    assert (known.best, known.half) == (0.9, None)
 
 
 def test_references_and_finals_are_no_draws() -> None:
     others = [trial(5, 0.99, reference="known"), trial(6, 0.98, final_of=0), trial(7, None)]
-    known = Budget.of([trial(0, 0.5), *others], "maximize")
+    known = Budget.of([trial(0, 0.5), *others], "maximize", {})
     assert known
     assert (known.n_trials, known.best, known.half) == (1, 0.5, None)
-    assert Budget.of(others, "maximize") is None
-
-
-def test_time_in_which_nothing_was_trained_is_none() -> None:
-    """Two workers side by side, and a rerun on the next day."""
-    trials = [
-        trial(0, 0.5, 4.0, ended=4.0),
-        trial(1, 0.5, 3.0, ended=5.0),
-        trial(2, 0.5, 1.0, ended=3.0),
-        trial(3, 0.5, 2.0, ended=90_002.0),
-        trial(4, 0.5, 2.0, ended=90_003.0),
-    ]
-    assert busy_seconds(trials) == {0: 4.0, 1: 5.0, 2: 3.0, 3: 7.0, 4: 8.0}
+    assert Budget.of(others, "maximize", {}) is None
