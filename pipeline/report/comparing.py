@@ -1,12 +1,12 @@
 """Two studies side by side: which has found the better network, at equal budget and in the end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeline.report import leads
+from pipeline.report import comparing_figure, leads
 from pipeline.report.comparable import check_comparable
 from pipeline.report.comparing_champions import champions, say_champions
-from pipeline.report.document import Block, Heading, Items, Paragraph, Table
+from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.incumbents import (
     Incumbent,
     at_minutes,
@@ -37,6 +37,7 @@ def compare(first: StudySummary, second: StudySummary) -> list[Block]:
         Items(_limits(one, other)),
         Heading("Best so far at equal budget"),
         *_at_equal_budget(one, other),
+        *_drawn(one, other),
         Heading("Champions"),
         champions(first, second),
         *side_by_side(first, second),
@@ -148,6 +149,22 @@ def _at_equal_budget(one: _Search, other: _Search) -> list[Block]:
     counted = Table(_columns("trials", "minutes", one, other), by_count)
     timed = Table(_columns("minutes", "trials", one, other), by_time)
     return [Paragraph(said), *([timed] if by_time else []), counted]
+
+
+def _drawn(one: _Search, other: _Search) -> list[Block]:
+    """Draws the best so far of both; nothing where one has none."""
+    if not (one.incumbents and other.incumbents):
+        return []
+    is_timed = _is_timed(one, other)
+    until = {
+        each.facts.spec.name: each.facts.minutes if is_timed else float(len(each.ends))
+        for each in (one, other)
+    }
+    found = {each.facts.spec.name: each.incumbents for each in (one, other)}
+    if not is_timed:
+        found = {name: [replace(i, minutes=None) for i in some] for name, some in found.items()}
+    figure = comparing_figure.best_so_far(found, until, one.facts.spec.objective)
+    return [Figure(figure, "The best so far of both, each until its search was over.")]
 
 
 def _columns(after: str, used: str, one: _Search, other: _Search) -> list[str]:
