@@ -11,9 +11,8 @@ studies are set side by side: that is printed, and written into the folder of th
 
 import argparse
 import sys
-from pathlib import Path
 
-from pipeline.errors import DONE, PipelineError, UsageError, run_command
+from pipeline.errors import DONE, UsageError, run_command
 from pipeline.files import write_atomically
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
@@ -76,26 +75,13 @@ def _report(project: Project, name: str, refresh_seconds: int = 0) -> bool:
     Returns:
         Whether the study is being searched meanwhile.
     """
-    from pipeline.report import document, html_page, sections
-    from pipeline.report.as_json import as_json
-    from pipeline.report.summary import as_csv, summarize
+    from pipeline.report.summary import summarize
+    from pipeline.report.writing import write
     from pipeline.storage import studies
 
-    stored = studies.stored_study(project, name)
-    facts, spec = summarize(stored), stored.spec
-    folder, title = project.report_dir(spec.name), f"Study {spec.name}"
-    blocks = sections.blocks(facts)
-    refresh = refresh_seconds if facts.searched_by else 0
-    try:
-        write_atomically(folder / "report.md", document.as_markdown(title, blocks))
-        page = html_page.as_html(title, blocks, html_page.trials_of(facts), refresh)
-        write_atomically(folder / "report.html", page)
-        write_atomically(folder / "report.json", as_json(facts))
-        write_atomically(folder / "trials.csv", as_csv(facts))
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    for file in ("report.html", "report.md", "report.json", "trials.csv"):
-        print(display_path(folder / file))
+    facts = summarize(studies.stored_study(project, name))
+    for file in write(project, facts, refresh_seconds if facts.searched_by else 0):
+        print(display_path(file))
     return bool(facts.searched_by)
 
 
@@ -104,6 +90,7 @@ def _compare(project: Project, first: str, second: str) -> int:
     from pipeline.report import document, html_page
     from pipeline.report.comparing import compare
     from pipeline.report.summary import summarize
+    from pipeline.report.writing import unwritable
     from pipeline.storage import studies
 
     both = [summarize(studies.stored_study(project, name)) for name in (first, second)]
@@ -116,16 +103,10 @@ def _compare(project: Project, first: str, second: str) -> int:
         write_atomically(files[0], text)
         write_atomically(files[1], html_page.as_html(title, blocks))
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     for file in files:
         print(display_path(file), file=sys.stderr)
     return DONE
-
-
-def _unwritable(folder: Path, error: OSError) -> PipelineError:
-    return PipelineError(
-        f"{display_path(folder)}: the report cannot be written there: {error.strerror}"
-    )
 
 
 if __name__ == "__main__":

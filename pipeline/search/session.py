@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline import files, snapshot
 from pipeline.data import datasets
+from pipeline.errors import DONE
 from pipeline.execution import local
 from pipeline.names import file_of_study
 from pipeline.paths import Project
@@ -38,7 +39,12 @@ def search(
     is_here = here is not None and here.samefile(file)
     again = f"make search STUDY={spec.name}" if is_here else "the same command"
     with Interruption(f"interrupted; go on with: {again}") as interruption:
-        return search_interruptibly(project, spec, n_workers, interruption, only_finals)
+        code = search_interruptibly(project, spec, n_workers, interruption, only_finals)
+        if code == DONE:
+            from pipeline.report.publishing import publish
+
+            publish(project, spec.name)
+        return code
 
 
 def search_interruptibly(
