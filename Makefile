@@ -66,8 +66,8 @@ best: $(SETUP)  ## show the study's champion
 doctor: $(SETUP)  ## hold Optuna, MLflow and the disk against each other; mend them: FIX=1
 	@$(call run,pipeline.doctor $(if $(FIX),--fix))
 
-ui: $(SETUP)  ## MLflow's UI on 127.0.0.1:5000 (other port: UI_PORT=...)
-	@$(call run,pipeline.ui mlflow --port $(UI_PORT))
+ui: $(SETUP)  ## MLflow's UI on 127.0.0.1:5000, at the study's trials (other port: UI_PORT=...)
+	@$(call run,pipeline.ui mlflow --port $(UI_PORT) --study $(STUDY))
 
 serve: $(SETUP)  ## the champion as a web service on 127.0.0.1:5001 (other port: SERVE_PORT=...)
 	@$(call run,pipeline.serve $(STUDY) --port $(SERVE_PORT))

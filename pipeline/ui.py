@@ -1,6 +1,6 @@
 """Starts MLflow's UI or Optuna's dashboard over this project's stores, on 127.0.0.1 only.
 
-python -m pipeline.ui mlflow|optuna --port PORT
+python -m pipeline.ui mlflow|optuna --port PORT [--study STUDY]
 """
 
 import argparse
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator, Mapping
 
 from pipeline import snapshot
@@ -29,6 +30,10 @@ from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
 
 _MAKE = {"mlflow": "make ui UI_PORT", "optuna": "make dashboard DASHBOARD_PORT"}
+_EXPERIMENT = (
+    "SELECT experiment_id FROM experiments WHERE name = :name AND lifecycle_stage = 'active'"
+)
+_VIEW = "SELECT count(*) FROM experiment_tags WHERE experiment_id = :experiment AND key = :key"
 _SECONDS_TO_END = 2.0  # of MLflow's server; then it is killed
 _SECONDS_BETWEEN_LOOKS = 0.2
 _OF_NO_USE = ("[MLflow] Security middleware enabled",)  # how lines begin that MLflow always says
@@ -39,6 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description=main.__doc__)
     parser.add_argument("which", choices=["mlflow", "optuna"])
     parser.add_argument("--port", type=parse_port, required=True)
+    parser.add_argument("--study", default="", help="whose trials are opened; default: the page")
     arguments = parser.parse_args()
     project = Project.here()
     url = project.mlflow_uri if arguments.which == "mlflow" else project.optuna_url
@@ -60,27 +66,24 @@ def main() -> int:
             from pipeline.tracking import relocation
 
             relocation.relocate_if_writable(project, lambda line: print(line, file=sys.stderr))
-            return serve_mlflow(project, shown, arguments.port)
+            return serve_mlflow(project, shown, arguments.port, arguments.study)
         return serve_optuna(shown, arguments.port)
 
 
-def serve_mlflow(project: Project, url: StoreUrl, port: int) -> int:
+def serve_mlflow(project: Project, url: StoreUrl, port: int, study: str = "") -> int:
     """Runs MLflow's server in processes of its own, which Ctrl-C does not reach, and ends them.
 
     Args:
         project: where artifacts lie.
         url: of MLflow's store.
         port: on which the server listens, on 127.0.0.1.
+        study: whose trials are opened; "" for the page of all.
 
     Raises:
         PipelineError: the store cannot be opened, or the server ended by itself.
     """
-    import sqlalchemy
-
     with _opening(url):  # for MLflow would say so in a page
-        engine = sqlalchemy.create_engine(url)
-        sqlalchemy.inspect(engine).get_table_names()
-        engine.dispose()
+        path = _path_of(url, study)
     print("MLflow's server is starting ...", file=sys.stderr, flush=True)
     command, variables = mlflow_server(project, url, port)
     server = subprocess.Popen(
@@ -98,7 +101,7 @@ def serve_mlflow(project: Project, url: StoreUrl, port: int) -> int:
         is_said = False
         while server.poll() is None:
             if not is_said and _answers(port):
-                _say_where(port)
+                _say_where(port, path)
                 is_said = True
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:
@@ -177,8 +180,30 @@ def _repeat(server: subprocess.Popen[bytes], url: StoreUrl) -> None:
                 print(mask(text, url), file=sys.stderr, flush=True)
 
 
-def _say_where(port: int) -> None:
-    print(f"http://{HOST}:{port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+def _path_of(url: StoreUrl, study: str) -> str:
+    """Finds where MLflow's UI shows the trials of a study; "" if it has none of that name."""
+    import sqlalchemy as sql
+
+    from pipeline.tracking import view
+
+    engine = sql.create_engine(url)
+    try:
+        with engine.connect() as store:
+            known = store.execute(sql.text(_EXPERIMENT), {"name": study}).scalar()
+            of_it = {"experiment": known, "key": view.TAG}
+            has_view = bool(store.execute(sql.text(_VIEW), of_it).scalar())
+    finally:
+        engine.dispose()
+    return "" if known is None else view.link(str(known), has_view=has_view)
+
+
+def _say_where(port: int, path: str = "") -> None:
+    """Prints the address, and opens it where somebody sees a screen."""
+    address = f"http://{HOST}:{port}{path}"
+    print(f"{address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    has_screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if path and has_screen and sys.stderr.isatty():
+        webbrowser.open(address)
 
 
 def _answers(port: int) -> bool:

@@ -10,7 +10,7 @@ from pipeline.report.document import Answers, as_markdown
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.report.writing import write
 from pipeline.storage import studies
-from pipeline.tracking import aliases, story
+from pipeline.tracking import aliases, story, view
 
 
 def publish(project: Project, study: str) -> None:
@@ -26,7 +26,9 @@ def publish(project: Project, study: str) -> None:
         files = write(project, facts)
         if file := file_of_study(study, project.root / "studies"):
             files.append(file)
-        story.tell(project, study, story_of(facts), files)
+        spec = facts.spec
+        shown = view.state(spec.metric, spec.direction, spec.space)
+        story.tell(project, study, story_of(facts), shown, files)
     except PipelineError as error:
         print(f"the report is not published: {error}", file=sys.stderr)
         return

@@ -8,19 +8,20 @@ from mlflow.exceptions import MlflowException
 from pipeline.errors import PipelineError
 from pipeline.escaping import for_tag
 from pipeline.paths import Project
-from pipeline.tracking import orphans, reader
+from pipeline.tracking import orphans, reader, view
 
 FOLDER = "report"  # of the study's own run
 NOTE = "mlflow.note.content"  # tag that the UI shows as a description, in Markdown
 
 
-def tell(project: Project, study: str, text: str, files: Sequence[Path]) -> None:
+def tell(project: Project, study: str, text: str, shown: str, files: Sequence[Path]) -> None:
     """Describes experiment, study run and registered model, and keeps files in the study's run.
 
     Args:
         project: whose store is written.
         study: name of the study, and so of the experiment and of the registered model.
         text: in Markdown.
+        shown: how the UI is to show the trials, by `view.state`.
         files: the report's; those of an earlier one are replaced.
 
     Raises:
@@ -32,7 +33,8 @@ def tell(project: Project, study: str, text: str, files: Sequence[Path]) -> None
         run = orphans.find_study_run(client, experiment.experiment_id) if experiment else None
         if run is None:
             raise PipelineError(f"MLflow has no run of study {study}")
-        client.set_experiment_tag(experiment.experiment_id, NOTE, note)
+        for key, value in {NOTE: note, view.TAG: shown}.items():
+            client.set_experiment_tag(experiment.experiment_id, key, value)
         client.set_tag(run.info.run_id, NOTE, note)
         for file in files:
             client.log_artifact(run.info.run_id, str(file), FOLDER)
