@@ -14,6 +14,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pipeline import snapshot
 from pipeline.errors import (
@@ -30,10 +31,6 @@ from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
 
 _MAKE = {"mlflow": "make ui UI_PORT", "optuna": "make dashboard DASHBOARD_PORT"}
-_EXPERIMENT = (
-    "SELECT experiment_id FROM experiments WHERE name = :name AND lifecycle_stage = 'active'"
-)
-_VIEW = "SELECT count(*) FROM experiment_tags WHERE experiment_id = :experiment AND key = :key"
 _SECONDS_TO_END = 2.0  # of MLflow's server; then it is killed
 _SECONDS_BETWEEN_LOOKS = 0.2
 _OF_NO_USE = ("[MLflow] Security middleware enabled",)  # how lines begin that MLflow always says
@@ -189,12 +186,21 @@ def _path_of(url: StoreUrl, study: str) -> str:
     engine = sql.create_engine(url)
     try:
         with engine.connect() as store:
-            known = store.execute(sql.text(_EXPERIMENT), {"name": study}).scalar()
-            of_it = {"experiment": known, "key": view.TAG}
-            has_view = bool(store.execute(sql.text(_VIEW), of_it).scalar())
+            known = store.execute(_of(sql, "experiments", name=study)).scalar()
+            of_view = _of(sql, "experiment_tags", experiment_id=known, key=view.TAG)
+            has_view = store.execute(of_view).scalar() is not None
     finally:
         engine.dispose()
     return "" if known is None else view.link(str(known), has_view=has_view)
+
+
+def _of(sql: Any, table: str, **wanted: Any) -> Any:
+    """Asks for the id of an experiment, of a table of MLflow's in which columns are as wanted."""
+    columns = {name: sql.column(name) for name in ("experiment_id", *wanted)}
+    rows = sql.table(table, *columns.values())
+    return sql.select(rows.c.experiment_id).where(
+        *(rows.c[name] == value for name, value in wanted.items())
+    )
 
 
 def _say_where(port: int, path: str = "") -> None:
