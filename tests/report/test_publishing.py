@@ -1,0 +1,166 @@
+"""What MLflow shows of a study, and keeps, once its report is published; and reports kept fresh."""
+
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import empty_mlflow
+import mlflow
+import pytest
+import recorded
+
+from pipeline import ui
+from pipeline.clock import SystemClock
+from pipeline.errors import run_command
+from pipeline.outside import SYSTEM, Outside
+from pipeline.paths import Project
+from pipeline.report import __main__ as report_command
+from pipeline.report import document, sections
+from pipeline.report.publishing import publish, story_of
+from pipeline.report.summary import summarize
+from pipeline.storage import lease
+from pipeline.tracking import view
+from pipeline.tracking.delivery import open_client
+from pipeline.tracking.run_writer import RunWriter
+
+
+@pytest.fixture
+def project(recorded_study: Project, empty_database: Path) -> Project:
+    """The recorded study, with its own run in MLflow and a registered model without versions."""
+    empty_mlflow.copy_into(recorded_study.root, empty_database)
+    writer = RunWriter.open(recorded_study, recorded.NAME)
+    about = {"dataset": "fashion_mnist", "metric": "val_accuracy"}
+    writer.open_study("A goal.", about, "0" * 64)
+    writer.close_study("FINISHED")
+    open_client(recorded_study.mlflow_uri).create_registered_model(recorded.NAME)
+    return recorded_study
+
+
+def experiment_of(project: Project) -> Any:
+    found = open_client(project.mlflow_uri).get_experiment_by_name(recorded.NAME)
+    assert found
+    return found
+
+
+def test_the_story_is_told_everywhere_and_the_report_is_kept(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(project, recorded.NAME)
+    assert capsys.readouterr().err.splitlines() == [
+        "writing the report ...", "studies/recorded/report.html: the report",
+    ]  # fmt: skip
+    client, experiment = open_client(project.mlflow_uri), experiment_of(project)
+    (run,) = client.search_runs([experiment.experiment_id], "tags.role = 'study'")
+    story = story_of(summarize(recorded.open_stored(project)))
+    assert "**Who won?** **487-243 relu" in story
+    assert 'mlflow.pyfunc.load_model("models:/recorded@champion")' in story
+    assert len(story) < 5000, "MLflow takes no more"
+    assert experiment.tags["mlflow.note.content"] == story.rstrip("\n")
+    assert run.data.tags["mlflow.note.content"] == story.rstrip("\n")
+    assert client.get_registered_model(recorded.NAME).description == story.rstrip("\n")
+    kept = {each.path for each in client.list_artifacts(run.info.run_id, "report")}
+    names = ("report.html", "report.md", "report.json", "trials.csv", "recorded.toml")
+    assert kept == {f"report/{name}" for name in names}
+
+
+def test_a_report_that_mlflow_does_not_get_is_written_all_the_same(
+    recorded_study: Project, capsys: pytest.CaptureFixture[str], empty_database: Path
+) -> None:
+    empty_mlflow.copy_into(recorded_study.root, empty_database)
+    publish(recorded_study, recorded.NAME)
+    assert "is not published: MLflow has no run of study recorded" in capsys.readouterr().err
+    assert (recorded_study.report_dir(recorded.NAME) / "report.html").exists()
+
+
+def test_the_view_has_the_best_on_top_and_what_was_searched(project: Project) -> None:
+    publish(project, recorded.NAME)
+    found = json.loads(experiment_of(project).tags[view.TAG])
+    assert (found["orderByKey"], found["orderByAsc"]) == ("metrics.`best_val_accuracy`", False)
+    columns = found["selectedColumns"]
+    assert {"params.`units_1`", "params.`optimizer`", "tags.`state`"} <= set(columns)
+    spec = recorded.open_stored(project).spec
+    assert json.loads(view.state("val_rmse", "minimize", spec.space))["orderByAsc"] is True
+
+
+def test_the_ui_is_opened_at_the_studys_trials(project: Project) -> None:
+    url, number = project.mlflow_uri, experiment_of(project).experiment_id
+    plain = f"/#/experiments/{number}/runs?workflowType=machine_learning"
+    assert ui._path_of(url, recorded.NAME) == plain
+    publish(project, recorded.NAME)
+    shared = f"/#/experiments/{number}/runs?viewStateShareKey=study&workflowType=machine_learning"
+    assert ui._path_of(url, recorded.NAME) == shared
+    assert ui._path_of(url, "nobody's") == ""
+    mlflow.MlflowClient(url).delete_experiment(number)
+    assert ui._path_of(url, recorded.NAME) == ""
+
+
+# While it is searched
+
+
+class Clock(SystemClock):
+    """On which nobody waits; the search ends at the second look."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.slept = project, [0.0] * 0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if len(self.slept) == 2:
+            recorded.open_stored(self.project).study.set_user_attr(lease.LEASE, None)
+
+
+def searched(project: Project) -> None:
+    study = recorded.open_stored(project).study
+    study.set_user_attr(lease.LEASE, {"host": "there", "process": "7", "since": "today"})
+    study.set_user_attr(lease.HEARTBEAT, datetime.now(UTC).isoformat(" ", "seconds"))
+
+
+def test_a_report_of_a_running_search_says_so(recorded_study: Project) -> None:
+    searched(recorded_study)
+    facts = summarize(recorded.open_stored(recorded_study))
+    text = document.as_markdown("", sections.blocks(facts))
+    assert "> This study is being searched, by process 7 on there" in text
+    assert "after 16 trials." in text
+    quiet = replace(facts, searched_by="")
+    assert "being searched" not in document.as_markdown("", sections.blocks(quiet))
+
+
+def test_a_dead_search_is_none(recorded_study: Project) -> None:
+    study = recorded.open_stored(recorded_study).study
+    assert lease.living_holder(study) == ""
+    searched(recorded_study)
+    study = recorded.open_stored(recorded_study).study
+    assert lease.living_holder(study).startswith("process 7 on there")
+    old = datetime.fromtimestamp(datetime.now(UTC).timestamp() - 60, UTC)
+    study.set_user_attr(lease.HEARTBEAT, old.isoformat(" ", "seconds"))
+    assert lease.living_holder(study) == ""
+
+
+def test_a_report_is_kept_fresh_until_the_search_ends(
+    recorded_study: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    searched(recorded_study)
+    clock = Clock(recorded_study)
+    outside = Outside(clock=clock, disk=SYSTEM.disk, host=SYSTEM.host)
+    monkeypatch.setattr(Project, "here", lambda: Project(recorded_study.root, outside))
+    monkeypatch.setattr(sys, "argv", ["report", recorded.NAME, "--watch", "5"])
+    assert run_command(report_command.main) == 0
+    assert clock.slept == [5, 5]
+    said = capsys.readouterr().out
+    assert said.count("studies/recorded/report.html") == 3
+    assert said.count("written again every 5 seconds, until the search ends") == 2
+    page = (recorded_study.report_dir(recorded.NAME) / "report.html").read_text()
+    assert 'http-equiv="refresh"' not in page, "it is over"
+
+
+@pytest.mark.parametrize("arguments", [["--watch", "0"], ["--watch", "x"], ["a", "b", "--watch"]])
+def test_what_cannot_be_watched_is_refused(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", *arguments])
+    assert run_command(report_command.main) == 2
