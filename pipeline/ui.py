@@ -186,7 +186,8 @@ def _path_of(url: StoreUrl, study: str) -> str:
     engine = sql.create_engine(url)
     try:
         with engine.connect() as store:
-            known = store.execute(_of(sql, "experiments", name=study)).scalar()
+            of_study = _of(sql, "experiments", name=study, lifecycle_stage="active")
+            known = store.execute(of_study).scalar()
             of_view = _of(sql, "experiment_tags", experiment_id=known, key=view.TAG)
             has_view = store.execute(of_view).scalar() is not None
     finally:

@@ -1,5 +1,6 @@
-"""What MLflow shows of a study, and keeps, once its report is published; and reports kept fresh."""
+"""What MLflow shows and keeps of a study once its report is published; reports kept fresh."""
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -160,7 +161,12 @@ def test_a_report_is_kept_fresh_until_the_search_ends(
 
 @pytest.mark.parametrize("arguments", [["--watch", "0"], ["--watch", "x"], ["a", "b", "--watch"]])
 def test_what_cannot_be_watched_is_refused(
-    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    recorded_study: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["report", *arguments])
-    assert run_command(report_command.main) == 2
+    with contextlib.suppress(SystemExit):  # argparse's own
+        assert run_command(report_command.main) == 2
+    assert "--watch: found" in capsys.readouterr().err
