@@ -225,7 +225,7 @@ def _against_random(done: Sequence[Curve]) -> list[Block]:
         Paragraph(
             f"Random search's best after {RANDOM_MINUTES:g} minutes, {results.spread(random, 4)}, "
             f"is reached without references within {watched:.0f} s in {n_in_time} of {len(times)} "
-            f"pairs of searches; after {_or_never(times, 0)} s."
+            f"pairs of searches (seconds: {_or_never(times, 0)})."
         )
     ]
 

@@ -190,14 +190,14 @@ def _of_study(of_study: "Sequence[Run]", has_trials: bool) -> Iterator[Repair]:
 
 
 def _children(of_study: "Sequence[Run]", runs: "Sequence[Run]") -> Iterator[Repair]:
-    """Finds runs that do not lie below the study's own, as where that was written anew."""
-    alive = {run.id for run in of_study if not run.is_deleted}
+    """Finds runs below one that is gone, as where the study's own was written anew."""
+    known = {run.id for run in runs if not run.is_deleted} | {""}
     left = [
         run
         for run in runs
-        if not (run.is_of_study or run.is_orphan or run.is_deleted or run.parent in alive)
+        if not (run.is_of_study or run.is_orphan or run.is_deleted or run.parent in known)
     ]
-    if alive and left:
+    if left and not all(run.is_deleted for run in of_study):
         n = len(left)
         yield Repair(
             Kind.SET_PARENT,

@@ -51,6 +51,7 @@ STUDY = replace(
 KILLED = replace(RUN, status="KILLED", state="FAIL", n_epochs=0, has_best=False)
 ZOMBIE = replace(RUN, status="RUNNING", state="RUNNING", has_best=False)
 OTHER = replace(RUN, id="b")
+NOBODYS = replace(OTHER, trial=None, state="", seed="", parent="")
 
 
 def planned(
@@ -76,6 +77,10 @@ def planned(
             [TRIAL], [STUDY, RUN, replace(OTHER, trial=9, is_orphan=True)], id="a restored orphan"
         ),
         pytest.param([TRIAL], [STUDY, RUN, replace(OTHER, is_deleted=True)], id="a deleted twin"),
+        pytest.param([TRIAL], [STUDY, RUN, NOBODYS], id="somebody else's, below none"),
+        pytest.param(
+            [TRIAL], [STUDY, RUN, replace(NOBODYS, parent="a")], id="somebody's, below a trial's"
+        ),
         pytest.param(
             [TRIAL], [STUDY, replace(STUDY, id="old", is_deleted=True), RUN], id="an older study"
         ),
