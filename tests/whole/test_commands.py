@@ -151,6 +151,7 @@ def test_what_the_readme_shows_to_start_with_and_what_is_printed(shell: Shell) -
     shown = commands(section(README, "Start"))
     assert len(shown) >= 5
     assert set(shown) >= LONG
+    searched, reported = re.findall(r"```text\n(.*?)```", section(README, "Start"), re.S)
     for command in shown:
         if command in LONG:
             continue
@@ -158,6 +159,10 @@ def test_what_the_readme_shows_to_start_with_and_what_is_printed(shell: Shell) -
         if command.startswith("make search"):
             printed = re.findall(r"^  (make .*|\.venv.*)$", said.partition("next:")[2], re.M)
             assert len(printed) == 3
+            assert said.split()[:2] == searched.split()[:2]
+            assert said.partition("next:")[2] == searched.partition("next:")[2]
+        if command.startswith("make report"):
+            assert said == reported
     for command in printed:
         if not SERVERS.match(command) and "--export" not in command:  # above, and refused twice
             shell.paste(command)

@@ -120,14 +120,6 @@ def test_below_the_comparison_stands_where_each_column_was_looked_up() -> None:
     assert all("https://" in where for where in named.values())
 
 
-def test_the_verdict_that_the_readme_quotes_stands_in_the_report() -> None:
-    quoted = re.findall(r"^> (- .+)$", read("README.md"), re.M)
-    assert len(quoted) >= 2
-    report = read("studies/fashion_mnist/report.md").splitlines()
-    for line in quoted:
-        assert line in report
-
-
 def test_every_section_of_a_report_is_told_of() -> None:
     code = "".join(
         file.read_text() for file in sorted((REPOSITORY / "pipeline" / "report").glob("*.py"))
