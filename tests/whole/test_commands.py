@@ -1,4 +1,4 @@
-"""Every command and snippet that the README shows, and that commands print, works as pasted.
+"""Every command and snippet that README and docs/ show of a study, or a command prints, works.
 
 Pasted into a shell in the project's folder, in which nothing is activated, in the order in which
 they stand there. Only what takes a quarter of an hour is left out, by name.
@@ -23,14 +23,15 @@ import pytest
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
-README = (REPOSITORY / "README.md").read_text()
+README, EXPORTING, STUDIES = "README.md", "docs/exporting.md", "docs/studies.md"
 LONG = {"make search"}
 SERVERS = re.compile(r"make (ui|dashboard|serve)")
 PORTS = {"make ui": "UI_PORT=5000", "make serve": "SERVE_PORT=5001"}
 
 
-def section(title: str) -> str:
-    (found,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## )", README, re.M | re.S)
+def section(page: str, title: str) -> str:
+    text = (REPOSITORY / page).read_text()
+    (found,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
     return str(found)
 
 
@@ -147,9 +148,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
 
 
 def test_what_the_readme_shows_to_start_with_and_what_is_printed(shell: Shell) -> None:
-    shown = commands(section("Start"))
+    shown = commands(section(README, "Start"))
     assert len(shown) >= 5
     assert set(shown) >= LONG
+    searched, reported = re.findall(r"```text\n(.*?)```", section(README, "Start"), re.S)
     for command in shown:
         if command in LONG:
             continue
@@ -157,6 +159,10 @@ def test_what_the_readme_shows_to_start_with_and_what_is_printed(shell: Shell) -
         if command.startswith("make search"):
             printed = re.findall(r"^  (make .*|\.venv.*)$", said.partition("next:")[2], re.M)
             assert len(printed) == 3
+            assert said.split()[:2] == searched.split()[:2]
+            assert said.partition("next:")[2] == searched.partition("next:")[2]
+        if command.startswith("make report"):
+            assert said == reported
     for command in printed:
         if not SERVERS.match(command) and "--export" not in command:  # above, and refused twice
             shell.paste(command)
@@ -167,17 +173,17 @@ def test_what_the_readme_shows_to_start_with_and_what_is_printed(shell: Shell) -
     assert best[-3].removeprefix("the model: ") in {each.split("  #")[0].strip() for each in shown}
 
 
-def test_what_the_readme_shows_of_the_model(shell: Shell) -> None:
-    text = section("Use the model")
+def test_what_is_shown_of_the_model(shell: Shell) -> None:
+    text = section(EXPORTING, "Use the model")
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.S)
     assert re.search(r"\[\d( \d){4}\]", shell.python(snippet))
     printed = [shell.paste(command) for command in commands(text)]
     assert "Trainable params" in printed[-1]
 
 
-def test_what_the_readme_shows_of_predicting_and_serving(shell: Shell) -> None:
+def test_what_is_shown_of_predicting_and_serving(shell: Shell) -> None:
     """The request is sent as it stands there, to the server that is started as it stands there."""
-    text = section("Predict and serve")
+    text = section(EXPORTING, "Predict and serve")
     shown = commands(text)
     assert any(command.startswith("make serve") for command in shown)
     assert re.search(r"--request \|\s+curl ", shown[-1])
@@ -212,8 +218,8 @@ def test_what_the_model_card_shows(shell: Shell) -> None:
     assert len({*said}) == 1
 
 
-def test_what_the_readme_shows_of_a_study_of_ones_own(shell: Shell) -> None:
-    text = section("Ask your own question")
+def test_what_is_shown_of_a_study_of_ones_own(shell: Shell) -> None:
+    text = section(STUDIES, "Ask your own question")
     (study,) = re.findall(r"```toml\n(.*?)```", text, re.S)
     (shell.folder / "studies" / "my_study.toml").write_text(study)
     (command,) = commands(text)

@@ -641,7 +641,7 @@ def test_a_search_names_the_variable_of_a_store_that_is_none_before_it_starts(
     assert [path.name for path in tmp_path.iterdir()] == ["studies"]
 
 
-# As `. .venv/bin/activate` and the README have it.
+# As `. .venv/bin/activate` and docs/exporting.md have it.
 ACTIVATED = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db",

@@ -57,8 +57,8 @@ TEXTS = {
     path.stem: path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "studies").glob("*.toml"))
 }
-(TEXTS["README"],) = re.findall(
-    r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+(TEXTS["docs"],) = re.findall(
+    r"```toml\n(.*?)```", (ROOT / "docs" / "studies.md").read_text(encoding="utf-8"), re.DOTALL
 )
 BASES = [tomllib.loads(text) for text in TEXTS.values()]
 
@@ -72,7 +72,7 @@ _ALLOWED = re.compile(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with the studies of this repository and nothing searched; the current folder."""
     folder = tmp_path_factory.mktemp("fuzz") / "project"
-    shutil.copytree(ROOT / "studies", folder / "studies", ignore=lambda *_: {*TEXTS} - {"README"})
+    shutil.copytree(ROOT / "studies", folder / "studies", ignore=lambda *_: {*TEXTS} - {"docs"})
     (folder / "data").mkdir()
     rows = "".join(f"{i % 97},{'abc'[i % 3]},{i % 97 + i % 7}.5\n" for i in range(300))
     (folder / "data" / "diamonds.csv").write_text(f"carat,cut,price\n{rows}")
