@@ -49,8 +49,8 @@ def main() -> int:
             raise UsageError("--watch: found two studies, allowed is one that is searched")
         return _compare(project, *names)
     if arguments.watch:
-        return _watch(project, *names, arguments.watch)
-    _report(project, *names)
+        return _watch(project, names[0], arguments.watch)
+    _report(project, names[0])
     return DONE
 
 
