@@ -91,7 +91,7 @@ def at_the_end(simulation: "Simulation") -> str:
     assert study is not None
     scenario = simulation.schedule.scenario
     trials = study_store.read_trials(study)
-    happened = {fault.what for fault in simulation.world.happened}
+    happened = simulation.world.befell
     for look in (
         _time_used(simulation, study, trials),
         _in_optuna(study, scenario),

@@ -135,18 +135,14 @@ class Simulation:
 
     def _leaves_something(self) -> bool:
         """Tells whether something may be left that the next search sends, removes or ends."""
-        return bool(self._happened & {What.BROKEN, What.SUSPEND} or self._hosts_that_keep())
+        return bool(self.world.befell & {What.BROKEN, What.SUSPEND} or self._hosts_that_keep())
 
     def _look_after_stop(self) -> None:
-        if not self._happened <= STOPS or self._hosts_that_keep():
+        if not self.world.befell <= STOPS or self._hosts_that_keep():
             return
         study = self.study()
         if study and (found := mirror.after_stop(self.runs, study, self.drives[HERE])):
             raise Violation(found)
-
-    @property
-    def _happened(self) -> set[What]:
-        return {fault.what for fault in self.world.happened}
 
     def _hosts_that_keep(self) -> set[str]:
         """Names hosts on which writes wait for MLflow."""

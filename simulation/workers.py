@@ -120,8 +120,7 @@ class SimulatedWorkers(ReplayExecutor):
             try:
                 write_atomically(self._state(job, event.epoch), _state_of(job), self._disk)
             except OSError as error:  # then it cannot go on from there; a worker says nothing
-                happened = {fault.what for fault in self._world.happened}
-                if not happened & {What.FULL, What.BROKEN}:
+                if not self._world.befell & {What.FULL, What.BROKEN}:
                     raise AssertionError("no state can be written") from error
         if isinstance(event, EpochEnd) and event.model is not None:
             return replace(event, model=model_of(self._jobs[event.trial].seed, event.epoch))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.training.job import Job
-from simulation.faults import Fault, Kind
+from simulation.faults import Fault, Kind, What
 
 STEP_SECONDS = 0.001  # that each step takes
 MOST_STEPS = 20_000  # of a process: whoever takes more does not come to an end
@@ -97,6 +97,11 @@ class World:
     happened: list[Fault] = field(default_factory=list)
     jobs: "list[tuple[Process, Job]]" = field(default_factory=list)
     deaths: "Counter[tuple[str, int]]" = field(default_factory=Counter)
+
+    @property
+    def befell(self) -> set[What]:
+        """What kinds of faults happened so far."""
+        return {fault.what for fault in self.happened}
 
     def begin(self, host: str, number: int | None = None) -> Process:
         """Starts a process; of the next number, unless another is given."""

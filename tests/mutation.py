@@ -149,8 +149,8 @@ MUTATIONS = (
     ),
     Mutation(
         "pipeline/storage/queue.py",
-        "if assignment and trial.number not in waiting:",
-        "if assignment:",
+        "if trial.number not in {each.user_attrs.get(RETRY_OF) for each in _waiting(study)}:",
+        "if True:",
         ("tests/storage/test_queue.py",),
     ),
     Mutation(

@@ -168,21 +168,24 @@ def model_trouble(project: Project, run: Run) -> str:
     """Says what is wrong with the model of a run that ought to have one; "" if nothing is."""
     if artifacts := relocation.local_path(project, run.artifacts):
         return keras_file_trouble(artifacts / MODEL_ARTIFACT)
-    with opened(project) as client:
-        sizes = {each.path: each.file_size for each in client.list_artifacts(run.id)}
+    sizes = _sizes(project, run)
     where = f"{MODEL_ARTIFACT} of run {run.id}"
     if MODEL_ARTIFACT not in sizes:
         return f"{where} is missing"
     return "" if sizes[MODEL_ARTIFACT] else f"{where} is empty"
 
 
+def _sizes(project: Project, run: Run) -> dict[str, int]:
+    """Asks MLflow for the bytes of each of a run's artifacts, by its path."""
+    with opened(project) as client:
+        return {each.path: each.file_size for each in client.list_artifacts(run.id)}
+
+
 def has_hyperparameters(project: Project, run: Run, expected: Mapping[str, Any]) -> bool:
     """Tells whether a run's `hyperparameters.json` is right; elsewhere, whether there is one."""
     folder = relocation.local_path(project, run.artifacts)
     if folder is None:
-        with opened(project) as client:
-            sizes = {each.path: each.file_size for each in client.list_artifacts(run.id)}
-        return bool(sizes.get(HYPERPARAMETERS_ARTIFACT))
+        return bool(_sizes(project, run).get(HYPERPARAMETERS_ARTIFACT))
     try:
         return bool(json.loads((folder / HYPERPARAMETERS_ARTIFACT).read_bytes()) == expected)
     except (OSError, ValueError):
