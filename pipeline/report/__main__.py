@@ -88,7 +88,7 @@ def _report(project: Project, name: str, refresh_seconds: int = 0) -> bool:
 def _compare(project: Project, first: str, second: str) -> int:
     """Prints how two studies compare, and writes that as Markdown and as HTML."""
     from pipeline.report import document, html_page
-    from pipeline.report.comparing import compare
+    from pipeline.report.comparing.compare import compare
     from pipeline.report.summary import summarize
     from pipeline.report.writing import unwritable
     from pipeline.storage import studies

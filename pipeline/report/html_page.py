@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.escaping import for_figure
-from pipeline.report.best_section import describe
 from pipeline.report.document import (
     ESCAPED,
     PUNCTUATION,
@@ -28,6 +27,7 @@ from pipeline.report.document import (
     Paragraph,
     Table,
 )
+from pipeline.report.sections.best import describe
 from pipeline.report.summary import StudySummary
 
 FOLDER = Path(__file__).parent / "page"

@@ -5,8 +5,8 @@ import sys
 from pipeline.errors import PipelineError
 from pipeline.names import file_of_study
 from pipeline.paths import Project, display_path
-from pipeline.report.answers_section import answers
 from pipeline.report.document import Answers, as_markdown
+from pipeline.report.sections.answers import answers
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.report.writing import write
 from pipeline.storage import studies

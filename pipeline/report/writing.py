@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 from pipeline.files import write_atomically
 from pipeline.paths import Project, display_path
-from pipeline.report import document, html_page, sections
+from pipeline.report import contents, document, html_page
 from pipeline.report.as_json import as_json
 from pipeline.report.summary import StudySummary, as_csv
 
@@ -22,20 +22,20 @@ def write(project: Project, facts: StudySummary, refresh_seconds: int = 0) -> li
         PipelineError: the disk does not take them; the text says where and why.
     """
     folder, title = project.report_dir(facts.spec.name), f"Study {facts.spec.name}"
-    blocks = sections.blocks(facts)
+    blocks = contents.blocks(facts)
     page = html_page.as_html(title, blocks, html_page.trials_of(facts), refresh_seconds)
-    contents = {
+    texts = {
         "report.html": page,
         "report.md": document.as_markdown(title, blocks),
         "report.json": as_json(facts),
         "trials.csv": as_csv(facts),
     }
     try:
-        for name, content in contents.items():
-            write_atomically(folder / name, content)
+        for name, text in texts.items():
+            write_atomically(folder / name, text)
     except OSError as error:
         raise unwritable(folder, error) from None
-    return [folder / name for name in contents]
+    return [folder / name for name in texts]
 
 
 def unwritable(folder: Path, error: OSError) -> PipelineError:

@@ -11,7 +11,7 @@ import recorded
 from browser import launched
 
 from pipeline.paths import Project
-from pipeline.report import html_page, sections
+from pipeline.report import contents, html_page
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.trial import Trial, ranking
 
@@ -75,7 +75,7 @@ class Opened:
 
 
 def page_of(facts: StudySummary) -> str:
-    return html_page.as_html("Study", sections.blocks(facts), html_page.trials_of(facts))
+    return html_page.as_html("Study", contents.blocks(facts), html_page.trials_of(facts))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

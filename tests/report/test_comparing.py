@@ -16,8 +16,9 @@ from pipeline.evaluation.intervals import Interval
 from pipeline.evaluation.verdict import Estimate
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
-from pipeline.report import document, leads
-from pipeline.report.comparing import compare
+from pipeline.report import document
+from pipeline.report.comparing import leads
+from pipeline.report.comparing.compare import compare
 from pipeline.report.document import Paragraph, Table
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.storage import studies, study_store

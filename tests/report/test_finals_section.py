@@ -8,7 +8,7 @@ import recorded
 
 from pipeline.evaluation.finals import judge_finals
 from pipeline.paths import Project
-from pipeline.report import document, sections
+from pipeline.report import contents, document
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study import finals
 from pipeline.study.finals import Held
@@ -49,7 +49,7 @@ def with_finals(facts: StudySummary, *, reference_is_best: bool = False) -> Stud
 
 
 def text(facts: StudySummary) -> str:
-    return document.as_markdown("Study", sections.blocks(facts))
+    return document.as_markdown("Study", contents.blocks(facts))
 
 
 def test_the_winner_is_told_first_and_not_the_luckiest(plain: StudySummary) -> None:

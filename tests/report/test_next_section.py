@@ -9,8 +9,8 @@ import recorded
 
 from pipeline.evaluation.edges import Edge
 from pipeline.paths import Project
-from pipeline.report import next_section, space_section
 from pipeline.report.document import Code
+from pipeline.report.sections import next_study, space
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.load import load, parse
 from pipeline.study.ranges import FloatRange, IntRange
@@ -28,17 +28,17 @@ def facts(recorded_folder: Path) -> StudySummary:
 
 
 def next_of(facts: StudySummary) -> StudySpec:
-    return parse("next", tomllib.loads(next_section.study_file(facts)))
+    return parse("next", tomllib.loads(next_study.study_file(facts)))
 
 
 def with_edges(patch: pytest.MonkeyPatch, *edges: Edge) -> None:
-    for module in (space_section, next_section):
+    for module in (space, next_study):
         patch.setattr(module, "tight", lambda _: [*edges])
 
 
 def test_the_study_file_is_shown_to_be_copied(facts: StudySummary) -> None:
-    *_, code = next_section.next_study(facts)
-    assert code == Code(next_section.study_file(facts), "toml")
+    *_, code = next_study.next_study(facts)
+    assert code == Code(next_study.study_file(facts), "toml")
 
 
 def test_what_is_not_changed_stays(facts: StudySummary) -> None:
@@ -89,7 +89,7 @@ def test_a_tight_bound_is_moved_outward(
     assert isinstance(layers, IntRange)
     assert (layers.low, layers.high) == (0, 5)
     assert space["dropout"] == facts.spec.space["dropout"], "nothing lies beyond 0"
-    said = " ".join(next_section.suggestions(facts))
+    said = " ".join(next_study.suggestions(facts))
     assert "Widen `learning_rate`, whose upper bound is 0.1: 9 of 10 values in" in said
     assert "dropout" not in said
 
@@ -107,7 +107,7 @@ def test_what_decides_nothing_is_settled_unless_others_hang_on_it(facts: StudySu
 
 def test_many_failures_are_said(facts: StudySummary) -> None:
     failed = [dataclasses.replace(t, state=State.FAIL) if t.number % 2 else t for t in facts.ended]
-    said = next_section.suggestions(dataclasses.replace(facts, ended=failed))
+    said = next_study.suggestions(dataclasses.replace(facts, ended=failed))
     assert any("failed trials" in step for step in said)
 
 
@@ -116,6 +116,6 @@ def test_where_nothing_stands_out_that_is_said(
 ) -> None:
     with_edges(monkeypatch)
     plain = dataclasses.replace(facts, importance={})
-    assert next_section.suggestions(plain) == [
+    assert next_study.suggestions(plain) == [
         "Nothing stands out: this space and this budget have given what they had."
     ]

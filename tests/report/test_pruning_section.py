@@ -11,7 +11,7 @@ import recorded
 
 from pipeline.paths import Project
 from pipeline.report import document
-from pipeline.report.pruning_section import pruning
+from pipeline.report.sections.pruning import pruning
 from pipeline.report.summary import StudySummary, as_csv, summarize
 from pipeline.study.trial import State, Trial, ranking
 

@@ -19,7 +19,7 @@ from pipeline.errors import run_command
 from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
-from pipeline.report import document, sections
+from pipeline.report import contents, document
 from pipeline.report.publishing import publish, story_of
 from pipeline.report.summary import summarize
 from pipeline.storage import lease
@@ -122,11 +122,11 @@ def searched(project: Project) -> None:
 def test_a_report_of_a_running_search_says_so(recorded_study: Project) -> None:
     searched(recorded_study)
     facts = summarize(recorded.open_stored(recorded_study))
-    text = document.as_markdown("", sections.blocks(facts))
+    text = document.as_markdown("", contents.blocks(facts))
     assert "> This study is being searched, by process 7 on there" in text
     assert "after 16 trials." in text
     quiet = replace(facts, searched_by="")
-    assert "being searched" not in document.as_markdown("", sections.blocks(quiet))
+    assert "being searched" not in document.as_markdown("", contents.blocks(quiet))
 
 
 def test_a_dead_search_is_none(recorded_study: Project) -> None:

@@ -10,8 +10,9 @@ import recorded
 
 from pipeline.evaluation import claims
 from pipeline.paths import Project
-from pipeline.report import document, html_page, reference_sections
+from pipeline.report import document, html_page
 from pipeline.report.document import Block, Heading, Panels, Paragraph, Table
+from pipeline.report.sections import references
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Comparison, Reference
 from pipeline.study.trial import State, Trial
@@ -76,7 +77,7 @@ def comparison(**changes: Any) -> Comparison:
 
 
 def section(facts: StudySummary, heading: str) -> list[Block]:
-    blocks = reference_sections.blocks(facts)
+    blocks = references.blocks(facts)
     if Heading(heading) not in blocks:
         return []
     after = blocks[blocks.index(Heading(heading)) + 1 :]
@@ -97,7 +98,7 @@ def said(facts: StudySummary, heading: str) -> str:
 
 def test_a_study_without_references_has_no_such_part(facts: StudySummary) -> None:
     spec = facts.spec.model_copy(update={"reference": ()})
-    assert reference_sections.blocks(dataclasses.replace(facts, spec=spec)) == []
+    assert references.blocks(dataclasses.replace(facts, spec=spec)) == []
 
 
 # Their numbers
@@ -269,7 +270,7 @@ def test_a_band_of_runs_that_stopped_early_says_so(facts: StudySummary) -> None:
 
 
 def test_the_whole_part_can_be_written_in_both_forms(facts: StudySummary) -> None:
-    blocks = reference_sections.blocks(with_claim(facts, [comparison()], val_loss=0.3))
+    blocks = references.blocks(with_claim(facts, [comparison()], val_loss=0.3))
     headings = ["References", "Claims", "Curves of the references"]
     assert [block.text for block in blocks if isinstance(block, Heading)] == headings
     assert document.as_markdown("", blocks).count("\n| ") == 3 + 1 + 3 + 1

@@ -14,7 +14,8 @@ import recorded
 from pipeline.data import datasets
 from pipeline.export import champion, model_card, texts
 from pipeline.paths import Project
-from pipeline.report import document, figures, html_page, sections, verdict_sections
+from pipeline.report import contents, document, figures, html_page
+from pipeline.report.sections import verdict
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.storage import study_store
 from pipeline.study.spec import Reference, StudySpec
@@ -100,11 +101,11 @@ def tumours(plain: StudySummary, monkeypatch: pytest.MonkeyPatch) -> StudySummar
 
 
 def whole(facts: StudySummary) -> str:
-    return document.as_markdown("Study houses", sections.blocks(facts))
+    return document.as_markdown("Study houses", contents.blocks(facts))
 
 
-def verdict(facts: StudySummary) -> list[str]:
-    return document.as_markdown("", verdict_sections.verdict(facts)).splitlines()
+def verdict_of(facts: StudySummary) -> list[str]:
+    return document.as_markdown("", verdict.verdict(facts)).splitlines()
 
 
 def tables(facts: StudySummary, heading: str) -> list[list[str]]:
@@ -113,7 +114,7 @@ def tables(facts: StudySummary, heading: str) -> list[list[str]]:
 
 
 def test_a_regression_is_told_in_units_of_its_own(houses: StudySummary) -> None:
-    best, score, reference, second, sealed = verdict(houses)[4:9]
+    best, score, reference, second, sealed = verdict_of(houses)[4:9]
     assert "**trial 9: 487-243 relu" in best
     assert score == (
         "- Its validation RMSE of price is **3,912.3** (95 % interval 3,761.9 to 4,068.7 from "
@@ -148,7 +149,7 @@ def test_a_regression_is_told_in_units_of_its_own(houses: StudySummary) -> None:
 
 
 def test_two_classes_are_told_by_their_auc(tumours: StudySummary) -> None:
-    score, reference = verdict(tumours)[5:7]
+    score, reference = verdict_of(tumours)[5:7]
     assert score.startswith(
         "- Its validation ROC AUC is **0.9950** (95 % interval 0.9765 to 0.9990 from 1,234 rows)."
     )
@@ -163,7 +164,7 @@ def test_where_an_error_was_not_noted_nothing_is_said_of_chance(
     plain: StudySummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = as_if(plain, monkeypatch, RMSE, of_houses, None)
-    text = "\n".join(verdict(facts))
+    text = "\n".join(verdict_of(facts))
     assert "is **3,912.3** (1,234 rows)." in text
     assert "that is -447.1 (lower is better). Each was trained" in text
     assert "By these rows" not in text
@@ -179,7 +180,9 @@ def test_a_champion_by_its_loss_that_is_worse_in_the_score(
     by_loss = houses.spec.model_copy(update={"metric": "val_loss"})
     third = houses.ranked[8]
     others = [trial for trial in houses.ranked if trial is not third]
-    text = "\n".join(verdict(dataclasses.replace(houses, spec=by_loss, ranked=[third, *others])))
+    text = "\n".join(
+        verdict_of(dataclasses.replace(houses, spec=by_loss, ranked=[third, *others]))
+    )
     assert "that is +734.0 (lower is better, 95 % interval" in text
     assert ", worse in RMSE: it is the best by its val_loss." in text
     assert "alone the champion is worse in RMSE than the second" in text
@@ -189,14 +192,14 @@ def test_a_study_with_folds_says_what_its_values_are(
     plain: StudySummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = dataclasses.replace(RMSE, n_folds=5)
-    text = "\n".join(verdict(as_if(plain, monkeypatch, task, of_houses, 0.02)))
+    text = "\n".join(verdict_of(as_if(plain, monkeypatch, task, of_houses, 0.02)))
     assert (
         "from 1,234 rows). It is cross-validated: of 5 networks, each trained without one fold, "
         "every row is answered by the one that has not seen it. It is optimistically" in text
     )
     task = dataclasses.replace(AUC, n_folds=5)
     facts = as_if(plain, monkeypatch, task, lambda _, accuracy: accuracy + 0.1, 0.004)
-    text = "\n".join(verdict(facts))
+    text = "\n".join(verdict_of(facts))
     assert "that has not seen it; the ROC AUC is the mean of their folds'. It is" in text
 
 
@@ -205,25 +208,25 @@ def test_of_groups_their_number_tells(
 ) -> None:
     """With as few as twenty Student's t is wider."""
     houses = as_if(plain, monkeypatch, RMSE, of_houses, 0.02)
-    alone = "\n".join(verdict(houses))
+    alone = "\n".join(verdict_of(houses))
     task = dataclasses.replace(RMSE, n_validation_groups=20)
     grouped = as_if(plain, monkeypatch, task, of_houses, 0.02)
-    text = "\n".join(verdict(grouped))
+    text = "\n".join(verdict_of(grouped))
     assert "from 1,234 rows in 20 groups)." in text
     assert alone.replace("1,234 rows)", "1,234 rows in 20 groups)") != text
     look = {"when": "2026-03-02 10:30", "trial": 9, "rmse": 4012.6, "n_examples": 1_200}
     look |= {"rmse_se": 90.0, "n_groups": 9}
-    text = "\n".join(verdict(dataclasses.replace(houses, test_looks=[look])))
+    text = "\n".join(verdict_of(dataclasses.replace(houses, test_looks=[look])))
     assert "(95 % interval 3,810.3 to 4,225.6) on 1,200 rows in 9 groups (2026" in text
 
 
 def test_a_look_at_the_test_set_has_its_interval(houses: StudySummary) -> None:
     look = {"when": "2026-03-02 10:30", "trial": 9, "rmse": 4012.6, "n_examples": 1_200}
-    (line,) = [each for each in verdict(dataclasses.replace(houses, test_looks=[look]))
+    (line,) = [each for each in verdict_of(dataclasses.replace(houses, test_looks=[look]))
                if "test set" in each]  # fmt: skip
     assert "trial 9 scored RMSE 4,012.6 on 1,200 rows (2026-03-02 10:30)." in line
     with_error = {**look, "rmse_se": 90.0}
-    text = "\n".join(verdict(dataclasses.replace(houses, test_looks=[with_error])))
+    text = "\n".join(verdict_of(dataclasses.replace(houses, test_looks=[with_error])))
     assert "scored RMSE 4,012.6 (95 % interval 3,840.0 to 4,192.9) on 1,200 rows (2026" in text
 
 
@@ -240,7 +243,7 @@ def test_simple_models_are_held_against_it_with_their_errors(houses: StudySummar
     assert (
         "- Gradient-boosted trees at their defaults are better than the champion: RMSE 3,700.0 "
         "against 3,912.3 (5.4 % lower). That is more than chance in these 1,234 rows would give."
-        in verdict(facts)
+        in verdict_of(facts)
     )
     row, *_ = tables(facts, "Is a network worth it?")[2:]
     assert row[1:4] == ["3,700.0", "+212.3", "+19.0 to +405.6"]
@@ -252,7 +255,7 @@ def test_curves_are_drawn_of_what_was_measured(houses: StudySummary) -> None:
     runs = [trial for trial in houses.ended if trial.reference]
     bands = figures.bands(runs, ["loss", "rmse"])
     assert {name: len(each.data) for name, each in bands.items()} == {"loss": 4, "rmse": 2}
-    html = html_page.as_html("", sections.blocks(houses))
+    html = html_page.as_html("", contents.blocks(houses))
     assert "R² of the champion." in html
 
 

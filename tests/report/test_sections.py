@@ -23,8 +23,9 @@ from browser import dom
 from pipeline.errors import PipelineError, run_command
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
-from pipeline.report import budget_section, document, figures, sections, verdict_sections
+from pipeline.report import contents, document, figures
 from pipeline.report.document import Block, Figure, Heading, Panels, Paragraph, Table
+from pipeline.report.sections import budget, verdict
 from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
 from pipeline.storage import studies, study_store
 from pipeline.study.ranges import FloatRange
@@ -52,18 +53,18 @@ def written(recorded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return Project(folder).report_dir(recorded.NAME)
 
 
-def verdict(facts: StudySummary) -> str:
-    return document.as_markdown("", verdict_sections.verdict(facts))
+def verdict_of(facts: StudySummary) -> str:
+    return document.as_markdown("", verdict.verdict(facts))
 
 
 def section(facts: StudySummary, heading: str) -> str:
-    text = document.as_markdown("", sections.blocks(facts))
+    text = document.as_markdown("", contents.blocks(facts))
     return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
 def blocks_of(facts: StudySummary, heading: str) -> list[Block]:
     """The blocks of one section."""
-    blocks = sections.blocks(facts)
+    blocks = contents.blocks(facts)
     start = blocks.index(Heading(heading)) + 1
     return list(itertools.takewhile(lambda block: not isinstance(block, Heading), blocks[start:]))
 
@@ -163,7 +164,7 @@ def plain(markdown: str) -> str:
 def test_a_browser_draws_every_figure_and_shows_the_verdict(
     written: Path, facts: StudySummary, tmp_path: Path
 ) -> None:
-    blocks = sections.blocks(facts)
+    blocks = contents.blocks(facts)
     n_figures = sum(isinstance(block, Figure) for block in blocks)
     n_panels = sum(len(block.figures) for block in blocks if isinstance(block, Panels))
     assert (n_figures, n_panels) == (10, len(facts.spec.space))
@@ -173,7 +174,7 @@ def test_a_browser_draws_every_figure_and_shows_the_verdict(
     assert all(re.search(r'<svg class="main-svg"', figure) for figure in figures)
     assert page.count('class="point"') > recorded.N_COUNTED
     assert 'class="scatterlayer' in page
-    assert plain(verdict(facts).partition("## Verdict")[2]) in words(page)
+    assert plain(verdict_of(facts).partition("## Verdict")[2]) in words(page)
     assert recorded.REASON in words(page)
 
 
@@ -190,7 +191,7 @@ def test_the_html_says_what_the_markdown_says(written: Path) -> None:
 
 
 def test_a_gain_beyond_chance(facts: StudySummary) -> None:
-    text = verdict(facts)
+    text = verdict_of(facts)
     assert "'book: dropout | 0.3' with 0.8830" in text
     assert "that is +0.0120 (95 % interval +0.0041 to +0.0199), more than chance" in text
 
@@ -199,7 +200,7 @@ def test_a_gain_that_may_be_chance(facts: StudySummary) -> None:
     ended = [
         with_accuracy(t, 0.8940) if t.number == recorded.BEST_REFERENCE else t for t in facts.ended
     ]
-    text = verdict(ranked_anew(facts, ended))
+    text = verdict_of(ranked_anew(facts, ended))
     assert "with 0.8940, that is +0.0010" in text
     assert "which may be chance: the interval includes zero" in text
 
@@ -209,7 +210,7 @@ def test_a_loss_of_accuracy_is_not_called_a_gain_by_chance(facts: StudySummary) 
     by_loss = facts.spec.model_copy(update={"metric": "val_loss"})
     champion = with_accuracy(facts.champion, 0.8600)
     others = [t for t in facts.ranked if t.number != champion.number]
-    text = verdict(dataclasses.replace(facts, spec=by_loss, ranked=[champion, *others]))
+    text = verdict_of(dataclasses.replace(facts, spec=by_loss, ranked=[champion, *others]))
     assert "that is -0.0230" in text
     assert "includes zero" not in text
     assert text.count("less accurate") == 2  # than the reference, than the second
@@ -219,7 +220,7 @@ def test_a_champion_that_is_a_reference(facts: StudySummary) -> None:
     ended = [
         with_accuracy(t, 0.9100) if t.number == recorded.BEST_REFERENCE else t for t in facts.ended
     ]
-    text = verdict(ranked_anew(facts, ended))
+    text = verdict_of(ranked_anew(facts, ended))
     assert f"**trial {recorded.BEST_REFERENCE}: 100 relu" in text
     assert "the reference 'book: dropout | 0.3' itself: searching found nothing better" in text
 
@@ -243,7 +244,7 @@ def with_finals(facts: StudySummary, first: int, accuracies: list[float]) -> Stu
 
 def test_a_champion_with_several_seeds(facts: StudySummary) -> None:
     seeds = with_finals(facts, recorded.CHAMPION, [0.8930, 0.8970])
-    text = verdict(seeds)
+    text = verdict_of(seeds)
     assert (
         "The same network was trained with 3 seeds, one of which was selected: mean validation "
         "accuracy **0.8950** (95 % interval of the mean 0.8900 to 0.9000; standard deviation "
@@ -261,11 +262,11 @@ def test_a_champion_with_several_seeds(facts: StudySummary) -> None:
             (9, 0.9, {"refit": 7}), (90, 0.9, {"refit": 7}),
         )
     ]  # fmt: skip
-    text = verdict(dataclasses.replace(seeds, test_looks=looks))
+    text = verdict_of(dataclasses.replace(seeds, test_looks=looks))
     assert "; on the test set **0.8900** (0.8652 to 0.9148)." in text
     assert "trained again on all other data, on the test set" not in text, "one is missing"
     seen = dataclasses.replace(seeds, test_looks=looks)
-    assert 'looked at 5 times: see "Looks at the test set".' in verdict(seen)
+    assert 'looked at 5 times: see "Looks at the test set".' in verdict_of(seen)
     listed = section(seen, "Looks at the test set")
     assert "| trial 90 | 0.8900 | 0.8837 to 0.8960 | 10,000 images | today |" in listed
     assert "| trial 9 trained again on all other data for 7 epochs | 0.9000 |" in listed
@@ -280,11 +281,11 @@ def test_a_champion_with_several_seeds(facts: StudySummary) -> None:
         "| the mean of trials 9 and 7 | the export broke off |  |  | now "
         "| best --ensemble --export |"
     ) in listed
-    assert "(now, best --ensemble --export)" in verdict(
+    assert "(now, best --ensemble --export)" in verdict_of(
         dataclasses.replace(seeds, test_looks=[broken])
     )
     looks.append({**looks[-1], "trial": 91})
-    text = verdict(dataclasses.replace(seeds, test_looks=looks))
+    text = verdict_of(dataclasses.replace(seeds, test_looks=looks))
     assert "; trained again on all other data, on the test set **0.9000** (0.9000 to 0.9" in text
 
 
@@ -293,7 +294,7 @@ def test_a_reference_with_a_lucky_seed_is_no_gain(facts: StudySummary) -> None:
         with_accuracy(t, 0.9100) if t.number == recorded.BEST_REFERENCE else t for t in facts.ended
     ]
     lucky = with_finals(ranked_anew(facts, ended), recorded.BEST_REFERENCE, [0.92])
-    text = verdict(lucky)
+    text = verdict_of(lucky)
     assert "**trial 90: 100 relu" in text
     assert "the reference 'book: dropout | 0.3' itself: searching found nothing better" in text
 
@@ -304,7 +305,7 @@ def test_seeds_of_which_nothing_came_or_that_ended_otherwise_are_told(facts: Stu
         dataclasses.replace(t, state=State.FAIL, value=None) if t.number == 91 else t
         for t in seeds.ended
     ]
-    text = verdict(ranked_anew(seeds, lost))
+    text = verdict_of(ranked_anew(seeds, lost))
     assert "trained with 2 seeds" in text
     assert "; trial 9 was pruned after epoch 8; nothing came of 1 other seed." in text
 
@@ -313,13 +314,13 @@ def test_no_reference(facts: StudySummary) -> None:
     ended = [t for t in facts.ended if not t.reference]
     spec = facts.spec.model_copy(update={"reference": ()})
     without = dataclasses.replace(ranked_anew(facts, ended), spec=spec)
-    assert "names no reference" in verdict(without)
-    assert "## References" not in document.as_markdown("", sections.blocks(without))
+    assert "names no reference" in verdict_of(without)
+    assert "## References" not in document.as_markdown("", contents.blocks(without))
 
 
 def test_references_that_never_came_to_an_end(facts: StudySummary) -> None:
     without = ranked_anew(facts, [t for t in facts.ended if not t.reference])
-    assert "no reference is complete" in verdict(without)
+    assert "no reference is complete" in verdict_of(without)
     table = next(block for block in blocks_of(without, "References") if isinstance(block, Table))
     assert [row[0].partition(":")[0] for row in table.rows] == ["book", "book"]
     assert [row[1:] for row in table.rows] == [["0", "", "", "", "", ""]] * 2
@@ -328,28 +329,28 @@ def test_references_that_never_came_to_an_end(facts: StudySummary) -> None:
 
 
 def test_the_second_is_told_apart_only_if_the_images_can(facts: StudySummary) -> None:
-    assert f"cannot be told from the second, trial {recorded.SECOND}" in verdict(facts)
+    assert f"cannot be told from the second, trial {recorded.SECOND}" in verdict_of(facts)
     ended = [with_accuracy(t, 0.95) if t.number == recorded.CHAMPION else t for t in facts.ended]
-    assert f"is better than the second, trial {recorded.SECOND}" in verdict(
+    assert f"is better than the second, trial {recorded.SECOND}" in verdict_of(
         ranked_anew(facts, ended)
     )
 
 
 def test_the_best_of_several_is_called_biased(facts: StudySummary) -> None:
-    assert "optimistically biased: selected as the best of 16 trials." in verdict(facts)
-    assert "biased" not in verdict(ranked_anew(facts, [facts.champion]))
+    assert "optimistically biased: selected as the best of 16 trials." in verdict_of(facts)
+    assert "biased" not in verdict_of(ranked_anew(facts, [facts.champion]))
 
 
 def test_the_test_set_is_sealed(facts: StudySummary) -> None:
-    assert "The test set is sealed: nobody has looked at it" in verdict(facts)
+    assert "The test set is sealed: nobody has looked at it" in verdict_of(facts)
 
 
 def test_every_look_at_the_test_set_is_told(facts: StudySummary) -> None:
     look = recorded.TEST_LOOK
-    once = verdict(dataclasses.replace(facts, test_looks=[look]))
+    once = verdict_of(dataclasses.replace(facts, test_looks=[look]))
     assert "looked at once: trial 9 scored 0.8871 on 10,000 images (2026-03-02 10:30:00" in once
     again = {**look, "trial": 7, "accuracy": 0.8801}
-    twice = verdict(dataclasses.replace(facts, test_looks=[look, again]))
+    twice = verdict_of(dataclasses.replace(facts, test_looks=[look, again]))
     assert "looked at 2 times: trial 9 scored 0.8871" in twice
     assert "; trial 7 scored 0.8801 on 10,000 images" in twice
 
@@ -441,7 +442,7 @@ def references_only(facts: StudySummary) -> StudySummary:
 
 
 def test_where_nothing_was_searched_nothing_was_bought(facts: StudySummary) -> None:
-    text = document.as_markdown("", sections.blocks(references_only(facts)))
+    text = document.as_markdown("", contents.blocks(references_only(facts)))
     assert "It is a run of the reference 'book: dropout | 0.3': nothing was searched." in text
     assert "searching found nothing better" not in text
     assert "What searching bought" not in text
@@ -460,7 +461,7 @@ def test_logistic_regression_is_reported_by_its_name(facts: StudySummary) -> Non
     ended = [*facts.ended, complete, failed]
     with_it = ranked_anew(dataclasses.replace(facts, spec=spec), ended)
     assert with_it.champion.number == recorded.CHAMPION, "only networks are ranked"
-    text = document.as_markdown("", sections.blocks(with_it))
+    text = document.as_markdown("", contents.blocks(with_it))
     assert "| 51 | failed | no memory |  | logistic |" in text
     assert "| logistic | 1 | 10,000 |" in text
     assert "| logistic: number of trainable weights | 7,850 | 10,000 | 1 | cannot tell |" in text
@@ -471,14 +472,14 @@ def test_logistic_regression_is_reported_by_its_name(facts: StudySummary) -> Non
 
 def test_a_study_of_a_single_trial_can_be_reported(facts: StudySummary) -> None:
     single = ranked_anew(dataclasses.replace(facts, importance={}), list(facts.ended[:1]))
-    text = document.as_markdown("", sections.blocks(single))
+    text = document.as_markdown("", contents.blocks(single))
     assert "The best of 1 trial is **trial 0" in text
     assert "1 complete trial is too few to say; 8 are needed" in text
 
 
 def test_a_study_without_a_space_has_no_slices(facts: StudySummary) -> None:
     spec = facts.spec.model_copy(update={"space": {}})
-    blocks = sections.blocks(dataclasses.replace(facts, spec=spec))
+    blocks = contents.blocks(dataclasses.replace(facts, spec=spec))
     assert not any(isinstance(block, Panels) for block in blocks)
     assert "What to try next" not in document.as_markdown("", blocks)
 
@@ -499,7 +500,7 @@ def test_what_a_logarithmic_panel_leaves_out_is_said(facts: StudySummary) -> Non
 
 
 def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> None:
-    blocks = sections.blocks(dataclasses.replace(facts, importance={}))
+    blocks = contents.blocks(dataclasses.replace(facts, importance={}))
     said = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
     assert "too few to say" not in said
     assert "None shows in what came of the trials" in said
@@ -507,7 +508,7 @@ def test_enough_trials_without_a_common_hyperparameter(facts: StudySummary) -> N
 
 def test_without_a_failure_there_is_no_table_of_failures(facts: StudySummary) -> None:
     ended = [t for t in facts.ended if t.state != "FAIL"]
-    text = document.as_markdown("", sections.blocks(ranked_anew(facts, ended)))
+    text = document.as_markdown("", contents.blocks(ranked_anew(facts, ended)))
     assert "Failed and stopped trials" not in text
 
 
@@ -527,8 +528,8 @@ def test_a_champion_that_was_stopped_or_pruned_says_how_it_ended(facts: StudySum
     ):
         changed = with_ends(facts, **changes)
         assert changed.champion.number == recorded.CHAMPION
-        assert f"It was ended before its own end: {how}." in verdict(changed)
-        text = document.as_markdown("", sections.blocks(changed))
+        assert f"It was ended before its own end: {how}." in verdict_of(changed)
+        text = document.as_markdown("", contents.blocks(changed))
         assert f"| ended | {how} |" in text
         assert f"| 1 | {recorded.CHAMPION} | 0.8950 | 7 | {how} |" in text
 
@@ -545,9 +546,9 @@ def test_where_a_study_started_from_is_told(facts: StudySummary) -> None:
 def test_what_was_better_but_kept_no_weights_is_ranked_and_said(facts: StudySummary) -> None:
     old = with_ends(facts, state=State.PRUNED, keeps_weights=False)
     assert old.champion.number == recorded.SECOND
-    assert "The best of 16 trials whose weights were kept is **trial 7" in verdict(old)
-    assert "trial 9 with 0.8950 (pruned after epoch 8)" in verdict(old)
-    text = document.as_markdown("", sections.blocks(old))
+    assert "The best of 16 trials whose weights were kept is **trial 7" in verdict_of(old)
+    assert "trial 9 with 0.8950 (pruned after epoch 8)" in verdict_of(old)
+    text = document.as_markdown("", contents.blocks(old))
     assert "| 1 | 9 | 0.8950 | 7 | pruned after epoch 8; weights not kept |" in text
 
 
@@ -556,7 +557,7 @@ def test_a_reference_that_was_stopped_counts_and_is_named(facts: StudySummary) -
         dataclasses.replace(t, reason="stopped after 1 minutes", scores={}) if t.number == 0 else t
         for t in facts.ended
     ]
-    text = document.as_markdown("", sections.blocks(ranked_anew(facts, ended)))
+    text = document.as_markdown("", contents.blocks(ranked_anew(facts, ended)))
     assert "| book: adam | 0 | stopped after 1 minutes | 6 |" in text
     table = next(each for each in blocks_of(facts, "References") if isinstance(each, Table))
     assert [row[1] for row in table.rows] == ["1", "1"]
@@ -569,7 +570,7 @@ def test_of_many_failures_the_last_are_listed(
     again = dataclasses.replace(failed, number=99)
     many = dataclasses.replace(facts, ended=[*facts.ended, again])
     assert "The last" not in section(many, "Failed and stopped trials")
-    monkeypatch.setattr(budget_section, "N_FAILED", 1)
+    monkeypatch.setattr(budget, "N_FAILED", 1)
     said = section(many, "Failed and stopped trials")
     assert "The last 1 of 2; all are in `trials.csv`." in said
     assert "| 99 |" in said
@@ -593,7 +594,7 @@ def test_figures_of_a_long_search_say_what_they_leave_out(
 
 
 def test_every_row_of_every_table_is_as_long_as_its_head(facts: StudySummary) -> None:
-    tables = [block for block in sections.blocks(facts) if isinstance(block, Table)]
+    tables = [block for block in contents.blocks(facts) if isinstance(block, Table)]
     # bought, champion, best, records, pruning, cost, failures, where the best lie, importance,
     # sizes, references, claims, how, all
     assert len(tables) == 14
@@ -689,6 +690,6 @@ def test_an_unknown_study_is_one_line(
 def test_a_changed_study_file_is_told_with_its_date(recorded_study: Project) -> None:
     facts = summarize(studies.stored_study(recorded_study, recorded.NAME))
     note = {"when": "2026-01-02 03:04", "n_trials": 1, "what": ["[[reference]] 'new' added"]}
-    text = document.as_markdown("", sections.blocks(dataclasses.replace(facts, changes=[note])))
+    text = document.as_markdown("", contents.blocks(dataclasses.replace(facts, changes=[note])))
     said = "On 2026-01-02 03:04, after 1 trial, the study file was changed: "
     assert said in text

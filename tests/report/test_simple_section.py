@@ -7,8 +7,9 @@ import pytest
 import recorded
 
 from pipeline.paths import Project
-from pipeline.report import document, sections, simple_section, verdict_sections
-from pipeline.report.simple_section import said_of_simple_models
+from pipeline.report import contents, document
+from pipeline.report.sections import simple_models, verdict
+from pipeline.report.sections.simple_models import said_of_simple_models
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Reference, StudySpec
 from pipeline.study.trainers import SIMPLE
@@ -61,25 +62,25 @@ def test_what_simple_models_learn_as_networks_do_is_said(
     plain: StudySummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = of_regression(plain, monkeypatch, 50.0, linear=60.0)
-    assert "logarithm" not in document.as_markdown("", simple_section.simple_models(facts))
+    assert "logarithm" not in document.as_markdown("", simple_models.simple_models(facts))
     logarithms = dataclasses.replace(REGRESSION, target=Target("price", transform="log"))
     monkeypatch.setattr(StudySpec, "task", property(lambda self: logarithms))
     assert (
         "The linear model and the trees learn the logarithm of the target, as networks do."
-        in document.as_markdown("", simple_section.simple_models(facts))
+        in document.as_markdown("", simple_models.simple_models(facts))
     )
     data = facts.spec.data.model_copy(update={"class_weights": "balanced"})
     spec = facts.spec.model_copy(update={"data": data})
     assert (
         "The linear model and the trees learn with the class weights of networks."
         in document.as_markdown(
-            "", simple_section.simple_models(dataclasses.replace(facts, spec=spec))
+            "", simple_models.simple_models(dataclasses.replace(facts, spec=spec))
         )
     )
 
 
 def test_a_study_without_simple_models_says_nothing_of_them(plain: StudySummary) -> None:
-    assert simple_section.simple_models(plain) == []
+    assert simple_models.simple_models(plain) == []
     assert said_of_simple_models(plain) == ""
 
 
@@ -91,8 +92,8 @@ def test_trees_that_won_are_said_to_have_won(plain: StudySummary) -> None:
         "against 0.8950 (0.0170 higher). That is more than chance in these 12,000 images would "
         "give. Better than the champion, too: the linear model with 0.8960."
     )
-    assert f"- {said}" in document.as_markdown("", verdict_sections.verdict(facts))
-    section = document.as_markdown("", sections.blocks(facts)).partition("worth it?\n\n")[2]
+    assert f"- {said}" in document.as_markdown("", verdict.verdict(facts))
+    section = document.as_markdown("", contents.blocks(facts)).partition("worth it?\n\n")[2]
     lines = section.partition("\n\n## ")[0].splitlines()
     assert lines[0] == said
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
@@ -138,7 +139,7 @@ def test_of_an_error_the_lower_is_the_better(
 ) -> None:
     facts = of_regression(plain, monkeypatch, own, constant=2_000.0, gradient_boosting=trees)
     assert said_of_simple_models(facts).startswith(said)
-    table = document.as_markdown("", simple_section.simple_models(facts))
+    table = document.as_markdown("", simple_models.simple_models(facts))
     # the errors are 3 and 4, so that of the difference is 5
     ends = [f"{own - trees + sign * 1.959964 * 5:+.2f}" for sign in (-1, 1)]
     assert f"| {own - trees:+.2f} | {' to '.join(ends)} |" in table
@@ -153,11 +154,11 @@ def test_models_that_failed_or_are_to_come_are_not_passed_over(plain: StudySumma
         " Without a result: the linear model (not run yet) and gradient-boosted trees at their "
         "defaults (MemoryError)."
     )
-    table = document.as_markdown("", simple_section.simple_models(facts))
+    table = document.as_markdown("", simple_models.simple_models(facts))
     assert "| gradient-boosted trees at their defaults |  |  |  | 0 |  |" in table
     none = with_models(plain, linear=())
     assert said_of_simple_models(none) == "Without a result: the linear model (not run yet)."
-    assert simple_section.simple_models(none)
+    assert simple_models.simple_models(none)
 
 
 def test_a_study_whose_references_are_simple_lacks_no_network_to_compare_with(
@@ -166,20 +167,18 @@ def test_a_study_whose_references_are_simple_lacks_no_network_to_compare_with(
     spec = plain.spec.model_copy(update={"reference": ()})
     ranked = [trial for trial in plain.ranked if not trial.reference]
     bare = dataclasses.replace(plain, spec=spec, ranked=ranked)
-    assert "nothing known to compare with" in document.as_markdown(
-        "", verdict_sections.verdict(bare)
-    )
-    text = document.as_markdown("", verdict_sections.verdict(with_models(bare, linear=0.85)))
+    assert "nothing known to compare with" in document.as_markdown("", verdict.verdict(bare))
+    text = document.as_markdown("", verdict.verdict(with_models(bare, linear=0.85)))
     assert "nothing known to compare with" not in text
     assert "better than the linear model" in text
 
 
 def test_simple_models_alone_are_no_references_of_epochs_and_claims(plain: StudySummary) -> None:
     facts = with_models(plain, constant=0.1, linear=0.8960)
-    assert "## References" in document.as_markdown("", sections.blocks(facts))
+    assert "## References" in document.as_markdown("", contents.blocks(facts))
     simple = tuple(each for each in facts.spec.reference if each.trainer in SIMPLE)
     spec = facts.spec.model_copy(update={"reference": simple, "comparison": ()})
-    text = document.as_markdown("", sections.blocks(dataclasses.replace(facts, spec=spec)))
+    text = document.as_markdown("", contents.blocks(dataclasses.replace(facts, spec=spec)))
     assert "## References" not in text
     assert "| the linear model | 0.8960 |" in text
 
@@ -187,5 +186,5 @@ def test_simple_models_alone_are_no_references_of_epochs_and_claims(plain: Study
 def test_what_has_to_be_known_of_the_data_stands_in_the_verdict(plain: StudySummary) -> None:
     assert list(plain.warnings) == []
     facts = dataclasses.replace(plain, warnings=("`x` tells the target",))
-    text = document.as_markdown("", verdict_sections.verdict(facts))
+    text = document.as_markdown("", verdict.verdict(facts))
     assert text.rstrip().endswith("- \\`x\\` tells the target.")

@@ -16,7 +16,7 @@ import json, sys
 from pathlib import Path
 from pipeline.data import datasets
 from pipeline.paths import Project
-from pipeline.report import document, sections
+from pipeline.report import contents, document
 from pipeline.report.summary import StudySummary, as_csv
 from pipeline.search.dry_run import preview
 from pipeline.study.assignment import Assignment
@@ -44,8 +44,8 @@ print(json.dumps({
     "shapes": [datasets.load(spec.dataset).train_inputs.shape,
                datasets.load(spec.dataset).validation_inputs.shape,
                datasets.open_test_set(spec.dataset).inputs.shape],
-    "report": document.as_markdown("", sections.blocks(summary)),
-    "captions": [block.caption for block in sections.blocks(summary)
+    "report": document.as_markdown("", contents.blocks(summary)),
+    "captions": [block.caption for block in contents.blocks(summary)
                  if isinstance(block, document.Figure)],
     "csv": as_csv(summary),
     "measures": {name: MEASURES[name].words for name in MEASURES if "error" in name},

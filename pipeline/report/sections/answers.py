@@ -5,43 +5,43 @@ from collections.abc import Callable
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.sentences import show_lead
-from pipeline.report import (
-    best_section,
-    budget_section,
-    champion_section,
-    finals_section,
-    gain_section,
-    next_section,
-    space_section,
-    verdict_sections,
-)
 from pipeline.report.document import Answer, Answers, Block
+from pipeline.report.sections import (
+    best,
+    budget,
+    champion,
+    finals,
+    gain,
+    next_study,
+    space,
+    verdict,
+)
+from pipeline.report.sections.verdict import kept, score_interval
 from pipeline.report.summary import StudySummary
-from pipeline.report.verdict_sections import kept, score_interval
 from pipeline.wording import count_noun, inflect
 
 
 def answers(facts: StudySummary) -> list[Block]:
     """Answers what every reader asks, who won first; each names the section that tells more."""
-    of_gap = finals_section.HEADING if facts.judged else verdict_sections.HEADING
+    of_gap = finals.HEADING if facts.judged else verdict.HEADING
     asked: list[tuple[str, Callable[[StudySummary], str], str]] = [
-        ("Who won?", _who, champion_section.HEADING),
+        ("Who won?", _who, champion.HEADING),
         ("By how much?", _by_how_much, of_gap),
-        ("How sure is that?", _how_sure, verdict_sections.HEADING),
-        ("Against what was known before?", _against, gain_section.HEADING),
-        ("What would random search have found?", _random, gain_section.HEADING),
-        ("Which hyperparameters mattered?", space_section.said_of_importance,
-         space_section.IMPORTANCE),
-        ("Where do the best lie; is a bound too tight?", space_section.said_of_edges,
-         space_section.HEADING),
-        ("Was the budget enough; what would twice of it bring?", budget_section.said_of_budget,
-         budget_section.ENOUGH),
-        ("What was paused, pruned, failed, and why?", budget_section.said_of_ends,
-         budget_section.COST),
-        ("Does the winner overfit?", _overfits, champion_section.HEADING),
-        ("What did it cost?", budget_section.said_of_cost, budget_section.COST),
-        ("Could it be smaller?", _smaller, best_section.SIZES),
-        ("What next?", _next, next_section.HEADING),
+        ("How sure is that?", _how_sure, verdict.HEADING),
+        ("Against what was known before?", _against, gain.HEADING),
+        ("What would random search have found?", _random, gain.HEADING),
+        ("Which hyperparameters mattered?", space.said_of_importance,
+         space.IMPORTANCE),
+        ("Where do the best lie; is a bound too tight?", space.said_of_edges,
+         space.HEADING),
+        ("Was the budget enough; what would twice of it bring?", budget.said_of_budget,
+         budget.ENOUGH),
+        ("What was paused, pruned, failed, and why?", budget.said_of_ends,
+         budget.COST),
+        ("Does the winner overfit?", _overfits, champion.HEADING),
+        ("What did it cost?", budget.said_of_cost, budget.COST),
+        ("Could it be smaller?", _smaller, best.SIZES),
+        ("What next?", _next, next_study.HEADING),
     ]  # fmt: skip
     rows = [Answer(question, answer(facts), part) for question, answer, part in asked]
     return [Answers([row for row in rows if row.answer])]
@@ -154,7 +154,7 @@ def _random(facts: StudySummary) -> str:
 
 
 def _overfits(facts: StudySummary) -> str:
-    return champion_section.said_of_fit(facts) or "It cannot be told: training was not scored."
+    return champion.said_of_fit(facts) or "It cannot be told: training was not scored."
 
 
 def _smaller(facts: StudySummary) -> str:
@@ -175,6 +175,6 @@ def _smaller(facts: StudySummary) -> str:
 def _next(facts: StudySummary) -> str:
     if not facts.spec.space:
         return ""
-    said = next_section.suggestions(facts)
+    said = next_study.suggestions(facts)
     more = f" And {count_noun(len(said) - 1, 'other step')}." if said[1:] else ""
     return said[0] + more

@@ -6,7 +6,7 @@ from pipeline.evaluation import intervals
 from pipeline.report import figures, search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.incumbents import minutes_used
-from pipeline.report.pruning_section import pruning
+from pipeline.report.sections.pruning import pruning
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial, is_better
 from pipeline.wording import count_noun

@@ -1,21 +1,21 @@
 """What a report tells of a study, from top to bottom: the answer first, then what it rests on."""
 
 from pipeline.escaping import for_markdown
-from pipeline.report import best_section, budget_section, reference_sections
-from pipeline.report.answers_section import answers
-from pipeline.report.champion_section import champion
 from pipeline.report.document import Block, Note, Paragraph
-from pipeline.report.errors_section import errors
-from pipeline.report.finals_section import finals
-from pipeline.report.gain_section import gain
-from pipeline.report.looks_section import looks
-from pipeline.report.next_section import next_study
-from pipeline.report.provenance_section import provenance, trials
-from pipeline.report.search_section import search
-from pipeline.report.simple_section import simple_models
-from pipeline.report.space_section import space
+from pipeline.report.sections import best, budget, references
+from pipeline.report.sections.answers import answers
+from pipeline.report.sections.champion import champion
+from pipeline.report.sections.errors import errors
+from pipeline.report.sections.finals import finals
+from pipeline.report.sections.gain import gain
+from pipeline.report.sections.looks import looks
+from pipeline.report.sections.next_study import next_study
+from pipeline.report.sections.provenance import provenance, trials
+from pipeline.report.sections.search import search
+from pipeline.report.sections.simple_models import simple_models
+from pipeline.report.sections.space import space
+from pipeline.report.sections.verdict import verdict
 from pipeline.report.summary import StudySummary
-from pipeline.report.verdict_sections import verdict
 from pipeline.wording import count_noun
 
 
@@ -44,13 +44,13 @@ def blocks(facts: StudySummary) -> list[Block]:
         *champion(facts),
         *errors(facts),
         *looks(facts),
-        *best_section.best(facts),
+        *best.best(facts),
         *search(facts),
-        *budget_section.budget(facts),
-        *budget_section.cost(facts),
+        *budget.budget(facts),
+        *budget.cost(facts),
         *space(facts),
-        *best_section.sizes(facts),
-        *reference_sections.blocks(facts),
+        *best.sizes(facts),
+        *references.blocks(facts),
         *next_study(facts),
         *provenance(facts),
         *trials(facts),

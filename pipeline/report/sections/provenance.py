@@ -2,8 +2,8 @@
 
 from pipeline.escaping import for_code, for_markdown
 from pipeline.report import figures
-from pipeline.report.best_section import describe
 from pipeline.report.document import Block, Heading, Items, Paragraph, Table
+from pipeline.report.sections.best import describe
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import count_ends
 from pipeline.wording import count_noun

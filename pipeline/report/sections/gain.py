@@ -3,8 +3,8 @@
 from pipeline.escaping import for_markdown
 from pipeline.evaluation.verdict import Standing
 from pipeline.report.document import Block, Heading, Paragraph, Table
+from pipeline.report.sections.verdict import kept, score_interval
 from pipeline.report.summary import StudySummary
-from pipeline.report.verdict_sections import kept, score_interval
 from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect
 

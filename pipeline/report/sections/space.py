@@ -6,7 +6,7 @@ from pipeline.evaluation import edges
 from pipeline.evaluation.edges import Edge
 from pipeline.report import figures, search_figures
 from pipeline.report.document import Block, Figure, Heading, Note, Panels, Paragraph, Table
-from pipeline.report.search_section import left_out
+from pipeline.report.sections.search import left_out
 from pipeline.report.summary import N_FOR_IMPORTANCE, StudySummary
 from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect, join_names

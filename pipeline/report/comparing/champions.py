@@ -1,7 +1,7 @@
 """The part of a comparison on champions: what either study would hand over, and who is better."""
 
 from pipeline.evaluation import intervals
-from pipeline.report import leads
+from pipeline.report.comparing import leads
 from pipeline.report.document import Table
 from pipeline.report.incumbents import searched
 from pipeline.report.summary import StudySummary

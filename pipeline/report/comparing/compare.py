@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.report import comparing_figure, leads
-from pipeline.report.comparable import check_comparable
-from pipeline.report.comparing_champions import champions, say_champions
+from pipeline.report.comparing import figure, leads
+from pipeline.report.comparing.champions import champions, say_champions
+from pipeline.report.comparing.comparable import check_comparable
+from pipeline.report.comparing.leads import say_chance
+from pipeline.report.comparing.side_by_side import side_by_side
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
 from pipeline.report.incumbents import (
     Incumbent,
@@ -15,8 +17,6 @@ from pipeline.report.incumbents import (
     minutes_used,
     searched,
 )
-from pipeline.report.leads import say_chance
-from pipeline.report.side_by_side import side_by_side
 from pipeline.report.summary import StudySummary
 from pipeline.wording import capitalize, inflect
 
@@ -163,8 +163,8 @@ def _drawn(one: _Search, other: _Search) -> list[Block]:
     found = {each.facts.spec.name: each.incumbents for each in (one, other)}
     if not is_timed:
         found = {name: [replace(i, minutes=None) for i in some] for name, some in found.items()}
-    figure = comparing_figure.best_so_far(found, until, one.facts.spec.objective)
-    return [Figure(figure, "The best so far of both, each until its search was over.")]
+    drawn = figure.best_so_far(found, until, one.facts.spec.objective)
+    return [Figure(drawn, "The best so far of both, each until its search was over.")]
 
 
 def _columns(after: str, used: str, one: _Search, other: _Search) -> list[str]:

@@ -7,9 +7,9 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.claims import estimate
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.document import Block, Heading, Items
-from pipeline.report.finals_section import said_of_finals
-from pipeline.report.looks_section import said_of_test_set
-from pipeline.report.simple_section import said_of_simple_models
+from pipeline.report.sections.finals import said_of_finals
+from pipeline.report.sections.looks import said_of_test_set
+from pipeline.report.sections.simple_models import said_of_simple_models
 from pipeline.report.summary import StudySummary
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Trial

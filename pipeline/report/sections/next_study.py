@@ -1,9 +1,9 @@
 """The part of a report on what to try next, as a study file to be copied."""
 
 from pipeline.evaluation.edges import Edge
-from pipeline.report.budget_section import budget_of
 from pipeline.report.document import Block, Code, Heading, Items, Paragraph
-from pipeline.report.space_section import tight
+from pipeline.report.sections.budget import budget_of
+from pipeline.report.sections.space import tight
 from pipeline.report.summary import StudySummary
 from pipeline.study import toml
 from pipeline.study.ranges import Choices, Entry, FloatRange, IntRange
