@@ -122,7 +122,7 @@ def test_below_the_comparison_stands_where_each_column_was_looked_up() -> None:
 
 def test_every_section_of_a_report_is_told_of() -> None:
     code = "".join(
-        file.read_text() for file in sorted((REPOSITORY / "pipeline" / "report").glob("*.py"))
+        file.read_text() for file in sorted((REPOSITORY / "pipeline/report/sections").glob("*.py"))
     )
     headings = re.findall(r'(?:Heading\(f?|HEADING = )"([^"{]+)', code)
     page = read("docs/results.md")
