@@ -186,6 +186,8 @@ def _path_of(url: StoreUrl, study: str) -> str:
     engine = sql.create_engine(url)
     try:
         with engine.connect() as store:
+            if not sql.inspect(store).has_table("experiments"):  # MLflow's server makes it
+                return ""
             of_study = _of(sql, "experiments", name=study, lifecycle_stage="active")
             known = store.execute(of_study).scalar()
             of_view = _of(sql, "experiment_tags", experiment_id=known, key=view.TAG)
