@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.escaping import for_figure
 from pipeline.report.document import (
     ESCAPED,
+    LINK,
     PUNCTUATION,
     Answers,
     Block,
@@ -26,6 +27,7 @@ from pipeline.report.document import (
     Panels,
     Paragraph,
     Table,
+    visible,
 )
 from pipeline.report.sections.best import describe
 from pipeline.report.summary import StudySummary
@@ -35,7 +37,7 @@ LONG = 36  # characters of a cell that is to be no column of single words
 BUNDLE = FOLDER / "plotly-basic.min.js"
 _INLINE = re.compile(
     rf"\\({PUNCTUATION})|\*\*((?:{ESCAPED}|.)+?)\*\*|`(.+?)`"
-    rf"|\[((?:{ESCAPED}|[^\]])+)\]\((#[\w-]+|https?://[^)\s]+)\)|[&<>]"
+    rf"|{LINK}|[&<>]"
 )
 
 
@@ -183,7 +185,7 @@ def _cells(table: Table, i: int, styles: Sequence[str]) -> str:
     cells = []
     for j, text in enumerate(table.rows[i]):
         style = styles[j]
-        if len(text) > LONG and not style:
+        if len(visible(text)) > LONG and not style:
             style = ' class="long"'
         if table.shades is not None and (shade := table.shades[i][j]):
             share = f"{100 * shade:.0f}%"
