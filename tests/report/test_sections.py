@@ -185,7 +185,7 @@ def words(html: str) -> str:
 
 def plain(markdown: str) -> str:
     """Markdown without its marks."""
-    text = re.sub(r"^[->] |[*`]|\\(?=[<|])", "", markdown, flags=re.MULTILINE)
+    text = re.sub(r"^[->] |[*`]|\\(?=[<>|])", "", markdown, flags=re.MULTILINE)
     return " ".join(text.split())
 
 

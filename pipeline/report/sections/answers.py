@@ -74,7 +74,7 @@ def _by_how_much(facts: StudySummary) -> str:
         return f"By {lead} over the next finalist (95 % interval {interval})."
     if facts.second is None:
         return "No other network has a value."
-    return _beside(facts, facts.second, f"the second, trial {facts.second.number}")
+    return _beside(facts, facts.second, f"the second (trial {facts.second.number})")
 
 
 def _beside(facts: StudySummary, other: Trial, name: str) -> str:
