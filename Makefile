@@ -40,7 +40,7 @@ override SIMULATED := $(if $(filter command,$(origin SEED)),--seed $(SEED)) \
 .DEFAULT_GOAL := help
 
 .PHONY: help search report chapter best doctor ui dashboard serve test test-fast browser \
-  lint audit check fuzz soak simulate torture mutation bench lock clean
+  lint audit check fuzz soak simulate torture mutation bench screenshots lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -111,6 +111,9 @@ mutation: $(SETUP)  ## break the code in some twenty places: do the tests notice
 
 bench: $(SETUP)  ## measure speed, write benchmarks/RESULTS.md (all of it, three hours: FULL=1)
 	@$(VENV_PYTHON) -m benchmarks $(if $(FULL),--full)
+
+screenshots: $(SETUP)  ## make the pictures of the README anew, of a finished study (a minute)
+	@$(VENV_PYTHON) tests/support/screenshots.py $(STUDY)
 
 lock: $(SETUP)  ## pin all dependencies anew in requirements.lock
 	@$(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \

@@ -55,6 +55,8 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """Shows characters that a terminal would obey instead of printing them."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

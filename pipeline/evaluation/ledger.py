@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from pipeline.evaluation.pruning import Pruning
 from pipeline.study.trial import State, Trial
 
+WINNER, REFERENCES = "the winner", "references"
+# kinds of trials that were not trained to their own end
+FAILED, LET_GO = "failed or diverged", "paused and not gone on with"
+PRUNED, STOPPED = "pruned", "stopped by a limit of time"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -61,13 +66,13 @@ class Ledger:
 def _kinds(champion: Trial) -> list[tuple[str, Callable[[Trial], bool]]]:
     """In the order in which a trial is looked at: the first that fits is its own."""
     return [
-        ("the winner", lambda trial: trial.number == champion.number),
+        (WINNER, lambda trial: trial.number == champion.number),
         ("repeated in finals", lambda trial: trial.is_final),
-        ("references", lambda trial: bool(trial.reference)),
-        ("failed or diverged", lambda trial: trial.state == State.FAIL),
-        ("paused and not gone on with", _is_let_go),
-        ("pruned", lambda trial: trial.state == State.PRUNED),
-        ("stopped by a limit of time", lambda trial: bool(trial.reason)),
+        (REFERENCES, lambda trial: bool(trial.reference)),
+        (FAILED, lambda trial: trial.state == State.FAIL),
+        (LET_GO, _is_let_go),
+        (PRUNED, lambda trial: trial.state == State.PRUNED),
+        (STOPPED, lambda trial: bool(trial.reason)),
         ("trained to their own end", lambda _: True),
     ]
 

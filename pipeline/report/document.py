@@ -96,7 +96,7 @@ class Table:
     def are_numbers(self) -> list[bool]:
         """Tells of each column whether it has numbers alone."""
         return [
-            bool(self.rows) and all(_NUMBER.fullmatch(row[i]) for row in self.rows)
+            bool(self.rows) and all(_NUMBER.fullmatch(visible(row[i])) for row in self.rows)
             for i in range(len(self.columns))
         ]
 
@@ -131,10 +131,17 @@ class Panels:
     title: str = ""
 
 
+def visible(text: str) -> str:
+    """Returns what a reader sees of a text with links."""
+    return _LINK.sub(lambda found: found[1], text)
+
+
 Block = Heading | Paragraph | Note | Items | Code | Answers | Table | Figure | Panels
 
 PUNCTUATION = r"[!-/:-@\[-`{-~]"
 ESCAPED = rf"\\{PUNCTUATION}"  # what `escaping.for_markdown` makes of a user's text
+LINK = rf"\[((?:{ESCAPED}|[^\]])+)\]\((#[\w-]+|https?://[^)\s]+)\)"
+_LINK = re.compile(LINK)
 _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?|")
 
 

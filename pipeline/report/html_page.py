@@ -7,14 +7,15 @@ quarter of what plotly's Python package brings: https://github.com/plotly/plotly
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.escaping import for_figure
 from pipeline.report.document import (
     ESCAPED,
+    LINK,
     PUNCTUATION,
     Answers,
     Block,
@@ -26,16 +27,18 @@ from pipeline.report.document import (
     Panels,
     Paragraph,
     Table,
+    visible,
 )
 from pipeline.report.sections.best import describe
 from pipeline.report.summary import StudySummary
 
 FOLDER = Path(__file__).parent / "page"
 LONG = 36  # characters of a cell that is to be no column of single words
+DIGITS = 7  # of a number in a figure: more cannot be seen, and would be a third of the file
 BUNDLE = FOLDER / "plotly-basic.min.js"
 _INLINE = re.compile(
     rf"\\({PUNCTUATION})|\*\*((?:{ESCAPED}|.)+?)\*\*|`(.+?)`"
-    rf"|\[((?:{ESCAPED}|[^\]])+)\]\((#[\w-]+|https?://[^)\s]+)\)|[&<>]"
+    rf"|{LINK}|[&<>]"
 )
 
 
@@ -45,11 +48,12 @@ class Trials:
 
     Attributes:
         address: what a run's id is put behind, for a link to the run in MLflow's UI; "" for none.
-        known: by number: the id of the run, and the trial in a line that plotly shows as it is.
+        tell: by number: the id of the run, and the trial in a line that plotly shows as it is;
+            None for what is no trial.
     """
 
     address: str = ""
-    known: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    tell: Callable[[int], tuple[str, str] | None] = lambda _: None
 
 
 def as_html(
@@ -77,12 +81,13 @@ def as_html(
         for each in drawn
         for trace in each["traces"]
         for number in trace.get("customdata", ())
-        if number in trials.known
+        if number is not None
     }
+    told = {number: trials.tell(number) for number in sorted(shown)}
     data = {
         "figures": drawn,
         "runs": trials.address,
-        "trials": {number: list(trials.known[number]) for number in sorted(shown)},
+        "trials": {number: text for number, text in told.items() if text},
     }
     style, script = ((FOLDER / name).read_text() for name in ("page.css", "page.js"))
     again = f'<meta http-equiv="refresh" content="{refresh_seconds}">\n' * bool(refresh_seconds)
@@ -103,15 +108,24 @@ def as_html(
 
 def trials_of(facts: StudySummary) -> Trials:
     """Tells what figures say of a study's trials."""
-    told = {t.number: (t.run_id, for_figure(describe(t))) for t in facts.ended}
-    return Trials(facts.runs_address, told)
+    known = {trial.number: trial for trial in facts.ended}
+
+    def tell(number: int) -> tuple[str, str] | None:
+        trial = known.get(number)
+        return (trial.run_id, for_figure(describe(trial))) if trial else None
+
+    return Trials(facts.runs_address, tell)
 
 
 def _drawn(figure: Any) -> dict[str, Any]:
     """What a browser draws of a figure; its looks are the page's, which knows light and dark."""
-    drawn = json.loads(figure.to_json())
+    drawn = json.loads(figure.to_json(), parse_float=_rounded)
     drawn["layout"].pop("template", None)
     return {"traces": drawn["data"], "layout": drawn["layout"]}
+
+
+def _rounded(text: str) -> float:
+    return float(f"{float(text):.{DIGITS}g}")
 
 
 def _json(value: object) -> str:
@@ -183,7 +197,7 @@ def _cells(table: Table, i: int, styles: Sequence[str]) -> str:
     cells = []
     for j, text in enumerate(table.rows[i]):
         style = styles[j]
-        if len(text) > LONG and not style:
+        if len(visible(text)) > LONG and not style:
             style = ' class="long"'
         if table.shades is not None and (shade := table.shades[i][j]):
             share = f"{100 * shade:.0f}%"

@@ -1,6 +1,6 @@
 """Figures of a whole search: its course in time, its space, its costs."""
 
-import math
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.report.figures import (
     log_ticks,
     scalar,
 )
+from pipeline.report.incumbents import Incumbent
 from pipeline.study.ranges import Choices, Entry
 from pipeline.study.trial import State, Trial
 from pipeline.task.task import Metric
@@ -30,19 +31,20 @@ SHORTEST, LONGEST = 0.02, 0.98  # share of the height of a parallel axis
 
 def over_time(
     trials: Sequence[Trial],
-    best_so_far: Sequence[float],
+    records: Sequence[Incumbent],
     metric: Metric,
     used: Mapping[int, float],
 ) -> go.Figure:
     """Draws the best so far, and every trial's value, by the minutes that the search had used.
 
     Args:
-        trials: that are drawn, by number.
-        best_so_far: of the study after each of these trials.
+        trials: that are drawn.
+        records: the best so far of the whole search, in their order.
         metric: the study's.
-        used: minutes when each of these trials ended, by number.
+        used: minutes when each trial ended, by number.
     """
-    pairs = sorted(zip(trials, best_so_far, strict=True), key=lambda pair: pair[0].ended)
+    timed = [(each.minutes, each.value) for each in records if each.minutes is not None]
+    timed += [(max(used.values()), value) for _, value in timed[-1:]]
     valued = [trial for trial in trials if trial.value is not None]
     figure = go.Figure()
     figure.add_scatter(
@@ -56,8 +58,8 @@ def over_time(
         showlegend=False,
     )
     figure.add_scatter(
-        x=[used[trial.number] for trial, _ in pairs],
-        y=_running_best([best for _, best in pairs], metric),
+        x=[minutes for minutes, _ in timed],
+        y=[value for _, value in timed],
         mode="lines",
         name="best so far",
         line={"color": CHAMPION_COLOUR, "width": 2, "shape": "hv"},
@@ -67,15 +69,7 @@ def over_time(
 
 
 def _running_best(values: Sequence[float], metric: Metric) -> list[float]:
-    """The best of all before, where trials end in another order than that of their numbers."""
-    pick = max if metric.direction == "maximize" else min
-    found: list[float] = []
-    for value in values:
-        before = found[-1] if found else math.nan
-        found.append(value if math.isnan(before) else before if math.isnan(value) else (
-            pick(before, value)
-        ))  # fmt: skip
-    return found
+    return [*itertools.accumulate(values, max if metric.direction == "maximize" else min)]
 
 
 def parallel(trials: Sequence[Trial], space: Mapping[str, Entry], best: Sequence[Trial]) -> Any:
@@ -204,7 +198,7 @@ def budget(trials: Sequence[Trial], known: Budget, metric: Metric) -> go.Figure:
         line={"color": CHAMPION_COLOUR, "width": 2, "shape": "hv"},
         hovertemplate="after %{x} trials: %{y:.6~g}<extra></extra>",
     )  # fmt: skip
-    values: list[float | None] = [*best]
+    values = best[len(best) // 8 :]  # before, all is found that is easily found
     if known.gain is not None and known.interval is not None:
         sign = 1.0 if metric.direction == "maximize" else -1.0
         ends = [known.best + sign * end for end in (known.interval.low, known.interval.high)]
@@ -219,7 +213,9 @@ def budget(trials: Sequence[Trial], known: Budget, metric: Metric) -> go.Figure:
             hovertemplate="twice as many: %{y:.6~g}<extra></extra>",
         )  # fmt: skip
         values += [*ends]
-    return finish(figure, "drawn trials", metric.name, focus(values, metric), height=300)
+    margin = 0.08 * (max(values) - min(values)) or 0.01
+    shown = min(values) - margin, max(values) + margin
+    return finish(figure, "drawn trials", metric.name, shown, height=300)
 
 
 def ledger(known: Ledger) -> go.Figure:

@@ -5,7 +5,7 @@ export; `rules.py` says which values it may have.
 """
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -119,7 +119,7 @@ class Hyperparameters:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns plain values; `units` is a list, so that JSON gives back what it took."""
-        return {**asdict(self), "units": list(self.units)}
+        return {**vars(self), "units": list(self.units)}
 
     def flat(self, names: Container[str] = RULES) -> dict[str, Scalar]:
         """Returns one scalar a name, as Optuna and MLflow hold them: `units_1`, `units_2`, ...
@@ -128,7 +128,7 @@ class Hyperparameters:
             names: of those that are wanted.
         """
         values: dict[str, Scalar] = {}
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if name not in names:
                 continue
             if RULES[name].per_layer:

@@ -16,6 +16,7 @@ from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.trial import Trial, ranking
 
 PHONE, TABLET, DESK = 390, 768, 1440
+A4 = 703  # pixels between the margins of a page
 RUN = "http://127.0.0.1:5000/#/runs/"
 
 
@@ -203,10 +204,35 @@ def test_the_contents_lead_to_each_part(chromium: Any, report: str) -> None:
 
 def test_it_is_printed_whole(chromium: Any, report: str) -> None:
     opened = Opened(chromium, report, DESK, "dark")
-    opened.page.emulate_media(media="print")
     printed = opened.page.pdf(format="A4")
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page/") < 40
+
+
+def test_it_is_printed_in_light_and_nothing_is_cut_off(chromium: Any, report: str) -> None:
+    page = Opened(chromium, report, DESK, "dark").page
+    ink = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    dark = page.evaluate(ink)
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": A4, "height": 1000})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert sum(map(int, re.findall(r"\d+", page.evaluate(ink))[:3])) < 200, "on white paper"
+    cut_off = page.evaluate(
+        """() => [...document.querySelectorAll("main *")].filter((each) =>
+          !each.closest("svg") && each.getBoundingClientRect().right > innerWidth + 1)
+          .map((each) => each.outerHTML.slice(0, 80))"""
+    )
+    assert cut_off == []
+    assert page.evaluate("document.querySelector('nav').getBoundingClientRect().height") == 0
+    scrolling = page.eval_on_selector_all(
+        "main *", "all => all.filter((each) => each.scrollHeight > each.clientHeight + 2 &&"
+        " getComputedStyle(each).overflowY !== 'visible' && !each.closest('.plot')).length"
+    )  # fmt: skip
+    assert scrolling == 0, "what is below a fold on a screen is on paper, too"
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(ink) == dark
+    assert page.get_attribute("html", "data-theme") is None
 
 
 @pytest.mark.parametrize(("n", "most"), [(150, 1_500_000), (10_000, 3_000_000)])

@@ -181,7 +181,8 @@ def test_panels_are_figures_beside_each_other() -> None:
 
 
 def test_trials_are_told_once_and_only_those_that_are_drawn() -> None:
-    trials = Trials("http://127.0.0.1:5000/#/runs/", {7: ("abc", "x</script>"), 9: ("d", "y")})
+    known = {7: ("abc", "x</script>"), 9: ("d", "y")}
+    trials = Trials("http://127.0.0.1:5000/#/runs/", known.get)
     html = html_page.as_html("Title", [figure(), figure()], trials)
     found = data(html)
     assert found["runs"] == "http://127.0.0.1:5000/#/runs/"

@@ -115,7 +115,10 @@ def test_where_nothing_stands_out_that_is_said(
     facts: StudySummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_edges(monkeypatch)
-    plain = dataclasses.replace(facts, importance={})
+    plain = dataclasses.replace(facts, importance={}, is_exhausted=True)
     assert next_study.suggestions(plain) == [
         "Nothing stands out: this space and this budget have given what they had."
+    ]
+    assert next_study.suggestions(dataclasses.replace(plain, is_exhausted=False)) == [
+        "Search for longer: so few trials cannot tell what more would bring."
     ]

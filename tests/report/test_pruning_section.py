@@ -65,7 +65,7 @@ def test_of_a_policy_it_says_who_was_paused_promoted_and_let_go(facts: StudySumm
     assert "| 1 | 4 | 3 | 3 |\n| 3 | 3 | 2 | 2 |" in said
     assert "trained for 20 epochs in 40.0 seconds" in said
     assert "it would have been 32 in 64.0 seconds." in said
-    assert "So 12 epochs and 24.0 seconds (38 %) were saved;" in said
+    assert "So 12 epochs and 24.0 seconds (38 % of that) were saved;" in said
     assert "upper bound" in said
 
 

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import json
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from browser import dom
 from pipeline.errors import PipelineError, run_command
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
-from pipeline.report import contents, document, figures
+from pipeline.report import contents, document, figures, html_page
 from pipeline.report.document import Block, Figure, Heading, Panels, Paragraph, Table
 from pipeline.report.sections import budget, verdict
 from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
@@ -87,6 +88,34 @@ def test_what_is_written_is_the_golden_file(written: Path, name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN") == "1":
         GOLDEN.mkdir(exist_ok=True)
         golden.write_text(found, encoding="utf-8")
+    assert found == golden.read_text(encoding="utf-8")
+
+
+def of_this_study(page: str) -> str:
+    """A page without the files that are in every page, and with lines that a diff can show.
+
+    Numbers have nine digits: the last of them may be others on another processor.
+    """
+    for file in sorted(html_page.FOLDER.iterdir()):
+        page = page.replace(file.read_text(encoding="utf-8"), f"({file.name})")
+    before, start, rest = page.partition('id="data">')
+    data, end, after = rest.partition("</script>")
+    known = json.loads(data)
+    figures = [json.dumps(each, ensure_ascii=False) for each in known.pop("figures")]
+    shown = ["", *figures, json.dumps(known, ensure_ascii=False, indent=1), ""]
+    drawn = re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda n: f"{float(n[0]):.9g}", "\n".join(shown))
+    lines = re.sub(r"(?<=>)(?=<(tr|li|h3|div|table|figcaption)\b)", "\n", before)
+    return f"{lines}{start}{drawn}{end}{after}"
+
+
+def test_the_page_is_the_golden_file(written: Path) -> None:
+    page = (written / "report.html").read_text(encoding="utf-8")
+    found, golden = of_this_study(page), GOLDEN / "report.html"
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        golden.write_text(found, encoding="utf-8")
+    assert "(page.css)" in found
+    assert "(page.js)" in found
+    assert "(plotly-basic.min.js)" in found
     assert found == golden.read_text(encoding="utf-8")
 
 
@@ -156,7 +185,7 @@ def words(html: str) -> str:
 
 def plain(markdown: str) -> str:
     """Markdown without its marks."""
-    text = re.sub(r"^[->] |[*`]|\\(?=[<|])", "", markdown, flags=re.MULTILINE)
+    text = re.sub(r"^[->] |[*`]|\\(?=[<>|])", "", markdown, flags=re.MULTILINE)
     return " ".join(text.split())
 
 

@@ -15,6 +15,7 @@ DOCS = sorted(file.name for file in (REPOSITORY / "docs").glob("*.md"))
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in DOCS))
 LINKING = (*PAGES, "CHANGELOG.md", "benchmarks/RESULTS.md")
 MOST_LINES = 200  # of the README: what is more belongs into docs/
+MOST_BYTES = 200_000  # of a picture
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
 
@@ -99,6 +100,14 @@ def test_every_link_leads_somewhere(page: str) -> None:
         assert found.exists(), target
         if anchor:
             assert anchor in anchors(found), target
+
+
+def test_its_pictures_are_small_and_say_what_they_show() -> None:
+    pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", prose("README.md"))
+    assert len(pictures) == 3
+    for said, file in pictures:
+        assert len(said.split()) > 4
+        assert (REPOSITORY / file).stat().st_size < MOST_BYTES
 
 
 def test_the_readme_leads_to_every_page() -> None:

@@ -7,7 +7,7 @@
 
   // Figures
 
-  const PRINTED_WIDTH = 680;
+  const PRINTED = 680, PRINTED_PANEL = 336; // pixels: one to a line of a page, or two
   const figures = [...document.querySelectorAll(".plot")];
   const config = { displayModeBar: false, responsive: true };
   const isDrawn = (plot) => plot.classList.contains("js-plotly-plot");
@@ -61,12 +61,20 @@
 
   const redraw = (change) =>
     figures.filter(isDrawn).forEach((plot) => Plotly.relayout(plot, change));
+  let chosen; // the theme before printing, which is in light
   window.addEventListener("beforeprint", () => {
     figures.forEach(draw);
-    redraw({ template: themed(), width: PRINTED_WIDTH, autosize: false });
+    chosen = root.dataset.theme;
+    root.dataset.theme = "light";
+    figures.forEach((plot) => {
+      const width = plot.closest(".panels") ? PRINTED_PANEL : PRINTED;
+      Plotly.relayout(plot, { template: themed(), width, autosize: false });
+    });
   });
-  window.addEventListener("afterprint", () =>
-    redraw({ template: themed(), width: null, autosize: true }));
+  window.addEventListener("afterprint", () => {
+    if (chosen) root.dataset.theme = chosen; else delete root.dataset.theme;
+    redraw({ template: themed(), width: null, autosize: true });
+  });
 
   // Light and dark
 

@@ -18,6 +18,7 @@ from pipeline.report.sections import (
 )
 from pipeline.report.sections.verdict import kept, score_interval
 from pipeline.report.summary import StudySummary
+from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect
 
 
@@ -32,7 +33,7 @@ def answers(facts: StudySummary) -> list[Block]:
         ("What would random search have found?", _random, gain.HEADING),
         ("Which hyperparameters mattered?", space.said_of_importance,
          space.IMPORTANCE),
-        ("Where do the best lie; is a bound too tight?", space.said_of_edges,
+        ("Where do the best lie; is a bound too tight?", space.said_of_best,
          space.HEADING),
         ("Was the budget enough; what would twice of it bring?", budget.said_of_budget,
          budget.ENOUGH),
@@ -73,10 +74,20 @@ def _by_how_much(facts: StudySummary) -> str:
         return f"By {lead} over the next finalist (95 % interval {interval})."
     if facts.second is None:
         return "No other network has a value."
-    score, second = facts.spec.task.score, facts.second
-    gap = kept(score, facts.champion) - kept(score, second)
-    shown = intervals.show(score, gap, kept(score, second), is_signed=True)
-    return f"By {shown} over the second, trial {second.number}, in one run of each."
+    return _beside(facts, facts.second, f"the second (trial {facts.second.number})")
+
+
+def _beside(facts: StudySummary, other: Trial, name: str) -> str:
+    """Says how far the champion is ahead of another network by the score, in one run of each."""
+    score = facts.spec.task.score
+    value, known = kept(score, facts.champion), kept(score, other)
+    if value == known:
+        return f"By nothing: {name} has the same {score.noun}, in one run of each."
+    shown = intervals.show(score, abs(value - known), known)
+    if (value > known) is (score.direction == "maximize"):
+        return f"By {shown} of {score.noun} it is ahead of {name}, in one run of each."
+    won = f"it won by its `{facts.spec.metric}`"
+    return f"By {shown} of {score.noun} it is behind {name}, in one run of each: {won}."
 
 
 def _how_sure(facts: StudySummary) -> str:
@@ -88,10 +99,12 @@ def _how_sure(facts: StudySummary) -> str:
             n = count_noun(len(facts.ended), "trial")
             return f"Not known: it is the best of {n}, and so partly by luck."
         shown = interval.show(score, kept(score, facts.champion))
-        n = count_noun(len(facts.ended), "trial")
+        n_trials = len(facts.ended)
+        flattered = f"it is the best of {n_trials:,} trials, which flatters it, and "
+        flattered *= n_trials > 1
         return (
-            f"95 % interval of its value {shown}, from {facts.validated_on}; it is the best of "
-            f"{n}, which flatters it, and there were no finals."
+            f"95 % interval of its value {shown}, from {facts.validated_on}; {flattered}there "
+            "were no finals."
         )
     alike = judged.alike
     shown = judged.winner.value.interval.show(facts.spec.objective, judged.winner.value.mean)
@@ -124,13 +137,10 @@ def _against(facts: StudySummary) -> str:
     reference = facts.best_reference
     if reference is None:
         return "The study names no reference."
-    score = facts.spec.task.score
     if reference in facts.with_seeds:
         return "It is the best reference itself: searching has found nothing that is better."
-    gap = kept(score, facts.champion) - kept(score, reference)
-    shown = intervals.show(score, gap, kept(score, reference), is_signed=True)
     name = for_markdown(repr(reference.reference))
-    return f"Against the best reference, {name}: {shown}, in one run of each."
+    return _beside(facts, reference, f"the best reference, {name}")
 
 
 def _random(facts: StudySummary) -> str:
@@ -142,14 +152,10 @@ def _random(facts: StudySummary) -> str:
     if known is None:
         again = f"`make search STUDY={facts.spec.baseline}`"
         return f"Not known yet: study `{facts.spec.baseline}` has not been run; {again}"
-    score = facts.spec.task.score
-    value = kept(score, known.best)
-    gap = kept(score, facts.champion) - value
-    shown = intervals.show(score, gap, value, is_signed=True)
-    n = count_noun(len(known.ended), "trial")
+    score, n = facts.spec.task.score, count_noun(len(known.ended), "trial")
     return (
-        f"Study `{facts.spec.baseline}` found {score.show(value)} with {n} in "
-        f"{known.minutes:.1f} minutes: this one's champion has {shown}, in one run of each."
+        f"Study `{facts.spec.baseline}` found {score.show(kept(score, known.best))} with {n} in "
+        f"{known.minutes:.1f} minutes. {_beside(facts, known.best, 'that')}"
     )
 
 

@@ -62,6 +62,8 @@ def _said_of_curves(facts: StudySummary) -> str:
     top, metric = facts.ranked[:N_TOP], facts.spec.objective
     spread = abs((top[0].value or 0.0) - (top[-1].value or 0.0))
     shown = intervals.show(metric, spread, top[0].value or 0.0)
+    if not spread:
+        return f"The best {len(top)} trials have the same {metric.noun}."
     said = f"Between the best trial and number {len(top)} lie {shown} of {metric.noun}"
     if facts.judged:
         noise = intervals.show(metric, facts.judged.noise, top[0].value or 0.0)
@@ -101,7 +103,7 @@ def said_of_sizes(facts: StudySummary, front: list[Trial]) -> str:
     metric, largest = facts.spec.objective, front[-1]
     smaller = [t for t in front if 2 * t.n_parameters <= largest.n_parameters]
     if not smaller:
-        return "No network of half the size is nearly as good." if len(front) > 1 else (
+        return "No network of half the size was tried." if len(front) > 1 else (
             "The best network is the smallest of all that were tried."
         )  # fmt: skip
     other = smaller[-1]

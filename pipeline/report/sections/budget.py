@@ -1,22 +1,33 @@
 """The part of a report on the budget: whether it was enough, and what it went into."""
 
+import textwrap
 from collections import Counter
+from collections.abc import Sequence
 
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.budget import FEWEST, Budget
-from pipeline.evaluation.ledger import Ledger
+from pipeline.evaluation.ledger import (
+    FAILED,
+    LET_GO,
+    PRUNED,
+    REFERENCES,
+    STOPPED,
+    WINNER,
+    Ledger,
+)  # fmt: skip
 from pipeline.report import search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
 from pipeline.report.incumbents import minutes_used
 from pipeline.report.summary import StudySummary
-from pipeline.study.trial import State
-from pipeline.wording import capitalize, count_noun, inflect, join_names
+from pipeline.study.trial import State, Trial
+from pipeline.wording import count_noun, inflect
 
 ENOUGH = "Was the budget enough?"
 COST = "What it cost"
 FAILURES = "Failed and stopped trials"
 N_FAILED = 30
+MOST_OF_REASON = 80  # characters of a failure's reason where it is told in passing
 
 
 def budget_of(facts: StudySummary) -> Budget | None:
@@ -47,8 +58,10 @@ def budget(facts: StudySummary) -> list[Block]:
 def said_of_budget(facts: StudySummary) -> str:
     """Says in a sentence or two whether more of the budget would have brought more."""
     known, metric = budget_of(facts), facts.spec.objective
-    if known is None or not facts.spec.space:
+    if not facts.spec.space:
         return "Nothing was searched."
+    if known is None:
+        return "Not known: no trial that was drawn has a value yet."
     said = ""
     if known.half is not None:
         behind = abs(known.best - known.half)
@@ -67,7 +80,8 @@ def _said_of_doubling(known: Budget, facts: StudySummary) -> str:
     metric = facts.spec.objective
     if known.gain is None or known.interval is None:
         n = count_noun(known.n_trials, "drawn trial")
-        return f"{n} are too few to foresee more; {FEWEST} are needed."
+        few = f"{n} {inflect('is', known.n_trials, 'are')} too few"
+        return f"{few} to foresee what more would bring; {FEWEST} are needed."
     gain = intervals.show(metric, known.gain, known.best)
     low, high = (
         intervals.show(metric, end, known.best)
@@ -124,18 +138,36 @@ def said_of_cost(facts: StudySummary) -> str:
 def said_of_ends(facts: StudySummary) -> str:
     """Says how many trials were paused, pruned or failed, and why."""
     known = Ledger.of(facts.ended, facts.champion)
-    shown = [
-        f"{len(entry.trials):,} {entry.name}" if entry.name != "the winner" else entry.name
-        for entry in known.entries
+    trials = {entry.name: entry.trials for entry in known.entries}
+    said = [
+        f"{len(trials[name]):,} {inflect('was', len(trials[name]), 'were')} {name}{why}"
+        for name, why in {
+            LET_GO: f", of which {facts.spec.sampler.type} expected less than of others",
+            PRUNED: f" by {facts.spec.own_pruner.type}",
+            STOPPED: "",
+        }.items()
+        if name in trials
     ]
+    failed = trials.get(FAILED, ())
+    said.append(f"{len(failed):,} failed{_reasons(failed)}" if failed else "none failed")
+    n = count_noun(len(facts.ended), "trial")
     saved = ""
     if known.seconds_saved:
         share = 100 * known.seconds_saved / (known.seconds_saved + known.seconds)
-        saved = f" Ending trials early saved at most {share:.0f} % of the time."
-    failed = [t for t in facts.ended if t.state == State.FAIL and t.reason]
-    reasons = [f"{n} {how}" for how, n in Counter(trial.how for trial in failed).items()]
-    why = f" Failed: {join_names(reasons)}." if reasons else ""
-    return f"{capitalize(join_names(shown))}.{saved}{why}"
+        saved = f" Ending trials early saved at most {share:.0f} % of the time of workers."
+    if len(said) == 1 and not failed:
+        return f"Nothing: of {n} each was trained to its own end.{saved}"
+    return f"Of {n} {'; '.join(said)}.{saved}"
+
+
+def _reasons(failed: Sequence[Trial]) -> str:
+    """Shows the most frequent reason of failures in brackets; "" if none is known."""
+    reasons = Counter(trial.reason for trial in failed if trial.reason).most_common(1)
+    if not reasons:
+        return ""
+    (reason, n), *_ = reasons
+    often = f"{n:,} of them: " if n < len(failed) else ""
+    return f" ({often}{for_markdown(textwrap.shorten(reason, MOST_OF_REASON))})"
 
 
 def _said_of_ledger(known: Ledger) -> str:
@@ -143,10 +175,11 @@ def _said_of_ledger(known: Ledger) -> str:
     most = max(known.entries, key=lambda entry: entry.seconds)
     if not known.seconds:
         return ""
-    share = 100 * most.seconds / known.seconds
-    n = len(most.trials)
+    share, n = 100 * most.seconds / known.seconds, len(most.trials)
     whose = f"{count_noun(n, 'trial')} that {inflect('was', n, 'were')} {most.name}"
-    return f"{share:.0f} % of the time went into {whose}."
+    if most.name in (WINNER, REFERENCES):
+        whose = most.name
+    return f"{share:.0f} % of the time of workers went into {whose}."
 
 
 def _failures(facts: StudySummary) -> list[Block]:

@@ -11,6 +11,7 @@ from pipeline.task.task import LOSS, Metric
 from pipeline.wording import capitalize, count_noun, inflect
 
 HEADING = "Champion"
+WHILE = ", while it learned"  # a mean over an epoch, with dropout
 SMALL_RISE = 0.02  # of the validation loss, as a share, that is none
 
 
@@ -27,10 +28,14 @@ def champion(facts: StudySummary) -> list[Block]:
         ["best epoch", f"{found.best_epoch} of {found.n_epochs}"],
         *([["ended", found.ending]] if found.ending else []),
         *(
-            [metric.words + _unit(metric, facts), metric.show(found.history[metric.name][best])]
+            [
+                metric.words + _unit(metric, facts) + WHILE * (metric.part == "training"),
+                metric.show(found.history[metric.name][best]),
+            ]
             for metric in task.metrics
             if metric.name in found.history  # a metric may be younger than the trial
         ),
+        *_of_training(facts),
         *([f"`{k}`", str(v)] for k, v in found.hyperparameters.shown(facts.spec.named).items()),
     ]
     drawn = [q for q in task.quantities if f"val_{q}" in found.history]
@@ -42,12 +47,21 @@ def champion(facts: StudySummary) -> list[Block]:
                 figures.curves(found, quantity),
                 f"{capitalize(task.metric(f'val_{quantity}').noun)} of the champion. The dotted "
                 "line is the epoch whose weights were kept.",
-                said_of_fit(facts) if quantity == drawn[0] else _said_of(quantity, facts),
+                (quantity == drawn[0] and said_of_fit(facts)) or _said_of(quantity, facts),
             )
             for quantity in drawn
         ),
         *_seeds(facts, drawn),
     ]
+
+
+def _of_training(facts: StudySummary) -> list[list[str]]:
+    """Shows the score on training examples of the weights that were kept, if it is known."""
+    score, found = facts.spec.task.score, facts.champion
+    if (value := found.scores.get(f"train_{score.quantity}")) is None:
+        return []
+    examples = inflect(facts.spec.task.example, 2)
+    return [[f"{score.noun} on training {examples}, once it had learned", score.show(value)]]
 
 
 def _seeds(facts: StudySummary, drawn: Sequence[str]) -> list[Block]:
@@ -98,8 +112,9 @@ def _said_of(quantity: str, facts: StudySummary) -> str:
     found = facts.champion
     noun = facts.spec.task.metric(f"val_{quantity}").noun
     left = found.n_epochs - found.best_epoch
-    after = f", and {count_noun(left, 'epoch')} more brought nothing" if left else ""
-    return f"{capitalize(noun)}: the best weights are those of epoch {found.best_epoch}{after}."
+    better = facts.spec.objective.noun
+    after = f"; {count_noun(left, 'epoch')} more brought no better {better}" if left else ""
+    return f"{capitalize(noun)}: kept are the weights of epoch {found.best_epoch}{after}."
 
 
 def _unit(metric: Metric, facts: StudySummary) -> str:

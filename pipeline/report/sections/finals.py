@@ -88,6 +88,9 @@ def _said_of_standings(facts: StudySummary) -> str:
         return f"The winner stands apart from all {n} others." if n > 1 else (
             "The winner stands apart from the other finalist."
         )  # fmt: skip
+    if n_alike == n:
+        who = f"All {others}" if n > 1 else "The other finalist"
+        return f"{who} may be as good as the winner."
     return f"{n_alike} of {others} may be as good as the winner."
 
 

@@ -47,6 +47,9 @@ def suggestions(facts: StudySummary) -> list[str]:
     ]
     if _wants_more(facts):
         said.append("Search for twice as long: the last doubling still brought something.")
+    known = budget_of(facts)
+    if (known is None or known.gain is None) and not facts.is_exhausted:
+        said.append("Search for longer: so few trials cannot tell what more would bring.")
     failed = sum(trial.state == State.FAIL for trial in facts.ended)
     if failed > MANY_FAILED * len(facts.ended):
         said.append(

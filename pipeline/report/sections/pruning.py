@@ -57,7 +57,7 @@ def _were(n: int) -> str:
 def _saved(known: Pruning) -> str:
     epochs = known.epochs + known.epochs_saved
     seconds = known.seconds + known.seconds_saved
-    share = f" ({100 * known.seconds_saved / seconds:.0f} %)" if seconds else ""
+    share = f" ({100 * known.seconds_saved / seconds:.0f} % of that)" if seconds else ""
     dropped = " or ".join(["let go"] * bool(known.n_let_go) + ["pruned"] * bool(known.n_pruned))
     trained = count_noun(known.epochs, "epoch")
     said = f"They were trained for {trained} in {known.seconds:,.1f} seconds."

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pipeline.evaluation import intervals
 from pipeline.report import figures, search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
-from pipeline.report.incumbents import minutes_used
+from pipeline.report.incumbents import Incumbent, incumbents, minutes_used
 from pipeline.report.sections.pruning import pruning
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial, is_better
-from pipeline.wording import count_noun
+from pipeline.task.task import Metric
+from pipeline.wording import count_noun, inflect
 
 HEADING = "How the search went"
 
@@ -38,13 +39,13 @@ def search(facts: StudySummary) -> list[Block]:
     used = minutes_used(facts)
     timed = [trial for trial in drawn if trial.number in used]
     if len(timed) > 1:
-        of_timed = [line[trial.number] for trial in timed]
+        in_time = incumbents(facts)
         blocks.append(
             Figure(
-                search_figures.over_time(timed, of_timed, metric, used),
+                search_figures.over_time(timed, in_time, metric, used),
                 "The same trials, but for finals, by the time that the search had used when each "
                 "ended.",
-                _said_of_time(records, used),
+                _said_of_time(in_time, used, metric),
             )
         )
     return [*blocks, *pruning(facts)]
@@ -81,8 +82,11 @@ def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
         return ""
     last, metric = records[-1], facts.spec.objective
     said = f"The best value, {metric.show(last.value or 0.0)}, is that of trial {last.number}"
-    since = facts.ended[-1].number - last.number
-    said += f", and {count_noun(since, 'trial')} after it were no better" if since else ""
+    since = sum(trial.number > last.number for trial in facts.ended)
+    after = (
+        f", and {count_noun(since, 'trial')} after it {inflect('was', since, 'were')} no better"
+    )
+    said += after if since else ""
     if len(records) > 1:
         by = abs((last.value or 0.0) - (records[-2].value or 0.0))
         shown = intervals.show(metric, by, last.value or 0.0)
@@ -90,10 +94,12 @@ def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
     return f"{said}."
 
 
-def _said_of_time(records: Sequence[Trial], used: Mapping[int, float]) -> str:
+def _said_of_time(records: Sequence[Incumbent], used: Mapping[int, float], metric: Metric) -> str:
     """Says how much of the time the last record took."""
-    if not records or records[-1].number not in used:
+    if not records or records[-1].minutes is None:
         return ""
-    minutes = used[records[-1].number]
-    share = 100 * minutes / max(used.values())
-    return f"It was there after {minutes:.1f} minutes, {share:.0f} % of the search."
+    last, minutes = records[-1], records[-1].minutes
+    latest = max(used.values())
+    share = f", {100 * minutes / latest:.0f} % of the time that it used" if latest else ""
+    shown = metric.show(last.value)
+    return f"The search had its best value, {shown}, after {minutes:.1f} minutes{share}."

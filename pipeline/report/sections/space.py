@@ -1,5 +1,7 @@
 """The part of a report on the space: where the best lie, and what matters."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.evaluation import edges
@@ -14,6 +16,7 @@ from pipeline.wording import count_noun, inflect, join_names
 HEADING = "Where the best lie"
 IMPORTANCE = "Which hyperparameters matter"
 FEW = 50  # complete trials, of which importance is a hint
+FEWEST_OF_BEST = 3  # that have a hyperparameter: of fewer nothing is said
 MOST_LINES = 300  # of a figure of parallel axes
 
 
@@ -22,15 +25,27 @@ def space(facts: StudySummary) -> list[Block]:
     return [*_ranges(facts), *_importance(facts)]
 
 
-def said_of_edges(facts: StudySummary) -> str:
-    """Says in a sentence or two whether a bound may be too tight."""
+def said_of_best(facts: StudySummary) -> str:
+    """Says in short whether a bound may be too tight, and where the best lie."""
     if not facts.spec.space:
         return "Nothing was searched."
-    found = tight(facts)
-    if not found:
-        n = len(edges.best_of(facts.ranked))
-        return f"No bound is too tight: the best {n} trials lie inside their ranges."
-    return " ".join(_said_of(edge) for edge in found)
+    if len(edges.best_of(facts.ranked)) < edges.FEWEST:
+        return _said_of_none(facts)
+    said = [_said_of(edge) for edge in tight(facts) if not edge.is_natural]
+    return " ".join([*(said or [_said_of_none(facts)]), _said_of_ranges(facts)])
+
+
+def said_of_edges(facts: StudySummary) -> str:
+    """Says in a sentence or two whether a bound may be too tight."""
+    return " ".join(_said_of(edge) for edge in tight(facts)) or _said_of_none(facts)
+
+
+def _said_of_none(facts: StudySummary) -> str:
+    n = len(edges.best_of(facts.ranked))
+    if n < edges.FEWEST:
+        few = f"{count_noun(n, 'drawn trial')} {inflect('is', n, 'are')} too few"
+        return f"{few} to say whether a bound is too tight; {edges.FEWEST} are needed."
+    return f"No bound is too tight: the best {n} trials lie inside their ranges."
 
 
 def tight(facts: StudySummary) -> list[Edge]:
@@ -79,16 +94,22 @@ def _ranges(facts: StudySummary) -> list[Block]:
 
 def _said_of_ranges(facts: StudySummary) -> str:
     """Says what the best have of the hyperparameter that decides most, or of the first one."""
-    best = edges.best_of(facts.ranked)
-    order = [*facts.importance, *facts.spec.space]
-    for name in order:
-        entry = facts.spec.space.get(name)
+    best, searched = edges.best_of(facts.ranked), facts.spec.space
+    decisive = [re.sub(r"_\d+$", "", name) for name in facts.importance]  # of layers, `units`
+    for name in dict.fromkeys([*decisive, *searched]):
+        entry = searched.get(name)
         own = [t for t in best if entry and figures.is_drawn(t, name, entry)]
-        if entry is None or entry.type == "categorical" or len(own) < 3:
+        if entry is None or len(own) < FEWEST_OF_BEST:
             continue
-        values = sorted(figures.scalar(trial, name) for trial in own)
-        return f"The best {len(own)} have `{name}` from {values[0]:.3g} to {values[-1]:.3g}."
-    return ""
+        values = [figures.scalar(trial, name) for trial in own]
+        where = f"Where the best {len(best)} have `{name}`, it is"
+        if entry.type == "categorical":
+            value, n = Counter(values).most_common(1)[0]
+            return f"{where} {value} in {n} of {len(own)}."
+        shown = f"{min(values):.3g}" + f" to {max(values):.3g}" * (min(values) < max(values))
+        return f"{where} {shown}{' in the widest layer' if entry.per else ''}."
+    few = f"{count_noun(len(best), 'drawn trial')} {inflect('is', len(best), 'are')} too few"
+    return f"{few} to see where the best lie."
 
 
 def _best_values(facts: StudySummary) -> list[Block]:
@@ -105,6 +126,9 @@ def _best_values(facts: StudySummary) -> list[Block]:
             known = ", ".join(map(str, entry.choices))
         else:
             shown = f"{min(values):.4g} to {max(values):.4g}"
+            if min(values) == max(values):
+                shown = f"{values[0]:.4g}"
+            shown += " (widest layer)" * (entry.per is not None)
             known = f"{entry.low:g} to {entry.high:g}{' (log)' if entry.log else ''}"
         rows.append([f"`{name}`", known, shown, str(_champions(name, facts))])
     if not rows:
@@ -148,7 +172,8 @@ def _said_of_lines(best: Sequence[Trial], facts: StudySummary) -> str:
         own = [trial for trial in best if figures.is_drawn(trial, name, entry)]
         values = {str(figures.scalar(trial, name)) for trial in own}
         if len(own) == len(best) and len(values) == 1 and entry.type != "float":
-            common.append(f"`{name}` = {values.pop()}")
+            widest = " in the widest layer" * (entry.per is not None)
+            common.append(f"`{name}` = {values.pop()}{widest}")
     if not common:
         return f"The best {len(best)} have no value in common."
     return f"All of the best {len(best)} have {join_names(common)}."
