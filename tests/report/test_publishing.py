@@ -153,8 +153,9 @@ def test_a_report_is_kept_fresh_until_the_search_ends(
     assert run_command(report_command.main) == 0
     assert clock.slept == [5, 5]
     said = capsys.readouterr().out
-    assert said.count("studies/recorded/report.html") == 3
-    assert said.count("written again every 5 seconds, until the search ends") == 2
+    assert said.count("studies/recorded/report.html") == 1
+    assert said.count(": 16 trials; written again every 5 seconds, until the search ends") == 2
+    assert said.endswith("the search is over: the report is written for the last time\n")
     page = (recorded_study.report_dir(recorded.NAME) / "report.html").read_text()
     assert 'http-equiv="refresh"' not in page, "it is over"
 
