@@ -56,7 +56,7 @@ def main() -> int:
     if arguments.watch:
         return _watch(project, names[0], arguments.watch)
     if said := _state(_report(project, names[0])):
-        print(wrap(said), file=sys.stderr)
+        print(said, file=sys.stderr)
     return DONE
 
 
@@ -78,7 +78,7 @@ def _watch(project: Project, name: str, seconds: int) -> int:
         print(f"{facts.read}: {count_noun(len(facts.ended), 'trial')}; {again}", flush=True)
         project.outside.clock.sleep(seconds)
         facts, over = _report(project, name, seconds, is_quiet=True), "the search is over"
-    print(wrap(_state(facts) or f"{over}: the report is written for the last time"))
+    print(_state(facts) or f"{over}: the report is written for the last time")
     return DONE
 
 
@@ -109,19 +109,19 @@ def _report(
 
 
 def _state(facts: "StudySummary") -> str:
-    """Says that a study is being searched, or that its search was killed; else ""."""
+    """Says that a study is being searched, or that its search was killed, and a command; or ""."""
     name = facts.spec.name
     if facts.searched_by:
-        return (
-            f"study {name} is being searched, by {facts.searched_by}; the report is kept fresh "
-            f"by: .venv/bin/python -m pipeline.report {name} --watch"
+        said = (
+            f"study {name} is being searched, by {facts.searched_by}; keep its report fresh with:"
         )
-    if facts.broken_off:
-        return (
-            f"study {name} is not being searched: {facts.broken_off} was killed or cut off; go "
-            f"on with: {search_command(name)}"
-        )
-    return ""
+        command = f".venv/bin/python -m pipeline.report {name} --watch"
+    elif facts.broken_off:
+        said = f"study {name} is not being searched: {facts.broken_off} was killed; go on with:"
+        command = search_command(name)
+    else:
+        return ""
+    return f"{wrap(said)}\n  {command}"
 
 
 def _compare(project: Project, first: str, second: str) -> int:

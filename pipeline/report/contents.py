@@ -29,8 +29,8 @@ def _running(facts: StudySummary) -> list[Block]:
         whom, command = for_markdown(facts.broken_off), search_command(facts.spec.name)
         return [
             Note(
-                f"This study is not being searched: {whom}, which searched it, was killed or cut "
-                f"off. What follows is {stood} The search goes on with `{command}`."
+                f"This study is not being searched: {whom}, which searched it, was killed. What "
+                f"follows is {stood} The search goes on with `{command}`."
             )
         ]
     return []

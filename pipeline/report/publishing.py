@@ -30,14 +30,19 @@ def publish(project: Project, study: str) -> None:
         files = write(project, facts)
         if file := file_of_study(study, project.root / "studies"):
             files.append(file)
-        spec, told = facts.spec, story_of(facts)
-        note.replace(stored.study, f"{for_markdown(spec.goal)}\n\n{told}")
+        note.replace(stored.study, note_of(facts))
+        spec = facts.spec
         shown = view.state(spec.metric, spec.direction, spec.space)
-        story.tell(project, study, told, shown, files)
+        story.tell(project, study, story_of(facts), shown, files)
     except PipelineError as error:
         print(f"the report is not published: {error}", file=sys.stderr)
         return
     print(f"{display_path(files[0])}: the report", file=sys.stderr)
+
+
+def note_of(facts: StudySummary) -> str:
+    """Tells in Markdown what was asked, and what the study has found."""
+    return f"{for_markdown(facts.spec.goal)}\n\n{story_of(facts)}"
 
 
 def story_of(facts: StudySummary) -> str:
