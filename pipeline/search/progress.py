@@ -1,7 +1,6 @@
 """How a search looks while it runs: a live display on a terminal, plain lines elsewhere."""
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.5
 PLAIN_SECONDS = 30.0  # between two lines on how far the search is, when not on a terminal
 _KNOWN_SHARE = 0.05  # of the budget; what less than that tells of the rest, is not said
-_CANNOT_REDRAW = ("dumb", "unknown")  # as TERM, in an editor's shell or a log
 # Of the word with which the line of a trial begins.
 _STYLES = {
     "complete": "green",
@@ -237,9 +235,11 @@ def _without_echo_of_ctrl_c() -> Callable[[], None]:
 
 def for_terminal() -> Progress:
     """Opens the display that suits stderr: live on a terminal that can, plain lines elsewhere."""
-    if not sys.stderr.isatty() or os.environ.get("TERM", "") in _CANNOT_REDRAW:
+    if not sys.stderr.isatty():
         return PlainProgress()
-    return LiveProgress()
+    from rich.console import Console
+
+    return PlainProgress() if Console(stderr=True).is_dumb_terminal else LiveProgress()
 
 
 def render(snapshot: Snapshot) -> "RenderableType":
