@@ -204,8 +204,8 @@ def flat(fields: Mapping[str, Any]) -> list[str]:
 
 def test_the_files_of_a_report() -> None:
     files = rows(SECTIONS["Report"], "file")
-    written = (ROOT / "pipeline" / "report" / "__main__.py").read_text()
-    assert set(re.findall(r'folder / "([^"]+)"', written)) == files.keys()
+    written = (ROOT / "pipeline" / "report" / "writing.py").read_text()
+    assert set(re.findall(r'^        "([^"]+)": ', written, re.M)) == files.keys()
 
 
 def test_the_columns_of_trials_csv(recorded_study: Project) -> None:
