@@ -86,9 +86,9 @@ def run_command(command: Callable[[], int]) -> int:
             streams.hurry()
             raise
         except Exception as error:
-            if _comes_of_an_interruption(error):
+            if interruption := _of_which_it_came(error):
                 streams.hurry()
-                raise KeyboardInterrupt from error
+                raise KeyboardInterrupt(*interruption.args) from error
             raise
         finally:
             _forget_signals()
@@ -96,9 +96,9 @@ def run_command(command: Callable[[], int]) -> int:
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         streams.hurry()  # if it came when all was done but the printing
-        print(_INTERRUPTED, file=sys.stderr)
+        print(str(interruption) or _INTERRUPTED, file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
@@ -108,15 +108,15 @@ def run_command(command: Callable[[], int]) -> int:
         return FAILED
 
 
-def _comes_of_an_interruption(error: BaseException) -> bool:
-    """Tells whether Ctrl-C made a library fail, as where a transaction cannot be rolled back."""
+def _of_which_it_came(error: BaseException) -> KeyboardInterrupt | None:
+    """Finds the Ctrl-C that made a library fail, as where a transaction cannot be rolled back."""
     known: list[BaseException] = []
     while error.__context__ and error not in known:
         known.append(error)
         error = error.__context__
         if isinstance(error, KeyboardInterrupt):
-            return True
-    return False
+            return error
+    return None
 
 
 def _forget_signals() -> None:

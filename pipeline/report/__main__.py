@@ -11,10 +11,15 @@ studies are set side by side: that is printed, and written into the folder of th
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DONE, UsageError, run_command
 from pipeline.files import write_atomically
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
+from pipeline.wording import count_noun, search_command, wrap
+
+if TYPE_CHECKING:
+    from pipeline.report.summary import StudySummary
 
 REFRESH_SECONDS = 30  # between two reports of a study that is searched
 MOST_SECONDS = 86_400
@@ -50,7 +55,8 @@ def main() -> int:
         return _compare(project, *names)
     if arguments.watch:
         return _watch(project, names[0], arguments.watch)
-    _report(project, names[0])
+    if said := _state(_report(project, names[0])):
+        print(said, file=sys.stderr)
     return DONE
 
 
@@ -63,26 +69,59 @@ def _seconds(text: str) -> int:
 
 def _watch(project: Project, name: str, seconds: int) -> int:
     """Writes the report again and again, until nobody searches the study any more."""
-    while _report(project, name, seconds):
-        print(f"written again every {seconds} seconds, until the search ends", flush=True)
+    again = f"written again every {seconds} seconds, until the search ends"
+    while not _has_value(project, name):
+        print(f"no trial has ended yet; {again}", flush=True)
         project.outside.clock.sleep(seconds)
+    facts, over = _report(project, name, seconds), f"nobody searches study {name}"
+    while facts.searched_by:
+        print(f"{facts.read}: {count_noun(len(facts.ended), 'trial')}; {again}", flush=True)
+        project.outside.clock.sleep(seconds)
+        facts, over = _report(project, name, seconds, is_quiet=True), "the search is over"
+    print(_state(facts) or f"{over}: the report is written for the last time")
     return DONE
 
 
-def _report(project: Project, name: str, refresh_seconds: int = 0) -> bool:
-    """Writes the four files, and prints where they are.
+def _has_value(project: Project, name: str) -> bool:
+    """Tells whether there is anything to report, or nobody searches the study to find it."""
+    from pipeline.storage import lease, studies, study_store
 
-    Returns:
-        Whether the study is being searched meanwhile.
-    """
+    study = studies.stored_study(project, name).study
+    values = (trial.value for trial in study_store.read_trials(study))
+    return any(value is not None for value in values) or not lease.living_holder(
+        study, project.outside
+    )
+
+
+def _report(
+    project: Project, name: str, refresh_seconds: int = 0, *, is_quiet: bool = False
+) -> "StudySummary":
+    """Writes the four files, prints where they are, and returns what they tell."""
     from pipeline.report.summary import summarize
     from pipeline.report.writing import write
     from pipeline.storage import studies
 
     facts = summarize(studies.stored_study(project, name))
     for file in write(project, facts, refresh_seconds if facts.searched_by else 0):
-        print(display_path(file))
-    return bool(facts.searched_by)
+        if not is_quiet:
+            print(display_path(file))
+    return facts
+
+
+def _state(facts: "StudySummary") -> str:
+    """Says that a study is being searched, or that its search was killed, and a command; or ""."""
+    name = facts.spec.name
+    if facts.searched_by:
+        said = (
+            f"study {name} is being searched, by {facts.searched_by}; keep its report fresh with:"
+        )
+        command = f".venv/bin/python -m pipeline.report {name} --watch"
+    elif facts.broken_off:
+        said = f"study {name} is not being searched: {facts.broken_off} was killed; go on with:"
+        command = search_command(name)
+    else:
+        return ""
+    return f"{wrap(said)}\n  {command}"
 
 
 def _compare(project: Project, first: str, second: str) -> int:

@@ -16,19 +16,24 @@ from pipeline.report.sections.simple_models import simple_models
 from pipeline.report.sections.space import space
 from pipeline.report.sections.verdict import verdict
 from pipeline.report.summary import StudySummary
-from pipeline.wording import count_noun
+from pipeline.wording import count_noun, search_command
 
 
 def _running(facts: StudySummary) -> list[Block]:
-    """Says that the search goes on while the report was written; nothing if it does not."""
-    if not facts.searched_by:
-        return []
-    return [
-        Note(
-            f"This study is being searched, by {for_markdown(facts.searched_by)}: what follows is "
-            f"how it stood on {facts.read}, after {count_noun(len(facts.ended), 'trial')}."
-        )
-    ]
+    """Says that the search goes on, or was killed; nothing if it ended otherwise."""
+    stood = f"how it stood on {facts.read}, after {count_noun(len(facts.ended), 'trial')}."
+    if facts.searched_by:
+        whom = for_markdown(facts.searched_by)
+        return [Note(f"This study is being searched, by {whom}: what follows is {stood}")]
+    if facts.broken_off:
+        whom, command = for_markdown(facts.broken_off), search_command(facts.spec.name)
+        return [
+            Note(
+                f"This study is not being searched: {whom}, which searched it, was killed. What "
+                f"follows is {stood} The search goes on with `{command}`."
+            )
+        ]
+    return []
 
 
 def blocks(facts: StudySummary) -> list[Block]:

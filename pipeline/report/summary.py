@@ -81,6 +81,7 @@ class StudySummary:
         runs_address: what a run's id is put behind, for a link to the run in MLflow's UI; "" if
             that is not known.
         searched_by: who searches the study while this is read; "" if nobody does.
+        broken_off: who searched it and was killed, if nobody has gone on since; "" if nobody was.
         read: when this was read.
         data_fingerprint: SHA-256 of the data; "" in stores of versions that did not note it.
     """
@@ -106,6 +107,7 @@ class StudySummary:
     test_details: Mapping[str, Any] | None = None
     runs_address: str = ""
     searched_by: str = ""
+    broken_off: str = ""
     read: str = ""
     data_fingerprint: str = ""
 
@@ -166,9 +168,11 @@ def summarize(stored: StoredStudy) -> StudySummary:
     known = study_store.read_trials(study)
     ended = select_counted(known)
     ranked = ranking(ended, spec.direction)
+    searched_by = lease.living_holder(study, stored.project.outside)
     if not ranked:
+        wait = f"; {searched_by} searches it: wait for a trial to end" * bool(searched_by)
         raise PipelineError(
-            f"study {spec.name!r} has no trial with a value yet: nothing to report"
+            f"study {spec.name!r} has no trial with a value yet: nothing to report{wait}"
         )
     held = finals.read_held(study)
     known_champion = study_store.champion_among(study, ended)
@@ -193,7 +197,8 @@ def summarize(stored: StoredStudy) -> StudySummary:
         judged=judge_study(spec, held, ended),
         test_details=_test_details(stored, known_champion),
         runs_address=_runs_address(stored.project),
-        searched_by=lease.living_holder(study, stored.project.outside),
+        searched_by=searched_by,
+        broken_off="" if searched_by else lease.last_holder(study),
         read=now(stored.project.outside.clock),
         data_fingerprint=str(study.user_attrs.get(study_store.DATA_FINGERPRINT, "")),
     )

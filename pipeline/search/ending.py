@@ -18,14 +18,14 @@ from pipeline.wording import count_noun, inflect, wrap
 _IN_A_COPY = "in a copy of the study file, since another question is another study"
 
 
-def say_what_next(
+def say_what_came(
     spec: StudySpec,
     champion: Trial,
     ended: Sequence[Trial],
     n_waiting: int,
     held: Held | None = None,
 ) -> None:
-    """Prints the champion, what else is to be known, and the commands that go on from here.
+    """Prints the champion, and what else is to be known.
 
     Args:
         spec: the study file.
@@ -34,25 +34,43 @@ def say_what_next(
         n_waiting: number of trials for which the budget did not suffice.
         held: its finals, if there were any.
     """
-    study = "" if spec.name == DEFAULT_STUDY else f" STUDY={spec.name}"
-    name = "" if spec.name == DEFAULT_STUDY else f" {spec.name}"
     how = f" ({champion.ending})" if champion.ending else ""
     if champion.is_final:
         how += f", trial {champion.final_of} again"
     notes = "".join(f"\n{wrap(note)}" for note in notes_on(spec, ended, n_waiting))
-    print(f"""
-study {spec.name}: {count_noun(len(ended), "trial")} ({count_ends(ended)})
-champion: trial {champion.number}, {spec.metric} {spec.objective.show(champion.value or 0.0)} \
-at epoch {champion.best_epoch}{how}
-{wrap(champion.hyperparameters, indent="  ")}{_seeds(spec, champion, ended, held)}{notes}
+    value = f"{spec.metric} {spec.objective.show(champion.value or 0.0)}"
+    lines = [
+        f"study {spec.name}: {count_noun(len(ended), 'trial')} ({count_ends(ended)})",
+        f"champion: trial {champion.number}, {value} at epoch {champion.best_epoch}{how}",
+    ]
+    about = wrap(champion.hyperparameters, indent="  ")
+    print(
+        "",
+        *map(wrap, lines),
+        f"{about}{_seeds(spec, champion, ended, held)}{notes}",
+        sep="\n",
+        flush=True,
+    )
 
-next:
-  make report{study}
-      writes the study's report, studies/{spec.name}/report.html
-  make ui
-      shows runs, curves and models in MLflow
-  .venv/bin/python -m pipeline.best{name} --export
-      writes the champion to exports/{spec.name}/, with its test score""")
+
+def say_what_next(study: str) -> None:
+    """Prints the commands that go on from a search that has ended, whose report is written.
+
+    Args:
+        study: its name.
+    """
+    is_default = study == DEFAULT_STUDY
+    of_make, name = ("", "") if is_default else (f" STUDY={study}", f" {study}")
+    commands = {
+        f"make ui{of_make}": "shows runs, curves and models in MLflow",
+        "make dashboard": "shows the study in Optuna's dashboard",
+        f".venv/bin/python -m pipeline.best{name} --export": (
+            f"writes the champion to exports/{study}/, with its test score"
+        ),
+    }
+    print("\nnext:")
+    for command, what in commands.items():
+        print(f"  {command}", wrap(what, indent="      "), sep="\n")
 
 
 def _seeds(spec: StudySpec, champion: Trial, ended: Sequence[Trial], held: Held | None) -> str:

@@ -44,6 +44,11 @@ class Finals:
         self.budget_of_search, self._budget = store.split_budget(study, spec)
         self.only, self.stage = only, ""
 
+    @property
+    def are_to_come(self) -> bool:
+        """Whether a part of the budget is kept for them, as long as they have not begun."""
+        return self._budget is not None and not self.stage
+
     def begin(self, used: Used) -> bool:
         """Decides on what is to be trained, unless that is known; tells whether there is anything.
 

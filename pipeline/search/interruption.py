@@ -51,11 +51,11 @@ class Interruption:
         """Does what either signal does.
 
         Raises:
-            KeyboardInterrupt: there is no supervisor to be asked.
+            KeyboardInterrupt: there is no supervisor to be asked; it says how to go on.
         """
         self.is_asked = True
         if self._supervisor is None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.how_to_go_on)
         self._supervisor.interrupt()
 
     @contextlib.contextmanager

@@ -97,6 +97,7 @@ class Outcomes:
             n_finals=used.n_finals if used.is_final else None,
             stage=finals.stage,
             n_paused=n_paused,
+            has_finals=finals.are_to_come,
         )
 
     def begin(self, running: Running) -> None:
@@ -132,7 +133,7 @@ class Outcomes:
         is_record = running.beats(self._best.best, spec.direction)
         self._used.count(running.state, is_final=is_final)
         self._tracker.finish_trial(number, *running.run_end(spec.metric))
-        self._progress.say(f"{running.how:<8} {about}")
+        self._progress.say(f"{running.how:<8} {about}", may_be_cut=not running.reason)
         if is_record and best is not None:
             self.best_line = about
             self._tracker.log_incumbent(number, spec.metric, best)

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.escaping import for_screen
-from pipeline.wording import count_noun
+from pipeline.study.trial import Cause
+from pipeline.wording import count_noun, wrap
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 REFRESH_SECONDS = 0.5
 PLAIN_SECONDS = 30.0  # between two lines on how far the search is, when not on a terminal
+_KNOWN_SHARE = 0.05  # of the budget; what less than that tells of the rest, is not said
+# Of the word with which the line of a trial begins.
+_STYLES = {
+    "complete": "green",
+    "pruned": "yellow",
+    **dict.fromkeys(("stopped", "failed", "fail", "again", *Cause), "red"),
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Snapshot:
         n_finals: number of finals that have ended, if the search has come to them.
         stage: of the finals, such as "finals, round 2 of 3".
         n_paused: number of trials that are paused.
+        has_finals: whether finals come when the search is over.
     """
 
     study: str
@@ -67,6 +76,7 @@ class Snapshot:
     n_finals: int | None = None
     stage: str = ""
     n_paused: int = 0
+    has_finals: bool = False
 
     @property
     def n_ended(self) -> int:
@@ -89,10 +99,22 @@ class Snapshot:
         trials = count_noun(self.n_trials or self.n_ended, "trial")
         trials = f"{self.n_ended:,} of {trials}" if self.n_trials else trials
         used = round(self.seconds / 60, 1)
-        minutes = count_noun(self.minutes or used, "minute")
+        most = round(self.minutes, 1) or self.minutes if self.minutes else used
+        minutes = count_noun(most, "minute")
         said = f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
-        said += f", {self.n_paused:,} paused" * bool(self.n_paused)
         return said if self.n_finals is None else f"{said}; {self.stage}: {self.n_finals} ended"
+
+    @property
+    def left(self) -> str:
+        """How long the search will go on, as far as what is used of the budget tells; or ""."""
+        share = self.share
+        if self.n_finals is not None or share < _KNOWN_SHARE:
+            return ""
+        minutes = round(self.seconds / 60 * (1 - share) / share)
+        said = f"about {count_noun(minutes, 'minute')} left" if minutes else "under a minute left"
+        if share >= 1:
+            said = "the last trials are under way"
+        return said + ", then finals" * self.has_finals
 
 
 class Progress(Protocol):
@@ -101,8 +123,13 @@ class Progress(Protocol):
     def update(self, snapshot: Snapshot) -> None:
         """Shows a snapshot, after an event or when some time has passed."""
 
-    def say(self, line: str) -> None:
-        """Prints a line that stays, such as a trial's end."""
+    def say(self, line: str, *, may_be_cut: bool = False) -> None:
+        """Prints a line that stays.
+
+        Args:
+            line: in the words that people read.
+            may_be_cut: where the screen is too narrow, as of a trial that ended as most do.
+        """
 
     def close(self) -> None:
         """Takes the display away: the search is over."""
@@ -121,10 +148,17 @@ class PlainProgress:
             running = ", ".join(
                 f"trial {r.trial} epoch {r.epoch}/{r.epochs}" for r in snapshot.running
             )
-            self.say(f"{snapshot.budget}; running: {running or 'none'}")
+            n_paused, best = snapshot.n_paused, snapshot.best.partition(", ")[0]
+            said = [
+                snapshot.budget + f", {n_paused:,} paused" * bool(n_paused),
+                *([snapshot.left] if snapshot.left else []),
+                *([f"best: {best}"] if best else []),
+                f"running: {running or 'none'}",
+            ]
+            self.say("; ".join(said))
 
-    def say(self, line: str) -> None:
-        """Prints a line."""
+    def say(self, line: str, *, may_be_cut: bool = False) -> None:
+        """Prints a line, and all of it."""
         print(for_screen(line), file=sys.stderr, flush=True)
 
     def close(self) -> None:
@@ -137,7 +171,7 @@ class SilentProgress:
     def update(self, snapshot: Snapshot) -> None:
         """Does nothing."""
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, *, may_be_cut: bool = False) -> None:
         """Does nothing."""
 
     def close(self) -> None:
@@ -162,11 +196,16 @@ class LiveProgress:
             self._live.update(render(snapshot), refresh=True)
             self._drawn = time.monotonic()
 
-    def say(self, line: str) -> None:
-        """Prints a line above the display."""
-        self._live.console.print(
-            for_screen(line), markup=False, highlight=False, no_wrap=True, overflow="ellipsis"
-        )
+    def say(self, line: str, *, may_be_cut: bool = False) -> None:
+        """Prints a line above the display, in several where it is too long and may not be cut."""
+        from rich.text import Text
+
+        console = self._live.console
+        line = for_screen(line)
+        text = Text(line if may_be_cut else wrap(line, console.width))
+        how = line.partition(" ")[0]
+        text.stylize(_STYLES.get(how, ""), 0, len(how))
+        console.print(text, no_wrap=may_be_cut, overflow="ellipsis" if may_be_cut else "fold")
 
     def close(self) -> None:
         """Takes the display away."""
@@ -195,8 +234,12 @@ def _without_echo_of_ctrl_c() -> Callable[[], None]:
 
 
 def for_terminal() -> Progress:
-    """Opens the display that suits stderr: live on a terminal, plain lines elsewhere."""
-    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+    """Opens the display that suits stderr: live on a terminal that can, plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        return PlainProgress()
+    from rich.console import Console
+
+    return PlainProgress() if Console(stderr=True).is_dumb_terminal else LiveProgress()
 
 
 def render(snapshot: Snapshot) -> "RenderableType":
@@ -217,6 +260,7 @@ def render(snapshot: Snapshot) -> "RenderableType":
         "  ",
         (f"{states.get('FAIL', 0)} failed", "red" if states.get("FAIL") else "dim"),
         f"  {len(snapshot.running)} running",
+        f"  {snapshot.n_paused:,} paused" if snapshot.n_paused else "",
     )
     table = Table(box=None, padding=(0, 1), expand=True, show_header=True, header_style="dim")
     table.add_column("trial", justify="right", no_wrap=True)
@@ -229,6 +273,7 @@ def render(snapshot: Snapshot) -> "RenderableType":
     lines: list[RenderableType] = [
         Text(snapshot.budget),
         Padding(ProgressBar(total=1.0, completed=snapshot.share), 0),  # else without a line's end
+        *([Text(snapshot.left)] if snapshot.left else []),
         counts,
         table if snapshot.is_ready else Text("workers are importing TensorFlow ...", "dim"),
     ]

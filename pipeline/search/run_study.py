@@ -13,6 +13,7 @@ import optuna
 
 from pipeline.data import datasets
 from pipeline.errors import DONE, INTERRUPTED, PipelineError, first_line
+from pipeline.escaping import for_markdown
 from pipeline.execution.executor import Executor
 from pipeline.export import finalists
 from pipeline.outside import Outside
@@ -22,7 +23,7 @@ from pipeline.search import ending, progress, recovery, samplers, warm_start
 from pipeline.search.interruption import Interruption
 from pipeline.search.pausing import Pausing
 from pipeline.search.supervisor import SearchEnd, Supervisor
-from pipeline.storage import finals, lease, queue, studies, study_store
+from pipeline.storage import finals, lease, note, queue, studies, study_store
 from pipeline.storage.paused import FolderOfStates
 from pipeline.storage.presence import Presence
 from pipeline.study.spec import Finals, StudySpec
@@ -31,6 +32,8 @@ from pipeline.tracking import reader
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.wording import count_noun, doctor_command, inflect
+
+_NOTE = "{}\n\nWhat the search has found is told here when it is over.\n"  # after the goal
 
 
 def run_study(
@@ -69,6 +72,7 @@ def run_study(
             flush=True,
         )
         study.set_user_attr(study_store.VERSIONS, collect_provenance())
+        note.begin(study, _NOTE.format(for_markdown(spec.goal)))
         display = progress.for_terminal()
         opened.callback(display.close)
         interruption.cleans_up(display.close)
@@ -105,7 +109,7 @@ def run_study(
         return INTERRUPTED
     ended, n_waiting = study_store.read_trials(study), queue.count_waiting(study)
     ended = select_counted(ended)
-    ending.say_what_next(spec, champion, ended, n_waiting, finals.read_held(study))
+    ending.say_what_came(spec, champion, ended, n_waiting, finals.read_held(study))
     return DONE
 
 

@@ -12,6 +12,7 @@ from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
 from pipeline.storage import lease
 from pipeline.study.spec import Finals, StudySpec
+from pipeline.wording import search_command
 
 
 def search(
@@ -37,13 +38,15 @@ def search(
     _ = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
     here = file_of_study(spec.name, project.root / "studies")
     is_here = here is not None and here.samefile(file)
-    again = f"make search STUDY={spec.name}" if is_here else "the same command"
+    again = search_command(spec.name) if is_here else "the same command"
     with Interruption(f"interrupted; go on with: {again}") as interruption:
         code = search_interruptibly(project, spec, n_workers, interruption, only_finals)
         if code == DONE:
             from pipeline.report.publishing import publish
+            from pipeline.search.ending import say_what_next
 
             publish(project, spec.name)
+            say_what_next(spec.name)
         return code
 
 

@@ -251,6 +251,12 @@ def living_holder(study: "optuna.Study", outside: Outside = SYSTEM) -> str:
     return _whom(known) if outside.clock.time() - seen <= SILENT_SECONDS else ""
 
 
+def last_holder(study: "optuna.Study") -> str:
+    """Names who has not given a study back, and may be dead; "" if nobody has it."""
+    known: Lease = study.user_attrs.get(LEASE) or {}
+    return _whom(known) if known else ""
+
+
 def _signs_of_life(study: "optuna.Study") -> list[Any]:
     """Reads what changes while somebody has the lease; the time used, of an earlier version."""
     from pipeline.storage import study_store

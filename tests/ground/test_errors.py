@@ -40,6 +40,7 @@ def test_of_a_long_line_both_ends_are_shown() -> None:
         (PipelineError("it failed"), 1, "error: it failed\n"),
         (UsageError("bad"), 2, "error: bad\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt("interrupted; go on with: x"), 130, "interrupted; go on with: x\n"),
         (OSError(errno.ENOSPC, "No space left"), 1, "error: the disk: No space left\n"),
         (OSError(errno.ENAMETOOLONG, "Too long", "a\nb"), 1, "error: a b: Too long\n"),
     ],

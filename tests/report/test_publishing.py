@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +15,7 @@ import empty_mlflow
 import mlflow
 import pytest
 import recorded
+from optuna_dashboard import get_note, save_note
 
 from pipeline import ui
 from pipeline.clock import SystemClock
@@ -22,7 +26,7 @@ from pipeline.report import __main__ as report_command
 from pipeline.report import contents, document
 from pipeline.report.publishing import publish, story_of
 from pipeline.report.summary import summarize
-from pipeline.storage import lease
+from pipeline.storage import lease, study_store
 from pipeline.tracking import view
 from pipeline.tracking.delivery import open_client
 from pipeline.tracking.run_writer import RunWriter
@@ -98,6 +102,18 @@ def test_the_ui_is_opened_at_the_studys_trials(project: Project) -> None:
     assert ui._path_of(url, recorded.NAME) == ""
 
 
+def test_the_dashboard_shows_goal_and_story_unless_a_user_has_written(project: Project) -> None:
+    study = recorded.open_stored(project).study
+    publish(project, recorded.NAME)
+    told = get_note(study)
+    goal = "See how a report \\< 1 MB looks when nothing was trained"
+    assert told.startswith(goal)
+    assert "**Who won?**" in told
+    save_note(study, "mine")
+    publish(project, recorded.NAME)
+    assert get_note(study) == "mine"
+
+
 # While it is searched
 
 
@@ -140,6 +156,46 @@ def test_a_dead_search_is_none(recorded_study: Project) -> None:
     assert lease.living_holder(study) == ""
 
 
+def test_a_search_that_was_killed_is_told_as_stopped(recorded_study: Project) -> None:
+    study = recorded.open_stored(recorded_study).study
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = SYSTEM.host
+    known = {"host": host.name(), "process": str(ended.pid), "since": "today", **host.identity()}
+    study.set_user_attr(lease.LEASE, known)
+    study.set_user_attr(lease.HEARTBEAT, datetime.now(UTC).isoformat(" ", "seconds"))
+    facts = summarize(recorded.open_stored(recorded_study))
+    assert facts.searched_by == ""
+    text = document.as_markdown("", contents.blocks(facts))
+    assert "being searched, by" not in text
+    assert f"> This study is not being searched: process {ended.pid} on " in text
+    assert "The search goes on with `make search STUDY=recorded`." in text
+
+
+def test_the_command_says_whether_the_study_is_searched(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(study: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["report", study])
+        assert run_command(report_command.main) == 0
+        return " ".join(capsys.readouterr().err.split())
+
+    assert said(recorded.NAME) == ""
+    searched(recorded_study)
+    assert said(recorded.NAME) == (
+        "study recorded is being searched, by process 7 on there since today; keep the report "
+        "fresh: .venv/bin/python -m pipeline.report recorded --watch"
+    )
+    page = (recorded_study.report_dir(recorded.NAME) / "report.html").read_text()
+    assert "This study is being searched, by process 7" in page
+    study = recorded.open_stored(recorded_study).study
+    study.set_user_attr(lease.HEARTBEAT, "2020-01-01 00:00:00+00:00")
+    assert said(recorded.NAME) == (
+        "study recorded is not being searched: process 7 on there since today was killed; go "
+        "on with: make search STUDY=recorded"
+    )
+
+
 def test_a_report_is_kept_fresh_until_the_search_ends(
     recorded_study: Project,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,10 +209,59 @@ def test_a_report_is_kept_fresh_until_the_search_ends(
     assert run_command(report_command.main) == 0
     assert clock.slept == [5, 5]
     said = capsys.readouterr().out
-    assert said.count("studies/recorded/report.html") == 3
-    assert said.count("written again every 5 seconds, until the search ends") == 2
+    assert said.count("studies/recorded/report.html") == 1
+    assert said.count(": 16 trials; written again every 5 seconds, until the search ends") == 2
+    assert said.endswith("the search is over: the report is written for the last time\n")
     page = (recorded_study.report_dir(recorded.NAME) / "report.html").read_text()
     assert 'http-equiv="refresh"' not in page, "it is over"
+
+
+def test_who_watches_from_the_start_waits_for_a_trial(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched(recorded_study)
+    stored = recorded.open_stored(recorded_study)
+    clock = Clock(recorded_study)
+    outside = Outside(clock=clock, disk=SYSTEM.disk, host=SYSTEM.host)
+    monkeypatch.setattr(Project, "here", lambda: Project(recorded_study.root, outside))
+    monkeypatch.setattr(sys, "argv", ["report", recorded.NAME, "--watch", "5"])
+    known = study_store.read_trials(stored.study)
+    monkeypatch.setattr(study_store, "read_trials", lambda _: known if clock.slept else [])
+    assert run_command(report_command.main) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "no trial has ended yet; written again every 5 seconds, until the search ends"
+    assert clock.slept == [5, 5]
+
+
+def test_what_nobody_searches_is_written_once(
+    recorded_study: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", recorded.NAME, "--watch"])
+    assert run_command(report_command.main) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == "nobody searches study recorded: the report is written for the last time"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_watch_in_a_line(recorded_study: Project) -> None:
+    searched(recorded_study)
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.report", recorded.NAME, "--watch", "20"],
+        cwd=recorded_study.root,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout
+    *files, told = [watch.stdout.readline() for _ in range(5)]
+    assert [Path(line).suffix.strip() for line in files] == [".html", ".md", ".json", ".csv"]
+    assert "written again every 20 seconds" in told
+    page = (recorded_study.report_dir(recorded.NAME) / "report.html").read_text()
+    assert '<meta http-equiv="refresh" content="20">' in page, "an open page loads itself anew"
+    watch.send_signal(signal.SIGINT)
+    _, err = watch.communicate(timeout=60)
+    assert (watch.returncode, err) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize("arguments", [["--watch", "0"], ["--watch", "x"], ["a", "b", "--watch"]])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from scripted import REFERENCE, make_spec
 
-from pipeline.search.ending import notes_on, say_what_next, why_no_champion
+from pipeline.search.ending import notes_on, say_what_came, say_what_next, why_no_champion
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause, State, Trial
 
@@ -119,7 +119,8 @@ def test_what_waits_for_a_larger_budget_is_said() -> None:
 
 def test_what_is_said_at_the_end_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     (champion,) = ended(1, State.PRUNED, value=0.5, best_epoch=1)
-    say_what_next(make_spec(pruner=PRUNER), champion, [champion], 2)
+    say_what_came(make_spec(pruner=PRUNER), champion, [champion], 2)
+    say_what_next("a_study")
     said = capsys.readouterr().out
     assert said.count("note: ") == 2
     assert max(map(len, said.splitlines())) <= 80

@@ -42,7 +42,9 @@ def test_it_shows_budget_states_running_trials_and_the_best() -> None:
     text = "\n".join(drawn(snapshot()))
     assert "study fashion_mnist" in text
     assert "12 of 60 trials, 3.4 of 15 minutes" in text
+    assert "about 12 minutes left" in text
     assert "7 complete  4 pruned  1 failed  2 running" in text
+    assert "2 running  3 paused" in "\n".join(drawn(snapshot(n_paused=3)))
     assert "best: trial 9: val_accuracy 0.8912, 512-512" in text
     rows = [line.strip("│ ").split() for line in drawn(snapshot())]
     assert ["trial", "epoch", "val_accuracy", "hyperparameters"] in rows
@@ -54,7 +56,7 @@ def test_it_shows_budget_states_running_trials_and_the_best() -> None:
 def test_the_bar_has_a_line_of_its_own(color: Color) -> None:
     lines = drawn(snapshot(), color=color)
     assert [i for i, line in enumerate(lines) if "━" in line] == [2]
-    assert "7 complete" in re.sub("\x1b.*?m", "", lines[3])
+    assert "about 12 minutes left" in re.sub("\x1b.*?m", "", lines[3])
 
 
 @pytest.mark.parametrize(
@@ -73,9 +75,8 @@ def test_the_bar_has_a_line_of_its_own(color: Color) -> None:
 def test_no_line_is_longer_than_the_terminal(shown: Snapshot, width: int) -> None:
     lines = drawn(shown, width)
     assert max(map(len, lines)) == width  # the panel's own frame
-    assert len(lines) == 2 + 3 + (1 + len(shown.running) if shown.is_ready else 1) + bool(
-        shown.best
-    )
+    n_running = 1 + len(shown.running) if shown.is_ready else 1
+    assert len(lines) == 2 + 3 + bool(shown.left) + n_running + bool(shown.best)
 
 
 def test_a_long_line_says_that_it_goes_on() -> None:
@@ -112,6 +113,8 @@ def test_what_is_used_of_the_budget(
         (0, 60.0, (1, 1.0), "0 of 1 trial, 1.0 of 1 minute"),
         (1, 0.0, (2, 0.5), "1 of 2 trials, 0.0 of 0.5 minutes"),
         (1_200, 60.0, (5_000, 90.0), "1,200 of 5,000 trials, 1.0 of 90 minutes"),
+        (1, 60.0, (2, 0.96), "1 of 2 trials, 1.0 of 1 minute"),
+        (1, 0.6, (2, 0.01), "1 of 2 trials, 0.0 of 0.01 minutes"),
     ],
 )
 def test_one_is_not_several(
@@ -129,6 +132,26 @@ def test_the_share_is_of_what_ends_first(
     n_trials: int | None, minutes: float | None, share: float
 ) -> None:
     assert snapshot(n_trials=n_trials, minutes=minutes).share == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({}, "about 12 minutes left"),
+        ({"has_finals": True}, "about 12 minutes left, then finals"),
+        ({"seconds": 840.0}, "about 1 minute left"),
+        ({"seconds": 890.0, "has_finals": True}, "under a minute left, then finals"),
+        ({"seconds": 901.0}, "the last trials are under way"),
+        ({"n_trials": 24, "minutes": None}, "about 3 minutes left"),
+        ({"states": {}, "seconds": 10.0}, ""),
+        ({"n_trials": None, "minutes": None}, ""),
+        ({"n_finals": 1, "stage": "finals, round 1 of 2"}, ""),
+    ],
+)
+def test_how_long_it_goes_on_is_said_once_that_can_be_told(
+    changes: dict[str, Any], left: str
+) -> None:
+    assert snapshot(**changes).left == left
 
 
 def test_a_search_that_has_not_begun_has_used_nothing() -> None:
@@ -156,9 +179,13 @@ def test_plain_lines_tell_how_far_the_search_is_now_and_then(
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
     plain.update(snapshot())
     plain.update(snapshot(running=()))
+    plain.update(snapshot(n_paused=3, minutes=None, n_trials=None, best=""))
+    so_far = "12 of 60 trials, 3.4 of 15 minutes; about 12 minutes left; best: trial 9: "
+    so_far += "val_accuracy 0.8912"
     assert capsys.readouterr().err.splitlines() == [
-        "12 of 60 trials, 3.4 of 15 minutes; running: trial 12 epoch 3/20, trial 13 epoch 0/40",
-        "12 of 60 trials, 3.4 of 15 minutes; running: none",
+        f"{so_far}; running: trial 12 epoch 3/20, trial 13 epoch 0/40",
+        f"{so_far}; running: none",
+        "12 trials, 3.4 minutes, 3 paused; running: trial 12 epoch 3/20, trial 13 epoch 0/40",
     ]
 
 
@@ -166,7 +193,43 @@ def test_stderr_that_is_no_terminal_gets_plain_lines() -> None:
     assert isinstance(progress.for_terminal(), PlainProgress)
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        raise OSError
+
+
+@pytest.mark.parametrize(("term", "is_live"), [("xterm-256color", True), ("dumb", False)])
+def test_a_terminal_that_cannot_redraw_gets_plain_lines(
+    term: str, is_live: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    shown = progress.for_terminal()
+    shown.close()
+    assert isinstance(shown, LiveProgress) is is_live
+
+
 # The live display
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_why_a_trial_broke_off_is_read_whole_on_a_narrow_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    live = LiveProgress()
+    live.say(f"pruned   trial 4: 0.8, {LONG}", may_be_cut=True)
+    live.say(f"failed   trial 3: no value, {LONG} (its process was killed)")
+    live.close()
+    lines = capsys.readouterr().err.splitlines()
+    cut = lines.index(next(line for line in lines if line.startswith("pruned")))
+    assert lines[cut].endswith("…")
+    assert lines[cut + 1].startswith("failed   trial 3")
+    assert " ".join(" ".join(lines[cut + 1 :]).split()).endswith("(its process was killed)")
+    assert max(map(len, lines)) <= width
 
 
 def test_the_live_display_keeps_lines_and_leaves_nothing_behind(

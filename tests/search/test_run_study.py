@@ -92,3 +92,10 @@ def test_a_search_uses_what_its_process_has_outside_and_stops_when_it_hears_of_i
     assert [trial.state for trial in select_counted(study_store.read_trials(study))] == [
         State.COMPLETE
     ] * 3
+
+
+def test_ctrl_c_says_how_to_go_on_wherever_it_comes() -> None:
+    with Interruption("interrupted; go on with: x") as interruption:
+        with pytest.raises(KeyboardInterrupt, match="go on with: x"):
+            interruption.hear()
+        assert interruption.is_asked

@@ -184,7 +184,7 @@ class SilentProgress:
     def update(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, *, may_be_cut: bool = False) -> None:
         self.lines.append(line)
 
     def close(self) -> None:

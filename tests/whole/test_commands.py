@@ -26,7 +26,11 @@ REPOSITORY = Path(__file__).parents[2]
 README, EXPORTING, STUDIES = "README.md", "docs/exporting.md", "docs/studies.md"
 LONG = {"make search"}
 SERVERS = re.compile(r"make (ui|dashboard|serve)")
-PORTS = {"make ui": "UI_PORT=5000", "make serve": "SERVE_PORT=5001"}
+PORTS = {
+    "make ui": "UI_PORT=5000",
+    "make serve": "SERVE_PORT=5001",
+    "make dashboard": "DASHBOARD_PORT=8080",
+}
 
 
 def section(page: str, title: str) -> str:

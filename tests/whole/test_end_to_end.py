@@ -235,7 +235,7 @@ def test_a_run_says_where_it_comes_from(runs: dict[int, Any]) -> None:
 def test_search_ends_with_what_to_do_next(walk: Walk) -> None:
     out = walk.searched.stdout
     assert re.search(r"champion: trial \d+, val_accuracy 0\.8\d+ at epoch \d", out)
-    for command in ("make report STUDY=small", "make ui", "pipeline.best small --export"):
+    for command in ("make ui STUDY=small", "make dashboard", "pipeline.best small --export"):
         assert command in out
     assert max(map(len, out.splitlines())) <= 80
 
