@@ -155,9 +155,10 @@ class SimulatedClient:
 
         return self._do(f"searches runs {filter_string}", find)  # type: ignore[no-any-return]
 
-    def update_run(self, run: str, status: str) -> None:
+    def update_run(self, run: str, status: str, new_name: str = "") -> None:
         def update() -> None:
-            self._active(run).status = status
+            found = self._active(run)
+            found.status, found.name = status, new_name or found.name
 
         self._do(f"{run} is {status}", update)
 
