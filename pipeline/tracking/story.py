@@ -93,12 +93,9 @@ def tell(
         client.set_tag(own, NOTE, note)
         client.set_tag(own, VERDICT, for_tag(told.verdict))
         for each in client.search_model_versions(f"name = '{study}'"):
-            if aliases.run_of(each) == told.champion and told.interval:
-                which = each.tags.keys() & {aliases.REFIT, aliases.ENSEMBLE}
-                if not which:
-                    client.set_model_version_tag(
-                        study, each.version, aliases.INTERVAL, told.interval
-                    )
+            is_another = each.tags.keys() & {aliases.REFIT, aliases.ENSEMBLE}
+            if told.interval and aliases.run_of(each) == told.champion and not is_another:
+                client.set_model_version_tag(study, each.version, aliases.INTERVAL, told.interval)
             version_story.describe(client, study, each.version, told.task)
         version_story.describe_model(client, study, note)
 

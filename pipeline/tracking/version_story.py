@@ -1,4 +1,4 @@
-"""What MLflow's UI says of a registered model and of each version: whoever makes one tells it here."""
+"""What MLflow's UI says of a registered model and of each version, whoever makes one."""
 
 import json
 from collections.abc import Mapping
