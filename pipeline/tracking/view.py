@@ -14,6 +14,7 @@ FINALS = "finals"  # of that of networks which were trained again, the runs of e
 PREFIX = "mlflow.sharedViewState."  # of the experiment's tags; a key goes behind it
 TAG = f"{PREFIX}{KEY}"
 REPORT = "report"  # folder of artifacts of the study's run
+_OF_TRAINING = "workflowType=machine_learning"  # else the UI shows what is for language models
 _MOST_COLUMNS = 100  # that are searched; MLflow takes a tag of 20,000 characters
 _LAYERS_SHOWN = 2  # of what each layer has one of
 
@@ -26,17 +27,18 @@ def link(experiment: str, key: str = "") -> str:
         key: of the view; "" for none. The UI complains of a key that the experiment has no tag of.
     """
     shared = f"viewStateShareKey={key}&" if key else ""
-    return f"/#/experiments/{experiment}/runs?{shared}workflowType=machine_learning"
+    return f"/#/experiments/{experiment}/runs?{shared}{_OF_TRAINING}"
 
 
-def run_link(experiment: str, run: str) -> str:
-    """Makes a link to a run, from anywhere in the UI."""
-    return f"#/experiments/{experiment}/runs/{run}"
+def run_link(experiment: str, run: str, artifact: str = "") -> str:
+    """Makes a link to a run, or to an artifact of it, that works anywhere in the UI."""
+    path = f"/artifacts/{artifact}" if artifact else ""
+    return f"#/experiments/{experiment}/runs/{run}{path}?{_OF_TRAINING}"
 
 
 def report_link(experiment: str, run: str) -> str:
-    """Makes a link to the report that a study's run keeps, from anywhere in the UI."""
-    return f"{run_link(experiment, run)}/artifacts/{REPORT}/report.html"
+    """Makes a link to the report that a study's run keeps, as `run_link` does."""
+    return run_link(experiment, run, f"{REPORT}/report.html")
 
 
 def tags(

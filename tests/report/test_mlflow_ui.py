@@ -153,5 +153,64 @@ def test_the_table_has_the_best_on_top_and_tells_ends_apart(shown: Shown) -> Non
     shown.goto(shown.links["trials"])
     shown.wait("trial 0009")
     names = shown.names()
-    print(names)
-    shown.page.screenshot(path="/tmp/pwui/t1.png")
+    assert names[:2] == [f"trial {recorded.CHAMPION:04d}", f"trial {recorded.SECOND:04d}"]
+    assert {
+        "trial 0001: reference", "trial 0013: pruned", "trial 0006: failed",
+        "trial 0004: interrupted", "trial 0090: paused", "trial 0092: final of 0007",
+    } <= set(names)  # fmt: skip
+    assert len(names) == recorded.N_COUNTED + recorded.N_INTERRUPTED + 1 + len(FINALS)
+    heads = shown.page.locator("[role=columnheader]:has-text('_')").all_inner_texts()
+    heads = [text.strip() for text in heads]
+    assert heads[0] == "best_val_accuracy"
+    assert {"batch_size", "hidden_layers", "learning_rate", "units_1", "units_2"} <= set(heads)
+    shown.wait("Who won?")  # in the description of the experiment, above the table
+    shown.wait("Model training")
+
+
+def test_finals_are_grouped_by_network_with_their_mean(shown: Shown) -> None:
+    shown.goto(shown.links["finals"])
+    shown.wait("Group: 9")
+    shown.wait("trial 0092")
+    assert shown.names() == [
+        "trial 0093: final of 0009", "trial 0091: final of 0009", "trial 0092: final of 0007",
+    ]  # fmt: skip
+    shown.wait("0.8092 (average)")
+
+
+def test_the_studys_run_tells_the_story_and_its_link_opens_the_report(
+    shown: Shown, project: Project
+) -> None:
+    client = open_client(project.mlflow_uri)
+    experiment = client.get_experiment_by_name(recorded.NAME)
+    assert experiment
+    (run,) = client.search_runs([experiment.experiment_id], "tags.role = 'study'")
+    shown.goto(f"{shown.server}/{view.run_link(experiment.experiment_id, run.info.run_id)}")
+    shown.wait("How sure is that?")
+    with shown.page.expect_popup() as opened:
+        shown.page.get_by_role("link", name="the whole report").first.click()
+    with contextlib.closing(opened.value) as page:
+        tree = page.get_by_text("trials.csv")
+        tree.first.wait_for(timeout=1000 * SECONDS)
+        for name in ("report.html", "recorded.toml"):
+            assert page.get_by_text(name).count(), name
+        report = page.frame_locator("iframe").get_by_role("heading", name="Study recorded")
+        report.wait_for(timeout=1000 * SECONDS)
+
+
+def test_the_registered_model_and_its_version_say_what_they_are(shown: Shown) -> None:
+    shown.goto(f"{shown.server}/#/models/{recorded.NAME}")
+    shown.wait("Who won?")
+    shown.wait('load_model("models:/recorded@champion")')
+    shown.goto(f"{shown.server}/#/models/{recorded.NAME}/versions/1")
+    shown.wait("Version 1 of recorded: trial 9 (val_accuracy 0.895).")
+    text = shown.page.inner_text("body")
+    for said in (
+        "95 % interval of that value: 0.8894 to 0.9004",
+        "On the test set: accuracy 0.8871.",
+        "units_1 487",
+        "The study's verdict: 487-243 relu",
+        'load_model("models:/recorded/1")',
+    ):
+        assert said in text
+    links = shown.page.get_by_role("link", name="the whole report")
+    assert "/artifacts/report/report.html" in links.first.get_attribute("href")

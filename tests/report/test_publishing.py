@@ -12,6 +12,7 @@ import empty_mlflow
 import mlflow
 import pytest
 import recorded
+from mlflow.exceptions import MlflowException
 
 from pipeline import ui
 from pipeline.clock import SystemClock
@@ -110,6 +111,37 @@ def test_the_ui_is_opened_at_the_studys_trials(project: Project) -> None:
 
 
 # While it is searched
+
+
+def begin(project: Project) -> str:
+    """Begins a search, as far as MLflow sees it; returns what its experiment says then."""
+    writer, spec = RunWriter.open(project, recorded.NAME), recorded.open_stored(project).spec
+    about = {"dataset": "fashion_mnist", "metric": "val_accuracy"}
+    views = view.tags(spec.metric, spec.direction, spec.space)
+    writer.open_study("A *goal*.", about, "0" * 64, views)
+    return str(experiment_of(project).tags.get(story.NOTE, ""))
+
+
+def test_a_search_that_begins_says_so_and_has_its_view(project: Project) -> None:
+    note, number = begin(project), experiment_of(project).experiment_id
+    assert note.startswith("A \\*goal\\*.\n\nThe search has begun.")
+    (link,) = ui.links_of(project.mlflow_uri, recorded.NAME).values()
+    assert "viewStateShareKey=study" in link
+    assert f"]({link.removeprefix('/')})" in note
+    (run,) = open_client(project.mlflow_uri).search_runs([number], "tags.role = 'study'")
+    assert run.data.tags[story.NOTE] == note
+
+
+def test_a_search_begins_without_what_it_tells_if_mlflow_does_not_take_that(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MlflowException("out of reach")
+
+    before = experiment_of(project).tags
+    monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", refuse)
+    assert begin(project) == before[story.NOTE]
+    assert view.TAG not in experiment_of(project).tags
 
 
 class Clock(SystemClock):
