@@ -18,7 +18,7 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, orphans, relocation, story, study_run
+from pipeline.tracking import delivery, orphans, relocation, story, study_run, version_story
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
@@ -121,7 +121,9 @@ class RunWriter:
         self._delivery.send_kept()
         self._check()
         note = story.begin(self._client, self._experiment, self._study, goal, views)
-        about = delivery.as_tags({"role": "study", story.NOTE: note, **self._about, **tags})
+        about = delivery.as_tags(
+            {"role": "study", version_story.NOTE: note, **self._about, **tags}
+        )
         opened = (self._client, self._experiment, self._study, about, self._delivery.inputs)
         try:
             self._parent = study_run.open_run(*opened)

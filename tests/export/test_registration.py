@@ -105,7 +105,8 @@ def test_an_export_makes_a_version_and_later_brings_its_tags_up_to_date(
     assert versions(project) == {"champion": "2", "previous": "1"}
     assert {"test_accuracy": "0.8871", "test_loss": "0.3215"}.items() <= tags(project, "2").items()
     said = client(project).get_model_version(NAME, "2").description
-    assert said.startswith(f"Study {NAME}: trial 9 (val_accuracy 0.895).\n\nTakes raw pixels")
+    assert said.startswith(f"**Version 2 of {NAME}: trial 9 (val_accuracy 0.895).**")
+    assert "\n\nTakes raw pixels" in said
 
 
 @pytest.mark.parametrize(("kind", "more"), [("refit", REFIT), ("ensemble", ENSEMBLE)])

@@ -24,7 +24,7 @@ from pipeline.report import contents, document
 from pipeline.report.publishing import publish, story_of
 from pipeline.report.summary import summarize
 from pipeline.storage import lease
-from pipeline.tracking import story, view
+from pipeline.tracking import version_story, view
 from pipeline.tracking.delivery import open_client
 from pipeline.tracking.run_writer import RunWriter
 
@@ -56,15 +56,18 @@ def test_the_story_is_told_everywhere_and_the_report_is_kept(
     ]  # fmt: skip
     client, experiment = open_client(project.mlflow_uri), experiment_of(project)
     (run,) = client.search_runs([experiment.experiment_id], "tags.role = 'study'")
-    told, note = story_of(summarize(recorded.open_stored(project))), run.data.tags[story.NOTE]
+    told, note = (
+        story_of(summarize(recorded.open_stored(project))),
+        run.data.tags[version_story.NOTE],
+    )
     assert note.startswith(told.text.rstrip())
     assert told.text.startswith("- **Who won?** **487-243 relu")
     assert 'mlflow.pyfunc.load_model("models:/recorded@champion")' in note
     assert view.report_link(experiment.experiment_id, run.info.run_id) in note
     assert len(note) < 5000, "MLflow takes no more"
-    assert experiment.tags[story.NOTE] == note
+    assert experiment.tags[version_story.NOTE] == note
     assert client.get_registered_model(recorded.NAME).description == note
-    assert run.data.tags[story.VERDICT] == told.verdict
+    assert run.data.tags[version_story.VERDICT] == told.verdict
     assert told.verdict.startswith("487-243 relu")
     assert "95 % interval" in told.verdict
     kept = {each.path for each in client.list_artifacts(run.info.run_id, "report")}
@@ -119,7 +122,7 @@ def begin(project: Project) -> str:
     about = {"dataset": "fashion_mnist", "metric": "val_accuracy"}
     views = view.tags(spec.metric, spec.direction, spec.space)
     writer.open_study("A *goal*.", about, "0" * 64, views)
-    return str(experiment_of(project).tags.get(story.NOTE, ""))
+    return str(experiment_of(project).tags.get(version_story.NOTE, ""))
 
 
 def test_a_search_that_begins_says_so_and_has_its_view(project: Project) -> None:
@@ -129,7 +132,7 @@ def test_a_search_that_begins_says_so_and_has_its_view(project: Project) -> None
     assert "viewStateShareKey=study" in link
     assert f"]({link.removeprefix('/')})" in note
     (run,) = open_client(project.mlflow_uri).search_runs([number], "tags.role = 'study'")
-    assert run.data.tags[story.NOTE] == note
+    assert run.data.tags[version_story.NOTE] == note
 
 
 def test_a_search_begins_without_what_it_tells_if_mlflow_does_not_take_that(
@@ -140,7 +143,7 @@ def test_a_search_begins_without_what_it_tells_if_mlflow_does_not_take_that(
 
     before = experiment_of(project).tags
     monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", refuse)
-    assert begin(project) == before[story.NOTE]
+    assert begin(project) == before[version_story.NOTE]
     assert view.TAG not in experiment_of(project).tags
 
 
