@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import mlflow
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 _STATES = {
     "PAUSED": "paused",
@@ -40,7 +41,7 @@ def rename(client: mlflow.MlflowClient, run: str) -> None:
     """
     found = client.get_run(run)
     if "trial" in found.data.tags and found.info.run_name != name_of(found.data.tags):
-        client.update_run(run, found.info.status, name_of(found.data.tags))
+        client.set_tag(run, MLFLOW_RUN_NAME, name_of(found.data.tags))
 
 
 def _number(text: str) -> str:
