@@ -14,6 +14,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pipeline import snapshot
@@ -80,7 +81,7 @@ def serve_mlflow(project: Project, url: StoreUrl, port: int, study: str = "") ->
         PipelineError: the store cannot be opened, or the server ended by itself.
     """
     with _opening(url):  # for MLflow would say so in a page
-        path = _path_of(url, study)
+        links = links_of(url, study)
     print("MLflow's server is starting ...", file=sys.stderr, flush=True)
     command, variables = mlflow_server(project, url, port)
     server = subprocess.Popen(
@@ -98,7 +99,7 @@ def serve_mlflow(project: Project, url: StoreUrl, port: int, study: str = "") ->
         is_said = False
         while server.poll() is None:
             if not is_said and _answers(port):
-                _say_where(port, path)
+                _say_where(port, links)
                 is_said = True
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:
@@ -177,8 +178,14 @@ def _repeat(server: subprocess.Popen[bytes], url: StoreUrl) -> None:
                 print(mask(text, url), file=sys.stderr, flush=True)
 
 
-def _path_of(url: StoreUrl, study: str) -> str:
-    """Finds where MLflow's UI shows the trials of a study; "" if it has none of that name."""
+def links_of(url: StoreUrl, study: str) -> Mapping[str, str]:
+    """Finds where MLflow's UI shows a study, as far as its store knows the study.
+
+    Returns:
+        What goes behind the server's address, by what is to be seen there: first all trials, under
+        "trials", then the finals, the runs of each network together. A study that an earlier
+        version has searched has no views, and trials are as the UI shows them on its own.
+    """
     import sqlalchemy as sql
 
     from pipeline.tracking import view
@@ -187,14 +194,21 @@ def _path_of(url: StoreUrl, study: str) -> str:
     try:
         with engine.connect() as store:
             if not sql.inspect(store).has_table("experiments"):  # MLflow's server makes it
-                return ""
+                return {}
             of_study = _of(sql, "experiments", name=study, lifecycle_stage="active")
             known = store.execute(of_study).scalar()
             of_view = _of(sql, "experiment_tags", experiment_id=known, key=view.TAG)
             has_view = store.execute(of_view).scalar() is not None
+            of_finals = _of(
+                sql, "experiment_tags", experiment_id=known, key=f"{view.PREFIX}{view.FINALS}"
+            )
+            has_finals = store.execute(of_finals).scalar() is not None
     finally:
         engine.dispose()
-    return "" if known is None else view.link(str(known), has_view=has_view)
+    if known is None:
+        return {}
+    links = {"trials": view.link(str(known), view.KEY if has_view else "")}
+    return links | ({"finals": view.link(str(known), view.FINALS)} if has_finals else {})
 
 
 def _of(sql: Any, table: str, **wanted: Any) -> Any:
@@ -206,12 +220,16 @@ def _of(sql: Any, table: str, **wanted: Any) -> Any:
     )
 
 
-def _say_where(port: int, path: str = "") -> None:
-    """Prints the address, and opens it where somebody sees a screen."""
-    address = f"http://{HOST}:{port}{path}"
+def _say_where(port: int, links: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Prints the addresses, and opens the first where somebody sees a screen."""
+    server = f"http://{HOST}:{port}"
+    first, *others = links or {"": ""}
+    address = f"{server}{links.get(first, '')}"
     print(f"{address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    for name in others:
+        print(f"{server}{links[name]} ({name})", file=sys.stderr, flush=True)
     has_screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    if path and has_screen and sys.stderr.isatty():
+    if links and has_screen and sys.stderr.isatty():
         webbrowser.open(address)
 
 

@@ -15,6 +15,7 @@ from mlflow.protos.databricks_pb2 import (
     RESOURCE_ALREADY_EXISTS,
     RESOURCE_DOES_NOT_EXIST,
 )
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from simulation.disk import end_after
 from simulation.drive import Drive
@@ -194,7 +195,14 @@ class SimulatedClient:
             self._do(f"tags of {run}", lambda: self._active(run).tags.update(new))
 
     def set_tag(self, run: str, key: str, value: str) -> None:
-        self._do(f"tag {key} of {run}", lambda: self._active(run).tags.update({key: value}))
+        def put() -> None:
+            found = self._active(run)
+            if key == MLFLOW_RUN_NAME:
+                found.name = value
+            else:
+                found.tags[key] = value
+
+        self._do(f"tag {key} of {run}", put)
 
     def log_inputs(self, run: str, inputs: Sequence[Any]) -> None:
         def add() -> None:

@@ -16,6 +16,7 @@ from pipeline.storage.paused import FolderOfStates, paused_after
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Trial, is_better
+from pipeline.tracking import view
 from pipeline.tracking.reader import Run, runs_of
 from pipeline.tracking.run_writer import RunWriter
 
@@ -139,7 +140,8 @@ class Subject:
         versions = study.user_attrs.get(study_store.VERSIONS, {})
         if not writer.join_study(data, versions):  # as a search would
             about = {"dataset": spec.dataset, "metric": spec.metric}
-            writer.open_study(spec.goal, {**about, "fingerprint": spec.fingerprint}, data)
+            views = view.tags(spec.metric, spec.direction, spec.space)
+            writer.open_study(spec.goal, {**about, "fingerprint": spec.fingerprint}, data, views)
             best: float | None = None
             for trial in sorted(self.ended.values(), key=lambda trial: trial.ended):
                 if trial.value is not None and is_better(trial.value, best, spec.direction):

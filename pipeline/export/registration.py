@@ -135,6 +135,10 @@ def _tags(stored: StoredStudy, found: Mapping[str, Any]) -> dict[str, str]:
         for metric in stored.spec.task.objectives
         if test.get(metric.quantity) is not None
     }
+    metric = stored.spec.objective
+    interval = found["validation"].get(f"{metric.quantity}_95")
+    if interval and "ensemble" not in found:
+        tags[aliases.INTERVAL] = f"{metric.show(interval[0])} to {metric.show(interval[1])}"
     if "gain" in found:
         tags[f"best_{found['gain']['of']}"] = aliases.show(found["gain"]["ensemble"])
     return tags

@@ -146,8 +146,8 @@ _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?|")
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
-    """Writes the document as Markdown: of a figure what it shows, as a sentence."""
-    parts = [f"# {_text(title)}"]
+    """Writes the document as Markdown: of a figure what it shows; without a title no heading."""
+    parts = [f"# {_text(title)}"] if title else []
     for block in blocks:
         match block:
             case Heading(text):

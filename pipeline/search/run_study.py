@@ -28,7 +28,7 @@ from pipeline.storage.paused import FolderOfStates
 from pipeline.storage.presence import Presence
 from pipeline.study.spec import Finals, StudySpec
 from pipeline.study.trial import Trial, select_counted
-from pipeline.tracking import reader
+from pipeline.tracking import reader, view
 from pipeline.tracking.registry import publish_champion
 from pipeline.tracking.run_writer import RunWriter
 from pipeline.wording import count_noun, doctor_command, inflect
@@ -82,6 +82,7 @@ def run_study(
             spec.goal,
             {"dataset": spec.dataset, "metric": spec.metric, "fingerprint": spec.fingerprint},
             datasets.fingerprint(spec.data_spec),
+            view.tags(spec.metric, spec.direction, spec.space),
         )
         stores = Presence.of(project)
         with _run_of_study(tracker, stores) as close:

@@ -19,6 +19,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 # Tags of a version. Without `refit` and `ensemble` it is the very model of its trial.
 RUN, TRIAL, REFIT, ENSEMBLE, WEIGHTS = "run_id", "trial", "refit", "ensemble", "weights"
 FINALS = "finals"
+INTERVAL = "interval_95"  # of the best value, from validation examples: "0.8955 to 0.9077"
 ROLLED_BACK = "rolled_back"  # number of the version that took this one's place
 _OF_RUN = (TRIAL, "git_commit", "data_fingerprint")
 _BEST = "best_"  # begins metrics of the trial as a whole

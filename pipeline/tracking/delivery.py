@@ -22,7 +22,7 @@ from pipeline.escaping import for_tag
 from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
-from pipeline.tracking import mlflow_internals
+from pipeline.tracking import mlflow_internals, run_names
 from pipeline.tracking.outbox import Outbox, Write
 from pipeline.wording import count_noun, inflect
 
@@ -256,6 +256,8 @@ class Delivery:
                 case "log":
                     metrics = [Metric(*each) for each in write["metrics"]]
                     client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
+                    if "state" in write["tags"]:
+                        run_names.rename(client, run)
                 case "model":
                     with self._disk.temporary_folder() as folder:
                         self._disk.write(folder / MODEL_ARTIFACT, attachment or b"")
@@ -280,7 +282,7 @@ class Delivery:
                 self._experiment,
                 start_time=write["started"],
                 tags={key: for_tag(value) for key, value in write["tags"].items()},
-                run_name=f"trial {trial:04d}",
+                run_name=run_names.name_of(write["tags"]),
             )
             self.runs[trial] = str(created.info.run_id)
         run = self.runs[trial]

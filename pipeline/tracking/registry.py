@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.paths import Project
 from pipeline.reading.column import Dialect
 from pipeline.task.task import Task
-from pipeline.tracking import aliases, relocation, rows_flavor
+from pipeline.tracking import aliases, relocation, rows_flavor, version_story
 from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.wording import doctor_command
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 _OF_BOTH = ("study", "mlflow.parentRunId", "data_fingerprint")  # tags
-MOST_SAID = 4000  # characters in the description of a version, of which MLflow takes 5,000
 
 
 def load_model_bytes(project: Project, run: str) -> bytes:
@@ -116,11 +115,7 @@ def tell(
         tags: what the run does not tell.
     """
     aliases.tag_version(client, study, version, run, tags)
-    which = aliases.describe(client.get_model_version(study, version))
-    about = f"Study {study}: {which}.\n\nTakes {_takes(task)}"
-    if len(about) > MOST_SAID:
-        about = f"{about[:MOST_SAID]} ..."
-    client.update_model_version(study, version, about)
+    version_story.describe(client, study, version, task)
 
 
 def store_apart(client: mlflow.MlflowClient, trial_run: str, role: str, model: Path) -> str:
@@ -188,7 +183,7 @@ def _to_register(
     needed = ["mlflow", "keras", "tensorflow", "numpy", *["pandas"] * is_by_column]
     given = {
         "model": network,
-        "metadata": {"input": _takes(task)},
+        "metadata": {"input": version_story.takes(task)},
         "pip_requirements": [f"{name}=={importlib.metadata.version(name)}" for name in needed],
     }
     if is_by_column:
@@ -221,17 +216,3 @@ def _signature(task: Task) -> "ModelSignature":
         Schema([ColSpec(AnyType(), column.name) for column in task.features.inputs]),
         Schema([ColSpec(DataType.double, name) for name in rows_flavor.answer_names(task)]),
     )
-
-
-def _takes(task: Task) -> str:
-    """Says what a model is given."""
-    if task.features is None and task.input_dtype == "uint8":
-        return f"{pixels.RANGE}. {pixels.CARE}"
-    if task.features is None or not task.features.inputs:
-        return "raw values"
-    kinds = {"number": "number", "category": "text"}
-    columns = ", ".join(
-        f"{column.name} ({kinds.get(column.kind) or f'date, {column.date_format}'})"
-        for column in task.features.inputs
-    )
-    return f"raw columns: {columns}"

@@ -9,16 +9,16 @@ import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, Metric, Run
+from mlflow.entities import Dataset, DatasetInput, Metric
 
-from pipeline.escaping import for_markdown, for_tag
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, orphans, relocation
+from pipeline.tracking import delivery, orphans, relocation, story, study_run, version_story
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
 FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
@@ -88,13 +88,20 @@ class RunWriter:
             raise delivery.unusable(project.mlflow_uri, error) from None
         return cls(client, project, study, say, note_run, check)
 
-    def open_study(self, goal: str, tags: Mapping[str, str], data_fingerprint: str) -> None:
+    def open_study(
+        self,
+        goal: str,
+        tags: Mapping[str, str],
+        data_fingerprint: str,
+        views: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Starts the study's own run, or takes it up again, and sends what an earlier one kept.
 
         Args:
             goal: shown as the description of experiment and run.
             tags: of the study's run; `dataset` is one of them.
             data_fingerprint: SHA-256 of the data; noted in every run.
+            views: how MLflow's UI is to show the trials, by `view.tags`.
 
         Raises:
             PipelineError: MLflow does not take it.
@@ -112,24 +119,14 @@ class RunWriter:
         )
         self._delivery.inputs = [DatasetInput(dataset, [])]
         self._delivery.send_kept()
-        client = self._client
         self._check()
+        note = story.begin(self._client, self._experiment, self._study, goal, views)
+        about = delivery.as_tags(
+            {"role": "study", version_story.NOTE: note, **self._about, **tags}
+        )
+        opened = (self._client, self._experiment, self._study, about, self._delivery.inputs)
         try:
-            note = for_tag(for_markdown(goal))
-            client.set_experiment_tag(self._experiment, "mlflow.note.content", note)
-            about = {"role": "study", "mlflow.note.content": note, **self._about, **tags}
-            of_it = delivery.as_tags(about)
-            if found := self._find_study():
-                client.update_run(found.info.run_id, status="RUNNING")
-            else:
-                tags_of_it = {each.key: each.value for each in of_it}
-                made = client.create_run(self._experiment, run_name=self._study, tags=tags_of_it)
-                found = self._find_study() or made  # perhaps somebody else's meanwhile
-            self._parent = found.info.run_id
-            if not found.inputs.dataset_inputs:
-                client.log_inputs(self._parent, self._delivery.inputs)
-            orphans.set_twins_aside(client, found)
-            client.log_batch(self._parent, tags=of_it)
+            self._parent = study_run.open_run(*opened)
         except delivery.OUT_OF_REACH as error:
             raise delivery.unusable(self._uri, error) from None
 
@@ -148,16 +145,13 @@ class RunWriter:
         """
         self._about = {"study": self._study, "data_fingerprint": data_fingerprint, **versions}
         try:
-            found = self._find_study()
+            found = orphans.find_study_run(self._client, self._experiment)
         except delivery.OUT_OF_REACH as error:
             raise delivery.unusable(self._uri, error) from None
         if found:
             self._parent = found.info.run_id
             self._delivery.inputs = list(found.inputs.dataset_inputs)
         return bool(found)
-
-    def _find_study(self) -> Run | None:
-        return orphans.find_study_run(self._client, self._experiment)
 
     def close_study(self, status: str) -> None:
         """Ends the study's own run as FINISHED, FAILED or KILLED."""

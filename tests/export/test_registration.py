@@ -105,7 +105,8 @@ def test_an_export_makes_a_version_and_later_brings_its_tags_up_to_date(
     assert versions(project) == {"champion": "2", "previous": "1"}
     assert {"test_accuracy": "0.8871", "test_loss": "0.3215"}.items() <= tags(project, "2").items()
     said = client(project).get_model_version(NAME, "2").description
-    assert said.startswith(f"Study {NAME}: trial 9 (val_accuracy 0.895).\n\nTakes raw pixels")
+    assert said.startswith(f"**Version 2 of {NAME}: trial 9 (val_accuracy 0.895).**")
+    assert "\n\nTakes raw pixels" in said
 
 
 @pytest.mark.parametrize(("kind", "more"), [("refit", REFIT), ("ensemble", ENSEMBLE)])
@@ -210,3 +211,36 @@ def test_a_server_that_is_out_of_reach_is_told_in_one_sentence(
     (line,) = complaints.splitlines()
     assert (code, said) == (1, "")
     assert line.startswith("error: MLflow's store http://127.0.0.1:9 cannot be used: ")
+
+
+def test_a_version_and_its_model_are_described_though_no_search_has_ended(
+    project: Project,
+) -> None:
+    stored, best_trial = opened(project)
+    own, run = client(project), best_trial.run_id
+    version = str(own.create_model_version(NAME, "somewhere", run).version)
+    shown = {aliases.INTERVAL: "0.8894 to 0.9004", "test_accuracy": "0.8871"}
+    registry.tell(own, NAME, version, run, stored.spec.task, shown)
+    said = own.get_model_version(NAME, version).description
+    assert said.startswith(f"**Version {version} of recorded: trial 9 (val_accuracy 0.895).**")
+    assert "95 % interval of that value: 0.8894 to 0.9004" in said
+    assert "On the test set: accuracy 0.8871." in said
+    assert f'load_model("models:/recorded/{version}")' in said
+    assert f"/runs/{run}?" in said
+    assert "has the report once the search has ended" in said
+    of_model = own.get_registered_model(NAME).description
+    assert of_model.startswith("Tests.")
+    assert 'load_model("models:/recorded@champion")' in of_model
+    own.update_registered_model(NAME, "A user's words.")
+    registry.tell(own, NAME, version, run, stored.spec.task, {})
+    assert own.get_registered_model(NAME).description == "A user's words."
+
+
+def test_an_ensemble_names_its_trials(project: Project) -> None:
+    stored, best_trial = opened(project)
+    own, run = client(project), best_trial.run_id
+    version = str(own.create_model_version(NAME, "somewhere", run).version)
+    tags = {aliases.RUN: run, aliases.ENSEMBLE: '{"9": 2, "7": 1}'}
+    registry.tell(own, NAME, version, run, stored.spec.task, tags)
+    said = own.get_model_version(NAME, version).description
+    assert "The mean answer of trial 9 (2 of 3), trial 7 (1 of 3)." in said

@@ -15,6 +15,7 @@ import empty_mlflow
 import mlflow
 import pytest
 import recorded
+from mlflow.exceptions import MlflowException
 from optuna_dashboard import get_note, save_note
 
 from pipeline import ui
@@ -27,7 +28,7 @@ from pipeline.report import contents, document
 from pipeline.report.publishing import publish, story_of
 from pipeline.report.summary import summarize
 from pipeline.storage import lease, study_store
-from pipeline.tracking import view
+from pipeline.tracking import version_story, view
 from pipeline.tracking.delivery import open_client
 from pipeline.tracking.run_writer import RunWriter
 
@@ -59,13 +60,20 @@ def test_the_story_is_told_everywhere_and_the_report_is_kept(
     ]  # fmt: skip
     client, experiment = open_client(project.mlflow_uri), experiment_of(project)
     (run,) = client.search_runs([experiment.experiment_id], "tags.role = 'study'")
-    story = story_of(summarize(recorded.open_stored(project)))
-    assert "**Who won?** **487-243 relu" in story
-    assert 'mlflow.pyfunc.load_model("models:/recorded@champion")' in story
-    assert len(story) < 5000, "MLflow takes no more"
-    assert experiment.tags["mlflow.note.content"] == story.rstrip("\n")
-    assert run.data.tags["mlflow.note.content"] == story.rstrip("\n")
-    assert client.get_registered_model(recorded.NAME).description == story.rstrip("\n")
+    told, note = (
+        story_of(summarize(recorded.open_stored(project))),
+        run.data.tags[version_story.NOTE],
+    )
+    assert note.startswith(told.text.rstrip())
+    assert told.text.startswith("- **Who won?** **487-243 relu")
+    assert 'mlflow.pyfunc.load_model("models:/recorded@champion")' in note
+    assert view.report_link(experiment.experiment_id, run.info.run_id) in note
+    assert len(note) < 5000, "MLflow takes no more"
+    assert experiment.tags[version_story.NOTE] == note
+    assert client.get_registered_model(recorded.NAME).description == note
+    assert run.data.tags[version_story.VERDICT] == told.verdict
+    assert told.verdict.startswith("487-243 relu")
+    assert "95 % interval" in told.verdict
     kept = {each.path for each in client.list_artifacts(run.info.run_id, "report")}
     names = ("report.html", "report.md", "report.json", "trials.csv", "recorded.toml")
     assert kept == {f"report/{name}" for name in names}
@@ -85,21 +93,28 @@ def test_the_view_has_the_best_on_top_and_what_was_searched(project: Project) ->
     found = json.loads(experiment_of(project).tags[view.TAG])
     assert (found["orderByKey"], found["orderByAsc"]) == ("metrics.`best_val_accuracy`", False)
     columns = found["selectedColumns"]
+    assert columns[0] == found["orderByKey"]
     assert {"params.`units_1`", "params.`optimizer`", "tags.`state`"} <= set(columns)
     spec = recorded.open_stored(project).spec
-    assert json.loads(view.state("val_rmse", "minimize", spec.space))["orderByAsc"] is True
+    (tag,) = view.tags("val_rmse", "minimize", spec.space).values()
+    assert json.loads(tag)["orderByAsc"] is True
 
 
 def test_the_ui_is_opened_at_the_studys_trials(project: Project) -> None:
     url, number = project.mlflow_uri, experiment_of(project).experiment_id
     plain = f"/#/experiments/{number}/runs?workflowType=machine_learning"
-    assert ui._path_of(url, recorded.NAME) == plain
+    assert ui.links_of(url, recorded.NAME) == {"trials": plain}, "an earlier version set no view"
     publish(project, recorded.NAME)
     shared = f"/#/experiments/{number}/runs?viewStateShareKey=study&workflowType=machine_learning"
-    assert ui._path_of(url, recorded.NAME) == shared
-    assert ui._path_of(url, "nobody's") == ""
+    assert ui.links_of(url, recorded.NAME) == {"trials": shared}
+    spec = recorded.open_stored(project).spec
+    for key, value in view.tags("m", "minimize", spec.space, has_finals=True).items():
+        open_client(url).set_experiment_tag(number, key, value)
+    finals = shared.replace("=study", "=finals")
+    assert ui.links_of(url, recorded.NAME) == {"trials": shared, "finals": finals}
+    assert ui.links_of(url, "nobody's") == {}
     mlflow.MlflowClient(url).delete_experiment(number)
-    assert ui._path_of(url, recorded.NAME) == ""
+    assert ui.links_of(url, recorded.NAME) == {}
 
 
 def test_the_dashboard_shows_goal_and_story_unless_a_user_has_written(project: Project) -> None:
@@ -115,6 +130,37 @@ def test_the_dashboard_shows_goal_and_story_unless_a_user_has_written(project: P
 
 
 # While it is searched
+
+
+def begin(project: Project) -> str:
+    """Begins a search, as far as MLflow sees it; returns what its experiment says then."""
+    writer, spec = RunWriter.open(project, recorded.NAME), recorded.open_stored(project).spec
+    about = {"dataset": "fashion_mnist", "metric": "val_accuracy"}
+    views = view.tags(spec.metric, spec.direction, spec.space)
+    writer.open_study("A *goal*.", about, "0" * 64, views)
+    return str(experiment_of(project).tags.get(version_story.NOTE, ""))
+
+
+def test_a_search_that_begins_says_so_and_has_its_view(project: Project) -> None:
+    note, number = begin(project), experiment_of(project).experiment_id
+    assert note.startswith("A \\*goal\\*.\n\nThe search has begun.")
+    (link,) = ui.links_of(project.mlflow_uri, recorded.NAME).values()
+    assert "viewStateShareKey=study" in link
+    assert f"]({link.removeprefix('/')})" in note
+    (run,) = open_client(project.mlflow_uri).search_runs([number], "tags.role = 'study'")
+    assert run.data.tags[version_story.NOTE] == note
+
+
+def test_a_search_begins_without_what_it_tells_if_mlflow_does_not_take_that(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MlflowException("out of reach")
+
+    before = experiment_of(project).tags
+    monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", refuse)
+    assert begin(project) == before[version_story.NOTE]
+    assert view.TAG not in experiment_of(project).tags
 
 
 class Clock(SystemClock):

@@ -80,12 +80,14 @@ def test_a_paused_trial_is_shown_as_such_until_it_goes_on(
     tracker.set_paused(0, run, is_paused=True)
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")
+    assert found.info.run_name == "trial 0000: paused"
     assert tracker.mend({}, {0: run}, paused=[0]) == 0, "it is none that was left running"
     again = RunWriter(client, Project(project_with_mlflow), "small")  # of another supervisor
     again.set_paused(0, run, is_paused=False)
     again.log_epoch(0, 1, {"val_accuracy": 0.5})
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("RUNNING", "RUNNING")
+    assert found.info.run_name == "trial 0000"
     assert again.mend({}, {0: run}, paused=[0]) == 1, "killed before it was shown as paused"
     found = client.get_run(run)
     assert (found.info.status, found.data.tags["state"]) == ("SCHEDULED", "PAUSED")

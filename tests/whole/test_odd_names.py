@@ -104,7 +104,8 @@ def test_a_champion_is_published_and_loaded_in_place(
     assert reader.champion_run(project, "small") == run_id
     version = mlflow.MlflowClient(project.mlflow_uri).get_model_version("small", "1")
     assert (version.tags["trial"], version.tags["run_id"]) == ("0", run_id)
-    assert version.description.startswith("Study small: trial 0.\n\nTakes raw pixels")
+    assert version.description.startswith("**Version 1 of small: trial 0.** [Its run](#/")
+    assert "\n\nTakes raw pixels" in version.description
     assert [path.name for path in (tmp_path / "home").iterdir()] == [name]
     assert {path.name for path in folder.iterdir()} == {"mlruns"}
     assert {path.name for path in project.runs_dir.iterdir()} == {"mlflow.db", "artifacts"}
