@@ -229,8 +229,8 @@ def test_the_command_says_whether_the_study_is_searched(
     assert said(recorded.NAME) == ""
     searched(recorded_study)
     assert said(recorded.NAME) == (
-        "study recorded is being searched, by process 7 on there since today; keep the report "
-        "fresh: .venv/bin/python -m pipeline.report recorded --watch"
+        "study recorded is being searched, by process 7 on there since today; keep its report "
+        "fresh with: .venv/bin/python -m pipeline.report recorded --watch"
     )
     page = (recorded_study.report_dir(recorded.NAME) / "report.html").read_text()
     assert "This study is being searched, by process 7" in page
