@@ -94,7 +94,7 @@ class Table:
     is_in_markdown: bool = True
 
     def are_numbers(self) -> list[bool]:
-        """Tells of each column whether it has numbers alone."""
+        """Tells of each column whether it has numbers, or intervals, alone."""
         return [
             bool(self.rows) and all(_NUMBER.fullmatch(visible(row[i])) for row in self.rows)
             for i in range(len(self.columns))
@@ -142,7 +142,8 @@ PUNCTUATION = r"[!-/:-@\[-`{-~]"
 ESCAPED = rf"\\{PUNCTUATION}"  # what `escaping.for_markdown` makes of a user's text
 LINK = rf"\[((?:{ESCAPED}|[^\]])+)\]\((#[\w-]+|https?://[^)\s]+)\)"
 _LINK = re.compile(LINK)
-_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?|")
+_PLAIN_NUMBER = r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?"
+_NUMBER = re.compile(rf"{_PLAIN_NUMBER}( to {_PLAIN_NUMBER})?|")
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:

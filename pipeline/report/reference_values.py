@@ -69,11 +69,14 @@ def baseline(facts: StudySummary) -> dict[str, Any] | None:
     known = facts.baseline
     if not facts.spec.baseline:
         return None
+    winner = known.judged.winner if known and known.judged else None
     return {
         "study": facts.spec.baseline,
         "n_trials": len(known.ended) if known else None,
         "minutes": known.minutes if known else None,
         "champion": network(known.best, facts) if known else None,
+        "expected": winner.value.mean if winner else None,
+        "expected_95": ends(winner.value.interval) if winner else None,
     }
 
 

@@ -18,7 +18,9 @@ from pipeline.evaluation.verdict import Verdict
 from pipeline.listening import HOST, UI_PORT
 from pipeline.names import DETAILS_FILE, details_folder
 from pipeline.paths import Project
-from pipeline.storage import finals, lease, studies, study_store
+from pipeline.report import baseline
+from pipeline.report.baseline import Baseline
+from pipeline.storage import finals, lease, study_store
 from pipeline.storage.importance import constant, importance
 from pipeline.storage.studies import StoredStudy
 from pipeline.study.finals import Plan
@@ -35,21 +37,6 @@ from pipeline.study.trial import (
 from pipeline.wording import count_noun
 
 N_FOR_IMPORTANCE = 8  # complete trials; of fewer, importance says nothing
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What another study found.
-
-    Attributes:
-        best: its best trial.
-        ended: trials that ended of their own, by number.
-        minutes: how long its supervisors ran.
-    """
-
-    best: Trial
-    ended: Sequence[Trial]
-    minutes: float
 
 
 @dataclass(frozen=True)
@@ -183,11 +170,11 @@ def summarize(stored: StoredStudy) -> StudySummary:
         ranked=ranked,
         importance=importance(study) if _n_complete(ranked) >= N_FOR_IMPORTANCE else {},
         constant=constant(study),
-        minutes=_minutes(stored),
+        minutes=study_store.minutes_searched(study),
         n_validation_examples=datasets.n_validation_examples(spec.data_spec),
         test_looks=study_store.test_looks(study),
         about=study.user_attrs[study_store.VERSIONS],
-        baseline=_baseline(stored.project, spec.baseline),
+        baseline=baseline.read(stored.project, spec),
         changes=study.user_attrs.get(study_store.CHANGES, []),
         finals_minutes=float(study.user_attrs.get(study_store.FINALS_SECONDS, 0.0)) / 60,
         is_exhausted=bool(study.user_attrs.get(study_store.EXHAUSTED)),
@@ -228,20 +215,6 @@ def _runs_address(project: Project) -> str:
     server = f"http://{HOST}:{UI_PORT}" if uri.is_database else uri.display.rstrip("/")
     is_open = server.startswith(("http://", "https://")) and "@" not in server
     return f"{server}/#/runs/" if is_open else ""
-
-
-def _baseline(project: Project, name: str) -> Baseline | None:
-    try:
-        stored = studies.stored_study(project, name)
-    except PipelineError:  # it has not been run
-        return None
-    ended = select_counted(study_store.read_trials(stored.study))
-    best = study_store.champion_among(stored.study, ended)
-    return Baseline(best, ended, _minutes(stored)) if best else None
-
-
-def _minutes(stored: StoredStudy) -> float:
-    return float(stored.study.user_attrs.get(study_store.SECONDS, 0.0)) / 60
 
 
 def as_csv(facts: StudySummary) -> str:

@@ -97,6 +97,11 @@ def with_models(study: optuna.Study) -> list[Trial]:
     return ranking(with_model(ranked, direction, n_models(study)), direction)
 
 
+def minutes_searched(study: optuna.Study) -> float:
+    """Says for how many minutes supervisors have searched, without finals."""
+    return float(study.user_attrs.get(SECONDS, 0.0)) / 60
+
+
 def is_exhausted(study: optuna.Study) -> bool:
     """Tells whether the sampler has ever said that all is drawn, which is then noted."""
     if optuna_internals.has_sampler_stopped(study) and not study.user_attrs.get(EXHAUSTED):

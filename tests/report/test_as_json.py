@@ -23,7 +23,8 @@ from pipeline.errors import run_command
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.report.as_json import SCHEMA, as_json
-from pipeline.report.summary import Baseline, StudySummary, summarize
+from pipeline.report.baseline import Baseline
+from pipeline.report.summary import StudySummary, summarize
 from pipeline.study.spec import Comparison
 from pipeline.study.trial import State
 

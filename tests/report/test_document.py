@@ -110,12 +110,14 @@ def test_a_block_in_html(block: Block, expected: str) -> None:
     assert body(block) == expected
 
 
-@pytest.mark.parametrize("text", ["12", "1,234", "-0.5", "+0.0048", "1e-05", "12 %", "3.5%", ""])
+@pytest.mark.parametrize(
+    "text", ["12", "1,234", "-0.5", "+0.0048", "1e-05", "12 %", "3.5%", "-1 to +2", ""]
+)
 def test_a_column_of_numbers_is_set_to_the_right(text: str) -> None:
     assert "---:" in markdown(Table(["n"], [["1"], [text]]))
 
 
-@pytest.mark.parametrize("text", ["trial 1", "1-2", "0.1 to 0.2", "v3", "1.2.3", "."])
+@pytest.mark.parametrize("text", ["trial 1", "1-2", "0.1 to", "v3", "1.2.3", "."])
 def test_a_column_with_a_word_is_set_to_the_left(text: str) -> None:
     assert "---:" not in markdown(Table(["n"], [["1"], [text]]))
 

@@ -1,5 +1,6 @@
 """What a report says of finals: the recorded study, with finals as a search would hold them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import pytest
 import recorded
 
 from pipeline.evaluation.finals import judge_finals
+from pipeline.evaluation.intervals import Interval
 from pipeline.paths import Project
 from pipeline.report import contents, document
+from pipeline.report.as_json import as_json
+from pipeline.report.baseline import Baseline
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study import finals
 from pipeline.study.finals import Held
@@ -88,3 +92,50 @@ def test_a_trial_of_finals_is_told_apart_in_the_table_of_the_best(plain: StudySu
     facts = with_finals(plain)
     again: list[Trial] = [trial for trial in facts.ended if trial.is_final]
     assert f"(trial {again[0].final_of} again)" in text(facts)
+
+
+# Beside another study whose winner finals have judged, too
+
+
+def beside(facts: StudySummary, ahead: float) -> StudySummary:
+    """The study named beside itself, as if that had been better by so much."""
+    assert facts.judged
+    first = facts.judged.winner
+    mean, known = first.value.mean + ahead, first.value.interval
+    value = replace(
+        first.value, mean=mean, interval=Interval(known.low + ahead, known.high + ahead)
+    )
+    theirs = replace(facts.judged, winner=replace(first, value=value))
+    spec = facts.spec.model_copy(update={"baseline": "random"})
+    return replace(facts, spec=spec, baseline=Baseline(facts.champion, facts.ended, 9.87, theirs))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (-0.002, "better by 0.0020, which may be chance"),
+        (-0.09, "better by 0.0900, which is more than chance"),
+        (0.09, "worse by 0.0900, which is more than chance"),
+        (0.0, "as good."),
+    ],
+)
+def test_finals_are_held_against_those_of_the_baseline(
+    plain: StudySummary, ahead: float, said: str
+) -> None:
+    facts = beside(with_finals(plain), ahead)
+    assert facts.judged
+    assert facts.baseline
+    told = text(facts)
+    n = sum(not trial.is_final for trial in facts.ended)
+    expected = facts.spec.objective.show(facts.judged.winner.value.mean + ahead)
+    spent = f"{n} trials in 9.9 minutes"
+    assert f"found one of which {expected} is expected, with {spent}. This winner" in told
+    assert f"This winner is {said}" in told
+    assert f"| study `random`: winner of finals, of {spent} | {expected} |" in told
+    assert "a baseline study's is one run" not in told
+    values = json.loads(as_json(facts))["baseline"]
+    assert facts.spec.objective.show(values["expected"]) == expected
+    unjudged = replace(facts, baseline=replace(facts.baseline, judged=None))
+    assert f"| study `random`: best of {spent} |" in text(unjudged)
+    assert "a baseline study's is one run, the best of several." in text(unjudged)
+    assert json.loads(as_json(unjudged))["baseline"]["expected"] is None

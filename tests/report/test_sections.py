@@ -25,9 +25,10 @@ from pipeline.errors import PipelineError, run_command
 from pipeline.paths import Project
 from pipeline.report import __main__ as report_command
 from pipeline.report import contents, document, figures, html_page
+from pipeline.report.baseline import Baseline
 from pipeline.report.document import Block, Figure, Heading, Panels, Paragraph, Table
 from pipeline.report.sections import budget, verdict
-from pipeline.report.summary import Baseline, StudySummary, as_csv, summarize
+from pipeline.report.summary import StudySummary, as_csv, summarize
 from pipeline.storage import studies, study_store
 from pipeline.study.ranges import FloatRange
 from pipeline.study.spec import Reference

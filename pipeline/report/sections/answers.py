@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pipeline.escaping import for_markdown
 from pipeline.evaluation import intervals
 from pipeline.evaluation.sentences import show_lead
+from pipeline.report.comparing import leads
 from pipeline.report.document import Answer, Answers, Block
 from pipeline.report.sections import (
     best,
@@ -152,10 +153,20 @@ def _random(facts: StudySummary) -> str:
     if known is None:
         again = f"`make search STUDY={facts.spec.baseline}`"
         return f"Not known yet: study `{facts.spec.baseline}` has not been run; {again}"
-    score, n = facts.spec.task.score, count_noun(len(known.ended), "trial")
+    spent = f"{count_noun(known.n_searched, 'trial')} in {known.minutes:.1f} minutes"
+    if facts.judged and known.judged:
+        metric, ours, theirs = facts.spec.objective, facts.judged.winner, known.judged.winner
+        gap = leads.of_estimates(ours.value, theirs.value, metric)
+        chance = "may be chance" if gap.may_be_chance else "is more than chance"
+        which = "better" if gap.is_first_ahead else "worse"
+        lead = f"{which} by {gap.lead}, which {chance} (95 % interval {gap.lead_interval})"
+        expected = f"one of which {metric.show(theirs.value.mean)} is expected, with {spent}"
+        ours_is = "as good" if gap.is_level else lead
+        return f"Study `{facts.spec.baseline}` found {expected}. This winner is {ours_is}."
+    score = facts.spec.task.score
     return (
-        f"Study `{facts.spec.baseline}` found {score.show(kept(score, known.best))} with {n} in "
-        f"{known.minutes:.1f} minutes. {_beside(facts, known.best, 'that')}"
+        f"Study `{facts.spec.baseline}` found {score.show(kept(score, known.best))} with {spent}. "
+        f"{_beside(facts, known.best, 'that')}"
     )
 
 

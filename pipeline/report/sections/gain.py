@@ -1,5 +1,7 @@
 """The part of a report on what searching bought: the champion beside what was known before."""
 
+from collections.abc import Sequence
+
 from pipeline.escaping import for_markdown
 from pipeline.evaluation.verdict import Standing
 from pipeline.report.document import Block, Heading, Paragraph, Table
@@ -9,6 +11,7 @@ from pipeline.study.trial import Trial
 from pipeline.wording import count_noun, inflect
 
 HEADING = "What searching bought"
+_ONE_RUN = "; a baseline study's is one run, the best of several."
 
 
 def gain(facts: StudySummary) -> list[Block]:
@@ -18,19 +21,25 @@ def gain(facts: StudySummary) -> list[Block]:
         return []
     rows, judged = [], facts.judged
     if judged and judged.reference:
-        rows.append(_expected_row("best reference", judged.reference, facts))
+        rows.append(_expected_row("best reference", judged.reference, facts.ended, facts))
     elif reference and not judged:
         rows.append(
             _bought_row(f"best reference: {for_markdown(reference.reference)}", reference, facts)
         )
+    both_judged = judged and baseline and baseline.judged
     if baseline:
-        name = f"study `{facts.spec.baseline}`: best of {count_noun(len(baseline.ended), 'trial')}"
-        rows.append(_bought_row(f"{name} in {baseline.minutes:.1f} minutes", baseline.best, facts))
+        n_trials = count_noun(baseline.n_searched, "trial")
+        spent, name = f"{n_trials} in {baseline.minutes:.1f} minutes", facts.spec.baseline
+        if both_judged:
+            winner, name = both_judged.winner, f"study `{name}`: winner of finals, of {spent}"
+            rows.append(_expected_row(name, winner, baseline.ended, facts))
+        else:
+            rows.append(_bought_row(f"study `{name}`: best of {spent}", baseline.best, facts))
     n_trials = count_noun(sum(not trial.is_final for trial in facts.ended), "trial")
     name = f"this study: best of {n_trials} in {facts.minutes:.1f} minutes"
     if judged:
         name = f"this study: winner of finals, of {n_trials} in {facts.minutes:.1f} minutes"
-        rows.append(_expected_row(name, judged.winner, facts))
+        rows.append(_expected_row(name, judged.winner, facts.ended, facts))
     else:
         rows.append(_bought_row(name, facts.champion, facts))
     columns = [
@@ -53,7 +62,7 @@ def gain(facts: StudySummary) -> list[Block]:
         Table(columns, rows),
         Paragraph(
             "What finals have judged is what is expected with any seed, adjusted for having been "
-            "selected; a baseline study's is one run, the best of several."
+            "selected" + ("." if both_judged or not baseline else _ONE_RUN)
             if judged
             else f"Each is one run, and the best of several{told} of seeds, nor of having been "
             "picked."
@@ -69,12 +78,14 @@ def gain(facts: StudySummary) -> list[Block]:
     return blocks
 
 
-def _expected_row(name: str, standing: Standing, facts: StudySummary) -> list[str]:
-    """Shows what a finalist is worth, by the study's metric."""
+def _expected_row(
+    name: str, standing: Standing, ended: Sequence[Trial], facts: StudySummary
+) -> list[str]:
+    """Shows what a finalist is worth, one of trials that ended, by the study's metric."""
     metric, finalist, value = facts.spec.objective, standing.finalist, standing.value
     if finalist.reference:
         name = f"{name}: {for_markdown(finalist.reference)}"
-    trial = next(each for each in facts.ended if each.number == finalist.number)
+    trial = next(each for each in ended if each.number == finalist.number)
     return [
         name, metric.show(value.mean), value.interval.show(metric, value.mean),
         f"{finalist.n_parameters:,}", str(trial.hyperparameters),
