@@ -143,7 +143,7 @@ ESCAPED = rf"\\{PUNCTUATION}"  # what `escaping.for_markdown` makes of a user's 
 LINK = rf"\[((?:{ESCAPED}|[^\]])+)\]\((#[\w-]+|https?://[^)\s]+)\)"
 _LINK = re.compile(LINK)
 _PLAIN_NUMBER = r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?( ?%)?"
-_NUMBER = re.compile(rf"{_PLAIN_NUMBER}( to {_PLAIN_NUMBER})?|")
+_NUMBER = re.compile(rf"{_PLAIN_NUMBER}(\sto\s{_PLAIN_NUMBER})?|")
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:

@@ -1,5 +1,6 @@
 """Figures of single networks and of those that are compared: curves, intervals, confidence."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.study.trial import State, Trial
 from pipeline.task.task import Metric
 
 FEW = 10  # examples, of which a share says little
+_MOST_OF_LABEL = 18  # characters of a line, so that a phone has room for the figure beside them
 
 
 def of_several(trials: Sequence[Trial], champion: Trial, metric: Metric) -> go.Figure:
@@ -80,6 +82,10 @@ def standings(known: Sequence[Standing], names: Sequence[str], metric: Metric) -
         )
     )
     figure.add_vline(x=known[0].value.mean, line={"color": FAINT, "dash": "dot", "width": 1})
+    lines = [textwrap.wrap(name, _MOST_OF_LABEL, break_long_words=False) for _, name in rows]
+    figure.update_yaxes(
+        tickvals=[name for _, name in rows], ticktext=["<br>".join(each) for each in lines]
+    )
     return finish(figure, metric.name, "", None, height=100 + 42 * len(rows))
 
 

@@ -89,7 +89,7 @@ def _said_of_standings(facts: StudySummary) -> str:
             "The winner stands apart from the other finalist."
         )  # fmt: skip
     if n_alike == n:
-        who = f"All {others}" if n > 1 else "The other finalist"
+        who = {1: "The other finalist", 2: "Both other finalists"}.get(n, f"All {others}")
         return f"{who} may be as good as the winner."
     return f"{n_alike} of {others} may be as good as the winner."
 
