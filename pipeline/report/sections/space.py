@@ -226,7 +226,7 @@ def said_of_importance(facts: StudySummary) -> str:
         share += own
         if share >= 0.6 or len(most) == 3:
             break
-    hint = " With so few trials that is a hint." if facts.n_complete < FEW else ""
+    hint = " With so few complete trials that is a hint." if facts.n_complete < FEW else ""
     return f"{join_names(most)} {inflect('decides', len(most), 'decide')} most.{hint}"
 
 
