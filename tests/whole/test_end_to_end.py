@@ -599,7 +599,7 @@ def test_a_study_whose_name_is_hangul_goes_all_the_way(
     # as a disk may have it that writes syllables in parts
     (tmp_path / "studies" / f"{unicodedata.normalize('NFD', name)}.toml").write_text(TINY)
     searched = run(tmp_path, "pipeline.search", name, "--workers", "1")
-    assert f"make report STUDY={name}" in searched.stdout
+    assert f"make ui STUDY={name}" in searched.stdout
     run(tmp_path, "pipeline.report", name)
     assert f"Study {name}" in (tmp_path / "studies" / name / "report.md").read_text()
     assert (
