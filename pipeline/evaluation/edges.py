@@ -47,6 +47,8 @@ def best_of(ranked: Sequence[Trial]) -> list[Trial]:
 def find(ranked: Sequence[Trial], space: Mapping[str, Entry]) -> list[Edge]:
     """Finds bounds near which the best trials lie, more of them than chance would put there.
 
+    The most epochs bound only who was trained for all of them.
+
     Args:
         ranked: trials that have a value, the best first.
         space: entries by hyperparameter.
@@ -55,7 +57,8 @@ def find(ranked: Sequence[Trial], space: Mapping[str, Entry]) -> list[Edge]:
     for name, entry in space.items():
         if isinstance(entry, Choices) or entry.low == entry.high:
             continue
-        places = [place(entry, value) for trial in best for value in values_of(trial, name, entry)]
+        values = [(trial, value) for trial in best for value in values_of(trial, name, entry)]
+        places = [place(entry, value) for _, value in values]
         if len(places) < FEWEST:
             continue
         share = MARGIN
@@ -63,6 +66,11 @@ def find(ranked: Sequence[Trial], space: Mapping[str, Entry]) -> list[Edge]:
             share = max(MARGIN, entry.step / (entry.high - entry.low + entry.step))
         for is_upper in (False, True):
             near = [each >= 1 - MARGIN if is_upper else each <= MARGIN for each in places]
+            if name == "epochs" and is_upper:  # those that stopped themselves had enough
+                near = [
+                    each and trial.n_epochs >= value
+                    for each, (trial, value) in zip(near, values, strict=True)
+                ]
             if MOST_OF * sum(near) >= len(near) and _chance(sum(near), len(near), share) < SURE:
                 bound = entry.high if is_upper else entry.low
                 is_natural = not is_upper and bound == 0

@@ -239,4 +239,4 @@ def ledger(known: Ledger) -> go.Figure:
             hovertemplate="%{y}: %{x:.1f} minutes<extra></extra>",
         )
     )
-    return finish(figure, "minutes of one worker", "", None, height=90 + 34 * len(rows))
+    return finish(figure, "minutes", "", None, height=90 + 34 * len(rows))

@@ -91,3 +91,13 @@ def test_a_place_is_one_in_the_ranges_own_scale() -> None:
     assert edges.place(SPACE["learning_rate"], 1e-1) == pytest.approx(1)
     assert edges.place(SPACE["learning_rate"], 1e-3) == pytest.approx(1 / 3)
     assert edges.place(SPACE["dropout"], 0.25) == 0.5
+
+
+@pytest.mark.parametrize(("n_epochs", "is_bound"), [(40, True), (39, False), (12, False)])
+def test_the_most_epochs_bound_only_who_was_trained_for_all(n_epochs: int, is_bound: bool) -> None:
+    space: dict[str, Entry] = {"epochs": IntRange(type="int", low=10, high=40, step=10)}
+    trials = [
+        dataclasses.replace(trial, history={"loss": [0.5] * n_epochs})
+        for trial in ranked(lambda network: network.learning_rate, epochs=40)
+    ]
+    assert bool(edges.find(trials, space)) is is_bound

@@ -166,6 +166,20 @@ def test_where_times_are_not_known_trials_are_counted(facts: StudySummary) -> No
     assert last[:5] == ["9", "0.8950", "1.63", "0.8931", ""]
 
 
+def test_where_trials_were_paused_equally_many_tell_nothing(facts: StudySummary) -> None:
+    heading = "Best so far at equal budget"
+    paused = [dataclasses.replace(trial, pauses=[2]) for trial in facts.ended[-3:]]
+    pausing = dataclasses.replace(facts, ended=[*facts.ended[:-3], *paused])
+    other = with_champion(facts, 0.8960)
+    assert [row[0] for row in rows(text(facts, other), heading)].count("after trials") == 1
+    told = text(pausing, other)
+    assert "after trials" not in [row[0] for row in rows(told, heading)]
+    assert "after minutes" in [row[0] for row in rows(told, heading)]
+    assert "not compared after equally many trials, since those that `recorded` paused" in told
+    blind = text(without_times(pausing), without_times(other))
+    assert "after trials" in [row[0] for row in rows(blind, heading)], "nothing else is left"
+
+
 def test_of_an_error_the_lower_one_is_ahead(
     facts: StudySummary, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What a report says of finals: the recorded study, with finals as a search would hold them."""
 
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from pipeline.paths import Project
 from pipeline.report import contents, document
 from pipeline.report.as_json import as_json
 from pipeline.report.baseline import Baseline
+from pipeline.report.sections import next_study
+from pipeline.report.sections.search import best_so_far
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.study import finals
 from pipeline.study.finals import Held
+from pipeline.study.load import parse
+from pipeline.study.spec import Finals
 from pipeline.study.trial import Trial, ranking
 
 
@@ -94,6 +99,28 @@ def test_a_trial_of_finals_is_told_apart_in_the_table_of_the_best(plain: StudySu
     assert f"(trial {again[0].final_of} again)" in text(facts)
 
 
+def test_finals_are_no_records_of_the_search(plain: StudySummary) -> None:
+    facts = with_finals(plain)
+    _, records = best_so_far(facts)
+    assert not any(trial.is_final for trial in records)
+    lucky = [replace(t, value=0.99) if t.is_final else t for t in facts.ended]
+    ranked = ranking(lucky, "maximize")
+    assert best_so_far(replace(facts, ended=lucky, ranked=ranked))[1] == records
+
+
+def test_if_finals_cannot_tell_the_next_study_has_more_of_them(plain: StudySummary) -> None:
+    facts = with_finals(plain)
+    assert facts.judged
+    unsure = replace(facts, judged=replace(facts.judged, probability=0.6))
+    sure = replace(facts, judged=replace(facts.judged, reference=None))
+    for share, then in ((0.2, 0.4), (0.4, 0.5), (0.7, 0.7)):
+        spec = plain.spec.model_copy(update={"finals": Finals(share=share, seeds=3)})
+        found = parse("next", tomllib.loads(next_study.study_file(replace(unsure, spec=spec))))
+        assert found.finals == Finals(share=then, seeds=3)
+        found = parse("next", tomllib.loads(next_study.study_file(replace(sure, spec=spec))))
+        assert found.finals == spec.finals
+
+
 # Beside another study whose winner finals have judged, too
 
 
@@ -129,7 +156,7 @@ def test_finals_are_held_against_those_of_the_baseline(
     n = sum(not trial.is_final for trial in facts.ended)
     expected = facts.spec.objective.show(facts.judged.winner.value.mean + ahead)
     spent = f"{n} trials in 9.9 minutes"
-    assert f"found one of which {expected} is expected, with {spent}. This winner" in told
+    assert f"{expected} is expected of its winner, after {spent}. This winner" in told
     assert f"This winner is {said}" in told
     assert f"| study `random`: winner of finals, of {spent} | {expected} |" in told
     assert "a baseline study's is one run" not in told

@@ -18,7 +18,7 @@ from pipeline.report.incumbents import (
     searched,
 )
 from pipeline.report.summary import StudySummary
-from pipeline.wording import capitalize, inflect
+from pipeline.wording import capitalize, inflect, join_names
 
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the smaller one of what both have used
 
@@ -137,17 +137,24 @@ def _at_equal_budget(one: _Search, other: _Search) -> list[Block]:
     if _is_timed(one, other):
         minutes = min(one.facts.minutes, other.facts.minutes)
         by_time = [_after_minutes(share * minutes, one, other) for share in SHARES]
-    n_trials = min(len(one.ends), len(other.ends))
-    counts = dict.fromkeys(max(1, round(share * n_trials)) for share in SHARES)
-    by_count = [_after_trials(n, one, other) for n in counts]
     better = "higher" if one.facts.spec.direction == "maximize" else "lower"
     metric = one.facts.spec.metric
     said = (
         f"The best `{metric}` so far, of which the {better} is the better. Differences are "
         f"{one.name} less {other.name}."
     )
-    counted = Table(_columns("trials", "minutes", one, other), by_count)
     timed = Table(_columns("minutes", "trials", one, other), by_time)
+    pausing = [s.name for s in (one, other) if any(trial.pauses for trial in s.facts.ended)]
+    if by_time and pausing:
+        said += (
+            " They are not compared after equally many trials, since those that "
+            f"{join_names(pausing)} paused end when it does."
+        )
+        return [Paragraph(said), timed]
+    n_trials = min(len(one.ends), len(other.ends))
+    counts = dict.fromkeys(max(1, round(share * n_trials)) for share in SHARES)
+    by_count = [_after_trials(n, one, other) for n in counts]
+    counted = Table(_columns("trials", "minutes", one, other), by_count)
     return [Paragraph(said), *([timed] if by_time else []), counted]
 
 

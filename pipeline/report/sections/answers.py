@@ -132,7 +132,7 @@ def _against(facts: StudySummary) -> str:
         how = {
             True: f"It is better, {sure} sure",
             False: "It is worse",
-            None: f"Whether it is better cannot be told ({sure} sure)",
+            None: f"It is better with a probability of {sure}, too little to say so",
         }[better]
         return f"{how}. Against the best reference, {name}: {lead} (95 % interval {interval})."
     reference = facts.best_reference
@@ -160,9 +160,9 @@ def _random(facts: StudySummary) -> str:
         chance = "may be chance" if gap.may_be_chance else "is more than chance"
         which = "better" if gap.is_first_ahead else "worse"
         lead = f"{which} by {gap.lead}, which {chance} (95 % interval {gap.lead_interval})"
-        expected = f"one of which {metric.show(theirs.value.mean)} is expected, with {spent}"
+        expected = f"{metric.show(theirs.value.mean)} is expected of its winner, after {spent}"
         ours_is = "as good" if gap.is_level else lead
-        return f"Study `{facts.spec.baseline}` found {expected}. This winner is {ours_is}."
+        return f"Study `{facts.spec.baseline}`: {expected}. This winner is {ours_is}."
     score = facts.spec.task.score
     return (
         f"Study `{facts.spec.baseline}` found {score.show(kept(score, known.best))} with {spent}. "

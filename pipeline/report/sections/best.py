@@ -31,6 +31,9 @@ def best(facts: StudySummary) -> list[Block]:
         ]
         for rank, trial in enumerate(top, start=1)
     ]
+    if not any(row[columns.index("ended")] for row in rows):
+        at = columns.index("ended")
+        columns, *rows = ([*row[:at], *row[at + 1 :]] for row in (columns, *rows))
     blocks: list[Block] = [Heading(f"The best {len(rows)}"), Table(columns, rows)]
     shown = [trial for trial in top if trial.n_epochs > 1]
     if facts.champion not in shown:

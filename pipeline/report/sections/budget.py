@@ -92,7 +92,10 @@ def _said_of_doubling(known: Budget, facts: StudySummary) -> str:
         return f"{said}."
     noise = intervals.show(metric, facts.judged.noise, known.best)
     if known.gain < facts.judged.noise:
-        return f"{said}, less than another seed alone moves a run ({noise}): it was enough."
+        return (
+            f"{said}, less than another seed alone moves a run ({noise}): it was enough for what "
+            "can be told from luck."
+        )
     return f"{said}, more than another seed alone moves a run ({noise})."
 
 
@@ -142,7 +145,7 @@ def said_of_ends(facts: StudySummary) -> str:
     said = [
         f"{len(trials[name]):,} {inflect('was', len(trials[name]), 'were')} {name}{why}"
         for name, why in {
-            LET_GO: f", of which {facts.spec.sampler.type} expected less than of others",
+            LET_GO: f": {facts.spec.sampler.type} put others first until the budget was used",
             PRUNED: f" by {facts.spec.own_pruner.type}",
             STOPPED: "",
         }.items()

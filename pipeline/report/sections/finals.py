@@ -10,6 +10,7 @@ from pipeline.report.summary import StudySummary
 from pipeline.wording import capitalize, count_noun, inflect, join_names
 
 HEADING = "Finals"
+_BESIDE = ", the best reference beside them, whose first run is as good as fresh: nobody chose it"
 
 
 def said_of_finals(facts: StudySummary) -> list[str]:
@@ -40,8 +41,8 @@ def finals(facts: StudySummary) -> list[Block]:
     how = (
         "The best networks of the search were trained again with fresh seeds, the same for all, "
         f"round by round: {join_names(steps)} fresh {inflect('run', n_last)}"
-        f"{', the best reference beside them' if beside else ''}. The mean of all runs decided, "
-        "the first one included."
+        f"{_BESIDE if beside else ''}. The mean of all runs decided who won, the first one "
+        "included; what is expected rests on fresh ones alone."
     )
     paired = (
         "differences are between answers to the same"
@@ -65,9 +66,9 @@ def finals(facts: StudySummary) -> list[Block]:
             "What is expected is the mean of a hierarchical posterior, in which a network that "
             "is ahead by luck is drawn towards the others; intervals are its 95 % credible "
             f"intervals, of seeds and {examples}: {paired} ones. The runs by which networks were "
-            f"selected were better than fresh ones by {excess} (median), and count for nothing "
-            "here. A run counts with the epoch that its network's other runs name as the best: "
-            "its own best one flatters it."
+            f"selected were better than fresh ones by {excess} (median). All count without the "
+            "luck of the best of many epochs: it is chosen by other examples than measure it, or, "
+            "in runs of the search, by the network's other runs."
         ),
     ]
 

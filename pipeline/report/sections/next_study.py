@@ -15,6 +15,7 @@ IS_NOTHING = 0.02  # importance below which a hyperparameter decides nothing
 MANY_FAILED = 0.2  # share of trials
 FACTOR = 4.0  # by which a logarithmic range is widened
 SHARE = 0.5  # of its width, by which another one is
+FACTOR_OF_FINALS, MOST_OF_FINALS = 2.0, 0.5  # by which their share grows, and up to which
 
 
 def next_study(facts: StudySummary) -> list[Block]:
@@ -42,7 +43,7 @@ def suggestions(facts: StudySummary) -> list[str]:
         for edge in _widened(facts)
     ]
     said += [
-        f"Leave `{name}` as the champion has it: it decided nothing here."
+        f"Leave `{name}` as the champion has it: its importance was {facts.importance[name]:.2f}."
         for name in _settled(facts)
     ]
     if _wants_more(facts):
@@ -56,8 +57,7 @@ def suggestions(facts: StudySummary) -> list[str]:
             f"See to the {count_noun(failed, 'failed trial')} first: their hyperparameters lie "
             "where nothing can be trained."
         )
-    judged = facts.judged
-    if judged and judged.reference and judged.is_better is None:
+    if _wants_finals(facts):
         said.append(
             "Give finals a larger share of the budget: whether the winner is better than what was "
             "known cannot be told yet."
@@ -88,6 +88,11 @@ def _wants_more(facts: StudySummary) -> bool:
     return known.gain > (facts.judged.noise if facts.judged else 0.0)
 
 
+def _wants_finals(facts: StudySummary) -> bool:
+    judged = facts.judged
+    return judged is not None and judged.reference is not None and judged.is_better is None
+
+
 def study_file(facts: StudySummary) -> str:
     """Writes the study file that does what is suggested, and is else as this study's."""
     spec, settled = facts.spec, _settled(facts)
@@ -112,6 +117,9 @@ def study_file(facts: StudySummary) -> str:
         content["fixed"] = {**known.get("fixed", {}), **fixed}
     if spec.finals is None:
         content["finals"] = False
+    elif _wants_finals(facts):
+        share = min(FACTOR_OF_FINALS * spec.finals.share, MOST_OF_FINALS)
+        content["finals"] = {**known.get("finals", {}), "share": max(share, spec.finals.share)}
     return toml.document(content)
 
 

@@ -19,7 +19,9 @@ def search(facts: StudySummary) -> list[Block]:
     """Tells of the records, and draws all trials in their order and in time."""
     metric = facts.spec.objective
     line, records = best_so_far(facts)
-    drawn = figures.thin_out(facts.ended, facts.ranked)
+    drawn = figures.thin_out(
+        searched(facts), [trial for trial in facts.ranked if not trial.is_final]
+    )
     rows = [
         [str(trial.number), metric.show(trial.value or 0.0), str(trial.hyperparameters)]
         for trial in records
@@ -31,8 +33,8 @@ def search(facts: StudySummary) -> list[Block]:
         Table(["trial", metric.name, "hyperparameters"], rows),
         Figure(
             figures.history(drawn, of_drawn, metric),
-            "Trials in their order, each with its best epoch, whatever ended it. The frame "
-            f"leaves out the worst quarter.{left_out(facts, drawn)}",
+            "Trials but for finals, each with its best epoch, whatever ended it. The frame "
+            f"leaves out the worst quarter.{left_out(drawn, searched(facts))}",
             _said_of_records(records, facts),
         ),
     ]
@@ -43,12 +45,16 @@ def search(facts: StudySummary) -> list[Block]:
         blocks.append(
             Figure(
                 search_figures.over_time(timed, in_time, metric, used),
-                "The same trials, but for finals, by the time that the search had used when each "
-                "ended.",
+                "The same trials, by the time that the search had used when each ended.",
                 _said_of_time(in_time, used, metric),
             )
         )
     return [*blocks, *pruning(facts)]
+
+
+def searched(facts: StudySummary) -> list[Trial]:
+    """Lists the trials of the search, without its finals."""
+    return [trial for trial in facts.ended if not trial.is_final]
 
 
 def best_so_far(facts: StudySummary) -> tuple[dict[int, float], list[Trial]]:
@@ -56,7 +62,7 @@ def best_so_far(facts: StudySummary) -> tuple[dict[int, float], list[Trial]]:
     ranked = {trial.number for trial in facts.ranked}
     best: float | None = None
     line, records = {}, []
-    for trial in facts.ended:
+    for trial in searched(facts):
         if trial.number in ranked and is_better(
             trial.value or 0.0, best, facts.spec.objective.direction
         ):
@@ -66,12 +72,12 @@ def best_so_far(facts: StudySummary) -> tuple[dict[int, float], list[Trial]]:
     return line, records
 
 
-def left_out(facts: StudySummary, drawn: Sequence[Trial]) -> str:
+def left_out(drawn: Sequence[Trial], trials: Sequence[Trial]) -> str:
     """Says how many trials of a long search a figure shows, and which."""
-    if len(drawn) == len(facts.ended):
+    if len(drawn) == len(trials):
         return ""
     return (
-        f" Shown are {len(drawn):,} of {len(facts.ended):,} trials: the best, and a sample of the "
+        f" Shown are {len(drawn):,} of {len(trials):,} trials: the best, and a sample of the "
         "others; all are in `trials.csv`."
     )
 
@@ -82,7 +88,7 @@ def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
         return ""
     last, metric = records[-1], facts.spec.objective
     said = f"The best value, {metric.show(last.value or 0.0)}, is that of trial {last.number}"
-    since = sum(trial.number > last.number for trial in facts.ended)
+    since = sum(trial.number > last.number for trial in searched(facts))
     after = (
         f", and {count_noun(since, 'trial')} after it {inflect('was', since, 'were')} no better"
     )

@@ -85,7 +85,7 @@ def _ranges(facts: StudySummary) -> list[Block]:
         *_best_values(facts),
         Panels(
             figures.slices(drawn, searched, metric),
-            caption + left_out(facts, drawn),
+            caption + left_out(drawn, facts.ended),
             _said_of_ranges(facts),
         ),
         *_lines(facts),
