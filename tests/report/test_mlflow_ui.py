@@ -11,7 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,13 @@ class Shown:
         """Waits until a text is seen."""
         self.page.get_by_text(text).first.wait_for(timeout=1000 * SECONDS)
 
+    def wait_until(self, is_drawn: Callable[[], bool]) -> None:
+        """Waits for a table, which is drawn bit by bit."""
+        until = time.monotonic() + SECONDS
+        while not is_drawn():
+            assert time.monotonic() < until, (self.names(), self.heads())
+            self.page.wait_for_timeout(100)
+
     def names(self) -> list[str]:
         """Of runs, from the top, as far as they are drawn."""
         found = self.page.evaluate(
@@ -119,6 +127,16 @@ class Shown:
         )
         names = [re.search(r"trial \d{4}(: [^\n]+)?", text) for text in found]
         return [name[0] for name in names if name]
+
+    def heads(self) -> list[str]:
+        """Of columns with what was measured or searched, from the left."""
+        found: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll("[role=columnheader]")]
+              .map((head) => [head.getBoundingClientRect().left, head.innerText.trim()])
+              .filter(([_, text]) => text.includes("_"))
+              .sort((a, b) => a[0] - b[0]).map(([_, text]) => text)"""
+        )
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -151,19 +169,17 @@ def shown(project: Project) -> Iterator[Shown]:
 
 def test_the_table_has_the_best_on_top_and_tells_ends_apart(shown: Shown) -> None:
     shown.goto(shown.links["trials"])
-    for last in ("trial 0004: interrupted", "batch_size", "units_2"):  # are drawn bit by bit
-        shown.wait(last)
+    n_runs = recorded.N_COUNTED + recorded.N_INTERRUPTED + 1 + len(FINALS)
+    shown.wait_until(lambda: len(shown.names()) == n_runs)
+    searched = {"batch_size", "hidden_layers", "learning_rate", "units_1", "units_2"}
+    shown.wait_until(lambda: {"best_val_accuracy", *searched} <= {*shown.heads()})
     names = shown.names()
     assert names[:2] == [f"trial {recorded.CHAMPION:04d}", f"trial {recorded.SECOND:04d}"]
     assert {
         "trial 0001: reference", "trial 0013: pruned", "trial 0006: failed",
         "trial 0004: interrupted", "trial 0090: paused", "trial 0092: final of 0007",
     } <= set(names)  # fmt: skip
-    assert len(names) == recorded.N_COUNTED + recorded.N_INTERRUPTED + 1 + len(FINALS)
-    heads = shown.page.locator("[role=columnheader]:has-text('_')").all_inner_texts()
-    heads = [text.strip() for text in heads]
-    assert heads[0] == "best_val_accuracy"
-    assert {"batch_size", "hidden_layers", "learning_rate", "units_1", "units_2"} <= set(heads)
+    assert shown.heads()[0] == "best_val_accuracy"
     shown.wait("Who won?")  # in the description of the experiment, above the table
     shown.wait("Model training")
 
@@ -171,7 +187,7 @@ def test_the_table_has_the_best_on_top_and_tells_ends_apart(shown: Shown) -> Non
 def test_finals_are_grouped_by_network_with_their_mean(shown: Shown) -> None:
     shown.goto(shown.links["finals"])
     shown.wait("Group: 9")
-    shown.wait("trial 0092")
+    shown.wait_until(lambda: len(shown.names()) == len(FINALS))
     assert shown.names() == [
         "trial 0093: final of 0009", "trial 0091: final of 0009", "trial 0092: final of 0007",
     ]  # fmt: skip
