@@ -207,8 +207,10 @@ def links_of(url: StoreUrl, study: str) -> Mapping[str, str]:
         engine.dispose()
     if known is None:
         return {}
-    links = {"trials": view.link(str(known), view.KEY if has_view else "")}
-    return links | ({"finals": view.link(str(known), view.FINALS)} if has_finals else {})
+    keys = {"trials": view.KEY if has_view else ""} | (
+        {"finals": view.FINALS} if has_finals else {}
+    )
+    return {what: f"/{view.link(str(known), key)}" for what, key in keys.items()}
 
 
 def _of(sql: Any, table: str, **wanted: Any) -> Any:

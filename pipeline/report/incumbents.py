@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.evaluation import time_used
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial, is_better
 
@@ -29,32 +28,20 @@ class Incumbent:
         return self.trial.value
 
 
-def searched(facts: StudySummary) -> list[Trial]:
-    """Lists the trials of the search, in the order in which they ended; finals are none."""
-    found = [trial for trial in facts.ended if not trial.is_final]
-    return sorted(found, key=lambda trial: (trial.ended, trial.number))
-
-
 def incumbents(facts: StudySummary) -> list[Incumbent]:
     """Lists the networks that were the best so far when their trials ended, in that order.
 
     Runs of finals are left out: they train again what the search has found.
     """
-    used = minutes_used(facts)
     ranked = {trial.number for trial in facts.ranked}
     found: list[Incumbent] = []
-    for n_trials, trial in enumerate(searched(facts), start=1):
+    for n_trials, trial in enumerate(facts.searched_by_end, start=1):
         if trial.number not in ranked or trial.value is None:
             continue
         best = found[-1].value if found else None
         if is_better(trial.value, best, facts.spec.direction):
-            found.append(Incumbent(trial, n_trials, used.get(trial.number)))
+            found.append(Incumbent(trial, n_trials, facts.minutes_used.get(trial.number)))
     return found
-
-
-def minutes_used(facts: StudySummary) -> dict[int, float]:
-    """Estimates how many minutes the search had used when each of its trials ended, by number."""
-    return time_used.minutes_used(searched(facts), facts.minutes)
 
 
 def at_minutes(found: Sequence[Incumbent], minutes: float) -> Incumbent | None:

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipeline import escaping
 from pipeline.clock import now
 from pipeline.data import datasets
 from pipeline.errors import PipelineError
+from pipeline.evaluation import time_used
+from pipeline.evaluation.budget import Budget
 from pipeline.evaluation.finals import judge_study
 from pipeline.evaluation.verdict import Verdict
 from pipeline.listening import HOST, UI_PORT
@@ -97,6 +100,26 @@ class StudySummary:
     broken_off: str = ""
     read: str = ""
     data_fingerprint: str = ""
+
+    @property
+    def searched(self) -> Sequence[Trial]:
+        """The trials of the search, by number; finals are none."""
+        return [trial for trial in self.ended if not trial.is_final]
+
+    @property
+    def searched_by_end(self) -> Sequence[Trial]:
+        """The same, in the order in which they ended."""
+        return sorted(self.searched, key=lambda trial: (trial.ended, trial.number))
+
+    @cached_property
+    def minutes_used(self) -> Mapping[int, float]:
+        """How many minutes the search had used when each of its trials ended, by number."""
+        return time_used.minutes_used(self.searched_by_end, self.minutes)
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """What the search had found by when; None if no drawn trial has a value."""
+        return Budget.of(self.ended, self.spec.direction, self.minutes_used)
 
     @property
     def n_independent(self) -> int:

@@ -49,7 +49,7 @@ def begin(
         goal: what is asked.
         views: how the UI is to show the trials, by `view.tags`.
     """
-    trials = f"[table of its trials]({view.link(experiment, view.KEY).removeprefix('/')})"
+    trials = f"[table of its trials]({view.link(experiment, view.KEY)})"
     shown = f", in the {trials}, the best on top" if view.TAG in views else ""
     note = for_tag(
         f"{for_markdown(goal)}\n\nThe search has begun. What it has found so far can be seen"
@@ -102,10 +102,10 @@ def tell(
 
 def _where(experiment: str, run: str, views: Mapping[str, str]) -> str:
     """Links to what tells more."""
-    trials = view.link(experiment, view.KEY).removeprefix("/")
+    trials = view.link(experiment, view.KEY)
     links = [f"[the whole report]({view.report_link(experiment, run)})", f"[all trials]({trials})"]
     if f"{view.PREFIX}{view.FINALS}" in views:
-        finals = view.link(experiment, view.FINALS).removeprefix("/")
+        finals = view.link(experiment, view.FINALS)
         links.append(f"[the finals, by network]({finals})")
     return (
         f"See {', '.join(links)}; report, `trials.csv` and study file are artifacts of the "

@@ -20,14 +20,14 @@ _LAYERS_SHOWN = 2  # of what each layer has one of
 
 
 def link(experiment: str, key: str = "") -> str:
-    """Makes a link to a study's trials, to be put behind the server's address.
+    """Makes a link to a study's trials that works anywhere in the UI, as `run_link` does.
 
     Args:
         experiment: id of the study's.
         key: of the view; "" for none. The UI complains of a key that the experiment has no tag of.
     """
     shared = f"viewStateShareKey={key}&" if key else ""
-    return f"/#/experiments/{experiment}/runs?{shared}{_OF_TRAINING}"
+    return f"#/experiments/{experiment}/runs?{shared}{_OF_TRAINING}"
 
 
 def run_link(experiment: str, run: str, artifact: str = "") -> str:

@@ -9,7 +9,7 @@ import recorded
 from test_finals_section import with_finals
 
 from pipeline.paths import Project
-from pipeline.report.incumbents import at_minutes, at_trials, incumbents, minutes_used
+from pipeline.report.incumbents import at_minutes, at_trials, incumbents
 from pipeline.report.summary import StudySummary, summarize
 
 
@@ -50,11 +50,11 @@ def test_finals_are_no_part_of_a_search(facts: StudySummary) -> None:
     finals = with_finals(facts, reference_is_best=True)
     assert max(trial.value or 0.0 for trial in finals.ended) > 0.92
     assert [each.trial.number for each in incumbents(finals)] == known
-    assert minutes_used(finals) == minutes_used(facts)
+    assert finals.minutes_used == facts.minutes_used
 
 
 def test_time_is_counted_back_from_the_end_of_the_last_trial(facts: StudySummary) -> None:
-    used = minutes_used(ended_at(facts, [1010, 1020, 1030], 1.0))
+    used = ended_at(facts, [1010, 1020, 1030], 1.0).minutes_used
     assert [60 * used[number] for number in (0, 1, 2)] == pytest.approx([40, 50, 60])
 
 
@@ -69,19 +69,19 @@ def test_time_is_counted_back_from_the_end_of_the_last_trial(facts: StudySummary
 def test_time_in_which_nobody_searched_is_left_out(
     ends: list[float], used: list[float], facts: StudySummary
 ) -> None:
-    found = minutes_used(ended_at(facts, ends, 1.0))
+    found = ended_at(facts, ends, 1.0).minutes_used
     assert [60 * found[number] for number in (0, 1, 2)] == pytest.approx(used)
 
 
 def test_all_trials_ended_within_the_time_that_was_used(facts: StudySummary) -> None:
-    used = minutes_used(facts)
+    used = facts.minutes_used
     assert len(used) == recorded.N_COUNTED
     assert 0 < min(used.values()) < max(used.values()) == facts.minutes
 
 
 def test_without_the_end_of_each_trial_no_time_is_known(facts: StudySummary) -> None:
-    assert minutes_used(ended_at(facts, [1010, 0.0], 1.0)) == {}
-    assert minutes_used(ended_at(facts, [1010, 1020], 0.0)) == {}
+    assert ended_at(facts, [1010, 0.0], 1.0).minutes_used == {}
+    assert ended_at(facts, [1010, 1020], 0.0).minutes_used == {}
     (first, *_) = incumbents(ended_at(facts, [1010, 0.0], 1.0))
     assert first.minutes is None
 

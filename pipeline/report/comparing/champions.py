@@ -3,7 +3,6 @@
 from pipeline.evaluation import intervals
 from pipeline.report.comparing import leads
 from pipeline.report.document import Table
-from pipeline.report.incumbents import searched
 from pipeline.report.summary import StudySummary
 from pipeline.wording import inflect
 
@@ -20,7 +19,7 @@ def say_champions(first: StudySummary, second: StudySummary) -> str:
             f"The champion of {ahead} is better than that of {behind} by {gap.lead} "
             f"({gap.values}); {leads.say_chance(gap, first)}."
         )
-    n_trials = " and of ".join(f"{len(searched(facts)):,}" for facts in (first, second))
+    n_trials = " and of ".join(f"{len(facts.searched):,}" for facts in (first, second))
     examples = inflect(first.spec.task.example, 2)
     without = [_name(facts) for facts in (first, second) if not facts.judged]
     return (

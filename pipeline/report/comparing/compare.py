@@ -1,6 +1,6 @@
 """Two studies side by side: which has found the better network, at equal budget and in the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.report.comparing import figure, leads
@@ -9,14 +9,7 @@ from pipeline.report.comparing.comparable import check_comparable
 from pipeline.report.comparing.leads import say_chance
 from pipeline.report.comparing.side_by_side import side_by_side
 from pipeline.report.document import Block, Figure, Heading, Items, Paragraph, Table
-from pipeline.report.incumbents import (
-    Incumbent,
-    at_minutes,
-    at_trials,
-    incumbents,
-    minutes_used,
-    searched,
-)
+from pipeline.report.incumbents import Incumbent, at_minutes, at_trials, incumbents
 from pipeline.report.summary import StudySummary
 from pipeline.wording import capitalize, inflect, join_names
 
@@ -58,13 +51,13 @@ class _Search:
     facts: StudySummary
     incumbents: Sequence[Incumbent]
     ends: Sequence[int]
-    minutes: dict[int, float]
+    minutes: Mapping[int, float]
 
     @classmethod
     def of(cls, facts: StudySummary) -> "_Search":
         """Collects what is known of it."""
-        ends = [trial.number for trial in searched(facts)]
-        return cls(facts, incumbents(facts), ends, minutes_used(facts))
+        ends = [trial.number for trial in facts.searched_by_end]
+        return cls(facts, incumbents(facts), ends, facts.minutes_used)
 
     @property
     def name(self) -> str:

@@ -18,7 +18,6 @@ from pipeline.evaluation.ledger import (
 )  # fmt: skip
 from pipeline.report import search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
-from pipeline.report.incumbents import minutes_used
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import State, Trial
 from pipeline.wording import count_noun, inflect
@@ -30,14 +29,9 @@ N_FAILED = 30
 MOST_OF_REASON = 80  # characters of a failure's reason where it is told in passing
 
 
-def budget_of(facts: StudySummary) -> Budget | None:
-    """Looks at what a study's search had found by when; None if no drawn trial has a value."""
-    return Budget.of(facts.ended, facts.spec.direction, minutes_used(facts))
-
-
 def budget(facts: StudySummary) -> list[Block]:
     """Says what half of the budget had found, and what twice of it might."""
-    known, metric = budget_of(facts), facts.spec.objective
+    known, metric = facts.budget, facts.spec.objective
     if known is None or not facts.spec.space:
         return []
     drawn = [trial for trial in facts.ended if trial.is_drawn and trial.value is not None]
@@ -57,7 +51,7 @@ def budget(facts: StudySummary) -> list[Block]:
 
 def said_of_budget(facts: StudySummary) -> str:
     """Says in a sentence or two whether more of the budget would have brought more."""
-    known, metric = budget_of(facts), facts.spec.objective
+    known, metric = facts.budget, facts.spec.objective
     if not facts.spec.space:
         return "Nothing was searched."
     if known is None:

@@ -35,7 +35,7 @@ def gain(facts: StudySummary) -> list[Block]:
             rows.append(_expected_row(name, winner, baseline.ended, facts))
         else:
             rows.append(_bought_row(f"study `{name}`: best of {spent}", baseline.best, facts))
-    n_trials = count_noun(sum(not trial.is_final for trial in facts.ended), "trial")
+    n_trials = count_noun(len(facts.searched), "trial")
     name = f"this study: best of {n_trials} in {facts.minutes:.1f} minutes"
     if judged:
         name = f"this study: winner of finals, of {n_trials} in {facts.minutes:.1f} minutes"

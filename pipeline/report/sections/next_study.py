@@ -2,7 +2,6 @@
 
 from pipeline.evaluation.edges import Edge
 from pipeline.report.document import Block, Code, Heading, Items, Paragraph
-from pipeline.report.sections.budget import budget_of
 from pipeline.report.sections.space import tight
 from pipeline.report.summary import StudySummary
 from pipeline.study import toml
@@ -48,7 +47,7 @@ def suggestions(facts: StudySummary) -> list[str]:
     ]
     if _wants_more(facts):
         said.append("Search for twice as long: the last doubling still brought something.")
-    known = budget_of(facts)
+    known = facts.budget
     if (known is None or known.gain is None) and not facts.is_exhausted:
         said.append("Search for longer: so few trials cannot tell what more would bring.")
     failed = sum(trial.state == State.FAIL for trial in facts.ended)
@@ -82,7 +81,7 @@ def _settled(facts: StudySummary) -> list[str]:
 
 
 def _wants_more(facts: StudySummary) -> bool:
-    known = budget_of(facts)
+    known = facts.budget
     if known is None or known.gain is None or facts.is_exhausted:
         return False
     return known.gain > (facts.judged.noise if facts.judged else 0.0)

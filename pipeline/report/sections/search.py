@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.evaluation import intervals
 from pipeline.report import figures, search_figures
 from pipeline.report.document import Block, Figure, Heading, Paragraph, Table
-from pipeline.report.incumbents import Incumbent, incumbents, minutes_used
+from pipeline.report.incumbents import Incumbent, incumbents
 from pipeline.report.sections.pruning import pruning
 from pipeline.report.summary import StudySummary
 from pipeline.study.trial import Trial, is_better
@@ -20,7 +20,7 @@ def search(facts: StudySummary) -> list[Block]:
     metric = facts.spec.objective
     line, records = best_so_far(facts)
     drawn = figures.thin_out(
-        searched(facts), [trial for trial in facts.ranked if not trial.is_final]
+        facts.searched, [trial for trial in facts.ranked if not trial.is_final]
     )
     rows = [
         [str(trial.number), metric.show(trial.value or 0.0), str(trial.hyperparameters)]
@@ -34,11 +34,11 @@ def search(facts: StudySummary) -> list[Block]:
         Figure(
             figures.history(drawn, of_drawn, metric),
             "Trials but for finals, each with its best epoch, whatever ended it. The frame "
-            f"leaves out the worst quarter.{left_out(drawn, searched(facts))}",
+            f"leaves out the worst quarter.{left_out(drawn, facts.searched)}",
             _said_of_records(records, facts),
         ),
     ]
-    used = minutes_used(facts)
+    used = facts.minutes_used
     timed = [trial for trial in drawn if trial.number in used]
     if len(timed) > 1:
         in_time = incumbents(facts)
@@ -52,17 +52,12 @@ def search(facts: StudySummary) -> list[Block]:
     return [*blocks, *pruning(facts)]
 
 
-def searched(facts: StudySummary) -> list[Trial]:
-    """Lists the trials of the search, without its finals."""
-    return [trial for trial in facts.ended if not trial.is_final]
-
-
 def best_so_far(facts: StudySummary) -> tuple[dict[int, float], list[Trial]]:
     """Computes the best after each trial, by its number, and which trials were the best so far."""
     ranked = {trial.number for trial in facts.ranked}
     best: float | None = None
     line, records = {}, []
-    for trial in searched(facts):
+    for trial in facts.searched:
         if trial.number in ranked and is_better(
             trial.value or 0.0, best, facts.spec.objective.direction
         ):
@@ -88,7 +83,7 @@ def _said_of_records(records: Sequence[Trial], facts: StudySummary) -> str:
         return ""
     last, metric = records[-1], facts.spec.objective
     said = f"The best value, {metric.show(last.value or 0.0)}, is that of trial {last.number}"
-    since = sum(trial.number > last.number for trial in searched(facts))
+    since = sum(trial.number > last.number for trial in facts.searched)
     after = (
         f", and {count_noun(since, 'trial')} after it {inflect('was', since, 'were')} no better"
     )
