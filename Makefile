@@ -117,7 +117,7 @@ screenshots: $(SETUP)  ## make the pictures of the README anew, of a finished st
 
 lock: $(SETUP)  ## pin all dependencies anew in requirements.lock
 	@$(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-emit-index-url --no-header --extra dev --extra onnx \
+	  --generate-hashes --no-emit-index-url --no-header --extra cluster --extra dev --extra onnx \
 	  pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; searches and exports stay
