@@ -83,6 +83,7 @@ class LocalExecutor:
         self._queue: deque[Job] = deque()
         self._context = multiprocessing.get_context("forkserver")
         self._ready, self._ready_signal = self._context.Pipe(duplex=False)
+        self._woken, self._wake = self._context.Pipe(duplex=False)
         self._is_ready, self._n_restarts = False, 0
         self._n_deaths = 0  # in a row, of processes whose job had not started
         shutil.rmtree(scratch, ignore_errors=True)
@@ -106,14 +107,20 @@ class LocalExecutor:
     def events(self, timeout_seconds: float) -> list[Event]:
         """Waits for events of any worker, and for the import to be done."""
         trials = {worker.connection: trial for trial, worker in self._workers.items()}
-        sources = [*trials, *([] if self._is_ready else [self._ready])]
+        sources = [*trials, self._woken, *([] if self._is_ready else [self._ready])]
         happened: list[Event] = []
         for source in wait(sources, timeout_seconds):
-            if source is self._ready:
+            if source is self._woken:
+                self._woken.recv()
+            elif source is self._ready:
                 self._hear_of_server(self._ready.recv())
             else:
                 happened += self._receive(trials[source])  # type: ignore[index]
         return happened
+
+    def wake(self) -> None:
+        """Has `events` return now; may be called from another thread."""
+        self._wake.send(None)
 
     def stop(self, trial: int) -> None:
         """Kills the process of a trial's job; no event of that job comes any more."""
