@@ -151,4 +151,18 @@ class Failed:
     is_guess: bool = False
 
 
-Event = Started | EpochEnd | Finished | Failed
+@dataclass(frozen=True)
+class Lost:
+    """The place is gone where the job ran: with it all that it has done, and by no fault of it.
+
+    Attributes:
+        trial: number of the trial.
+        reason: what a user reads.
+    """
+
+    trial: int
+    reason: str
+
+
+JobEnd = Finished | Failed | Lost  # the last event of a job that is not stopped
+Event = Started | EpochEnd | JobEnd

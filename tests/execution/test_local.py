@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.execution.local import LocalExecutor
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.source import DataSpec
-from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, JobEnd, Started
 
 DEADLINE_SECONDS = 120.0  # for what should take seconds, on a machine that is busy
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def events_until(executor: LocalExecutor, is_over: Callable[[list[Event]], bool]
 
 def has_ended(*trials: int) -> Callable[[list[Event]], bool]:
     return lambda events: (
-        set(trials) <= {event.trial for event in events if isinstance(event, Finished | Failed)}
+        set(trials) <= {event.trial for event in events if isinstance(event, JobEnd)}
     )
 
 

@@ -7,6 +7,7 @@ all of that dies with it.
 """
 
 import contextlib
+import os
 import queue
 import sys
 import tempfile
@@ -15,8 +16,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import ray
-
+import pipeline
 from pipeline import __version__, files
 from pipeline.environment import hide_gpus, set_defaults
 from pipeline.errors import PipelineError
@@ -24,7 +24,7 @@ from pipeline.execution.local import LocalExecutor
 from pipeline.execution.ray.messages import Left, Share, Ticket, Told
 from pipeline.execution.ray.parcel import Parcel
 from pipeline.names import state_file
-from pipeline.training.job import EpochEnd, Event, Failed, Finished
+from pipeline.training.job import EpochEnd, Event, JobEnd
 
 WAIT_SECONDS = 5.0  # for events; whoever commands something ends the wait
 # What makes numbers what they are, and so has to be the same on all nodes.
@@ -50,22 +50,18 @@ class Agent:
         self._tickets: dict[int, Ticket] = {}
         self._executor: LocalExecutor | None = None
 
-    @ray.method(concurrency_group="commands")
     def submit(self, ticket: Ticket) -> None:
         """Starts a job."""
         self._command(lambda: self._submit(ticket))
 
-    @ray.method(concurrency_group="commands")
     def stop(self, trial: int) -> None:
         """Ends the job of a trial."""
         self._command(lambda: self._stop(trial))
 
-    @ray.method(concurrency_group="commands")
     def close(self) -> None:
         """Ends all jobs, and `told`."""
         self._command(None)
 
-    @ray.method(concurrency_group="events")
     def told(self) -> Iterator[list[Told]]:
         """Begins, and yields what happens, as it does; first that this is here, an empty list.
 
@@ -80,20 +76,18 @@ class Agent:
             )
         set_defaults()
         hide_gpus()
-        # Workers are forked with what they need; Ray's own main module is not of that.
-        vars(sys.modules["__main__"]).pop("__file__", None)
+        _fork_without_ray()
         root = Path(tempfile.gettempdir()) / "keras-search-pipeline"
         with files.scratch_folder(root / "agent") as folder:
             self._parcel.unpack(folder / "data")
             self._states = folder / "states"
             self._states.mkdir()
-            with contextlib.closing(self._open(folder)) as self._executor:
+            log = root / f"{self._share.study}.workers.log"  # stays, for people
+            data, n_workers = self._parcel.data, self._share.n_workers
+            self._executor = LocalExecutor(data, n_workers, log, folder / "scratch")
+            with contextlib.closing(self._executor):
                 yield []
                 yield from self._run(self._executor)
-
-    def _open(self, folder: Path) -> LocalExecutor:
-        log, scratch = folder / "workers.log", folder / "scratch"
-        return LocalExecutor(self._parcel.data, self._share.n_workers, log, scratch)
 
     def _run(self, executor: LocalExecutor) -> Iterator[list[Told]]:
         while True:
@@ -134,7 +128,7 @@ class Agent:
             with contextlib.suppress(FileNotFoundError):  # the disk did not take it
                 yield ticket.number, Left(event.trial, event.epoch, file.read_bytes())
                 file.unlink()
-        if isinstance(event, Finished | Failed):
+        if isinstance(event, JobEnd):
             self._forget(event.trial)
         yield ticket.number, event
 
@@ -144,6 +138,8 @@ class Agent:
             file.unlink(missing_ok=True)
 
 
-def actor() -> "ray.actor.ActorClass[Agent]":
-    """Makes Ray's class of agents: who commands one does not wait for what it tells."""
-    return ray.remote(concurrency_groups={"commands": 1, "events": 1})(Agent)
+def _fork_without_ray() -> None:
+    """Has workers find the package as this process does, and leave Ray's main module alone."""
+    vars(sys.modules["__main__"]).pop("__file__", None)
+    root = str(Path(pipeline.__file__).parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])

@@ -8,12 +8,11 @@ import contextlib
 import multiprocessing
 import time
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.execution.local import LocalExecutor
-from pipeline.execution.ray.cluster_process import serve
 from pipeline.execution.ray.messages import (
     Cannot,
     Capacity,
@@ -27,7 +26,7 @@ from pipeline.execution.ray.messages import (
 )
 from pipeline.files import write_atomically
 from pipeline.names import state_file
-from pipeline.training.job import Event, Failed, Finished, Job, Lost
+from pipeline.training.job import Event, Job, JobEnd, Lost
 
 PATIENCE_SECONDS = 240.0  # with a cluster that was lost, until another process has joined it
 CLOSE_SECONDS = 20.0  # for that process to end what it has begun
@@ -52,6 +51,7 @@ class RayExecutor:
         self._n_submitted = 0
         self._capacity: int | None = None  # not known before the cluster is joined
         self._lost_since: float | None = None
+        self._held: list[Event] = []
         self._join()
 
     @property
@@ -101,10 +101,9 @@ class RayExecutor:
         self._process.close()
 
     def _join(self) -> None:
-        self._held: list[Event] = []
         self._connection, others = self._context.Pipe()
         self._process = self._context.Process(
-            target=serve, args=(others, self._wanted, self._log), daemon=True
+            target=_serve, args=(others, self._wanted, self._log), daemon=True
         )
         self._process.start()
         others.close()  # so that its death is seen
@@ -128,8 +127,8 @@ class RayExecutor:
         match reply:
             case Capacity(n_workers):
                 self._capacity, self._lost_since = n_workers, None
-            case Cannot(reason):
-                return self._join_again(reason)
+            case Cannot(reason, is_final):
+                return self._join_again(reason, is_final=is_final)
             case Gone(tickets, reason):
                 lost = [t.job.trial for t in self._tickets.values() if t.number in tickets]
                 return self._lose(lost, reason)
@@ -147,7 +146,7 @@ class RayExecutor:
             with contextlib.suppress(OSError):  # the disk is full, say; it is trained on, without
                 write_atomically(_state(ticket.job, event.epoch), event.content)
             return []
-        if isinstance(event, Finished | Failed):
+        if isinstance(event, JobEnd):
             del self._tickets[event.trial]
         return [event]
 
@@ -156,7 +155,7 @@ class RayExecutor:
             del self._tickets[trial]
         return [Lost(trial, reason) for trial in trials]
 
-    def _join_again(self, reason: str) -> list[Event]:
+    def _join_again(self, reason: str, *, is_final: bool = False) -> list[Event]:
         """Starts the process anew that speaks with Ray; what it ran is lost.
 
         Raises:
@@ -164,12 +163,20 @@ class RayExecutor:
         """
         now = time.monotonic()
         self._lost_since = self._lost_since or now
-        if self._capacity is None or now - self._lost_since > PATIENCE_SECONDS:
+        is_hopeless = is_final or self._capacity is None
+        if is_hopeless or now - self._lost_since > PATIENCE_SECONDS:
             raise PipelineError(reason)
         lost = self._lose(list(self._tickets), "the cluster was lost")
         self.close()
         self._join()
         return lost
+
+
+def _serve(connection: Connection, wanted: Wanted, log: Path) -> None:
+    """Runs in the other process, which alone imports Ray."""
+    from pipeline.execution.ray.cluster import serve
+
+    serve(connection, wanted, log)
 
 
 def _state(job: Job, epoch: int) -> Path:

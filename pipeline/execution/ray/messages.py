@@ -66,24 +66,28 @@ class Gone:
 
 @dataclass(frozen=True)
 class Cannot:
-    """Says that there is nothing that could run a job, and ends the process.
+    """Says why no job can run, and that the process ends.
 
     Attributes:
         reason: what a user reads.
+        is_final: whether another process would fare no better.
     """
 
     reason: str
+    is_final: bool = False
 
 
 @dataclass(frozen=True)
 class Share:
-    """What is an agent's of its node.
+    """What is an agent's of its node, and what it is for.
 
     Attributes:
+        study: name; workers print to a file that bears it.
         n_workers: how many jobs it runs at a time.
         versions: of the package and what it trains with, where the supervisor is.
     """
 
+    study: str
     n_workers: int
     versions: tuple[str, ...]
 
