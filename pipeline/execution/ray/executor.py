@@ -98,7 +98,6 @@ class RayExecutor:
         self._process.join(CLOSE_SECONDS)
         self._process.kill()
         self._process.join()
-        self._process.close()
 
     def _join(self) -> None:
         self._connection, others = self._context.Pipe()
