@@ -84,14 +84,15 @@ def main() -> int:
 
 def _hold_finals(project: Project, spec: "StudySpec", n_networks: int) -> int:
     """Holds finals of a study that has been searched; 0 networks stands for as many as it asks."""
-    from pipeline.cores import n_cores
+    from pipeline.execution.devices import n_workers
     from pipeline.search.session import search
     from pipeline.study.spec import Finals
 
     asked = spec.finals or Finals()
     if n_networks:
         asked = asked.model_copy(update={"networks": n_networks})
-    return search(project, spec, project.study_file(spec.name), n_cores(), only_finals=asked)
+    file, n_at_a_time = project.study_file(spec.name), n_workers(spec.resources)
+    return search(project, spec, file, n_at_a_time, only_finals=asked)
 
 
 def _n_networks(text: str) -> int:

@@ -195,5 +195,5 @@ def _workers(subject: Subject) -> "Iterator[Executor]":
     project, spec = subject.project, subject.spec
     if project.outside.executor is None:  # else the data are not trained on here
         datasets.fetch(spec.data_spec)
-    with contextlib.closing(open_executor(project, spec.name, spec.data_spec, 1)) as executor:
+    with contextlib.closing(open_executor(project, spec, 1)) as executor:
         yield executor

@@ -32,9 +32,11 @@ def main() -> int:
 
         print(dry_run.preview(spec, warm_start.find(project, spec)))
         return DONE
+    from pipeline.execution.devices import n_workers
     from pipeline.search.session import search
 
-    return search(project, spec, project.study_file(arguments.study), arguments.workers)
+    at_a_time = arguments.workers or n_workers(spec.resources)
+    return search(project, spec, project.study_file(arguments.study), at_a_time)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -50,8 +52,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=_n_workers,
-        default=n_cores(),
-        help="trials at a time, one thread each (default: one for each core)",
+        help="trials at a time (default: as many as there are cores and GPUs for)",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would happen, and stop")
     return parser.parse_args(arguments)

@@ -62,7 +62,7 @@ def search_interruptibly(
         files.remove_leftovers(project.runs_dir, project.outside.disk)
         for store in (project.optuna_url, project.mlflow_uri):
             snapshot.refuse_unless_writable(store, "a search writes it")
-        executor = local.open_executor(project, spec.name, spec.data_spec, n_workers)
+        executor = local.open_executor(project, spec, n_workers)
         try:
             if project.outside.executor is None:  # else the data are not trained on here
                 datasets.fetch(spec.data_spec)  # needed when workers have imported TensorFlow

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from pipeline.errors import PipelineError
+from pipeline.execution.devices import Devices
 from pipeline.execution.local import LocalExecutor
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.source import DataSpec
@@ -104,9 +105,12 @@ def test_two_jobs_run_side_by_side_and_finish(executor: LocalExecutor) -> None:
     assert executor.events(0) == []
 
 
-def test_same_job_gives_the_same_numbers_in_another_process(executor: LocalExecutor) -> None:
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_same_job_gives_the_same_numbers_in_another_process(
+    cpus: int, executor: LocalExecutor
+) -> None:
     for trial in (3, 4):
-        executor.submit(replace(JOB, trial=trial))
+        executor.submit(replace(JOB, trial=trial, cpus=cpus))
     events = events_until(executor, has_ended(3, 4))
     first, second = (
         [
@@ -309,6 +313,27 @@ def close_during_jobs(folder: Path) -> None:
     executor.close()  # once more does no harm
 
 
+def share_gpus(folder: Path) -> None:
+    """Nobody tells of GPUs at first, as where somebody else has shared them out; then two are."""
+    devices = Devices(["1", "7"], 1)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    files = folder / "log", folder / "scratch"
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, *files, devices)
+    executor.submit(replace(ENDLESS, trial=1))
+    events_until(executor, has_begun(1))
+    executor.submit(replace(JOB, trial=2, gpus=1.0))
+    assert isinstance(events_until(executor, has_ended(2))[-1], Finished)
+    assert devices.take(3) == "1"  # the first needs none, the second has given it back
+    (folder / "nvidia-smi").write_text("#!/bin/sh\necho GPU 0: some; echo GPU 1: more\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    executor.submit(replace(JOB, trial=4, gpus=1.0))
+    with pytest.raises(PipelineError, match="TensorFlow sees none of the GPUs 7: it may lack"):
+        events_until(executor, has_ended(4))
+    executor.stop(4)
+    assert devices.take(5) == "7"
+    executor.close()
+
+
 def close_in_all_ways(folder: Path) -> None:
     for close in (close_at_once, close_during_import, close_during_jobs):
         close(folder)
@@ -460,6 +485,10 @@ def output_of(function: Callable[[Path], None], folder: Path) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def test_a_job_that_asks_for_gpus_has_some_of_its_own(tmp_path: Path) -> None:
+    output_of(share_gpus, tmp_path)
 
 
 def test_close_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
