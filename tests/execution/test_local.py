@@ -27,8 +27,10 @@ from executor_conformance import (
 )
 
 from pipeline.errors import PipelineError
+from pipeline.execution.devices import Devices
 from pipeline.execution.local import LocalExecutor
 from pipeline.task.source import DataSpec
+from pipeline.training.job import Finished
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,6 +118,27 @@ def close_during_import(folder: Path) -> None:
     executor = LocalExecutor(DataSpec("fashion_mnist"), 2, folder / "log", folder / "scratch")
     executor.submit(ENDLESS)
     assert executor.events(0.5) == []  # long enough for the import to begin, not for its end
+    executor.close()
+
+
+def share_gpus(folder: Path) -> None:
+    """Nobody tells of GPUs at first, as where somebody else has shared them out; then two are."""
+    devices = Devices(["1", "7"], 1)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    files = folder / "log", folder / "scratch"
+    executor = LocalExecutor(DataSpec("fashion_mnist"), 2, *files, devices)
+    executor.submit(replace(ENDLESS, trial=1))
+    events_until(executor, has_begun(1))
+    executor.submit(replace(JOB, trial=2, gpus=1.0))
+    assert isinstance(events_until(executor, has_ended(2))[-1], Finished)
+    assert devices.take(3) == "1"  # the first needs none, the second has given it back
+    (folder / "nvidia-smi").write_text("#!/bin/sh\necho GPU 0: some; echo GPU 1: more\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    executor.submit(replace(JOB, trial=4, gpus=1.0))
+    with pytest.raises(PipelineError, match="TensorFlow sees none of the GPUs 7: it may lack"):
+        events_until(executor, has_ended(4))
+    executor.stop(4)
+    assert devices.take(5) == "7"
     executor.close()
 
 
@@ -258,6 +281,10 @@ def output_of(function: Callable[[Path], None], folder: Path) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def test_a_job_that_asks_for_gpus_has_some_of_its_own(tmp_path: Path) -> None:
+    output_of(share_gpus, tmp_path)
 
 
 def test_close_leaves_no_process_and_no_folder(tmp_path: Path) -> None:

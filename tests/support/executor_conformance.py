@@ -139,9 +139,12 @@ class ExecutorConformance:
             assert ended[0].model is not None
         assert executor.events(0) == []
 
-    def test_same_job_gives_the_same_numbers_in_another_process(self, executor: Executor) -> None:
+    @pytest.mark.parametrize("cpus", [1, 2])
+    def test_same_job_gives_the_same_numbers_in_another_process(
+        self, cpus: int, executor: Executor
+    ) -> None:
         for trial in (3, 4):
-            executor.submit(replace(JOB, trial=trial))
+            executor.submit(replace(JOB, trial=trial, cpus=cpus))
         events = events_until(executor, has_ended(3, 4))
         assert curve(events, 3) == curve(events, 4)
 

@@ -20,6 +20,7 @@ import pipeline
 from pipeline import __version__, files
 from pipeline.environment import hide_gpus, set_defaults
 from pipeline.errors import PipelineError
+from pipeline.execution.devices import Devices
 from pipeline.execution.local import LocalExecutor
 from pipeline.execution.ray.messages import Left, Share, Ticket, Told
 from pipeline.execution.ray.parcel import Parcel
@@ -83,8 +84,14 @@ class Agent:
             self._states = folder / "states"
             self._states.mkdir()
             log = root / f"{self._share.study}.workers.log"  # stays, for people
-            data, n_workers = self._parcel.data, self._share.n_workers
-            self._executor = LocalExecutor(data, n_workers, log, folder / "scratch")
+            gpus = self._share.gpus
+            self._executor = LocalExecutor(
+                self._parcel.data,
+                self._share.n_workers,
+                log,
+                folder / "scratch",
+                Devices.of_environment(gpus) if gpus else None,  # those that Ray has given it
+            )
             with contextlib.closing(self._executor):
                 yield []
                 yield from self._run(self._executor)

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 from pipeline.execution.local import LocalExecutor
 from pipeline.execution.ray.messages import (
+    PATIENCE_SECONDS,
     Cannot,
     Capacity,
     Gone,
@@ -28,7 +29,6 @@ from pipeline.files import write_atomically
 from pipeline.names import state_file
 from pipeline.training.job import Event, Job, JobEnd, Lost
 
-PATIENCE_SECONDS = 240.0  # with a cluster that was lost, until another process has joined it
 CLOSE_SECONDS = 20.0  # for that process to end what it has begun
 
 

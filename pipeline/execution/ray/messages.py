@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pipeline.task.source import DataSpec
 from pipeline.training.job import Event, Job
 
+PATIENCE_SECONDS = 240.0  # with a cluster that is lost, or where no worker can begin
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -16,7 +18,7 @@ class Wanted:
         n_workers: how many at a time, at most; None for as many as the cluster has room for.
         cpus: of each.
         gpus: of each.
-        address: of the cluster, "host:port"; "" for a Ray of its own if none is found here.
+        address: of the cluster, "host:port"; "" for a Ray of its own.
     """
 
     study: str
@@ -84,11 +86,13 @@ class Share:
     Attributes:
         study: name; workers print to a file that bears it.
         n_workers: how many jobs it runs at a time.
+        gpus: that each of them has.
         versions: of the package and what it trains with, where the supervisor is.
     """
 
     study: str
     n_workers: int
+    gpus: float
     versions: tuple[str, ...]
 
 
