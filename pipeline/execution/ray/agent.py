@@ -78,7 +78,7 @@ class Agent:
         set_defaults()
         hide_gpus()
         _fork_without_ray()
-        root = Path(tempfile.gettempdir()) / "keras-search-pipeline"
+        root = Path(tempfile.gettempdir()) / f"keras-search-pipeline-{os.getuid()}"
         with files.scratch_folder(root / "agent") as folder:
             self._parcel.unpack(folder / "data")
             self._states = folder / "states"
