@@ -86,13 +86,12 @@ class Postgres:
         }
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         command += [part for each in options.items() for part in ("-c", "=".join(each))]
-        # SIGQUIT has PostgreSQL end all its processes at once
-        tied = ["setpriv", "--pdeathsig", "QUIT", *self._as_unprivileged()]
         with self._log.open("ab") as log:
             self._server = subprocess.Popen(
-                [*tied, *command], cwd=self._folder, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True,
+                ["setpriv", *self._as_unprivileged(), *command], cwd=self._folder,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        self._guard = _guard(self._server)
         for _ in _until("PostgreSQL", self._server, self._log):
             with contextlib.suppress(psycopg.OperationalError):
                 self._connect().close()
@@ -103,11 +102,12 @@ class Postgres:
         if self._server:
             self._server.send_signal(signal.SIGINT)
             self._server.wait(_SECONDS_TO_END)
-            self._server = None
+        self.kill()
 
     def kill(self) -> None:
         """Kills all its processes, as a lack of memory does."""
         if self._server:
+            _kill(self._guard)
             _kill(self._server)
             self._server = None
 
@@ -256,8 +256,6 @@ class MlflowServer:
     def kill(self) -> None:
         """Kills its processes."""
         if self._server:
-            assert self._server.stdin
-            self._server.stdin.close()
             _kill(self._server)
             self._server = None
 
@@ -309,6 +307,17 @@ def _until(name: str, server: subprocess.Popen[bytes], log: Path) -> Iterator[No
     raise RuntimeError(f"{name} has not started:\n{log.read_text(errors='backslashreplace')}")
 
 
+def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Has a server end when this process does: then nobody holds the other end of a pipe.
+
+    SIGQUIT has PostgreSQL end all its processes at once.
+    """
+    wait = ["sh", "-c", 'read -r _; kill -QUIT "$0"', str(server.pid)]
+    return subprocess.Popen(
+        wait, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
 def _kill(server: subprocess.Popen[bytes]) -> None:
     """Kills a process and all that it has started, and waits until they are gone."""
     processes: list[psutil.Process] = []
@@ -320,4 +329,6 @@ def _kill(server: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
     server.wait(_SECONDS_TO_END)
+    if server.stdin:
+        server.stdin.close()
     psutil.wait_procs(processes, _SECONDS_TO_END)
