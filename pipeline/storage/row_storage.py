@@ -22,7 +22,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.storage import fencing
+from pipeline.storage import fencing, outages
 from pipeline.storage.optuna_internals import CachedStorage, models
 
 _TRIAL = models.TrialModel
@@ -100,13 +100,26 @@ class CacheOfRows(CachedStorage):
         return known.system_attrs if known else self._backend.get_trial_system_attrs(trial_id)
 
 
+@outages.patient
 class RowStorage(optuna.storages.RDBStorage):
     """Reads trials as rows; can write to SQLite without waiting for the disk each time."""
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(url, engine_kwargs=engine_kwargs)
+        self.patience = outages.Patience(self.engine, url)
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
         self._log: Path | None = None
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leaves out what belongs to the connections, as Optuna does."""
+        state = super().__getstate__()
+        del state["patience"]
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Connects anew."""
+        super().__setstate__(state)
+        self.patience = outages.Patience(self.engine, self.url)
 
     def write_ahead(self, file: Path) -> None:
         """Lets few writes wait for the disk: where a trial begins or ends, and what a study notes.
