@@ -149,4 +149,4 @@ def _fork_without_ray() -> None:
     """Has workers find the package as this process does, and leave Ray's main module alone."""
     vars(sys.modules["__main__"]).pop("__file__", None)
     root = str(Path(pipeline.__file__).parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.getenv("PYTHONPATH")])])
