@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 # All that has to be quoted in a URL, and a template's braces.
 POSTGRES_PASSWORD = "Of@postgres:/?#[%41]+ &='{é}"
-MLFLOW_PASSWORD = "Of@mlflow/?#[%42]+ &='{é}"  # a colon is what HTTP parts it from the user by
+MLFLOW_PASSWORD = "Of@mlflow/?#[%42]+ &='{e}"  # no colon, for HTTP parts it from the user by one
 USER = "searcher"
 _PROGRAMS = "/usr/lib/postgresql"  # Debian's, which are on nobody's PATH
 _UNPRIVILEGED = "nobody"  # PostgreSQL refuses root
