@@ -14,7 +14,7 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.source import Inputs, Targets, Weights
 from pipeline.task.task import Task
-from pipeline.training.augmentation import augmentation, mix, seed_of_step
+from pipeline.training.augmentation import augmentation, gatherable, mix, seed_of_step
 from pipeline.training.averaging import MovingAverage
 from pipeline.training.fused_optimizers import fused_update
 from pipeline.training.precision import LossScale, hidden_layers_in
@@ -55,6 +55,7 @@ def compile_epoch(
     inputs, targets, weights = tensors(
         dataset.train_inputs, dataset.train_targets, dataset.train_weights
     )
+    whole = gatherable(inputs)
     validation_set = tensors(
         dataset.validation_inputs, dataset.validation_targets, dataset.validation_weights
     )
@@ -70,7 +71,8 @@ def compile_epoch(
         batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
         if n_examples % batch_size == 0:
             batch = tf.ensure_shape(batch, (batch_size,))
-        examples, wanted = tf.gather(inputs, batch), tf.gather(targets, batch)
+        examples, wanted = tf.gather(whole, batch), tf.gather(targets, batch)
+        examples = tf.cast(examples, inputs.dtype)
         weight = tf.gather(weights, batch) if is_weighted else None
         counted = weight if counts is None else tf.gather(counts, batch)
         answers, right = [(wanted, weight)], [(wanted, counted)]

@@ -301,7 +301,7 @@ def test_what_has_an_effect_makes_another_network() -> None:
         kernel_size=5, pooling="average", pool_every=2, global_pooling=True, dense_units=9,
         batch_normalization=True, learning_rate_schedule="cosine", warmup_epochs=2,
         weight_decay=0.1, ema_momentum=0.9, label_smoothing=0.1, random_shift=2, random_flip=True,
-        cutout=8, mixup=0.2,
+        cutout=8, mixup=0.2, precision="mixed_bfloat16",
     )  # fmt: skip
     assert all(vars(given)[name] != default for name, default in DEFAULTS.items())
     assert given.effective == given

@@ -237,7 +237,7 @@ TABLES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     ),
     "folds": (
         "is_high", "val_log_loss", {"folds": 2, "class_weights": "balanced", "weight": "w"},
-        {"embedding_size": 2, "learning_rate_schedule": "plateau"},
+        {"embedding_size": 2, "learning_rate_schedule": "plateau", "precision": "mixed_float16"},
     ),
 }  # fmt: skip
 
