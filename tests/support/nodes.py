@@ -67,8 +67,8 @@ class Node(ABC):
             variables = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
             with self._log.open("ab") as log:
                 done = subprocess.run(
-                    self._inside(command), env=variables, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=log,
+                    self._inside(command), cwd="/", env=variables, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=log,
                 )  # fmt: skip
             if done.returncode == 0:
                 return
