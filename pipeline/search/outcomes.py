@@ -15,7 +15,7 @@ from pipeline.search.finals import Finals
 from pipeline.search.progress import Progress, Snapshot
 from pipeline.search.running import Running
 from pipeline.search.used import Used
-from pipeline.storage import queue, study_store
+from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
@@ -117,9 +117,10 @@ class Outcomes:
             self._tracker.store_model(number, running.model)
             if running.is_pruned:
                 study_store.note_pruned_record(self._study, number)
-        study_store.write(running.trial, running.outcome())
-        self._tracker.flush()
-        queue.tell(self._study, running.trial, *running.told(spec.direction))
+        self._tracker.flush(number)
+        with optuna_internals.together(self._study):
+            study_store.write(running.trial, running.outcome())
+            queue.tell(self._study, running.trial, *running.told(spec.direction))
 
     def close(self, running: Running) -> None:
         """Counts a trial that Optuna knows has ended, and closes its run.
@@ -168,10 +169,11 @@ class Outcomes:
     def try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
         number, assignment = running.trial.number, running.assignment
-        study_store.write(running.trial, Outcome(reason=reason))
-        self._tracker.flush()
+        self._tracker.flush(number)
         again = replace(assignment, n_retries=assignment.n_retries + 1)
-        queue.requeue(self._study, self._spec, running.trial, again)
+        with optuna_internals.together(self._study):
+            study_store.write(running.trial, Outcome(reason=reason))
+            queue.requeue(self._study, self._spec, running.trial, again)
         self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
 

@@ -118,7 +118,14 @@ class Snapshot:
 
 
 class Progress(Protocol):
-    """Shows people how a search goes."""
+    """Shows people how a search goes.
+
+    Attributes:
+        is_due: whether a snapshot would be shown now.
+    """
+
+    @property
+    def is_due(self) -> bool: ...
 
     def update(self, snapshot: Snapshot) -> None:
         """Shows a snapshot, after an event or when some time has passed."""
@@ -141,9 +148,14 @@ class PlainProgress:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the last line on how far the search is was long ago."""
+        return time.monotonic() - self._last >= PLAIN_SECONDS
+
     def update(self, snapshot: Snapshot) -> None:
         """Prints how far the search is, if the last such line is long ago."""
-        if time.monotonic() - self._last >= PLAIN_SECONDS:
+        if self.is_due:
             self._last = time.monotonic()
             running = ", ".join(
                 f"trial {r.trial} epoch {r.epoch}/{r.epochs}" for r in snapshot.running
@@ -168,6 +180,8 @@ class PlainProgress:
 class SilentProgress:
     """Shows nothing: nobody looks."""
 
+    is_due = False
+
     def update(self, snapshot: Snapshot) -> None:
         """Does nothing."""
 
@@ -190,9 +204,14 @@ class LiveProgress:
         self._live.start()
         self._drawn = 0.0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the display is to be drawn again, twice a second at most."""
+        return time.monotonic() - self._drawn >= REFRESH_SECONDS
+
     def update(self, snapshot: Snapshot) -> None:
         """Redraws the display, at most twice a second."""
-        if time.monotonic() - self._drawn >= REFRESH_SECONDS:
+        if self.is_due:
             self._live.update(render(snapshot), refresh=True)
             self._drawn = time.monotonic()
 

@@ -98,20 +98,19 @@ class Supervisor:
         """
         if said := known_space.remark(self._spec):
             self._progress.say(said)
+        with optuna_internals.alone(self._study) as look:
+            return self._run(look)
+
+    def _run(self, look: Callable[[], None]) -> SearchEnd:
+        recovered = (self._study, self._spec, self._tracker, self._pausing, self._used)
         try:
-            ended, self._n_drawn = recovery.recover(
-                self._study,
-                self._spec,
-                self._tracker,
-                self._pausing,
-                self._used,
-                self._progress.say,
-            )
+            ended, self._n_drawn = recovery.recover(*recovered, self._progress.say)
             self._outcomes.know(ended)
             if not self._finals.only:
                 queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
                 self._stores.check()
+                look()
                 while self._start_next():
                     pass
                 if not self._running and not self._go_on():
@@ -123,7 +122,8 @@ class Supervisor:
                 self._stop_overdue()
                 if self._stores.has_optuna:
                     self._used.save()
-                self._progress.update(self.snapshot())
+                if self._progress.is_due:
+                    self._progress.update(self.snapshot())
             return SearchEnd.INTERRUPTED
         finally:
             self._interrupt_running()
@@ -185,7 +185,8 @@ class Supervisor:
         """Begins a trial: one that waits in Optuna's queue, or else a new one."""
         spec, under_way = self._spec, {**self._running, **self._pausing.waiting}
         try:
-            running = ask(self._study, spec, self._n_drawn, self._untried, under_way, proposed)
+            with optuna_internals.together(self._study):
+                running = ask(self._study, spec, self._n_drawn, self._untried, under_way, proposed)
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -61,10 +61,12 @@ class StudyOfSomeTrials(optuna.Study):
 
     Args:
         study: the whole one, whose store it shares.
-        trials: what is seen, by number.
+        trials: what is seen, by number; or what gives them when they are first asked for.
     """
 
-    def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
+    def __init__(
+        self, study: optuna.Study, trials: list[FrozenTrial] | Callable[[], list[FrozenTrial]]
+    ) -> None:
         self.__setstate__(study.__getstate__())  # as a copy for another process is made
         self._storage: Any = _StorageOfSomeTrials(study._storage, trials)
 
@@ -72,7 +74,7 @@ class StudyOfSomeTrials(optuna.Study):
 class _StorageOfSomeTrials:
     """Is a storage but for what it says of all trials; Hyperband's brackets ask the storage."""
 
-    def __init__(self, storage: Any, trials: list[FrozenTrial]) -> None:
+    def __init__(self, storage: Any, trials: Any) -> None:
         self._whole, self._trials = storage, trials
 
     def __getattr__(self, name: str) -> Any:
@@ -81,6 +83,8 @@ class _StorageOfSomeTrials:
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
+        if callable(self._trials):
+            self._trials = self._trials()
         return [trial for trial in self._trials if states is None or trial.state in states]
 
 
@@ -136,6 +140,30 @@ def storage_of(study: optuna.Study) -> tuple[Any, int]:
     """Finds the storage below a study's cache, and the study's id in that storage."""
     storage = study._storage
     return getattr(storage, "_backend", storage), study._study_id
+
+
+@contextlib.contextmanager
+def alone(study: optuna.Study) -> Iterator[Callable[[], None]]:
+    """Lets whoever alone writes a study know all of it, and write the values of epochs later.
+
+    Gives what is called now and then, to write what was kept and to see what others have done.
+    Not where Optuna's inside, or the storage, is another.
+    """
+    storage = study._storage
+    if not hasattr(storage, "begin_alone"):
+        yield lambda: None
+        return
+    storage.begin_alone(study._study_id)
+    try:
+        yield storage.look
+    finally:
+        storage.end_alone()
+
+
+def together(study: optuna.Study) -> contextlib.AbstractContextManager[None]:
+    """Makes one transaction of all that a `with` writes, where the storage can do that."""
+    storage: Any = study._storage
+    return storage.together() if hasattr(storage, "together") else contextlib.nullcontext()
 
 
 def let_sampler_stop(study: optuna.Study) -> None:

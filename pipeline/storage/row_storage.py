@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.storage import fencing
+from pipeline.storage.one_transaction import Sessions
 from pipeline.storage.optuna_internals import CachedStorage, models
 
 _TRIAL = models.TrialModel
@@ -105,8 +106,15 @@ class RowStorage(optuna.storages.RDBStorage):
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(url, engine_kwargs=engine_kwargs)
+        self.scoped_session = Sessions(self.scoped_session.session_factory)
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
         self._log: Path | None = None
+        self._is_to_wait = False  # when what is written together is written
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Opens the storage that another process has sent."""
+        super().__setstate__(state)
+        self.scoped_session = Sessions(self.scoped_session.session_factory)
 
     def write_ahead(self, file: Path) -> None:
         """Lets few writes wait for the disk: where a trial begins or ends, and what a study notes.
@@ -147,9 +155,20 @@ class RowStorage(optuna.storages.RDBStorage):
 
     def wait_for_disk(self) -> None:
         """Waits until a power failure takes nothing back of what was written."""
-        if self._log and self._log.exists():
+        if self.scoped_session.is_together:  # it is to be written yet
+            self._is_to_wait = True
+        elif self._log and self._log.exists():
             with self._log.open("rb") as log:
                 os.fsync(log.fileno())
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Makes one transaction of all that is written in a `with`; as in `Sessions.together`."""
+        with self.scoped_session.together():
+            yield
+        if self._is_to_wait and not self.scoped_session.is_together:
+            self._is_to_wait = False
+            self.wait_for_disk()
 
     def swap(
         self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
@@ -179,7 +198,7 @@ class RowStorage(optuna.storages.RDBStorage):
             .outerjoin(table, table.trial_id == _TRIAL.trial_id)
             .where(_TRIAL.trial_id == trial_id)
         )
-        with self.engine.connect() as connection:
+        with self.scoped_session.reading(self.engine) as connection:
             rows = connection.execute(query).all()
         if not rows:
             raise KeyError(models.NOT_FOUND_MSG)
@@ -218,7 +237,7 @@ class RowStorage(optuna.storages.RDBStorage):
             .where(_TRIAL.study_id == study_id, _TRIAL.state == TrialState.COMPLETE)
             .order_by(*order, _TRIAL.__table__.c.datetime_complete, _TRIAL.number)
         )
-        with self.engine.connect() as connection:
+        with self.scoped_session.reading(self.engine) as connection:
             found = connection.execute(query.limit(1)).scalar()
         if found is None:
             raise ValueError(models.NOT_FOUND_MSG)
@@ -241,7 +260,7 @@ class RowStorage(optuna.storages.RDBStorage):
             self._param,
             order=models.TrialParamModel.param_id,  # as they were drawn
         )
-        with self.engine.connect() as connection:
+        with self.scoped_session.reading(self.engine) as connection:
             # Trials first: one that is finished by now is so with all that belongs to it.
             rows = connection.execute(query.where(condition).order_by(_TRIAL.trial_id)).all()
             values = _VALUES.read(connection, condition)
@@ -255,8 +274,8 @@ class RowStorage(optuna.storages.RDBStorage):
                 state=state,
                 value=None,
                 values=[values[key][i] for i in sorted(values[key])] or None,
-                datetime_start=_local(started),
-                datetime_complete=_local(ended),
+                datetime_start=local(started),
+                datetime_complete=local(ended),
                 params={name: value for name, (value, _) in params[key].items()},
                 distributions={name: kind for name, (_, kind) in params[key].items()},
                 user_attrs=user[key],
@@ -274,6 +293,6 @@ class RowStorage(optuna.storages.RDBStorage):
         return kind.to_external_repr(value), kind
 
 
-def _local(stored: datetime | None) -> datetime | None:
+def local(stored: datetime | None) -> datetime | None:
     """Converts a time from UTC, as Optuna stores it, to local time, as Optuna shows it."""
     return stored and stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

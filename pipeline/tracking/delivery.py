@@ -256,7 +256,7 @@ class Delivery:
                 case "log":
                     metrics = [Metric(*each) for each in write["metrics"]]
                     client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
-                    if "state" in write["tags"]:
+                    if "state" in write["tags"] and not write.get("is_named"):
                         run_names.rename(client, run)
                 case "model":
                     with self._disk.temporary_folder() as folder:
@@ -265,9 +265,12 @@ class Delivery:
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
                 case "status":
-                    client.update_run(run, write["status"])
+                    mlflow_internals.update_run(
+                        client, run, write["status"], write.get("name", "")
+                    )
                 case "end":
-                    client.set_terminated(run, write["status"], write["ended"])
+                    name, ended = write.get("name", ""), write["ended"]
+                    mlflow_internals.update_run(client, run, write["status"], name, ended)
                     self.runs.pop(trial, None)
         except MlflowException as error:
             if error.error_code not in _REFUSED:

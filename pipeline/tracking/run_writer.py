@@ -18,10 +18,19 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, orphans, relocation, story, study_run, version_story
+from pipeline.tracking import (
+    delivery,
+    orphans,
+    relocation,
+    run_names,
+    story,
+    study_run,
+    version_story,
+)
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 
-FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
+FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running; or older,
+FLUSH_SHARE = 0.05  # for at most so much of the time is spent with those of all
 
 
 class RunWriter:
@@ -53,7 +62,7 @@ class RunWriter:
         self._check = check
         self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._clock = project.outside.clock
-        self._flushed = self._clock.monotonic()
+        self._flush_at = self._clock.monotonic() + FLUSH_SECONDS
         try:
             self._experiment = delivery.open_experiment(client, project, study)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
@@ -63,6 +72,7 @@ class RunWriter:
         )
         self._parent = ""
         self._about: dict[str, str] = {}
+        self._tags: dict[int | None, Mapping[str, str]] = {}  # of runs that were started here
 
     @classmethod
     def open(
@@ -179,6 +189,7 @@ class RunWriter:
         """Creates a trial's run and returns the run's id, or ""; arguments as in `Tracker`."""
         about = {"trial": str(trial), "state": "RUNNING", **self._about, **tags}
         values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
+        self._tags[trial] = about
         self._delivery.send(
             {
                 "what": "start",
@@ -203,14 +214,20 @@ class RunWriter:
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Notes the metrics of an epoch and sends them in batches; arguments as in `Tracker`."""
         self._log(trial, metrics, step=epoch)
-        if self._clock.monotonic() - self._flushed > FLUSH_SECONDS:
+        if self._clock.monotonic() > self._flush_at:
             self.flush()
 
-    def flush(self) -> None:
-        """Sends what was noted, or keeps that on disk."""
-        for trial in list(self._buffer):
-            self._send_log(trial, self._buffer.pop(trial), {})
-        self._flushed = self._clock.monotonic()
+    def flush(self, trial: int | None = None) -> None:
+        """Sends what was noted, or keeps that on disk; arguments as in `Tracker`."""
+        if trial is not None:
+            if noted := self._buffer.pop(trial, None):
+                self._send_log(trial, noted, {})
+            return
+        started = self._clock.monotonic()
+        for each in list(self._buffer):
+            self._send_log(each, self._buffer.pop(each), {})
+        now = self._clock.monotonic()
+        self._flush_at = now + max(FLUSH_SECONDS, (now - started) / FLUSH_SHARE)
 
     def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that is one of the best, as an artifact of its run."""
@@ -223,8 +240,10 @@ class RunWriter:
     def set_paused(self, trial: int, run: str, *, is_paused: bool) -> None:
         """Shows that a trial is paused, or goes on; arguments as in `Tracker`."""
         self._delivery.runs |= {trial: run} if run else {}
-        self._send_log(trial, [], {"state": "PAUSED" if is_paused else "RUNNING"})
+        noted = {"state": "PAUSED" if is_paused else "RUNNING"}
+        self._send_log(trial, [], noted)
         status = {"status": "SCHEDULED" if is_paused else "RUNNING"}
+        status["name"] = self._name(trial, noted)
         self._delivery.send({"what": "status", **self._run_of(trial), **status})
 
     def finish_trial(
@@ -235,7 +254,8 @@ class RunWriter:
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
         now = self._now()
         self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
-        self._end(trial, STATUS.get(state, "KILLED"))
+        self._end(trial, STATUS.get(state, "KILLED"), self._name(trial, noted))
+        self._tags.pop(trial, None)
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Adds a point to the curve of the best values; arguments as in `Tracker`."""
@@ -276,12 +296,17 @@ class RunWriter:
         self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
     ) -> None:
         values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
-        noted = {"metrics": values, "tags": dict(tags)}
+        noted = {"metrics": values, "tags": dict(tags), "is_named": trial in self._tags}
         self._delivery.send({"what": "log", **self._run_of(trial), **noted})
 
-    def _end(self, trial: int | None, status: str) -> None:
-        end = {"status": status, "ended": self._now()}
+    def _end(self, trial: int | None, status: str, name: str = "") -> None:
+        end = {"status": status, "ended": self._now(), "name": name}
         self._delivery.send({"what": "end", **self._run_of(trial), **end})
+
+    def _name(self, trial: int, noted: Mapping[str, str]) -> str:
+        """Names the run of a trial by what is noted of it now; "" of one started by another."""
+        known = self._tags.get(trial)
+        return run_names.name_of({**known, **noted}) if known else ""
 
     def _run_of(self, trial: int | None) -> dict[str, Any]:
         """Says in a write whose run it is for: a trial's, or the study's own."""

@@ -131,7 +131,7 @@ class ListTracker:
         self._called("log_epoch")
         self.curves[self.run_of(trial)].append(epoch)
 
-    def flush(self) -> None:
+    def flush(self, trial: int | None = None) -> None:
         self._called("flush")
 
     def store_model(self, trial: int, model: bytes) -> None:
@@ -180,6 +180,8 @@ class SilentProgress:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.snapshots: list[Snapshot] = []
+
+    is_due = True
 
     def update(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)
