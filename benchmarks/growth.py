@@ -27,7 +27,7 @@ from benchmarks.results import Section
 from pipeline.paths import DEFAULT_STUDY, Project
 from pipeline.report.document import Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.training.job import EpochEnd, Event, Finished, Job, JobEnd, Started
 
 BASE, SIZES, FULL_SIZES = 100, (100, 1_000), (100, 1_000, 10_000)
 N_TRIALS = 10  # that a supervisor goes on for
@@ -233,7 +233,7 @@ class Playback:
         """The next event of every job, at once."""
         happened = [next(events) for events in self._playing.values()]
         for event in happened:
-            if isinstance(event, Finished | Failed):
+            if isinstance(event, JobEnd):
                 del self._playing[event.trial]
         return happened
 

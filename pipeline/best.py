@@ -1,7 +1,7 @@
 """The champion of a study: shown, or written out as a model that just works.
 
     python -m pipeline.best [STUDY] [--ensemble | --refit] [--json] [--export [DIR]] [--force]
-    python -m pipeline.best [STUDY] --finals [K]
+    python -m pipeline.best [STUDY] --finals [K] [--engine local|ray]
     python -m pipeline.best [STUDY] (--rollback | --replay TRIAL) [--json]
 
 Exporting looks at the sealed test set, once for each champion and each of its seeds; every look is
@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.engine import Engine, add_engine
 from pipeline.errors import DONE, FAILED, run_command
 from pipeline.paths import DEFAULT_STUDY, Project, display_path, parse_study_name
 
@@ -47,7 +48,7 @@ def main() -> int:
         return _replay(stored, arguments.replay, arguments.json)
     champion, spec = study_store.champion(stored.study), stored.spec
     if arguments.finals is not None:
-        return _hold_finals(project, spec, arguments.finals)
+        return _hold_finals(project, spec, arguments.finals, arguments.engine)
     folder: Path | None = None
     if arguments.export is not None:
         name = spec.name + "_ensemble" * arguments.ensemble + "_refit" * arguments.refit
@@ -82,16 +83,18 @@ def main() -> int:
     return DONE
 
 
-def _hold_finals(project: Project, spec: "StudySpec", n_networks: int) -> int:
+def _hold_finals(
+    project: Project, spec: "StudySpec", n_networks: int, engine: Engine | None
+) -> int:
     """Holds finals of a study that has been searched; 0 networks stands for as many as it asks."""
-    from pipeline.cores import n_cores
     from pipeline.search.session import search
     from pipeline.study.spec import Finals
 
     asked = spec.finals or Finals()
     if n_networks:
         asked = asked.model_copy(update={"networks": n_networks})
-    return search(project, spec, project.study_file(spec.name), n_cores(), only_finals=asked)
+    file = project.study_file(spec.name)
+    return search(project, spec, file, only_finals=asked, engine=engine)
 
 
 def _n_networks(text: str) -> int:
@@ -170,6 +173,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="TRIAL",
         help="train a recorded trial again, and say whether it comes out the same",
     )
+    add_engine(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument(
         "--export",
@@ -191,6 +195,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("found --refit alone, allowed is --refit with --export")
     if found.finals is not None and (found.export is not None or found.json):
         parser.error("found --finals with --export or --json, allowed is --finals alone")
+    if found.engine and found.finals is None:
+        parser.error("found --engine alone, allowed is --engine with --finals")
     flag = "--rollback" if found.rollback else "--replay" if found.replay is not None else ""
     if flag and (found.export is not None or found.force):
         parser.error(f"found {flag} with --export or --force, allowed is {flag} without")

@@ -9,6 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
+VISIBLE_GPUS, NO_GPU = "CUDA_VISIBLE_DEVICES", "-1"
 STAND_IN_HOME = ".home"  # in the project, of a user who has no home
 # What this program is written for: it would fail or measure something else with another value.
 _FIXED = {
@@ -83,7 +84,7 @@ def hide_gpus() -> None:
 
     One core for each network beats a shared GPU for networks this small.
     """
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault(VISIBLE_GPUS, NO_GPU)
 
 
 def import_keras() -> None:

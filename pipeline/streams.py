@@ -53,6 +53,14 @@ def hush_stderr() -> Iterator[None]:
         os.close(kept)
 
 
+def print_to(log: Path) -> None:
+    """Has this process, and what it starts, print to the end of a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, _STDOUT)
+    os.dup2(descriptor, _STDERR)
+    os.close(descriptor)
+
+
 class _Sink(io.FileIO):
     """Stdout or stderr; after a write that failed, whatever follows is dropped."""
 

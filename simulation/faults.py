@@ -41,6 +41,7 @@ class What(Enum):
     DIES = "a worker dies"
     DIES_LAST = "a worker dies after its last epoch"
     HANGS = "a worker hangs"
+    NODE = "the machine of half of the workers is gone"
     GONE = "the forkserver is gone"
     BACK = "a worker of a dead supervisor writes its state"
 
@@ -56,7 +57,9 @@ _ALLOWED = {
     | {What.ENQUEUED},
     Kind.MLFLOW: _ANY
     | {What.KILL_AFTER, What.REFUSED, What.LOST, What.TWICE, What.LATE, What.OUTAGE, What.FLAKY},
-    Kind.WORKERS: _ANY | {What.DIES, What.DIES_LAST, What.HANGS, What.GONE, What.BACK},
+    Kind.WORKERS: _ANY
+    | {What.DIES, What.DIES_LAST, What.HANGS, What.GONE, What.BACK}
+    | {What.NODE},
 }
 
 

@@ -273,7 +273,7 @@ def _as_counted(simulation: "Simulation", study: optuna.Study, trials: list[Tria
 def _tried_again(simulation: "Simulation", study: optuna.Study) -> str:
     """Holds how often each was tried again against how often its worker died."""
     world = simulation.world
-    known = HARMLESS | {What.DIES, What.DIES_LAST}
+    known = HARMLESS | {What.DIES, What.DIES_LAST, What.NODE}
     is_exact = all(fault.what in known for fault in world.happened)
     for each in study.get_trials(deepcopy=False):
         given = Assignment.read(each.user_attrs)

@@ -34,7 +34,7 @@ WEIGHTS = {
     What.INTERRUPT: 6, What.SUSPEND: 2, What.SECOND: 1, What.RIVAL: 1, What.JUMP: 2,
     What.FULL: 3, What.BROKEN: 3, What.BUSY: 3, What.READ_ONLY: 1, What.ENQUEUED: 2,
     What.REFUSED: 6, What.LOST: 6, What.TWICE: 4, What.LATE: 2, What.OUTAGE: 6, What.FLAKY: 6,
-    What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1, What.BACK: 3,
+    What.DIES: 6, What.DIES_LAST: 4, What.HANGS: 2, What.GONE: 1, What.BACK: 3, What.NODE: 3,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from pipeline.names import state_file
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.tracking import aliases
 from pipeline.tracking.registry import publish_champion
-from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Lost
 from simulation.faults import Kind, What
 from simulation.mlflow_client import SimulatedClient
 from simulation.world import Process, World
@@ -82,6 +82,10 @@ class SimulatedWorkers(ReplayExecutor):
             raise PipelineError("workers cannot start: simulated: the forkserver is gone")
         if fault and fault.what is What.BACK:
             self._come_back()
+        elif fault and fault.what is What.NODE:
+            for trial in running[::2]:
+                self._running[trial].event = Lost(trial, "simulated: the machine is gone")
+                self._running[trial].moment, self._running[trial].rest = before, iter(())
         elif fault and running:
             due = self._running[running[int(fault.share * len(running)) % len(running)]]
             if fault.what is What.HANGS:

@@ -181,7 +181,9 @@ MUTATIONS = (
         "pipeline/execution/local.py",
         "worker.process.kill()  # it has nothing to clear up",
         "pass",
-        ("tests/execution/test_local.py::test_stop_does_not_wait_for_a_job_before_it_kills_it",),
+        (
+            "tests/execution/test_local.py::TestLocalExecutor::test_stop_does_not_wait_for_a_job_before_it_kills_it",
+        ),
     ),
     Mutation(
         "pipeline/search/pausing.py",

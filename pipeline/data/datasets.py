@@ -193,7 +193,8 @@ def _source(data: DataSpec) -> Source | None:
     Raises:
         UsageError: there is neither.
     """
-    if data.dataset not in names() and not Path(data.dataset).exists():
+    is_there = data.dataset in names() or Path(data.dataset).exists()
+    if not is_there and not cache.is_elsewhere(data):
         found = display_path(Path(data.dataset))
         known = ", ".join(f'"{name}"' for name in names())
         raise UsageError(

@@ -190,10 +190,10 @@ def restore_versions(subject: Subject, runs: Sequence[Run]) -> None:
 @contextlib.contextmanager
 def _workers(subject: Subject) -> "Iterator[Executor]":
     """Starts what trains, and knows Keras, one trial at a time; ends it afterwards."""
-    from pipeline.execution.local import open_executor
+    from pipeline.execution.opening import open_executor
 
     project, spec = subject.project, subject.spec
     if project.outside.executor is None:  # else the data are not trained on here
         datasets.fetch(spec.data_spec)
-    with contextlib.closing(open_executor(project, spec.name, spec.data_spec, 1)) as executor:
+    with contextlib.closing(open_executor(project, spec, 1)) as executor:
         yield executor

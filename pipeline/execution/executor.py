@@ -9,7 +9,9 @@ from pipeline.training.job import Event, Job
 class Executor(Protocol):
     """Runs the jobs of one supervisor somewhere else, and reports their events."""
 
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """How many jobs can run at a time, at least one; it may change from look to look."""
 
     def submit(self, job: Job) -> None:
         """Starts a job, or queues the job until there is a place to run it."""
@@ -18,7 +20,8 @@ class Executor(Protocol):
         """Waits for something to happen, at most so long, and returns what did, oldest first.
 
         The first event of a job is `Started`, from which its wall time counts. Every job that is
-        not stopped ends with one `Finished` or `Failed`, whatever becomes of its process.
+        not stopped ends with one `Finished` or `Failed`, whatever becomes of its process; or with
+        one `Lost`, where it ran on another machine that is gone.
 
         Raises:
             PipelineError: no job can run at all; the text says why.

@@ -15,9 +15,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from pipeline.environment import NO_GPU
 from pipeline.errors import PipelineError, one_line
 from pipeline.execution import forkserver
-from pipeline.execution.executor import Executor
+from pipeline.execution.devices import Devices
 from pipeline.execution.worker import (
     PRELOAD_DATASET,
     WORKER_LOG,
@@ -27,7 +28,7 @@ from pipeline.execution.worker import (
     tell_preload,
     work,
 )
-from pipeline.paths import Project, display_path
+from pipeline.paths import display_path
 from pipeline.study.trial import Cause
 from pipeline.task.source import DataSpec
 from pipeline.training.job import Event, Failed, Finished, Job, Started
@@ -46,22 +47,6 @@ class _Worker:
     has_started: bool = False  # the job: from here on it may be at fault
 
 
-def open_executor(project: Project, study: str, data: DataSpec, n_workers: int) -> Executor:
-    """Opens what trains the networks of a study: local processes, or what a project has instead.
-
-    Args:
-        project: in whose folders workers print, and keep files for a moment.
-        study: name of the study.
-        data: on which they are trained.
-        n_workers: how many are trained at a time.
-    """
-    if make := project.outside.executor:
-        made: Executor = make(n_workers)
-        return made
-    log, scratch = project.workers_log(study), project.scratch_dir(study)
-    return LocalExecutor(data, n_workers, log, scratch)
-
-
 class LocalExecutor:
     """Runs each job in a process of its own, forked from a server that has TensorFlow.
 
@@ -70,19 +55,28 @@ class LocalExecutor:
 
     Args:
         data: loaded once, shared by all workers.
-        n_workers: how many jobs run at a time, each on one thread.
+        n_workers: how many jobs run at a time.
         log: file to which workers write what they print.
         scratch: folder for files that workers and this process need for a moment; removed at
             start and end, so that what a killed process left is removed by the next.
+        devices: GPUs, shared out to the jobs that ask for some; None to leave them alone.
     """
 
-    def __init__(self, data: DataSpec, n_workers: int, log: Path, scratch: Path) -> None:
-        self.n_workers = n_workers
+    def __init__(
+        self,
+        data: DataSpec,
+        n_workers: int,
+        log: Path,
+        scratch: Path,
+        devices: Devices | None = None,
+    ) -> None:
+        self.n_workers, self._devices = n_workers, devices
         self._log, self._scratch = log, scratch
         self._workers: dict[int, _Worker] = {}
         self._queue: deque[Job] = deque()
         self._context = multiprocessing.get_context("forkserver")
         self._ready, self._ready_signal = self._context.Pipe(duplex=False)
+        self._woken, self._wake = self._context.Pipe(duplex=False)
         self._is_ready, self._n_restarts = False, 0
         self._n_deaths = 0  # in a row, of processes whose job had not started
         shutil.rmtree(scratch, ignore_errors=True)
@@ -106,22 +100,27 @@ class LocalExecutor:
     def events(self, timeout_seconds: float) -> list[Event]:
         """Waits for events of any worker, and for the import to be done."""
         trials = {worker.connection: trial for trial, worker in self._workers.items()}
-        sources = [*trials, *([] if self._is_ready else [self._ready])]
+        sources = [*trials, self._woken, *([] if self._is_ready else [self._ready])]
         happened: list[Event] = []
         for source in wait(sources, timeout_seconds):
-            if source is self._ready:
+            if source is self._woken:
+                self._woken.recv()
+            elif source is self._ready:
                 self._hear_of_server(self._ready.recv())
             else:
                 happened += self._receive(trials[source])  # type: ignore[index]
         return happened
 
+    def wake(self) -> None:
+        """Has `events` return now; may be called from another thread."""
+        self._wake.send(None)
+
     def stop(self, trial: int) -> None:
         """Kills the process of a trial's job; no event of that job comes any more."""
         self._queue = deque(job for job in self._queue if job.trial != trial)
-        worker = self._workers.pop(trial, None)
-        if worker:
+        if worker := self._workers.get(trial):
             worker.process.kill()  # it has nothing to clear up
-            _reap(worker)
+        self._end(trial)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Runs a function in a process forked from the same server, and waits for the function."""
@@ -207,9 +206,10 @@ class LocalExecutor:
                 self._start_server()
                 return
             receiver, sender = self._context.Pipe(duplex=False)
-            process = self._context.Process(
-                target=work, args=(sender, self._queue[0]), daemon=True
-            )
+            job, gpus = self._queue[0], NO_GPU
+            if self._devices and job.gpus:
+                gpus = self._devices.take(job.trial)
+            process = self._context.Process(target=work, args=(sender, job, gpus), daemon=True)
             try:
                 process.start()
             except (EOFError, OSError):  # killed at this moment
@@ -218,7 +218,7 @@ class LocalExecutor:
                 return
             finally:
                 sender.close()  # the worker holds this end alone, so its death is seen
-            job = self._queue.popleft()
+            self._queue.popleft()
             self._workers[job.trial] = _Worker(job, process, receiver)
 
     def _receive(self, trial: int) -> list[Event]:
@@ -245,13 +245,19 @@ class LocalExecutor:
                 self._n_deaths += 1
                 if self._n_deaths > MAX_RESTARTS:
                     raise self._cannot_start(reason) from None
-        del self._workers[trial]
-        _reap(worker)
+        self._end(trial)
         if not worker.has_started:  # no fault of the job
             assert worker.job
             self._queue.appendleft(worker.job)
             self._start_queued()
         return received
+
+    def _end(self, trial: int) -> None:
+        """Waits for the end of a trial's process, if it has one, and gives back its GPUs."""
+        if worker := self._workers.pop(trial, None):
+            _reap(worker)
+        if self._devices:
+            self._devices.release(trial)
 
 
 def _cause_of_death(process: ForkServerProcess) -> tuple[str, bool]:

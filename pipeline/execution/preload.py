@@ -11,21 +11,20 @@ import os
 import signal
 import tempfile
 import traceback
+from pathlib import Path
 
 from pipeline.environment import hide_gpus, import_keras, set_defaults
 from pipeline.execution import worker
 from pipeline.execution.worker import PRELOAD_DATASET, WORKER_LOG, WORKER_SCRATCH
 from pipeline.masking import mask_output
+from pipeline.streams import print_to
 
 set_defaults()  # for who uses an executor without a command
 hide_gpus()
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which tells us
 
 if log := os.environ.get(WORKER_LOG):
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+    print_to(Path(log))
 mask_output()  # the log is for people, too
 scratch = os.environ.get(WORKER_SCRATCH)
 if scratch and "\\" not in scratch:  # which Keras takes for a slash, and would write elsewhere

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from pipeline.environment import import_keras
+from pipeline.environment import NO_GPU, VISIBLE_GPUS, import_keras
 from pipeline.errors import first_line
+from pipeline.execution.devices import n_installed
 from pipeline.study.trainers import SIMPLE
 from pipeline.study.trial import Cause
 from pipeline.training.job import Event, Failed, Job, Started
@@ -31,14 +32,21 @@ class CannotRun:
     reason: str
 
 
-def work(connection: Connection, job: Job) -> None:
-    """Trains one job and sends its events."""
+def work(connection: Connection, job: Job, gpus: str) -> None:
+    """Trains one job and sends its events.
+
+    Args:
+        connection: to the process that waits for them.
+        job: what is trained.
+        gpus: that it may use, as a value of `CUDA_VISIBLE_DEVICES`.
+    """
     _die_with_supervisor()
     with contextlib.suppress(BrokenPipeError):  # the supervisor is gone
         try:
             from pipeline.training import loop
 
-            loop.use_threads(1)
+            loop.use_threads(job.cpus)
+            _use_gpus(gpus)
             for event in run_job(job):
                 connection.send(event)
         except BrokenPipeError:
@@ -48,6 +56,25 @@ def work(connection: Connection, job: Job) -> None:
             connection.send(CannotRun(describe(error)))
     connection.close()
     os._exit(0)  # TensorFlow takes its time to say goodbye
+
+
+def _use_gpus(gpus: str) -> None:
+    """Has TensorFlow use these GPUs and no others.
+
+    Raises:
+        RuntimeError: there are some in this machine, and TensorFlow sees none. Where there are
+            none at all, whoever has shared them out knows that, and the CPU is used.
+    """
+    os.environ[VISIBLE_GPUS] = gpus
+    if gpus == NO_GPU:
+        return
+    from pipeline.training import loop
+
+    if not loop.use_gpus() and n_installed():
+        raise RuntimeError(
+            f"TensorFlow sees none of the GPUs {gpus}: it may lack CUDA's libraries, which "
+            '`pip install "tensorflow[and-cuda]"` adds'
+        )
 
 
 def run_job(job: Job) -> Iterator[Event]:
@@ -91,6 +118,7 @@ def call(connection: Connection, function: Callable[..., None], arguments: objec
         arguments: of the function, a sequence.
     """
     _die_with_supervisor()
+    os.environ[VISIBLE_GPUS] = NO_GPU  # else it would take all their memory from trainings
     failure = None
     try:
         function(*arguments)  # type: ignore[misc]

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.cores import n_cores
 from pipeline.errors import PipelineError
+from pipeline.execution.devices import find_devices, n_workers
 from pipeline.execution.local import LocalExecutor
 from pipeline.storage import lease
 from pipeline.storage.studies import StoredStudy
@@ -22,7 +22,7 @@ SAID_SECONDS = 30.0  # between two lines on how far it is
 
 
 def refit(stored: StoredStudy, runs: Sequence[Trial], epochs: int) -> dict[int, bytes]:
-    """Trains networks again, each with its seed, as many at a time as there are cores.
+    """Trains networks again, each with its seed, as many at a time as there is room for.
 
     Args:
         stored: the study; nobody may search it meanwhile.
@@ -49,9 +49,10 @@ def refit(stored: StoredStudy, runs: Sequence[Trial], epochs: int) -> dict[int, 
         contextlib.closing(
             LocalExecutor(
                 spec.data_spec,
-                min(n_cores(), len(jobs)),
+                min(n_workers(spec.resources), len(jobs)),
                 log=project.workers_log(spec.name),
                 scratch=project.scratch_dir(spec.name),
+                devices=find_devices(spec.resources),
             )
         ) as executor,
     ):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.data import datasets
 from pipeline.errors import PipelineError, UsageError
+from pipeline.execution.devices import find_devices
 from pipeline.execution.executor import Executor
 from pipeline.execution.local import LocalExecutor
 from pipeline.export.comparison import NOT_COMPARED, Replay, compare
@@ -56,6 +57,7 @@ def replay(stored: StoredStudy, number: int) -> Replay:
                 1,
                 log=project.workers_log(spec.name),
                 scratch=project.scratch_dir(spec.name),
+                devices=find_devices(spec.resources),
             )
         ) as executor,
     ):

@@ -8,6 +8,8 @@ and `RECIPE`. The test rows are in no entry: they are read from the file at an e
 import contextlib
 import functools
 import hashlib
+import json
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -33,6 +35,8 @@ RECIPE = "3"  # of reading, splitting and encoding; changed when the arrays beco
 LAYOUT = "2"  # of an entry; changed when it gets other files, of the same arrays
 KEPT_DAYS = 60  # since an entry of the cache was last used
 _ABOUT, _PARTS = "about.json", ("train", "validation")
+# Environment of who has an entry and not what it was made of: JSON of a `dataset` and fingerprint.
+_ELSEWHERE = "PIPELINE_DATA_ELSEWHERE"
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,27 @@ def raw_test(data: DataSpec) -> Examples:
 @functools.cache
 def fingerprint(data: DataSpec) -> str:
     """Identifies the content of the data, and the recipe by which they are made ready."""
-    return _fingerprint_now(data)
+    return _elsewhere().get(data.dataset) or _fingerprint_now(data)
+
+
+def note_elsewhere(data: DataSpec, fingerprint: str) -> None:
+    """Has this process, and all that it starts, know data whose file is on another machine.
+
+    Args:
+        data: made ready there; the entry is in this machine's cache, too.
+        fingerprint: as `fingerprint` gives it there.
+    """
+    os.environ[_ELSEWHERE] = json.dumps({data.dataset: fingerprint})
+
+
+def is_elsewhere(data: DataSpec) -> bool:
+    """Tells whether the file or folder of data is on another machine."""
+    return data.dataset in _elsewhere()
+
+
+def _elsewhere() -> dict[str, str]:
+    found: dict[str, str] = json.loads(os.environ.get(_ELSEWHERE, "{}"))
+    return found
 
 
 def _fingerprint_now(data: DataSpec) -> str:

@@ -1,6 +1,7 @@
 """Searches: runs a study until its budget is used. A rerun goes on where the last one stopped.
 
-python -m pipeline.search [STUDY] [--trials N] [--minutes M] [--workers N] [--dry-run]
+python -m pipeline.search [STUDY] [--trials N] [--minutes M] [--workers N]
+    [--engine local|ray] [--dry-run]
 """
 
 import argparse
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline.cores import n_cores
+from pipeline.engine import Engine, add_engine
 from pipeline.errors import DONE, run_command
 from pipeline.paths import DEFAULT_STUDY, Project
 
@@ -34,7 +36,8 @@ def main() -> int:
         return DONE
     from pipeline.search.session import search
 
-    return search(project, spec, project.study_file(arguments.study), arguments.workers)
+    file, engine = project.study_file(arguments.study), arguments.engine
+    return search(project, spec, file, arguments.workers, engine=engine)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -49,23 +52,19 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=_positive(float), help="budget instead of the study's")
     parser.add_argument(
         "--workers",
-        type=_n_workers,
-        default=n_cores(),
-        help="trials at a time, one thread each (default: one for each core)",
+        type=_positive(int),
+        help="trials at a time (default: as many as there are cores and GPUs for)",
     )
+    add_engine(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would happen, and stop")
-    return parser.parse_args(arguments)
-
-
-def _n_workers(text: str) -> int:
-    """Converts an argument for argparse, and refuses what would bring the machine down."""
-    number = int(_positive(int)(text))
-    most = 4 * n_cores()
-    if number > most:
-        raise argparse.ArgumentTypeError(
-            f"found {number}, allowed are at most {most}, four for each core"
+    found = parser.parse_args(arguments)
+    most = 4 * n_cores()  # more would bring the machine down
+    if found.engine is not Engine.RAY and (found.workers or 0) > most:
+        parser.error(
+            f"argument --workers: found {found.workers}, allowed are at most {most}, four for "
+            "each core"
         )
-    return number
+    return found
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -15,6 +15,7 @@ from pipeline.study.budget import Budget
 from pipeline.study.halving import affordable
 from pipeline.study.network_input import layer_parameters
 from pipeline.study.ranges import Choices, Entry
+from pipeline.study.resources import Resources
 from pipeline.study.spec import Component, StudySpec
 from pipeline.wording import count_noun, inflect, join_names, wrap
 
@@ -51,6 +52,7 @@ def preview(spec: StudySpec, start: WarmStart | None = None) -> str:
         *_finals(spec),
         f"training  patience {count_noun(spec.training.patience, 'epoch')}, "
         f"at most {count_noun(spec.training.trial_minutes, 'minute')} a trial",
+        *_resources(spec),
         f"sampler   {spec.sampler.type} {_arguments(spec.sampler.arguments)}".rstrip(),
         *([f"          {said}"] if said else []),
         f"pruner    {spec.own_pruner.type} {_arguments(spec.own_pruner.arguments)}".rstrip(),
@@ -78,6 +80,10 @@ def _finals(spec: StudySpec) -> list[str]:
         f"finals    {_amount(kept)} of it, after {_amount(searched)} of search",
         f"          at most {', '.join(steps)}{beside}",
     ]
+
+
+def _resources(spec: StudySpec) -> list[str]:
+    return [] if spec.resources == Resources() else [f"          {spec.resources} a trial"]
 
 
 def _audit(spec: StudySpec) -> list[str]:

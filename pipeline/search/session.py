@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pipeline import files, snapshot
 from pipeline.data import datasets
+from pipeline.engine import Engine
 from pipeline.errors import DONE
-from pipeline.execution import local
+from pipeline.execution.opening import open_executor
 from pipeline.names import file_of_study
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
@@ -19,8 +20,9 @@ def search(
     project: Project,
     spec: StudySpec,
     file: Path,
-    n_workers: int,
+    n_workers: int | None = None,
     only_finals: Finals | None = None,
+    engine: Engine | None = None,
 ) -> int:
     """Runs a study in this process and its workers, and returns the exit code.
 
@@ -28,11 +30,12 @@ def search(
         project: whose stores are used.
         spec: the study file's content.
         file: the study file, which need not be in `studies/`.
-        n_workers: how many trials are trained at a time.
+        n_workers: how many trials are trained at a time; None for as many as there is room for.
         only_finals: held instead of a search; None to search.
+        engine: what runs them; None for this machine.
 
     Raises:
-        UsageError: the environment names a store that is none.
+        UsageError: the environment names a store that is none; or there is no such engine here.
         PipelineError: a store cannot be written, or used at all; the text says which and why.
     """
     _ = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
@@ -40,7 +43,7 @@ def search(
     is_here = here is not None and here.samefile(file)
     again = search_command(spec.name) if is_here else "the same command"
     with Interruption(f"interrupted; go on with: {again}") as interruption:
-        code = search_interruptibly(project, spec, n_workers, interruption, only_finals)
+        code = search_interruptibly(project, spec, n_workers, interruption, only_finals, engine)
         if code == DONE:
             from pipeline.report.publishing import publish
             from pipeline.search.ending import say_what_next
@@ -53,16 +56,17 @@ def search(
 def search_interruptibly(
     project: Project,
     spec: StudySpec,
-    n_workers: int,
+    n_workers: int | None,
     interruption: Interruption,
     only_finals: Finals | None = None,
+    engine: Engine | None = None,
 ) -> int:
     """Runs a study as `search` does, and is told by something else that it is to stop."""
     with lease.lock(project, spec.name) as held:
         files.remove_leftovers(project.runs_dir, project.outside.disk)
         for store in (project.optuna_url, project.mlflow_uri):
             snapshot.refuse_unless_writable(store, "a search writes it")
-        executor = local.open_executor(project, spec.name, spec.data_spec, n_workers)
+        executor = open_executor(project, spec, n_workers, engine)
         try:
             if project.outside.executor is None:  # else the data are not trained on here
                 datasets.fetch(spec.data_spec)  # needed when workers have imported TensorFlow

@@ -16,6 +16,7 @@ import optuna
 
 from pipeline.execution.executor import Executor
 from pipeline.search import known_space, recovery, samplers
+from pipeline.search.again import Again
 from pipeline.search.asking import Unsuitable, ask
 from pipeline.search.distinct import Untried
 from pipeline.search.finals import Finals
@@ -33,7 +34,7 @@ from pipeline.study.spec import Finals as Asked
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import State
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Lost, Started
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
 
@@ -84,6 +85,7 @@ class Supervisor:
         self._used = Used(study, self._finals.budget_of_search, clock)
         self._outcomes = Outcomes(study, spec, tracker, progress, self._used)
         self._pausing = pausing or Pausing(study, spec, None, Nowhere())
+        self._again = Again(self._pausing, self._outcomes, tracker, progress, self._stores)
         self._n_drawn = 0
 
     def interrupt(self) -> None:
@@ -230,6 +232,11 @@ class Supervisor:
                 self._end(running)
             case Failed():
                 self._failed(running, event)
+            case Lost():
+                if failed := self._again.lose(running, event.reason):
+                    self._failed(running, failed)
+                else:
+                    self._take_back(running)
 
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         running.hear(event, self._spec.objective)
@@ -255,7 +262,8 @@ class Supervisor:
 
     def _failed(self, running: Running, event: Failed) -> None:
         if event.is_transient and running.assignment.n_retries < self._spec.training.retries:
-            self._try_again(running, event.reason)
+            self._again.try_again(running, event.reason)
+            self._take_back(running)
         else:
             running.fail(event, others_end=self._used.states[State.COMPLETE] > 0)
             self._end(running)
@@ -282,20 +290,12 @@ class Supervisor:
         for number in self._running:
             self._executor.stop(number)
         try:
-            self._pausing.put_back(self._running, self._tracker, self._stores)
-            self._outcomes.interrupt(self._running.values(), self._stores)
+            self._again.interrupt(self._running)
             self._pausing.clear_up()
         finally:
             self._running.clear()
 
-    def _try_again(self, running: Running, reason: str) -> None:
-        """Queues a failed trial again, for its cause may be over the next time."""
-        number = running.trial.number
-        if running.paused_after:
-            self._outcomes.note_retry(running, reason)
-            self._pausing.put_back({number: running}, self._tracker, self._stores)
-        else:
-            self._outcomes.try_again(running, reason)
-            self._pausing.forget(number)
-            self._n_drawn -= running.assignment.is_drawn  # it is counted when it runs again
-        self._running.pop(number, None)
+    def _take_back(self, running: Running) -> None:
+        """Forgets a trial that is run again; it is counted as drawn when it is."""
+        self._running.pop(running.trial.number, None)
+        self._n_drawn -= running.assignment.is_drawn and not running.paused_after

@@ -67,7 +67,8 @@ def _added(change: Change) -> bool:
 # Keys that no trial sees; `*` stands for any one key.
 _OF_NO_TRIAL = (
     "name", "goal", "folder", "budget", "budget/*", "baseline", "comparison", "comparison/*",
-    "finals", "training/retries", "training/stop_after_failures", "reference/*/claim",
+    "finals", "resources", "training/retries", "training/stop_after_failures",
+    "reference/*/claim",
 )  # fmt: skip
 # Keys that may change, and how.
 _ALLOWED: tuple[tuple[str, Callable[[Change], bool]], ...] = (

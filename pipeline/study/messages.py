@@ -7,13 +7,18 @@ from pydantic_core import ErrorDetails
 
 from pipeline.study.budget import Budget
 from pipeline.study.ranges import Choices, FloatRange, IntRange
+from pipeline.study.resources import Resources
 from pipeline.study.spec import Comparison, Finals, Reference, StudySpec, Training
 from pipeline.task.settings import DataSettings
 
 _LISTS = ("reference", "comparison")
+_PLAIN_TABLES = (
+    "budget", "training", "resources", "data", "sampler", "pruner", "fixed", "space",
+)  # fmt: skip
 _TABLES: Mapping[str, type[BaseModel]] = {
     "budget": Budget,
     "training": Training,
+    "resources": Resources,
     "finals": Finals,
     "data": DataSettings,
     "reference": Reference,
@@ -99,7 +104,7 @@ def place_of(location: list[int | str]) -> str:
     """Names a place in a study file: `[table] key.key`, or just the key at the top level."""
     if len(location) == 1:
         name = str(location[0])
-        is_table = name in ("budget", "training", "data", "sampler", "pruner", "fixed", "space")
+        is_table = name in _PLAIN_TABLES
         return f"[{name}]" if is_table else f"[[{name}]]" if name in _LISTS else name
     table, *keys = location
     if table in _LISTS and isinstance(keys[0], int):

@@ -14,6 +14,7 @@ from pipeline.study.budget import FROZEN as _FROZEN
 from pipeline.study.budget import Budget, Positive
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.ranges import EntryTable
+from pipeline.study.resources import Resources
 from pipeline.study.space import Space
 from pipeline.study.trainers import Trainer
 from pipeline.task.settings import DataSettings
@@ -145,6 +146,7 @@ class StudySpec(BaseModel):
         metric: what is optimized, on the validation set.
         budget: when the study is done.
         training: what holds for every trial.
+        resources: what each training may use of a machine.
         sampler: draws hyperparameters; "TPESampler" where a pruner is named, and no sampler.
         pruner: ends trials that are not promising (see `own_pruner`).
         audit: share of the trials that would be pruned, or paused, that are trained to their own
@@ -168,6 +170,7 @@ class StudySpec(BaseModel):
     metric: str = "val_accuracy"
     budget: Budget
     training: Training = Training()
+    resources: Resources = Resources()
     sampler: Component = Component(type=PAUSES)
     pruner: Component = Component(type="MedianPruner")
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -250,8 +253,8 @@ class StudySpec(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 of what decides how trials turn out.
 
-        That is everything but the name, the goal, the budget, finals, when to give up, and what
-        only a report reads.
+        That is everything but the name, the goal, the budget, finals, resources, when to give up,
+        and what only a report reads.
         Settings at their defaults are left out, so that a new setting changes no old study.
         """
         asked = self.model_dump(
@@ -265,6 +268,7 @@ class StudySpec(BaseModel):
                 "comparison": True,
                 "baseline": True,
                 "finals": True,
+                "resources": True,
                 "training": {"retries", "stop_after_failures"},
                 "reference": {"__all__": {"claim"}},
             },

@@ -191,10 +191,11 @@ def tensors(inputs: Inputs, targets: Targets, weights: "Weights | None") -> Part
     """Makes tensors of inputs, targets (int32 or float32) and weights (1 if there are none).
 
     Inputs that lie as TensorFlow wants them are not copied: they stay where the forkserver has
-    loaded them, and all workers share them.
+    loaded them, and all workers share them. Where there is a GPU they are copied to it, once.
     """
     kind = np.int32 if targets.dtype.kind in "iu" else np.float32
     is_shared = inputs.ctypes.data % datasets.ALIGNMENT_BYTES == 0 and inputs.flags.c_contiguous
+    is_shared = is_shared and not tf.config.list_logical_devices("GPU")
     if is_shared and inputs.flags.writeable:  # NumPy exports nothing that is read-only
         tensor = tf.experimental.dlpack.from_dlpack(np.asarray(inputs).__dlpack__())  # type: ignore[misc]
     else:

@@ -35,6 +35,8 @@ class Job:
         rungs: epochs at whose end it does; whoever has heard of such an epoch may kill the worker
             at any moment, and submit a job that goes on after that epoch.
         goes_on_after: epoch after whose state training goes on, if that is there; 0 to begin.
+        cpus: threads on which a network is trained.
+        gpus: that it is trained on, or which part of one; 0 for none (see `study.resources`).
         is_cross_fitted: whether it is told what the value is worth without the luck of having been
             chosen among epochs (see `training.cross_fitting`).
     """
@@ -52,6 +54,8 @@ class Job:
     state_folder: str = ""
     rungs: tuple[int, ...] = ()
     goes_on_after: int = 0
+    cpus: int = 1
+    gpus: float = 0.0
     is_cross_fitted: bool = False
 
     @classmethod
@@ -80,6 +84,8 @@ class Job:
             patience=assignment.patience or spec.training.patience,
             to_beat=to_beat,
             trainer=assignment.trainer,
+            cpus=spec.resources.cpus,
+            gpus=spec.resources.gpus if assignment.hyperparameters else 0.0,
             is_cross_fitted=not assignment.is_drawn,
         )
 
@@ -151,4 +157,18 @@ class Failed:
     is_guess: bool = False
 
 
-Event = Started | EpochEnd | Finished | Failed
+@dataclass(frozen=True)
+class Lost:
+    """The place is gone where the job ran: with it all that it has done, and by no fault of it.
+
+    Attributes:
+        trial: number of the trial.
+        reason: what a user reads.
+    """
+
+    trial: int
+    reason: str
+
+
+JobEnd = Finished | Failed | Lost  # the last event of a job that is not stopped
+Event = Started | EpochEnd | JobEnd

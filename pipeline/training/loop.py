@@ -95,3 +95,17 @@ def use_threads(n_threads: int) -> None:
     """Limits TensorFlow to so many threads; must come before its first operation."""
     tf.config.threading.set_intra_op_parallelism_threads(n_threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def use_gpus() -> int:
+    """Prepares the visible GPUs, and counts them; must come before TensorFlow's first operation.
+
+    Memory is taken as it is needed, so that several processes can share a GPU, and an operation
+    adds in the same order each time, as on a CPU: so a training can be broken off and go on.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        tf.config.experimental.enable_op_determinism()
+    return len(gpus)

@@ -15,7 +15,7 @@ from pipeline.execution.replay import LEAST_SECONDS, Curves, ReplayExecutor
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.study.trial import Cause
 from pipeline.task.source import DataSpec
-from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, JobEnd, Started
 
 NETWORK = Hyperparameters(
     hidden_layers=1, units=(16,), optimizer="rmsprop", learning_rate=0.01, batch_size=64, epochs=8
@@ -44,7 +44,7 @@ def executor_of(curves: Any, n_workers: int = 1, **more: float) -> ReplayExecuto
 def events_of(executor: ReplayExecutor, n_ends: int = 1) -> list[tuple[float, Event]]:
     """Waits for so many jobs to end; each event with the virtual moment at which it came."""
     found: list[tuple[float, Event]] = []
-    while sum(isinstance(event, Finished | Failed) for _, event in found) < n_ends:
+    while sum(isinstance(event, JobEnd) for _, event in found) < n_ends:
         found += [(executor.clock(), event) for event in executor.events(0.25)]
     return found
 

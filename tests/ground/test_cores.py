@@ -87,8 +87,10 @@ def test_taskset_decides_how_many_trials_run_at_a_time() -> None:
     script = """
 import os
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+from pipeline.execution.devices import n_workers
 from pipeline.search.__main__ import _parse
-print(_parse([]).workers)
+from pipeline.study.resources import Resources
+print(n_workers(Resources()))
 _parse(["--workers", "5"])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

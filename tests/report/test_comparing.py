@@ -23,6 +23,7 @@ from pipeline.report.document import Paragraph, Table
 from pipeline.report.summary import StudySummary, summarize
 from pipeline.storage import studies, study_store
 from pipeline.study.ranges import FloatRange
+from pipeline.study.resources import Resources
 from pipeline.study.trial import Trial, ranking
 from pipeline.task.settings import DataSettings
 
@@ -299,6 +300,13 @@ def test_what_was_asked_is_marked_and_what_was_used_is_not(facts: StudySummary) 
     assert found["keras"] == ["3.15.1", "not known", "differs"]
     assert "- The machines differ, so that equal time is not equal work." in said
     assert "The machines differ" not in text(facts, with_spec(facts))
+
+
+def test_what_a_training_has_of_a_machine_is_told_if_a_file_says_so(facts: StudySummary) -> None:
+    assert "a training has" not in text(facts, with_spec(facts))
+    said = text(facts, with_spec(facts, resources=Resources(cpus=2, gpus=0.5)))
+    found = {row[0]: row[1:] for row in rows(said, "Budget and search")}
+    assert found["a training has"] == ["1 CPU", "2 CPUs, 0.5 GPUs", "differs"]
 
 
 def test_every_row_is_as_long_as_its_head(facts: StudySummary) -> None:

@@ -369,3 +369,9 @@ def test_an_audit_is_told() -> None:
     told = "audit: 12.5 % of what it would drop is trained to its end all the same"
     assert told in dry_run.preview(spec(audit=0.125))
     assert "audit" not in dry_run.preview(spec())
+
+
+def test_what_each_trial_has_of_the_machine_is_told_if_the_file_says_so() -> None:
+    assert "CPU" not in dry_run.preview(spec())
+    told = dry_run.preview(spec(resources={"cpus": 2, "gpus": 0.5})).splitlines()
+    assert "          2 CPUs, 0.5 GPUs a trial" in told

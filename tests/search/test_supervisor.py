@@ -25,12 +25,13 @@ from scripted import (
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
+from pipeline.search.again import MOST_LOSSES
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import studies, study_store
 from pipeline.study import assignment
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import Cause, Trial, ranking, select_counted, with_model
-from pipeline.training.job import Event, Failed, Job
+from pipeline.training.job import Event, Failed, Job, Lost
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 5])
@@ -311,6 +312,53 @@ def test_trying_again_draws_what_would_have_been_drawn() -> None:
     )
     search(spec, undisturbed, ScriptedExecutor(steady))
     assert asked(disturbed) == asked(undisturbed)
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_what_was_lost_with_its_machine_runs_again_and_that_is_no_retry(n_workers: int) -> None:
+    spec = make_spec(training={"retries": 0})
+    study, tracker = make_study(spec), ListTracker()
+
+    def script(job: Job) -> list[float] | tuple[list[float], Lost]:
+        return ([0.1], Lost(job.trial, "node 2: gone")) if job.trial in (1, 2) else steady(job)
+
+    executor = ScriptedExecutor(script, n_workers)
+    assert search(spec, study, executor, tracker) is SearchEnd.BUDGET_USED
+    done = study_store.read_trials(study)
+    assert [trial.state for trial in select_counted(done)] == ["COMPLETE"] * 6
+    for lost in done[1:3]:
+        assert (lost.state, lost.interrupted) == ("FAIL", True)
+        assert tracker.status[f"run {lost.number}"] == "KILLED"
+        (again,) = (t for t in study.trials if t.user_attrs.get("retry_of") == lost.number)
+        retried = done[again.number]
+        assert (retried.hyperparameters, retried.seed) == (lost.hyperparameters, lost.seed)
+    assert n_running(study) == 0
+
+
+def test_losing_a_trial_draws_what_would_have_been_drawn() -> None:
+    spec = make_spec()
+    disturbed, undisturbed = make_study(spec), make_study(spec)
+
+    def script(job: Job) -> list[float] | tuple[list[float], Lost]:
+        return ([], Lost(job.trial, "gone")) if job.trial == 2 else steady(job)
+
+    search(spec, disturbed, ScriptedExecutor(script))
+    search(spec, undisturbed, ScriptedExecutor(steady))
+    assert asked(disturbed) == asked(undisturbed)
+
+
+def test_a_trial_with_which_every_machine_is_lost_has_an_end() -> None:
+    spec = make_spec(training={"retries": 1}, budget={"trials": 2})
+    study, hopeless = make_study(spec), set[int]()
+
+    def script(job: Job) -> list[float] | tuple[list[float], Lost]:
+        hopeless.update({job.seed} if not hopeless else ())
+        return ([], Lost(job.trial, "gone")) if job.seed in hopeless else steady(job)
+
+    search(spec, study, ScriptedExecutor(script))
+    done = study_store.read_trials(study)
+    assert sum(trial.seed in hopeless for trial in done) == MOST_LOSSES + 2
+    assert sorted(trial.state for trial in select_counted(done)) == ["COMPLETE", "FAIL"]
 
 
 @pytest.mark.parametrize("retries", [0, 1, 2])

@@ -79,6 +79,7 @@ def test_a_refusal_names_keys_and_both_values(
         (with_reference(claim={"val_accuracy": 0.5}), None),
         (changed("goal", "Another."), None),
         (changed("budget.trials", 1), None),
+        (changed("resources", {"cpus": 2, "gpus": 0.5}), None),
     ],
 )  # fmt: skip
 def test_what_changes_no_trial_is_taken_and_noted(

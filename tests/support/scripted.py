@@ -18,11 +18,11 @@ from pipeline.study.load import parse
 from pipeline.study.spec import StudySpec
 from pipeline.study.trial import is_better, select_counted
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, End
-from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Started
+from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Lost, Started
 
 Curve = list[float]
 # Values of the metric, or why there are none, or values and what comes after them.
-Script = Callable[[Job], Curve | str | Failed | tuple[Curve, Failed]]
+Script = Callable[[Job], Curve | str | Failed | tuple[Curve, Failed | Lost]]
 
 REFERENCE = {
     "hidden_layers": 1,

@@ -28,7 +28,7 @@ from pipeline.provenance import collect_provenance
 from pipeline.report.summary import as_csv, summarize
 from pipeline.report.writing import write
 from pipeline.storage import lease, study_store
-from pipeline.study import assignment, budget, ranges, spec
+from pipeline.study import assignment, budget, ranges, resources, spec
 from pipeline.study.rules import RULES
 from pipeline.study.trial import run_end
 from pipeline.task.settings import DataSettings
@@ -99,6 +99,7 @@ def test_the_fields_of_a_prediction() -> None:
         ("(top)", spec.StudySpec),
         ("[budget]", budget.Budget),
         ("[training]", spec.Training),
+        ("[resources]", resources.Resources),
         ("[data]", DataSettings),
         ("[[reference]]", spec.Reference),
         ("[[comparison]]", spec.Comparison),

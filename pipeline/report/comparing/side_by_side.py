@@ -10,6 +10,7 @@ from pipeline.report.document import Block, Heading, Table
 from pipeline.report.summary import StudySummary
 from pipeline.study.budget import Budget
 from pipeline.study.ranges import Choices, Entry
+from pipeline.study.resources import Resources
 from pipeline.study.spec import Finals, StudySpec
 from pipeline.study.trial import count_ends
 from pipeline.wording import count_noun, join_names
@@ -75,9 +76,16 @@ def _asked(one: StudySpec, other: StudySpec) -> list[list[str]]:
         _row("share audited", one.audit, other.audit),
         _row("patience", one.training.patience, other.training.patience),
         _row("minutes of a trial", one.training.trial_minutes, other.training.trial_minutes),
+        *_resources(one, other),
         _row("references", _references(one), _references(other), _listed),
         _row("started from", one.start_from, other.start_from, _listed),
     ]
+
+
+def _resources(one: StudySpec, other: StudySpec) -> list[list[str]]:
+    if one.resources == other.resources == Resources():
+        return []
+    return [_row("a training has", one.resources, other.resources)]
 
 
 def _used(first: StudySummary, second: StudySummary) -> list[list[str]]:
