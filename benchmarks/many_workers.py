@@ -5,29 +5,23 @@ real time: an epoch ends when the clock says so, and takes no processor. So one 
 thousand workers, and what the supervisor costs is seen alone.
 """
 
-import contextlib
 import functools
 import json
 import math
-import os
 import statistics
-import subprocess
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import projects, results
-from benchmarks.results import Section
 from pipeline.execution.replay import Curves, ReplayExecutor
 from pipeline.names import state_file
-from pipeline.report.document import Items, Paragraph, Table
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.training.job import EpochEnd, Event, Finished, Job
+from pipeline.training.job import EpochEnd, Event, Job
 
 N_EPOCHS, EPOCH_SECONDS = 10, 6.0  # of a training
 MODEL, STATE = bytes(400_000), bytes(100)
@@ -81,7 +75,7 @@ PARTS = {
     "Optuna: reading": [("optuna", "Study", "get_trials"), ("optuna", "Study", "_get_trials")],
     "MLflow": [("pipeline.tracking.delivery", "Delivery", "send"), ("pipeline.tracking.delivery", "Delivery", "send_kept")],
     "states of paused trials": [("pipeline.storage.paused", "FolderOfStates", each) for each in ("has", "remove", "size", "keep_model", "model")],
-    "progress": [("pipeline.search.supervisor", "Supervisor", "snapshot")],
+    "progress": [("pipeline.search.outcomes", "Outcomes", "show")],
     "the simulated workers": [("benchmarks.many_workers", "Workers", each) for each in ("events", "submit", "stop")],
     "the loop": [("pipeline.search.supervisor", "Supervisor", "_handle")],
 }
@@ -211,7 +205,6 @@ class Clockwork:
 def run(deciding: str, n_workers: int, ramp: float, seconds: float) -> None:
     """Searches in the current folder, and prints what it cost as JSON."""
     import importlib
-    import signal
 
     from pipeline.outside import Outside
     from pipeline.paths import Project

@@ -2,7 +2,7 @@
 
 import copy
 import random
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import optuna

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.search.optuna_errors import quiet
-from pipeline.search.progress import RunningTrial
+from pipeline.search.snapshot import RunningTrial
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.trial import Cause, State, best_epoch, is_better, name_end, run_end

@@ -23,7 +23,7 @@ from pipeline.search.finals import Finals
 from pipeline.search.outcomes import Outcomes
 from pipeline.search.pausing import Pausing
 from pipeline.search.policy import GoOn, Stage
-from pipeline.search.progress import Progress, Snapshot
+from pipeline.search.progress import Progress
 from pipeline.search.running import Running
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue
@@ -124,18 +124,13 @@ class Supervisor:
                 self._stop_overdue()
                 if self._stores.has_optuna:
                     self._used.save()
-                if self._progress.is_due:
-                    self._progress.update(self.snapshot())
+                n_paused = len(self._pausing.waiting)
+                self._outcomes.show(self._finals, self._running, n_paused, is_ready=self._is_ready)
             return SearchEnd.INTERRUPTED
         finally:
             self._interrupt_running()
             if self._stores.has_optuna:
                 self._used.save(now=True)
-
-    def snapshot(self) -> Snapshot:
-        """Takes a snapshot of the search as it stands, for people to see."""
-        running, n_paused = self._running.values(), len(self._pausing.waiting)
-        return self._outcomes.snapshot(self._finals, running, n_paused, is_ready=self._is_ready)
 
     def _start_next(self) -> bool:
         """Starts what is to be trained next, if there is a free worker; tells whether it did."""

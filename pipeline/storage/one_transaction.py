@@ -1,4 +1,4 @@
-"""Several of Optuna's transactions as one: what is written together costs one wait for the disk."""
+"""Several of Optuna's transactions as one: writing them costs one wait for the disk."""
 
 import contextlib
 from collections.abc import Iterator

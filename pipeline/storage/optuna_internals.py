@@ -149,7 +149,7 @@ def alone(study: optuna.Study) -> Iterator[Callable[[], None]]:
     Gives what is called now and then, to write what was kept and to see what others have done.
     Not where Optuna's inside, or the storage, is another.
     """
-    storage = study._storage
+    storage: Any = study._storage
     if not hasattr(storage, "begin_alone"):
         yield lambda: None
         return

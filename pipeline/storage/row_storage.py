@@ -104,6 +104,8 @@ class CacheOfRows(CachedStorage):
 class RowStorage(optuna.storages.RDBStorage):
     """Reads trials as rows; can write to SQLite without waiting for the disk each time."""
 
+    scoped_session: Sessions
+
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(url, engine_kwargs=engine_kwargs)
         self.scoped_session = Sessions(self.scoped_session.session_factory)

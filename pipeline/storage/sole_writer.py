@@ -29,7 +29,7 @@ _FIELDS = ("params", "distributions", "user_attrs", "system_attrs", "intermediat
 class CacheOfSoleWriter(CacheOfRows):
     """Is as `CacheOfRows`; between `begin_alone` and `end_alone` it knows all trials of a study.
 
-    Values of epochs are kept until something else is written of a trial, or somebody looks: who is
+    Values of epochs are kept until something else is written of a trial, or it looks: who is
     killed before loses them with the trial, which begins again.
     """
 
@@ -59,7 +59,7 @@ class CacheOfSoleWriter(CacheOfRows):
             self._forget()
 
     def look(self) -> None:
-        """Writes what was kept, and takes up what others have done, if the last look is long ago."""
+        """Writes what was kept, and takes up what others have done, unless it has just done so."""
         if self._alone is None or time.monotonic() < self._look_at:
             return
         started = time.monotonic()

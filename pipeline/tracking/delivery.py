@@ -264,14 +264,11 @@ class Delivery:
                         client.log_artifact(run, str(folder / MODEL_ARTIFACT))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
-                case "status":
-                    mlflow_internals.update_run(
-                        client, run, write["status"], write.get("name", "")
-                    )
-                case "end":
-                    name, ended = write.get("name", ""), write["ended"]
+                case "status" | "end":
+                    name, ended = write.get("name", ""), write.get("ended")
                     mlflow_internals.update_run(client, run, write["status"], name, ended)
-                    self.runs.pop(trial, None)
+                    if ended is not None:
+                        self.runs.pop(trial, None)
         except MlflowException as error:
             if error.error_code not in _REFUSED:
                 raise

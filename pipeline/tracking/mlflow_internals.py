@@ -6,6 +6,7 @@ place: slower, and as right.
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.entities import Run, RunStatus
@@ -59,7 +60,7 @@ def update_run(
         name: of the run; "" to leave it as it is.
         ended: milliseconds since 1970; None of a run that has not.
     """
-    store = getattr(getattr(client, "_tracking_client", None), "store", None)
+    store: Any = getattr(getattr(client, "_tracking_client", None), "store", None)
     if hasattr(store, "update_run_info"):
         store.update_run_info(run, RunStatus.from_string(status), ended, name or None)
         return

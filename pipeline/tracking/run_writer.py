@@ -7,7 +7,6 @@ MLflow's notion of an active run is a thread's own and would outlive nothing.
 
 import contextlib
 import json
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
@@ -18,19 +17,10 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import (
-    delivery,
-    orphans,
-    relocation,
-    run_names,
-    story,
-    study_run,
-    version_story,
-)
+from pipeline.tracking import delivery, orphans, relocation, run_names, story, study_run
+from pipeline.tracking.curves import Curves
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
-
-FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running; or older,
-FLUSH_SHARE = 0.05  # for at most so much of the time is spent with those of all
+from pipeline.tracking.version_story import NOTE
 
 
 class RunWriter:
@@ -60,9 +50,8 @@ class RunWriter:
     ) -> None:
         self._client, self._uri, self._study = client, project.mlflow_uri, study
         self._check = check
-        self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._clock = project.outside.clock
-        self._flush_at = self._clock.monotonic() + FLUSH_SECONDS
+        self._curves = Curves(self._clock, self._send_curve)
         try:
             self._experiment = delivery.open_experiment(client, project, study)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
@@ -131,9 +120,7 @@ class RunWriter:
         self._delivery.send_kept()
         self._check()
         note = story.begin(self._client, self._experiment, self._study, goal, views)
-        about = delivery.as_tags(
-            {"role": "study", version_story.NOTE: note, **self._about, **tags}
-        )
+        about = delivery.as_tags({"role": "study", NOTE: note, **self._about, **tags})
         opened = (self._client, self._experiment, self._study, about, self._delivery.inputs)
         try:
             self._parent = study_run.open_run(*opened)
@@ -213,21 +200,11 @@ class RunWriter:
 
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Notes the metrics of an epoch and sends them in batches; arguments as in `Tracker`."""
-        self._log(trial, metrics, step=epoch)
-        if self._clock.monotonic() > self._flush_at:
-            self.flush()
+        self._curves.note(trial, metrics, epoch, self._now())
 
     def flush(self, trial: int | None = None) -> None:
         """Sends what was noted, or keeps that on disk; arguments as in `Tracker`."""
-        if trial is not None:
-            if noted := self._buffer.pop(trial, None):
-                self._send_log(trial, noted, {})
-            return
-        started = self._clock.monotonic()
-        for each in list(self._buffer):
-            self._send_log(each, self._buffer.pop(each), {})
-        now = self._clock.monotonic()
-        self._flush_at = now + max(FLUSH_SECONDS, (now - started) / FLUSH_SHARE)
+        self._curves.flush(trial)
 
     def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that is one of the best, as an artifact of its run."""
@@ -250,7 +227,7 @@ class RunWriter:
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         """Ends a trial's run, with metrics and tags; arguments as in `Tracker`."""
-        self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
+        self._curves.drop(trial)  # flushed before Optuna was told, unless interrupted
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
         now = self._now()
         self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
@@ -259,7 +236,7 @@ class RunWriter:
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Adds a point to the curve of the best values; arguments as in `Tracker`."""
-        self._log(None, {f"best_{metric}": value}, step=trial)
+        self._curves.note(None, {f"best_{metric}": value}, trial, self._now())
 
     def mend(
         self, ends: Mapping[int, End], runs: Mapping[int, str], paused: Collection[int] = ()
@@ -288,16 +265,15 @@ class RunWriter:
             raise delivery.unusable(self._uri, error) from None
         return len(found)
 
-    def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
-        now = self._now()
-        self._buffer[trial] += [Metric(key, value, now, step) for key, value in metrics.items()]
-
     def _send_log(
         self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
     ) -> None:
         values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
         noted = {"metrics": values, "tags": dict(tags), "is_named": trial in self._tags}
         self._delivery.send({"what": "log", **self._run_of(trial), **noted})
+
+    def _send_curve(self, trial: int | None, metrics: Sequence[Metric]) -> None:
+        self._send_log(trial, metrics, {})
 
     def _end(self, trial: int | None, status: str, name: str = "") -> None:
         end = {"status": status, "ended": self._now(), "name": name}

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from benchmarks.growth import Playback
 from pipeline.names import state_file
 from pipeline.search import samplers
-from pipeline.search.progress import Snapshot
+from pipeline.search.snapshot import Snapshot
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import finals, study_store
 from pipeline.study.hyperparameters import Hyperparameters
