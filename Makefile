@@ -39,7 +39,7 @@ override SIMULATED := $(if $(filter command,$(origin SEED)),--seed $(SEED)) \
   $(if $(filter command,$(origin MINUTES)),--minutes $(MINUTES))
 .DEFAULT_GOAL := help
 
-.PHONY: help search report chapter best doctor ui dashboard serve test test-fast browser \
+.PHONY: help search report chapter best doctor ui dashboard serve test test-fast browser servers \
   lint audit check fuzz soak simulate torture mutation bench screenshots lock clean
 
 help:  ## list these targets
@@ -83,6 +83,14 @@ test-fast: $(SETUP)  ## the tests without training, servers and browser (some mi
 
 browser:  ## install Chromium for the tests that need a browser (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium; }
+
+# Without the cluster that Debian's package would make and start: tests have their own.
+servers:  ## install PostgreSQL for the tests that need a real one (Debian, as root)
+	@compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || { \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get -qq update && apt-get -qq install -y postgresql-common \
+	  && echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf \
+	  && apt-get -qq install -y postgresql; }
 
 lint: $(SETUP)  ## ruff and mypy
 	@$(VENV_PYTHON) -m ruff check .

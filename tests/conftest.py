@@ -17,13 +17,14 @@ hide_gpus()
 import empty_mlflow  # noqa: E402
 import pytest  # noqa: E402
 import recorded  # noqa: E402
+from servers import MlflowServer, Postgres, postgres_programs  # noqa: E402
 
 from pipeline.paths import Project  # noqa: E402
 
 # Modules and rooms with real training, servers, searches as processes, or MLflow's tables being
 # made; a single test of that kind in another module is marked `slow`. The longest come first.
 SLOW = (
-    "whole/test_end_to_end.py", "whole/test_torture.py", "whole/test_trouble.py",
+    "cluster", "whole/test_end_to_end.py", "whole/test_torture.py", "whole/test_trouble.py",
     "whole/test_commands.py", "whole/test_stopping.py", "whole/test_environment.py",
     "whole/test_own_data.py", "whole/test_poisoned.py", "data/test_predict.py",
     "formats", "execution", "training", "tracking/test_run_writer.py",
@@ -135,6 +136,25 @@ def recorded_study(project_folder: Path, recorded_folder: Path) -> Project:
     """A project with the study `recorded` in it, in the current folder: see `recorded.py`."""
     shutil.copytree(recorded_folder, project_folder, dirs_exist_ok=True)
     return Project(project_folder)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of the module's own.
+
+    Without its programs the test is skipped, but fails in CI: `make servers` installs them.
+    """
+    if postgres_programs() is None and not os.environ.get("CI"):
+        pytest.skip("needs PostgreSQL; as root on Debian: make servers")
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(postgres: Postgres) -> Iterator[MlflowServer]:
+    """MLflow's server with that behind it."""
+    with MlflowServer(postgres.create_database("mlflow")) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

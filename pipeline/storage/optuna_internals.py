@@ -238,6 +238,11 @@ def check_storage() -> None:
     _check_arguments(
         rdb._get_trials, "self study_id states included_trial_ids trial_id_greater_than"
     )
+    _check_arguments(rdb._create_new_trial, "self study_id template_trial")
+    _check_arguments(
+        rdb._set_trial_param,
+        "self trial_id param_name param_value_internal distribution previous_distribution",
+    )
     _check_arguments(rdb._get_best_trial_id, "self study_id direction")
     _check_arguments(rdb.get_trial, "self trial_id")
     _check_arguments(rdb.get_trial_system_attrs, "self trial_id")

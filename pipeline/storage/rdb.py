@@ -4,13 +4,13 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sql
 
 from pipeline import files, paths, snapshot
-from pipeline.storage import optuna_internals
+from pipeline.storage import optuna_internals, outages
 from pipeline.store_url import StoreUrl
 
 _Storage = TypeVar("_Storage", bound=optuna.storages.RDBStorage)
@@ -34,7 +34,10 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
         files.create_whole(file, _create_tables)
     if not to_write:
         url = store = snapshot.readable(store)
-    options = {"connect_args": {"timeout": paths.BUSY_SECONDS}} if store.is_sqlite else None
+    if store.is_sqlite:
+        options: dict[str, Any] = {"connect_args": {"timeout": paths.BUSY_SECONDS}}
+    else:
+        options = outages.engine_options(url)
     if not optuna_internals.is_as_known():
         plain = _opened(lambda: optuna.storages.RDBStorage(url, engine_kwargs=options))
         _close_when_dropped(plain)

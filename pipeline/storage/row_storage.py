@@ -22,8 +22,12 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+<<<<<<< HEAD
 from pipeline.storage import fencing
 from pipeline.storage.one_transaction import Sessions
+=======
+from pipeline.storage import fencing, outages
+>>>>>>> stores
 from pipeline.storage.optuna_internals import CachedStorage, models
 
 _TRIAL = models.TrialModel
@@ -101,6 +105,7 @@ class CacheOfRows(CachedStorage):
         return known.system_attrs if known else self._backend.get_trial_system_attrs(trial_id)
 
 
+@outages.patient
 class RowStorage(optuna.storages.RDBStorage):
     """Reads trials as rows; can write to SQLite without waiting for the disk each time."""
 
@@ -108,7 +113,11 @@ class RowStorage(optuna.storages.RDBStorage):
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(url, engine_kwargs=engine_kwargs)
+<<<<<<< HEAD
         self.scoped_session = Sessions(self.scoped_session.session_factory)
+=======
+        self.patience = outages.Patience(self.engine, url)
+>>>>>>> stores
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
         self._log: Path | None = None
         self._is_to_wait = False  # when what is written together is written
@@ -117,6 +126,17 @@ class RowStorage(optuna.storages.RDBStorage):
         """Opens the storage that another process has sent."""
         super().__setstate__(state)
         self.scoped_session = Sessions(self.scoped_session.session_factory)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leaves out what belongs to the connections, as Optuna does."""
+        state = super().__getstate__()
+        del state["patience"]
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Connects anew."""
+        super().__setstate__(state)
+        self.patience = outages.Patience(self.engine, self.url)
 
     def write_ahead(self, file: Path) -> None:
         """Lets few writes wait for the disk: where a trial begins or ends, and what a study notes.
