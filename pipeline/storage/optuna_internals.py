@@ -161,7 +161,7 @@ def alone(study: optuna.Study) -> Iterator[Callable[[], None]]:
 
 
 def together(study: optuna.Study) -> contextlib.AbstractContextManager[None]:
-    """Makes one transaction of all that a `with` writes, where the storage can do that."""
+    """Makes one transaction of what a `with` writes of trials, where the storage can do that."""
     storage: Any = study._storage
     return storage.together() if hasattr(storage, "together") else contextlib.nullcontext()
 

@@ -43,7 +43,8 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
         _close_when_dropped(plain)
         return plain  # a study gives it its cache
     # Only now: an Optuna with another inside may fail this import.
-    from pipeline.storage.sole_writer import CacheOfSoleWriter, StorageOfSoleWriter
+    from pipeline.storage.one_transaction import StorageOfSoleWriter
+    from pipeline.storage.sole_writer import CacheOfSoleWriter
 
     storage = _opened(lambda: StorageOfSoleWriter(url, options))
     _close_when_dropped(storage)

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-<<<<<<< HEAD
-from pipeline.storage import fencing
-from pipeline.storage.one_transaction import Sessions
-=======
 from pipeline.storage import fencing, outages
->>>>>>> stores
 from pipeline.storage.optuna_internals import CachedStorage, models
 
 _TRIAL = models.TrialModel
@@ -109,23 +104,11 @@ class CacheOfRows(CachedStorage):
 class RowStorage(optuna.storages.RDBStorage):
     """Reads trials as rows; can write to SQLite without waiting for the disk each time."""
 
-    scoped_session: Sessions
-
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(url, engine_kwargs=engine_kwargs)
-<<<<<<< HEAD
-        self.scoped_session = Sessions(self.scoped_session.session_factory)
-=======
         self.patience = outages.Patience(self.engine, url)
->>>>>>> stores
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
         self._log: Path | None = None
-        self._is_to_wait = False  # when what is written together is written
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Opens the storage that another process has sent."""
-        super().__setstate__(state)
-        self.scoped_session = Sessions(self.scoped_session.session_factory)
 
     def __getstate__(self) -> dict[Any, Any]:
         """Leaves out what belongs to the connections, as Optuna does."""
@@ -177,20 +160,9 @@ class RowStorage(optuna.storages.RDBStorage):
 
     def wait_for_disk(self) -> None:
         """Waits until a power failure takes nothing back of what was written."""
-        if self.scoped_session.is_together:  # it is to be written yet
-            self._is_to_wait = True
-        elif self._log and self._log.exists():
+        if self._log and self._log.exists():
             with self._log.open("rb") as log:
                 os.fsync(log.fileno())
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Makes one transaction of all that is written in a `with`; as in `Sessions.together`."""
-        with self.scoped_session.together():
-            yield
-        if self._is_to_wait and not self.scoped_session.is_together:
-            self._is_to_wait = False
-            self.wait_for_disk()
 
     def swap(
         self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
@@ -220,7 +192,7 @@ class RowStorage(optuna.storages.RDBStorage):
             .outerjoin(table, table.trial_id == _TRIAL.trial_id)
             .where(_TRIAL.trial_id == trial_id)
         )
-        with self.scoped_session.reading(self.engine) as connection:
+        with self.engine.connect() as connection:
             rows = connection.execute(query).all()
         if not rows:
             raise KeyError(models.NOT_FOUND_MSG)
@@ -259,7 +231,7 @@ class RowStorage(optuna.storages.RDBStorage):
             .where(_TRIAL.study_id == study_id, _TRIAL.state == TrialState.COMPLETE)
             .order_by(*order, _TRIAL.__table__.c.datetime_complete, _TRIAL.number)
         )
-        with self.scoped_session.reading(self.engine) as connection:
+        with self.engine.connect() as connection:
             found = connection.execute(query.limit(1)).scalar()
         if found is None:
             raise ValueError(models.NOT_FOUND_MSG)
@@ -282,7 +254,7 @@ class RowStorage(optuna.storages.RDBStorage):
             self._param,
             order=models.TrialParamModel.param_id,  # as they were drawn
         )
-        with self.scoped_session.reading(self.engine) as connection:
+        with self.engine.connect() as connection:
             # Trials first: one that is finished by now is so with all that belongs to it.
             rows = connection.execute(query.where(condition).order_by(_TRIAL.trial_id)).all()
             values = _VALUES.read(connection, condition)

@@ -9,20 +9,16 @@ import contextlib
 import copy
 import json
 import time
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
-import sqlalchemy as sql
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.dialects import postgresql, sqlite
 
-from pipeline.storage.optuna_internals import models
-from pipeline.storage.row_storage import CacheOfRows, RowStorage, local
+from pipeline.storage.one_transaction import StorageOfSoleWriter, Write
+from pipeline.storage.row_storage import CacheOfRows
 
 LOOK_SHARE = 0.05  # of the time, at most, is spent with looking for what others have done
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _FIELDS = ("params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
 
 
@@ -33,14 +29,16 @@ class CacheOfSoleWriter(CacheOfRows):
     killed before loses them with the trial, which begins again.
     """
 
-    _backend: "StorageOfSoleWriter"
+    _backend: StorageOfSoleWriter
 
-    def __init__(self, backend: "StorageOfSoleWriter") -> None:
+    def __init__(self, backend: StorageOfSoleWriter) -> None:
         super().__init__(backend)
         self._alone: int | None = None  # id of the study
         self._unfinished: set[int] = set()  # ids of its trials
         self._newest = -1  # id, up to which all trials are known
         self._reports: dict[tuple[int, int], float] = {}  # by the ids of trials, and steps
+        self._writes: list[Write] = []
+        self._is_together = False
         self._look_at = 0.0
 
     def begin_alone(self, study_id: int) -> None:
@@ -54,7 +52,7 @@ class CacheOfSoleWriter(CacheOfRows):
     def end_alone(self) -> None:
         """Writes what was kept, and asks the store again from now on."""
         try:
-            self._write_reports()
+            self._write_kept()
         finally:
             self._forget()
 
@@ -63,7 +61,7 @@ class CacheOfSoleWriter(CacheOfRows):
         if self._alone is None or time.monotonic() < self._look_at:
             return
         started = time.monotonic()
-        self._write_reports()
+        self._write_kept()
         known = self._backend.open_trials(self._alone, self._newest)
         changed = self._unfinished - known.keys()
         changed |= {key for key, state in known.items() if self._state(key) is not state}
@@ -74,17 +72,27 @@ class CacheOfSoleWriter(CacheOfRows):
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Makes one transaction of all that is written in a `with`, whatever ends that."""
+        """Makes one transaction of what a `with` writes of trials, whatever error ends that.
+
+        Others see it then, and that a trial was taken away shows then.
+        """
+        if self._is_together or self._alone is None:
+            yield
+            return
+        self._is_together = True
         try:
-            with self._backend.together():
-                yield
-        except BaseException:
-            if not self._backend.scoped_session.is_kept:
-                self._forget()
+            yield
+        except Exception:
+            self._is_together = False
+            self._write_kept()
             raise
+        finally:
+            self._is_together = False
+        self._write_kept()
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Makes a trial, and waits for the disk."""
+        self._write_kept()
         made = super().create_new_trial(study_id, template_trial)
         if study_id == self._alone:
             self._unfinished.add(made)
@@ -97,7 +105,18 @@ class CacheOfSoleWriter(CacheOfRows):
         distribution: BaseDistribution,
     ) -> None:  # fmt: skip
         """Stores a hyperparameter."""
-        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        given = (trial_id, param_name, param_value_internal, distribution)
+        if not self._is_of_alone(trial_id):
+            super().set_trial_param(*given)
+            return
+        known = self._studies[self._alone].param_distribution  # type: ignore[index]
+        if param_name not in known:
+            self._write_kept()
+            super().set_trial_param(*given)
+        else:
+            self._refuse_ended(trial_id)
+            check_distribution_compatibility(known[param_name], distribution)
+            self._write("_set_trial_param", *given, known[param_name])
         value = distribution.to_external_repr(param_value_internal)
         self._add(trial_id, "params", param_name, value)
         self._add(trial_id, "distributions", param_name, distribution)
@@ -107,7 +126,7 @@ class CacheOfSoleWriter(CacheOfRows):
     ) -> None:
         """Stores the value of an epoch, or keeps it for a moment."""
         if self._is_of_alone(trial_id):
-            self._backend.check_trial_is_updatable(trial_id, self._known(trial_id).state)
+            self._refuse_ended(trial_id)
             self._reports[trial_id, step] = intermediate_value
             self._add(trial_id, "intermediate_values", step, intermediate_value)
         else:
@@ -115,32 +134,39 @@ class CacheOfSoleWriter(CacheOfRows):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Stores an attribute."""
-        self._write_reports()
-        super().set_trial_user_attr(trial_id, key, value)
-        self._add(trial_id, "user_attrs", key, json.loads(json.dumps(value)))
+        self._set_attribute("user_attrs", trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Stores an attribute of Optuna's."""
-        super().set_trial_system_attr(trial_id, key, value)
-        self._add(trial_id, "system_attrs", key, json.loads(json.dumps(value)))
+        self._set_attribute("system_attrs", trial_id, key, value)
+
+    def _set_attribute(self, field: str, trial_id: int, key: str, value: Any) -> None:
+        method = f"set_trial_{field.removesuffix('s')}"
+        if self._is_of_alone(trial_id):
+            self._refuse_ended(trial_id)
+            stored = json.loads(json.dumps(value))
+            self._write(method, trial_id, key, stored)
+            self._add(trial_id, field, key, stored)
+        else:
+            getattr(super(), method)(trial_id, key, value)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         """Sets the state of a trial, and waits for the disk."""
-        self._write_reports()
-        done = super().set_trial_state_values(trial_id, state, values)
-        if not self._is_of_alone(trial_id):
+        if not (self._is_of_alone(trial_id) and state.is_finished()):
+            self._write_kept()
+            done = super().set_trial_state_values(trial_id, state, values)
+            if self._is_of_alone(trial_id):
+                self._reread(trial_id)
             return done
-        if done and state.is_finished():
-            trial = copy.copy(self._known(trial_id))
-            trial.state, trial.values = state, values
-            trial.datetime_start, trial.datetime_complete = self._backend.moments(trial_id)
-            self._add_trials_to_cache(self._alone, [trial])  # type: ignore[arg-type]
-            self._unfinished.discard(trial_id)
-        else:
-            self._reread(trial_id)
-        return done
+        self._refuse_ended(trial_id)
+        trial = copy.copy(self._known(trial_id))
+        trial.state, trial.values = state, values
+        self._add_trials_to_cache(self._alone, [trial])  # type: ignore[arg-type]
+        self._unfinished.discard(trial_id)
+        self._write("set_trial_state_values", trial_id, state, values)
+        return True
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Gives a trial that is known, or reads it."""
@@ -207,81 +233,37 @@ class CacheOfSoleWriter(CacheOfRows):
         else:
             self._unfinished.add(trial_id)
 
-    def _write_reports(self) -> None:
-        if self._reports:
-            reports, self._reports = self._reports, {}
-            self._backend.report_all(reports)
+    def _refuse_ended(self, trial_id: int) -> None:
+        self._backend.check_trial_is_updatable(trial_id, self._known(trial_id).state)
+
+    def _write(self, method: str, *arguments: Any) -> None:
+        self._writes.append((method, arguments))
+        if not self._is_together:
+            self._write_kept()
+
+    def _write_kept(self) -> None:
+        """Writes what was kept; of a study that has changed meanwhile, nothing is known then."""
+        if not (self._reports or self._writes):
+            return
+        reports, self._reports = self._reports, {}
+        writes, self._writes = self._writes, []
+        try:
+            self._backend.write_all(reports, writes)
+        except BaseException:
+            self._forget()
+            raise
+        for method, arguments in writes:
+            if method == "set_trial_state_values":
+                self._note_moments(arguments[0])
+
+    def _note_moments(self, trial_id: int) -> None:
+        """Reads when a trial has begun and ended, as Optuna has noted it."""
+        trial = copy.copy(self._known(trial_id))
+        trial.datetime_start, trial.datetime_complete = self._backend.moments(trial_id)
+        self._add_trials_to_cache(self._alone, [trial])  # type: ignore[arg-type]
 
     def _forget(self) -> None:
         """Knows nothing any more of a study, which is read anew."""
         if self._alone is not None:
             self._studies.pop(self._alone, None)
         self._alone = None
-
-
-class StorageOfSoleWriter(RowStorage):
-    """Is as `RowStorage`, and writes and reads many trials at once."""
-
-    def report_all(self, reports: Mapping[tuple[int, int], float]) -> None:
-        """Stores values of epochs.
-
-        Args:
-            reports: by the ids of trials, and steps.
-
-        Raises:
-            UpdateFinishedTrialError: a trial is not under way any more.
-            KeyError: a trial was deleted.
-        """
-        table = models.TrialIntermediateValueModel
-        insert = _INSERTS.get(self.engine.name)
-        with self.together():
-            if insert is None:
-                for (trial, step), value in reports.items():
-                    self.set_trial_intermediate_value(trial, step, value)
-                return
-            session = self.scoped_session()
-            self._refuse_ended(session, {trial for trial, _ in reports})
-            new = insert(table)
-            found = {
-                "intermediate_value": new.excluded.intermediate_value,
-                "intermediate_value_type": new.excluded.intermediate_value_type,
-            }
-            rows = []
-            for (trial, step), value in reports.items():
-                stored, kind = table.intermediate_value_to_stored_repr(value)
-                row = {"trial_id": trial, "step": step, "intermediate_value": stored}
-                rows.append({**row, "intermediate_value_type": kind})
-            upsert = new.on_conflict_do_update(index_elements=["trial_id", "step"], set_=found)
-            session.connection().execute(upsert, rows)
-
-    def _refuse_ended(self, session: Any, trials: Collection[int]) -> None:
-        trial = models.TrialModel
-        query = sql.select(trial.trial_id, trial.state).where(trial.trial_id.in_(sorted(trials)))
-        states = {key: state for key, state in session.connection().execute(query)}
-        if states.keys() != trials:
-            raise KeyError(models.NOT_FOUND_MSG)
-        for key, state in states.items():
-            self.check_trial_is_updatable(key, state)
-
-    def open_trials(self, study_id: int, newest: int) -> dict[int, TrialState]:
-        """Reads the states of trials that run or wait, and of all later ones, by id.
-
-        Args:
-            study_id: Optuna's.
-            newest: id of the trial after which trials are later ones.
-        """
-        trial = models.TrialModel
-        is_open = trial.state.in_((TrialState.RUNNING, TrialState.WAITING))
-        query = sql.select(trial.trial_id, trial.state).where(
-            trial.study_id == study_id, sql.or_(is_open, trial.trial_id > newest)
-        )
-        with self.scoped_session.reading(self.engine) as connection:
-            return {key: state for key, state in connection.execute(query)}
-
-    def moments(self, trial_id: int) -> tuple[datetime | None, datetime | None]:
-        """Reads when a trial began, and when it ended."""
-        trial = models.TrialModel.__table__.c
-        query = sql.select(trial.datetime_start, trial.datetime_complete)
-        with self.scoped_session.reading(self.engine) as connection:
-            began, ended = connection.execute(query.where(trial.trial_id == trial_id)).one()
-        return local(began), local(ended)
