@@ -11,7 +11,6 @@ import math
 import statistics
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,18 +26,16 @@ SPREAD = 0.2  # of the seconds of networks, so that they do not keep step
 # Of the supervisor's time, by the name that a part has in the table: modules, classes, methods.
 # What a part calls of another one counts for that one.
 PARTS: Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
-    "Optuna: a new trial": (
+    "Optuna: trials begin": (
         ("optuna", "Study", ("ask",)),
         ("optuna.trial", "Trial", ("suggest_float", "suggest_int", "suggest_categorical")),
     ),
-    "Optuna: values of epochs": (("optuna", "Trial", ("report",)),),
-    "Optuna: attributes, tell": (
+    "Optuna: epochs, notes, ends": (
         ("optuna", "Study", ("tell", "set_user_attr")),
-        ("optuna", "Trial", ("set_user_attr",)),
+        ("optuna", "Trial", ("report", "set_user_attr")),
     ),
-    "Optuna: looking, committing": (
-        ("pipeline.storage.sole_writer", "CacheOfSoleWriter", ("look",)),
-        ("pipeline.storage.one_transaction", "_Shared", ("commit_all",)),
+    "Optuna: transactions": (
+        ("pipeline.storage.sole_writer", "CacheOfSoleWriter", ("look", "_write_kept")),
     ),
     "sampler": (("pipeline.search.distinct", "DistinctSampler", ("_draw_untried",)),),
     "policy": (("pipeline.search.freeze_thaw", "FreezeThaw", ("choose", "goes_on")),),
@@ -232,12 +229,14 @@ def search(
         seconds: for which it is looked at; then it is interrupted.
     """
     from benchmarks import simulated_workers  # whose classes are watched: not those of __main__
+    from pipeline.environment import set_defaults
     from pipeline.outside import Outside
     from pipeline.paths import Project
     from pipeline.search import run_study, session  # noqa: F401, which watched methods are in
     from pipeline.search.interruption import Interruption
     from pipeline.study.load import load
 
+    set_defaults()
     workers = simulated_workers.Workers(n_workers, epoch_seconds)
     project = Project(Path.cwd(), Outside(executor=lambda _: workers))
     spec = load(project, study).model_copy(update={"finals": None})

@@ -17,7 +17,7 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, orphans, relocation, run_names, story, study_run
+from pipeline.tracking import delivery, orphans, relocation, run_names, story, study_run, writes
 from pipeline.tracking.curves import Curves
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
 from pipeline.tracking.version_story import NOTE
@@ -120,7 +120,7 @@ class RunWriter:
         self._delivery.send_kept()
         self._check()
         note = story.begin(self._client, self._experiment, self._study, goal, views)
-        about = delivery.as_tags({"role": "study", NOTE: note, **self._about, **tags})
+        about = writes.as_tags({"role": "study", NOTE: note, **self._about, **tags})
         opened = (self._client, self._experiment, self._study, about, self._delivery.inputs)
         try:
             self._parent = study_run.open_run(*opened)
@@ -218,10 +218,9 @@ class RunWriter:
         """Shows that a trial is paused, or goes on; arguments as in `Tracker`."""
         self._delivery.runs |= {trial: run} if run else {}
         noted = {"state": "PAUSED" if is_paused else "RUNNING"}
-        self._send_log(trial, [], noted)
         status = {"status": "SCHEDULED" if is_paused else "RUNNING"}
-        status["name"] = self._name(trial, noted)
-        self._delivery.send({"what": "status", **self._run_of(trial), **status})
+        logged = {"metrics": [], "tags": noted, "name": self._name(trial, noted)}
+        self._delivery.send({"what": "status", **self._run_of(trial), **status, **logged})
 
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
@@ -230,8 +229,9 @@ class RunWriter:
         self._curves.drop(trial)  # flushed before Optuna was told, unless interrupted
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
         now = self._now()
-        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
-        self._end(trial, STATUS.get(state, "KILLED"), self._name(trial, noted))
+        values = [(key, metrics[key], now, 0) for key in metrics]
+        logged = {"metrics": values, "tags": noted, "name": self._name(trial, noted)}
+        self._end(trial, STATUS.get(state, "KILLED"), logged)
         self._tags.pop(trial, None)
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
@@ -265,18 +265,15 @@ class RunWriter:
             raise delivery.unusable(self._uri, error) from None
         return len(found)
 
-    def _send_log(
-        self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
-    ) -> None:
+    def _send_curve(self, trial: int | None, metrics: Sequence[Metric]) -> None:
         values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
-        noted = {"metrics": values, "tags": dict(tags), "is_named": trial in self._tags}
+        noted = {"metrics": values, "tags": {}}
         self._delivery.send({"what": "log", **self._run_of(trial), **noted})
 
-    def _send_curve(self, trial: int | None, metrics: Sequence[Metric]) -> None:
-        self._send_log(trial, metrics, {})
-
-    def _end(self, trial: int | None, status: str, name: str = "") -> None:
-        end = {"status": status, "ended": self._now(), "name": name}
+    def _end(
+        self, trial: int | None, status: str, logged: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        end = {"status": status, "ended": self._now(), **logged}
         self._delivery.send({"what": "end", **self._run_of(trial), **end})
 
     def _name(self, trial: int, noted: Mapping[str, str]) -> str:
