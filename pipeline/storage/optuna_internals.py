@@ -1,7 +1,7 @@
 """What is used of Optuna that Optuna does not promise, with the reason for each.
 
-No other file names it, but `row_storage.py`, which overrides methods of the classes that are
-imported here. `is_as_known` looks at all of it; where something is not as it was in Optuna 5.0,
+No other files name it, but `row_storage.py`, `one_transaction.py` and `sole_writer.py`, which
+override methods of the classes that are imported here. `is_as_known` looks at all of it; where something is not as it was in Optuna 5.0,
 Optuna's own storage and TPE take the place of ours: slower in long searches, and as right.
 """
 
@@ -144,10 +144,9 @@ def storage_of(study: optuna.Study) -> tuple[Any, int]:
 
 @contextlib.contextmanager
 def alone(study: optuna.Study) -> Iterator[Callable[[], None]]:
-    """Lets whoever alone writes a study know all of it, and write the values of epochs later.
+    """Lets whoever alone writes a study know all of it, where the storage is ours.
 
     Gives what is called now and then, to write what was kept and to see what others have done.
-    Not where Optuna's inside, or the storage, is another.
     """
     storage: Any = study._storage
     if not hasattr(storage, "begin_alone"):
@@ -249,6 +248,8 @@ def check_storage() -> None:
     _check_arguments(rdb.set_trial_state_values, "self trial_id state values")
     _check_arguments(_CachedStorage.__init__, "self backend")
     _check_arguments(_CachedStorage._get_cached_trial, "self trial_id")
+    _check_arguments(_CachedStorage._add_trials_to_cache, "self study_id trials")
+    _check_arguments(_CachedStorage._read_trials_from_remote_storage, "self study_id")
 
 
 def _check_tables(models: Any) -> None:
