@@ -434,7 +434,10 @@ class Cluster:
                     continue
                 wanted = {step: {value} for step, value in enumerate(values, 1)}
                 assert curves[run, name] == wanted, f"{name}: {curves[run, name]}, {trial}"
-        champion = max(counted, key=lambda trial: (trial.best, -trial.number))
+        query = "SELECT value_json FROM study_user_attributes WHERE key = 'finals'"
+        won = json.loads(self._ask("optuna", query)[0][0])["champion"]  # number of the network
+        runs_of_it = [t for t in counted if won in (t.number, t.attributes.get("final_of"))]
+        champion = max(runs_of_it, key=lambda trial: (trial.best, -trial.number))
         aliases = self._ask(
             "mlflow",
             "SELECT v.run_id FROM registered_model_aliases AS a JOIN model_versions AS v "
