@@ -144,8 +144,8 @@ class StorageOfSoleWriter(RowStorage):
         rows: dict[Any, dict[Any, dict[str, Any]]] = {table: {} for table in _KEYS}
         for (trial, step), value in reports.items():
             stored, kind = _STEPS.intermediate_value_to_stored_repr(value)
-            values = {"intermediate_value": stored, "intermediate_value_type": kind}
-            rows[_STEPS][trial, step] = values
+            given = {"intermediate_value": stored, "intermediate_value_type": kind}
+            rows[_STEPS][trial, step] = given
         left = []
         for method, arguments in writes:
             if method in _TABLES:
