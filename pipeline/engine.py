@@ -3,8 +3,6 @@
 import argparse
 from enum import StrEnum
 
-RAY_ADDRESS = "RAY_ADDRESS"  # Ray's own variable
-
 
 class Engine(StrEnum):
     """What runs jobs: processes of this machine, or a Ray cluster."""
@@ -20,7 +18,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         type=_engine,
         metavar=f"{{{','.join(Engine)}}}",
         help="what runs trials: processes of this machine (the default), or Ray: the cluster of "
-        f"{RAY_ADDRESS}, or else one of its own here",
+        "RAY_ADDRESS, or else one of its own here",
     )
 
 

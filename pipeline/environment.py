@@ -4,6 +4,7 @@ It has to stand before a library is imported, and what a command starts inherits
 """
 
 import contextlib
+import gc
 import os
 import sys
 import warnings
@@ -101,9 +102,14 @@ def import_keras() -> None:
     sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: not to be found
     home = os.environ.get("KERAS_HOME")
     os.environ["KERAS_HOME"] = os.devnull  # where nothing can be read from or written to
+    was_enabled = gc.isenabled()
+    gc.disable()  # else it looks through hundreds of times what is there to stay
     try:
         import keras  # noqa: F401
     finally:
+        gc.freeze()  # or each worker that is forked looks through it again and again
+        if was_enabled:
+            gc.enable()
         for name in unused:
             del sys.modules[name]
         del os.environ["KERAS_HOME"]

@@ -13,6 +13,7 @@ _DATABASES = r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://"  # what both librarie
 _DATABASE_URL = re.compile(_DATABASES)
 _MLFLOW_URL = re.compile(rf"{_DATABASES}|https?://|(databricks(-uc)?|uc)(://|$)")
 _SQLITE, _PYSQLITE = "sqlite:///", "sqlite+pysqlite:///"
+_PSYCOPG = ("postgresql://", "postgresql+psycopg://")  # by this driver, as SQLAlchemy has it
 _NOT_AS_IT_IS = re.compile("[%?{}]")  # in a URL: braces are a template of Optuna
 
 
@@ -137,7 +138,8 @@ def _kept(name: str, chosen: str, allowed: re.Pattern[str], such_as: str) -> Sto
         such_as: what it can be, beginning with a SQLite file.
 
     Raises:
-        UsageError: it is no such URL, or the store is in memory, or has options.
+        UsageError: it is no such URL, or the store is in memory, or has options, or its driver is
+            not installed.
     """
     if not chosen:
         return None
@@ -153,5 +155,10 @@ def _kept(name: str, chosen: str, allowed: re.Pattern[str], such_as: str) -> Sto
         raise UsageError(
             f"{name}: {found}, allowed is the path of a file, such as {example}, and no option "
             "but timeout; a '?' in a name is spelt %3F"
+        )
+    if url.startswith(_PSYCOPG) and importlib.util.find_spec("psycopg") is None:
+        raise UsageError(
+            f"{name}: {found}, for which the package psycopg is missing; it comes with: "
+            'pip install "keras-search-pipeline[cluster]"'
         )
     return url

@@ -164,7 +164,10 @@ def _opening(url: StoreUrl) -> Iterator[None]:
         yield
     except Exception as error:  # SQLAlchemy's, a driver's, Optuna's
         where = display_path(url.file) if url.file else url.display
-        reason = one_line(first_line(error.__cause__ or error))  # Optuna's own words guess at it
+        cause: BaseException = error  # Optuna's and SQLAlchemy's own words guess at it
+        while cause.__cause__:
+            cause = cause.__cause__
+        reason = one_line(first_line(cause))
         raise PipelineError(f"{where} cannot be opened: {reason}") from None
 
 

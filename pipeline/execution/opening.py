@@ -4,7 +4,7 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING
 
-from pipeline.engine import RAY_ADDRESS, Engine
+from pipeline.engine import Engine
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def open_executor(
 
 
 def _open_ray(project: "Project", spec: "StudySpec", n_workers: int | None) -> "Executor":
-    address = os.environ.get(RAY_ADDRESS, "")
+    address = os.environ.get("RAY_ADDRESS", "")
     if "://" in address:
         raise UsageError(
-            f"{RAY_ADDRESS}: found {address!r}, allowed is HOST:PORT of a cluster that this "
+            f"RAY_ADDRESS: found {address!r}, allowed is HOST:PORT of a cluster that this "
             "machine is a node of; start the search on one of its nodes"
         )
     if importlib.util.find_spec("ray") is None:

@@ -287,5 +287,5 @@ def _row(trial: Trial, spec: StudySpec) -> dict[str, Any]:
         "started_from": trial.started_from,
         "reason": trial.reason,
         "run_id": trial.run_id,
-        **(trial.hyperparameters.flat() if trial.hyperparameters else {}),
+        **(trial.hyperparameters.flat(RULES) if trial.hyperparameters else {}),
     }

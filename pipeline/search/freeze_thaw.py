@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 from pipeline.search import promotion
 from pipeline.search.curve_model import CurveModel, Numbers, Points
@@ -200,7 +200,7 @@ class FreezeThaw:
             if not is_near:
                 goal += 10 ** rng.uniform(*MARGINS)
                 price = rng.random() * np.log(start + epoch * np.maximum(most - done, 1) + 1e-9)
-            return np.asarray(norm.logsf((goal - means) / deviations) - price)
+            return np.asarray(log_ndtr((means - goal) / deviations) - price)
 
     def _take_in(self, seen: Mapping[int, Seen]) -> None:
         for number, each in seen.items():

@@ -219,7 +219,7 @@ def map_into(
 
     mapped = space.draw(searched, pick)
     told = lost.moved | lost.not_allowed | lost.missing
-    effective, now = given.effective.as_dict(), mapped.effective.as_dict()
+    effective, now = vars(given.effective), vars(mapped.effective)
     lost.left_out |= {
         name for name in candidate.known if name not in told and effective[name] != now[name]
     }

@@ -1,8 +1,8 @@
 """What is used of Optuna that Optuna does not promise, with the reason for each.
 
-Else only `row_storage.py`, `one_transaction.py` and `sole_writer.py` name it. `is_as_known` looks
-at all of it; where something is not as it was in Optuna 5.0, Optuna's own storage and TPE take the
-place of ours: slower in long searches, and as right.
+No other files name it, but `row_storage.py`, `one_transaction.py` and `sole_writer.py`, which
+override methods of the classes that are imported here. `is_as_known` looks at all of it; where
+something is not as it was in Optuna 5.0, Optuna's own storage and TPE take the place of ours.
 """
 
 import contextlib

@@ -58,6 +58,8 @@ class Hyperparameters:
             (DeVries and Taylor 2017, arXiv:1708.04552).
         mixup: parameter of the Beta distribution by which training examples are mixed in pairs; 0
             for none (Zhang et al. 2018, arXiv:1710.09412).
+        precision: in which hidden layers are trained: "mixed_bfloat16" and "mixed_float16" compute
+            in 16 bits with weights of 32 (Micikevicius et al. 2018, arXiv:1710.03740).
     """
 
     hidden_layers: int
@@ -89,6 +91,7 @@ class Hyperparameters:
     random_flip: bool = False
     cutout: int = 0
     mixup: float = 0.0
+    precision: str = "float32"
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Hyperparameters":
@@ -118,18 +121,23 @@ class Hyperparameters:
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns plain values; `units` is a list, so that JSON gives back what it took."""
-        return {**vars(self), "units": list(self.units)}
+        """Returns plain values; `units` is a list, so that JSON gives back what it took.
 
-    def flat(self, names: Container[str] = RULES) -> dict[str, Scalar]:
+        What came late and is at its default is left out, so that it changes nothing stored.
+        """
+        values = {**vars(self), "units": list(self.units)}
+        return {k: v for k, v in values.items() if k not in _LATE or v != DEFAULTS[k]}
+
+    def flat(self, names: Container[str] | None = None) -> dict[str, Scalar]:
         """Returns one scalar a name, as Optuna and MLflow hold them: `units_1`, `units_2`, ...
 
         Args:
-            names: of those that are wanted.
+            names: of those that are wanted; None for those of `as_dict`.
         """
         values: dict[str, Scalar] = {}
+        wanted = self.as_dict() if names is None else names
         for name, value in vars(self).items():
-            if name not in names:
+            if name not in wanted:
                 continue
             if RULES[name].per_layer:
                 values |= {layer_name(name, i): each for i, each in enumerate(value)}
@@ -147,7 +155,7 @@ class Hyperparameters:
         without_effect = idle(vars(self))
         return {
             name: value
-            for name, value in self.as_dict().items()
+            for name, value in {**vars(self), "units": list(self.units)}.items()
             if name in named
             or name in CHAPTER
             or value != DEFAULTS[name]
@@ -172,6 +180,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 REQUIRED = RULES.keys() - DEFAULTS.keys()
+_LATE = {"precision"}
 # What the chapter asks of a network; all else came later, and is off in its studies.
 CHAPTER = REQUIRED | {"layer_kind", "activation", "dropout", "momentum", "nesterov"}
 
@@ -213,6 +222,7 @@ def _training(given: Hyperparameters) -> Iterator[str]:
     if given.learning_rate_schedule != DEFAULTS["learning_rate_schedule"]:
         warmup = f" after {count_noun(given.warmup_epochs, 'epoch')}" * bool(given.warmup_epochs)
         yield f"{given.learning_rate_schedule}{warmup}"
+    yield given.precision if given.precision != DEFAULTS["precision"] else ""
     yield _with_number("ema", given.ema_momentum)
     yield _with_number("smoothing", given.label_smoothing)
     yield f"shift {given.random_shift}" * bool(given.random_shift)

@@ -121,6 +121,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "random_flip": Rule(bool, data="pictures"),
         "cutout": Rule(int, low=0, high=1000, data="pictures"),
         "mixup": Rule(float, low=0, high=100, data="pictures"),
+        "precision": Rule(str, choices=("float32", "mixed_bfloat16", "mixed_float16")),
         "batch_size": Rule(int, low=1, high=1_000_000),
         "epochs": Rule(int, low=1, high=100_000),
     }

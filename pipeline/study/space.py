@@ -154,7 +154,7 @@ def _drawable(
     space: Space, hyperparameters: Hyperparameters
 ) -> Iterator[tuple[str, Entry, Scalar]]:
     """Yields name, entry and value of each scalar that the space could have drawn."""
-    values = hyperparameters.as_dict()
+    values = vars(hyperparameters)
     for name, entry in space.entries.items():
         if not entry.is_active(values):
             continue

@@ -8,7 +8,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Run:
         is_deleted: whether somebody has deleted it; MLflow keeps it until `mlflow gc`.
         is_orphan: whether it has been found to belong to no trial before.
         parent: id of the run that it lies below; "" if it lies below none.
+        sizes: bytes of its artifacts, by path, once somebody has asked a server for them.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Run:
     is_deleted: bool
     is_orphan: bool
     parent: str
+    sizes: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_apart(self) -> bool:
@@ -171,9 +173,12 @@ def model_trouble(project: Project, run: Run) -> str:
 
 
 def _sizes(project: Project, run: Run) -> dict[str, int]:
-    """Asks MLflow for the bytes of each of a run's artifacts, by its path."""
-    with opened(project) as client:
-        return {each.path: each.file_size for each in client.list_artifacts(run.id)}
+    """Asks MLflow once for the bytes of each of a run's artifacts, by its path."""
+    if not run.sizes:
+        with opened(project) as client:
+            listed = client.list_artifacts(run.id)
+        run.sizes.update({each.path: each.file_size for each in listed})
+    return run.sizes
 
 
 def has_hyperparameters(project: Project, run: Run, expected: Mapping[str, Any]) -> bool:

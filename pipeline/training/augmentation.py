@@ -18,6 +18,13 @@ def seed_of_step(seed: int, step: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(seed % 2**31, tf.int32), tf.cast(step, tf.int32)])
 
 
+def gatherable(values: tf.Tensor) -> tf.Tensor:
+    """Gives pixels a dtype of which a GPU can gather: it has no such operation for bytes."""
+    if values.dtype == tf.uint8 and tf.config.list_logical_devices("GPU"):
+        return tf.cast(values, tf.float16)  # which has all numbers of a byte
+    return values
+
+
 def augmentation(given: Hyperparameters) -> Augment | None:
     """Builds what moves, mirrors and cuts pictures at random; None if nothing is asked for.
 
@@ -44,11 +51,10 @@ def augmentation(given: Hyperparameters) -> Augment | None:
         if shift:
             margin = [shift, shift]
             pictures = tf.pad(pictures, [[0, 0], margin, margin, *[[0, 0] for _ in others]])
-            pictures = tf.gather(pictures, rows + up + shift, axis=1, batch_dims=1)
+            pictures = _gather(pictures, rows + up + shift)
             from_columns += left + shift
         if given.random_flip or shift:  # whole columns are gathered faster as rows
-            pictures = tf.gather(_turned(pictures), from_columns, axis=1, batch_dims=1)
-            pictures = _turned(pictures)
+            pictures = _turned(_gather(_turned(pictures), from_columns))
         if given.cutout:
             in_rows = _is_near(rows, cut_row, given.cutout)
             in_columns = _is_near(columns, cut_column, given.cutout)
@@ -82,6 +88,12 @@ def mix(examples: tf.Tensor, alpha: float, seed: tf.Tensor) -> tf.Tensor:
     if examples.dtype.is_integer:
         mixed = tf.cast(tf.round(mixed), examples.dtype)
     return mixed, share
+
+
+def _gather(pictures: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Gathers rows of each picture, (batch, n)."""
+    found = tf.gather(gatherable(pictures), rows, axis=1, batch_dims=1)
+    return tf.cast(found, pictures.dtype)
 
 
 def _turned(pictures: tf.Tensor) -> tf.Tensor:

@@ -14,9 +14,10 @@ from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.task.dataset import Dataset
 from pipeline.task.source import Inputs, Targets, Weights
 from pipeline.task.task import Task
-from pipeline.training.augmentation import augmentation, mix, seed_of_step
+from pipeline.training.augmentation import augmentation, gatherable, mix, seed_of_step
 from pipeline.training.averaging import MovingAverage
 from pipeline.training.fused_optimizers import fused_update
+from pipeline.training.precision import LossScale, hidden_layers_in
 
 EVALUATION_BATCH = 1000  # examples; large enough for matrix products, small enough for the cache
 
@@ -34,6 +35,7 @@ def compile_epoch(
     seed: int,
     evaluation: Evaluation,
     average: MovingAverage | None,
+    scale: LossScale | None,
 ) -> Epoch:
     """Builds a function that trains for one epoch and evaluates, in one graph.
 
@@ -48,10 +50,12 @@ def compile_epoch(
         seed: of what is random in a batch.
         evaluation: of this model, by `compile_evaluation`.
         average: of this model's weights; None if they are measured themselves.
+        scale: of the loss, where gradients are float16.
     """
     inputs, targets, weights = tensors(
         dataset.train_inputs, dataset.train_targets, dataset.train_weights
     )
+    whole = gatherable(inputs)
     validation_set = tensors(
         dataset.validation_inputs, dataset.validation_targets, dataset.validation_weights
     )
@@ -60,13 +64,15 @@ def compile_epoch(
     counts = None if dataset.train_counts is None else tf.constant(dataset.train_counts)
     variables, steps = model.trainable_variables, model.optimizer.iterations
     update = fused_update(model.optimizer, variables)
+    update = scale.unscaling(update) if scale else update
     augment, loss_of = augmentation(given), training_loss(model, task, given)
 
     def train_step(start: tf.Tensor, order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
         batch = order[start : start + batch_size]  # (batch,), the last one may be smaller
         if n_examples % batch_size == 0:
             batch = tf.ensure_shape(batch, (batch_size,))
-        examples, wanted = tf.gather(inputs, batch), tf.gather(targets, batch)
+        examples, wanted = tf.gather(whole, batch), tf.gather(targets, batch)
+        examples = tf.cast(examples, inputs.dtype)
         weight = tf.gather(weights, batch) if is_weighted else None
         counted = weight if counts is None else tf.gather(counts, batch)
         answers, right = [(wanted, weight)], [(wanted, counted)]
@@ -77,9 +83,12 @@ def compile_epoch(
             examples, share = mix(examples, given.mixup, seed_of_step(seed, step))
             answers, right = _of_pairs(wanted, weight, share), _of_pairs(wanted, counted, share)
         with tf.GradientTape() as tape:
-            outputs = model(examples, training=True)
+            with hidden_layers_in(given.precision, model):
+                outputs = model(examples, training=True)
             losses = tf.add_n([_weighted(loss_of(each, outputs), w) for each, w in answers])
             loss = tf.reduce_mean(losses)
+            if scale:
+                loss *= scale.factor
         update(tape.gradient(loss, [variable.value for variable in variables]))
         if average:
             average.add_step(step)

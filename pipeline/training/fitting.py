@@ -13,6 +13,7 @@ from pipeline.task.source import Inputs, Outputs, Targets, Weights
 from pipeline.task.task import Task
 from pipeline.training.averaging import MovingAverage
 from pipeline.training.epoch import Evaluation, compile_epoch, compile_evaluation, tensors
+from pipeline.training.precision import LossScale
 
 
 def fit(
@@ -71,8 +72,9 @@ class Fitting:
         average = None
         if given.ema_momentum:
             average = MovingAverage(model.trainable_variables, given.ema_momentum)
-        self._run_epoch = compile_epoch(model, dataset, given, seed, evaluation, average)
-        self._trained = average.trained if average else []
+        scale = LossScale() if given.precision == "mixed_float16" else None
+        self._run_epoch = compile_epoch(model, dataset, given, seed, evaluation, average, scale)
+        self._others = [*(average.trained if average else ()), *(scale.variables if scale else ())]
         self.order = np.random.default_rng(seed)
 
     @property
@@ -80,10 +82,10 @@ class Fitting:
         """Lists all that an epoch changes, in an order that follows from the network.
 
         These are the variables of the network, seeds of dropout included, those of the optimizer,
-        and the weights behind a moving average.
+        the weights behind a moving average, and how a loss is scaled.
         """
         known = (*self._model.variables, *self._model.optimizer.variables)
-        return [*(variable.value for variable in known), *self._trained]
+        return [*(variable.value for variable in known), *self._others]
 
     def epochs(
         self, callbacks: Sequence[keras.callbacks.Callback] = (), *, n_before: int = 0

@@ -1,12 +1,26 @@
+import contextlib
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from executor_conformance import DATA, PYTHONPATH, ExecutorConformance
+from executor_conformance import (
+    DATA,
+    JOB,
+    NETWORK,
+    PYTHONPATH,
+    ExecutorConformance,
+    events_until,
+    has_ended,
+)
 
 from pipeline.execution.ray.executor import RayExecutor
 from pipeline.execution.ray.messages import Wanted
+from pipeline.study.hyperparameters import Hyperparameters
+from pipeline.training.job import Failed
 
 
 def make(n_workers: int, folder: Path) -> RayExecutor:
@@ -39,3 +53,34 @@ def command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+class Telling(Hyperparameters):
+    """Tells which GPUs the process sees in which somebody asks for its layers."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "units":
+            with Path(os.environ["TOLD"]).open("a") as file:
+                file.write(f"{os.environ['CUDA_VISIBLE_DEVICES']}\n")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize(("gpus", "n_workers", "seen"), [(0.5, 4, {"0", "1"}), (2, 1, {"0,1"})])
+def test_gpus_that_ray_declares_are_shared_out(
+    gpus: float, n_workers: int, seen: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 4, "GPU": 2}')
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")  # of tests: none
+    wanted = Wanted("gpus", DATA, None, cpus=1, gpus=gpus, address="")
+    executor = RayExecutor(wanted, tmp_path / "workers.log", tmp_path / "scratch")
+    with contextlib.closing(executor):
+        assert executor.n_workers == n_workers
+        job = replace(JOB, hyperparameters=Telling(**vars(NETWORK)), gpus=gpus)
+        for trial in range(n_workers):
+            executor.submit(replace(job, trial=trial))
+        ends = events_until(executor, has_ended(*range(n_workers)))
+        assert not [each for each in ends if isinstance(each, Failed)]
+    told = (tmp_path / "told").read_text().split()
+    assert set(told) == seen

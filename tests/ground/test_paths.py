@@ -1,6 +1,7 @@
 """Where everything lies; names that cannot leave the folder; files whole or not at all."""
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import socket
@@ -160,6 +161,22 @@ def test_the_environment_chooses_other_stores(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert project.optuna_url == "postgresql://somewhere/optuna"
     assert project.mlflow_uri == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("variable", ["PIPELINE_STORAGE", "MLFLOW_TRACKING_URI"])
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_a_driver_that_is_missing_is_named_with_how_to_get_it(
+    variable: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, f"{scheme}://bob:secret@somewhere/optuna")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    project = Project.here()
+    with pytest.raises(UsageError) as caught:
+        _ = project.optuna_url, project.mlflow_uri
+    assert str(caught.value) == (
+        f"{variable}: found '{scheme}://bob:***@somewhere/optuna', for which the package psycopg "
+        'is missing; it comes with: pip install "keras-search-pipeline[cluster]"'
+    )
 
 
 @pytest.mark.parametrize("variable", ["PIPELINE_STORAGE", "MLFLOW_TRACKING_URI"])

@@ -175,15 +175,30 @@ def test_it_comes_back_from_json_as_it_went(changes: dict[str, Any]) -> None:
 
 
 def test_flat_has_one_scalar_for_each_layer() -> None:
-    flat = hyperparameters(units=[256, 128]).flat()
+    flat = hyperparameters(units=[256, 128]).flat(RULES)
     assert (flat["units_1"], flat["units_2"]) == (256, 128)
     assert flat.keys() == RULES.keys() - {"units"} | {layer_name("units", i) for i in (0, 1)}
     assert all(isinstance(value, bool | int | float | str) for value in flat.values())
 
 
+def test_the_usual_precision_is_stored_nowhere_and_shown_where_it_is_named() -> None:
+    usual, other = hyperparameters(), hyperparameters(precision="mixed_bfloat16")
+    for listed in (usual.as_dict(), usual.flat(), usual.shown(())):
+        assert "precision" not in listed
+    assert usual.flat(["precision"]) == {"precision": "float32"}
+    assert usual.shown(["precision"])["precision"] == "float32"
+    for listed in (other.as_dict(), other.flat(), other.shown(())):
+        assert listed["precision"] == "mixed_bfloat16"
+    assert Hyperparameters.from_mapping(other.as_dict()) == other
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        (
+            {"units": [100, 100], "precision": "mixed_float16"},
+            "100-100 relu, adam 0.001, mixed_float16, batch 32, at most 5 epochs",
+        ),
         (
             {"units": [256, 128], "dropout": 0.3, "batch_size": 64, "epochs": 20},
             "256-128 relu, dropout 0.3, adam 0.001, batch 64, at most 20 epochs",
@@ -286,7 +301,7 @@ def test_what_has_an_effect_makes_another_network() -> None:
         kernel_size=5, pooling="average", pool_every=2, global_pooling=True, dense_units=9,
         batch_normalization=True, learning_rate_schedule="cosine", warmup_epochs=2,
         weight_decay=0.1, ema_momentum=0.9, label_smoothing=0.1, random_shift=2, random_flip=True,
-        cutout=8, mixup=0.2,
+        cutout=8, mixup=0.2, precision="mixed_bfloat16",
     )  # fmt: skip
     assert all(vars(given)[name] != default for name, default in DEFAULTS.items())
     assert given.effective == given

@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 # All that has to be quoted in a URL, and a template's braces.
 POSTGRES_PASSWORD = "Of@postgres:/?#[%41]+ &='{é}"
-MLFLOW_PASSWORD = "Of@mlflow/?#[%42]+ &='{é}"  # a colon is what HTTP parts it from the user by
+MLFLOW_PASSWORD = "Of@mlflow/?#[%42]+ &='{e}"  # no colon, for HTTP parts it from the user by one
 USER = "searcher"
 _PROGRAMS = "/usr/lib/postgresql"  # Debian's, which are on nobody's PATH
 _UNPRIVILEGED = "nobody"  # PostgreSQL refuses root
@@ -51,10 +51,11 @@ class Postgres:
     Args:
         is_durable: whether it waits for the disk, as a benchmark would have it; without, it loses
             nothing when its processes are killed, but may when the machine is.
+        host: address at which it listens, and from whose network (/24) it is asked.
     """
 
-    def __init__(self, *, is_durable: bool = False) -> None:
-        self.port = free_port()
+    def __init__(self, *, is_durable: bool = False, host: str = HOST) -> None:
+        self.port, self._host = free_port(), host
         self._is_durable = is_durable
         self._server: subprocess.Popen[bytes] | None = None
         self._programs = postgres_programs()
@@ -80,7 +81,7 @@ class Postgres:
         assert self._programs
         assert not self._server
         options = {
-            "listen_addresses": HOST,
+            "listen_addresses": self._host,
             "unix_socket_directories": "",
             "fsync": "on" if self._is_durable else "off",
         }
@@ -128,12 +129,12 @@ class Postgres:
     def url(self, database: str) -> str:
         """The URL of a database for SQLAlchemy, with the password."""
         password = quote(POSTGRES_PASSWORD, safe="")
-        return f"postgresql+psycopg://{USER}:{password}@{HOST}:{self.port}/{database}"
+        return f"postgresql+psycopg://{USER}:{password}@{self._host}:{self.port}/{database}"
 
     def dump(self) -> str:
         """All that is in all databases, as SQL."""
         assert self._programs
-        command = [str(self._programs / "pg_dumpall"), "--no-role-passwords", "--host", HOST]
+        command = [str(self._programs / "pg_dumpall"), "--no-role-passwords", "--host", self._host]
         command += ["--port", str(self.port), "--username", USER]
         variables = {**os.environ, "PGPASSWORD": POSTGRES_PASSWORD}
         return subprocess.check_output(command, env=variables, text=True)
@@ -152,8 +153,8 @@ class Postgres:
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(
-            host=HOST, port=self.port, user=USER, password=POSTGRES_PASSWORD, dbname="postgres",
-            connect_timeout=5,
+            host=self._host, port=self.port, user=USER, password=POSTGRES_PASSWORD,
+            dbname="postgres", connect_timeout=5,
         )  # fmt: skip
 
     def _make_cluster(self, programs: Path) -> None:
@@ -168,6 +169,8 @@ class Postgres:
             cwd=self._folder, capture_output=True, text=True,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {self._host}/24 scram-sha-256\n")
 
     def _as_unprivileged(self) -> list[str]:
         if os.geteuid() != 0:
@@ -187,10 +190,11 @@ class MlflowServer:
     Args:
         store: URL of the database behind it.
         has_accounts: whether it asks for user and password (MLflow's basic auth).
+        host: address at which it listens.
     """
 
-    def __init__(self, store: str, *, has_accounts: bool = False) -> None:
-        self.port = free_port()
+    def __init__(self, store: str, *, has_accounts: bool = False, host: str = HOST) -> None:
+        self.port, self._host = free_port(), host
         self._store, self._has_accounts = store, has_accounts
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -210,12 +214,12 @@ class MlflowServer:
     @property
     def url(self) -> str:
         """Its address, without user and password."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def url_with_password(self) -> str:
         """Its address with both in it."""
-        return f"http://{USER}:{quote(MLFLOW_PASSWORD, safe='')}@{HOST}:{self.port}"
+        return f"http://{USER}:{quote(MLFLOW_PASSWORD, safe='')}@{self._host}:{self.port}"
 
     @property
     def account(self) -> Mapping[str, str]:
@@ -232,9 +236,11 @@ class MlflowServer:
     def start(self) -> None:
         """Starts it on its port, and waits until it is healthy."""
         assert not self._server
-        command = [sys.executable, "-m", "pipeline.tied", "mlflow", "server", "--host", HOST]
+        command = [sys.executable, "-m", "pipeline.tied", "mlflow", "server", "--host", self._host]
         command += ["--port", str(self.port), "--workers", "1", "--serve-artifacts"]
         command += ["--artifacts-destination", str(self.artifacts)]
+        if self._host != HOST:
+            command += ["--allowed-hosts", f"{self._host}:{self.port}"]
         if self._has_accounts:
             command += ["--app-name", "basic-auth"]
         with self._log.open("ab") as log:

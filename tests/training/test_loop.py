@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from few_images import few_images
 from numpy.typing import NDArray
 
@@ -217,6 +218,26 @@ def test_images_are_shared_with_tensorflow_and_not_copied() -> None:
     for images in (whole.train_inputs, whole.validation_inputs):
         tensor, *_ = one_epoch.tensors(images, whole.train_targets, None)
         assert np.shares_memory(np.asarray(memoryview(tensor)), images)
+
+
+def test_images_are_copied_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    images = datasets.load("fashion_mnist").validation_inputs
+    tensor, *_ = one_epoch.tensors(images, np.zeros(len(images), np.uint8), None)
+    assert not np.shares_memory(np.asarray(memoryview(tensor)), images)
+    np.testing.assert_array_equal(tensor.numpy(), images)
+
+
+def test_visible_gpus_take_memory_as_they_need_it_and_add_in_the_same_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0"])
+    experimental = tf.config.experimental
+    monkeypatch.setattr(experimental, "set_memory_growth", lambda *given: said.append(given))
+    monkeypatch.setattr(experimental, "enable_op_determinism", lambda: said.append("same order"))
+    assert loop.use_gpus() == 1
+    assert said == [("GPU:0", True), "same order"]
 
 
 def test_training_accuracy_is_of_all_examples_alike_though_classes_weigh(

@@ -177,6 +177,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam"},
     "nadam, batch normalisation": {"optimizer": "nadam", "batch_normalization": True},
     "adamw, mixup": {"optimizer": "adamw", "mixup": 0.4},
+    "16 bits, average": {"precision": "mixed_float16", "ema_momentum": 0.9},
     "convolutional, all at once": {
         "layer_kind": "convolutional", "units": (3,), "global_pooling": True, "dense_units": 4,
         "optimizer": "adamw", "weight_decay": 0.1, "learning_rate_schedule": "cosine",
@@ -236,7 +237,7 @@ TABLES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     ),
     "folds": (
         "is_high", "val_log_loss", {"folds": 2, "class_weights": "balanced", "weight": "w"},
-        {"embedding_size": 2, "learning_rate_schedule": "plateau"},
+        {"embedding_size": 2, "learning_rate_schedule": "plateau", "precision": "mixed_float16"},
     ),
 }  # fmt: skip
 

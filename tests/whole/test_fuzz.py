@@ -384,7 +384,8 @@ ARGUMENTS = st.lists(
              "--force", "--fix", "--port", "--invert", "--request", "studies", "--picture",
              "--help", "-h", "--", "-", "-x", "--no",
              "--trials=5", "--trials=", "--minutes=nan", "--port=0", "--ex", "local", "ray",
-             "mlflow", "optuna", "fashion_mnist", "quick", "chapter7", "absent", "./quick.toml",
+             "--engine", "--engine=rya", "mlflow", "optuna", "fashion_mnist", "quick", "chapter7",
+             "absent", "./quick.toml",
              "studies/quick.toml", "0", "1", "5", "-1", "1.5", "1e5", "1e999", "nan", "9" * 300,
              "9" * 5000, "65536", "5000", "٣", "", " ", "a\nb", "\0", "x" * 300]
         ),

@@ -78,7 +78,7 @@ class Agent:
         set_defaults()
         hide_gpus()
         _fork_without_ray()
-        root = Path(tempfile.gettempdir()) / "keras-search-pipeline"
+        root = Path(tempfile.gettempdir()) / f"keras-search-pipeline-{os.getuid()}"
         with files.scratch_folder(root / "agent") as folder:
             self._parcel.unpack(folder / "data")
             self._states = folder / "states"
@@ -149,4 +149,4 @@ def _fork_without_ray() -> None:
     """Has workers find the package as this process does, and leave Ray's main module alone."""
     vars(sys.modules["__main__"]).pop("__file__", None)
     root = str(Path(pipeline.__file__).parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.getenv("PYTHONPATH")])])

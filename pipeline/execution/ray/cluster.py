@@ -22,6 +22,7 @@ import ray
 import pipeline
 from pipeline.errors import PipelineError, first_line
 from pipeline.execution.ray.crew import Agent, Crew, Heard, Seen
+from pipeline.execution.ray.hiring import Hiring, look
 from pipeline.execution.ray.messages import Asked, Cannot, Capacity, Gone, Stop, Ticket, Wanted
 from pipeline.masking import mask_output
 from pipeline.streams import print_to
@@ -89,7 +90,8 @@ class _Dispatcher:
 
     def __init__(self, connection: Connection, inbox: Inbox, wanted: Wanted) -> None:
         self._connection, self._inbox = connection, inbox
-        self._crew = Crew(wanted, inbox.put)
+        self._hiring = Hiring(wanted, inbox.put)
+        self._crew = Crew(wanted, self._hiring.begin)
         self._waiting: deque[Ticket] = deque()
         self._n_workers = 0
 
@@ -109,7 +111,7 @@ class _Dispatcher:
         """Looks again and again, in a thread: where the cluster's head is slow, nobody waits."""
         while True:
             try:
-                self._inbox.put(Seen.now())
+                self._inbox.put(look())
             except Exception:
                 traceback.print_exc()
             time.sleep(LOOK_SECONDS)
@@ -124,6 +126,7 @@ class _Dispatcher:
                 self._hear(message)
             case Seen():
                 for agent in self._crew.overdue():
+                    self._hiring.end(agent)
                     self._lose(agent, "did not begin", is_final=False)
                 self._crew.hire(message)
 

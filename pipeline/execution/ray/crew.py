@@ -5,25 +5,18 @@ becomes free later, by another one. A job goes to the agent that has most worker
 """
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import ray
-from ray._private.state import available_resources_per_node  # public under no other name
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from pipeline.errors import PipelineError, first_line
-from pipeline.execution.ray import agent as agents
-from pipeline.execution.ray.messages import PATIENCE_SECONDS, Share, Ticket, Told, Wanted
-from pipeline.execution.ray.parcel import Parcel
+from pipeline.errors import PipelineError
+from pipeline.execution.ray.messages import PATIENCE_SECONDS, Ticket, Told, Wanted
 from pipeline.wording import count_noun
 
 BEGIN_SECONDS = 120.0  # for an agent to be there, whose resources somebody else may have taken
 MAX_FAILURES = 3  # of agents of a node, one after the other, before they have run anything
-_COMMANDS = "commands"  # what an agent does beside telling what happens
+COMMANDS = "commands"  # what an agent does beside telling what happens
 
 
 @dataclass
@@ -34,8 +27,8 @@ class Agent:
         node: on which it is, by Ray's name for it.
         host: the same, for people.
         n_workers: how many jobs it runs at a time.
-        actor: Ray's handle of it.
         since: moment of the monotonic clock at which it was asked to begin.
+        actor: Ray's handle of it.
         running: numbers of trials, by the number of the ticket.
         is_here: whether it has begun.
         has_run: whether anything was ever heard of a job.
@@ -44,8 +37,8 @@ class Agent:
     node: str
     host: str
     n_workers: int
-    actor: Any
     since: float
+    actor: Any = None
     running: dict[int, int] = field(default_factory=dict)
     is_here: bool = False
     has_run: bool = False
@@ -58,7 +51,7 @@ class Agent:
     def command(self, name: str, *arguments: object) -> None:
         """Has it do something meanwhile, in the order of the commands; does not wait for it."""
         method = getattr(self.actor, name)
-        method.options(concurrency_group=_COMMANDS).remote(*arguments)
+        method.options(concurrency_group=COMMANDS).remote(*arguments)
 
 
 @dataclass(frozen=True)
@@ -90,42 +83,30 @@ class Seen:
     nodes: list[dict[str, Any]]
     free: dict[str, dict[str, float]]
 
-    @classmethod
-    def now(cls) -> "Seen":
-        """Looks at the cluster that this process has joined."""
-        return cls(ray.nodes(), available_resources_per_node())
-
 
 class Crew:
     """The agents.
 
     Args:
         wanted: what is asked of the cluster.
-        hear: is told what was heard, in some thread.
+        begin: has Ray make an agent, whose `actor` it sets.
     """
 
-    def __init__(self, wanted: Wanted, hear: Callable[[Heard], None]) -> None:
-        self._wanted, self._hear = wanted, hear
+    def __init__(self, wanted: Wanted, begin: Callable[[Agent], None]) -> None:
+        self._wanted, self._begin = wanted, begin
         self.agents: list[Agent] = []
         self._failures: dict[str, list[str]] = {}  # of nodes, of agents that ran nothing
         self._without_since = time.monotonic()  # any agent
-        self._parcel = ray.put(Parcel.of(wanted.data))
-        self._class = ray.remote(concurrency_groups={_COMMANDS: 1})(agents.Agent)
 
     @property
     def n_workers(self) -> int:
         """How many jobs all agents run at a time that have begun."""
         return sum(agent.n_workers for agent in self.agents if agent.is_here)
 
-    def overdue(self) -> Iterable[Agent]:
-        """Ends the agents that have not begun for long, and lists them."""
-        now = time.monotonic()
-        late = [
-            each for each in self.agents if not each.is_here and now > each.since + BEGIN_SECONDS
-        ]
-        for agent in late:
-            ray.kill(agent.actor)
-        return late
+    def overdue(self) -> list[Agent]:
+        """Lists the agents that have not begun for long."""
+        latest = time.monotonic() - BEGIN_SECONDS
+        return [each for each in self.agents if not each.is_here and each.since < latest]
 
     def hire(self, seen: Seen) -> None:
         """Has an agent begin on each node with room.
@@ -146,7 +127,9 @@ class Crew:
             left = in_all - sum(agent.n_workers for agent in own)
             free = room_for(seen.free.get(name, {}), self._wanted)
             if (room := min(left, free, self._n_lacking())) > 0:
-                self._begin(name, node["NodeManagerHostname"], room)
+                agent = Agent(name, node["NodeManagerHostname"], room, time.monotonic())
+                self.agents.append(agent)
+                self._begin(agent)
         self._refuse_if_hopeless(n_expected)
 
     def place(self, ticket: Ticket) -> bool:
@@ -174,29 +157,6 @@ class Crew:
         if self._wanted.n_workers is None:
             return sys.maxsize
         return self._wanted.n_workers - sum(agent.n_workers for agent in self.agents)
-
-    def _begin(self, node: str, host: str, n_workers: int) -> None:
-        wanted = self._wanted
-        options = {
-            "num_cpus": n_workers * wanted.cpus,
-            "num_gpus": n_workers * wanted.gpus,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
-        }
-        share = Share(wanted.study, n_workers, wanted.gpus, agents.versions())
-        actor = self._class.options(**options).remote(share, self._parcel)
-        agent = Agent(node, host, n_workers, actor, time.monotonic())
-        self.agents.append(agent)
-        told = actor.told.options(num_returns="streaming").remote()
-        threading.Thread(target=self._listen, args=(agent, told), daemon=True).start()
-
-    def _listen(self, agent: Agent, told: Any) -> None:
-        try:
-            for each in told:
-                self._hear(Heard(agent, ray.get(each)))
-            last = Heard(agent, None, "it has ended")
-        except Exception as error:
-            last = Heard(agent, None, _reason(error), isinstance(error, PipelineError))
-        self._hear(last)
 
     def _refuse_if_hopeless(self, n_expected: int) -> None:
         """Gives up where no agent is to be expected.
@@ -233,17 +193,3 @@ def room_for(resources: Mapping[str, float], wanted: Wanted) -> int:
         if amount
     ]
     return int(min(rooms))
-
-
-def _reason(error: Exception) -> str:
-    """Says in a few words why an agent is gone."""
-    cause = getattr(error, "cause", None)  # of what was raised in an agent
-    if isinstance(cause, PipelineError):
-        return str(cause)
-    if isinstance(error, ray.exceptions.RayActorError):
-        if error.preempted or ("node" in str(error) and "died" in str(error)):
-            return "the node is gone"
-        if "creation task" in str(error):
-            return str(error).strip().splitlines()[-1]
-        return "its process was killed"
-    return first_line(error)
