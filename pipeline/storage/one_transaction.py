@@ -1,6 +1,7 @@
 """Several of Optuna's transactions as one: writing them costs one wait for the disk."""
 
 import contextlib
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy as sql
+from optuna.distributions import distribution_to_json
 from optuna.trial import TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session
@@ -17,6 +19,15 @@ from pipeline.storage.optuna_internals import models
 from pipeline.storage.row_storage import RowStorage, local
 
 Write = tuple[str, tuple[Any, ...]]  # a method of a storage, and its arguments
+_STEPS, _PARAMS = models.TrialIntermediateValueModel, models.TrialParamModel
+_TABLES: Mapping[str, Any] = {
+    "set_trial_user_attr": models.TrialUserAttributeModel,
+    "set_trial_system_attr": models.TrialSystemAttributeModel,
+}
+# Of tables whose rows belong to trials: the column by which a trial's rows are told apart.
+_KEYS: Mapping[Any, str] = {
+    _STEPS: "step", _PARAMS: "param_name", **dict.fromkeys(_TABLES.values(), "key")
+}  # fmt: skip
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -104,10 +115,7 @@ class StorageOfSoleWriter(RowStorage):
         while True:
             try:
                 with self.scoped_session.together():
-                    if reports:
-                        self._report(reports)
-                    for method, arguments in writes:
-                        getattr(self, method)(*arguments)
+                    self._write_once(reports, writes)
             except (BrokenOff, optuna.exceptions.StorageInternalError, sql.exc.DBAPIError) as it:
                 is_broken = isinstance(it, BrokenOff) or self.patience.is_broken_off(it)
                 if not is_broken or time.monotonic() > until:
@@ -123,32 +131,55 @@ class StorageOfSoleWriter(RowStorage):
         if self.scoped_session._shared is None:
             super().wait_for_disk()
 
-    def _report(self, reports: Mapping[tuple[int, int], float]) -> None:
-        table = models.TrialIntermediateValueModel
-        insert = _INSERTS.get(self.engine.name)
-        if insert is None:
+    def _write_once(
+        self, reports: Mapping[tuple[int, int], float], writes: Sequence[Write]
+    ) -> None:
+        """Writes rows of a table at once, whatever comes between, and then what is left."""
+        if self.engine.name not in _INSERTS:
             for (trial, step), value in reports.items():
                 self.set_trial_intermediate_value(trial, step, value)
+            for method, arguments in writes:
+                getattr(self, method)(*arguments)
             return
-        session = self.scoped_session()
-        self._refuse_ended(session, {trial for trial, _ in reports})
-        new = insert(table)
-        found = {
-            "intermediate_value": new.excluded.intermediate_value,
-            "intermediate_value_type": new.excluded.intermediate_value_type,
-        }
-        rows = []
+        rows: dict[Any, dict[Any, dict[str, Any]]] = {table: {} for table in _KEYS}
         for (trial, step), value in reports.items():
-            stored, kind = table.intermediate_value_to_stored_repr(value)
-            row = {"trial_id": trial, "step": step, "intermediate_value": stored}
-            rows.append({**row, "intermediate_value_type": kind})
-        upsert = new.on_conflict_do_update(index_elements=["trial_id", "step"], set_=found)
-        session.connection().execute(upsert, rows)
+            stored, kind = _STEPS.intermediate_value_to_stored_repr(value)
+            given = {"intermediate_value": stored, "intermediate_value_type": kind}
+            rows[_STEPS][trial, step] = given
+        left = []
+        for method, arguments in writes:
+            if method in _TABLES:
+                trial, key, value = arguments
+                rows[_TABLES[method]][trial, key] = {"value_json": json.dumps(value)}
+            elif method == "_set_trial_param":
+                trial, name, number, kind, _ = arguments
+                known = distribution_to_json(kind)
+                values = {"param_value": number, "distribution_json": known}
+                rows[_PARAMS][trial, name] = values
+            else:
+                left.append((method, arguments))
+        connection = self.scoped_session().connection()
+        self._refuse_ended(connection, {trial for each in rows.values() for trial, _ in each})
+        for table, found in rows.items():
+            if found:
+                self._upsert(connection, table, found)
+        for method, arguments in left:
+            getattr(self, method)(*arguments)
 
-    def _refuse_ended(self, session: Any, trials: Collection[int]) -> None:
+    def _upsert(
+        self, connection: sql.Connection, table: Any, rows: Mapping[Any, Mapping[str, Any]]
+    ) -> None:
+        names = ("trial_id", _KEYS[table])
+        new = _INSERTS[self.engine.name](table)
+        changed = {name: new.excluded[name] for name in next(iter(rows.values()))}
+        upsert = new.on_conflict_do_update(index_elements=names, set_=changed)
+        given = [{**dict(zip(names, key, strict=True)), **each} for key, each in rows.items()]
+        connection.execute(upsert, given)
+
+    def _refuse_ended(self, connection: sql.Connection, trials: Collection[int]) -> None:
         trial = models.TrialModel
         query = sql.select(trial.trial_id, trial.state).where(trial.trial_id.in_(sorted(trials)))
-        states = {key: state for key, state in session.connection().execute(query)}
+        states = {key: state for key, state in connection.execute(query)}
         if states.keys() != trials:
             raise KeyError(models.NOT_FOUND_MSG)
         for key, state in states.items():

@@ -6,7 +6,9 @@ place: slower, and as right.
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,29 @@ def update_run(
         client.update_run(run, status)
     else:
         client.set_terminated(run, status, ended)
+
+
+def log_new(
+    client: mlflow.MlflowClient, run: Run, values: Mapping[str, Any], artifact: str
+) -> None:
+    """Keeps values as an artifact of a run that was just made, of which MLflow would ask again.
+
+    Args:
+        client: of the store.
+        run: as it was made.
+        values: that JSON can hold.
+        artifact: its path there, without a folder.
+    """
+    if _store(client) is not None:
+        with contextlib.suppress(ImportError), tempfile.TemporaryDirectory() as folder:
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+            file = Path(folder) / artifact
+            file.write_text(json.dumps(values, indent=2))
+            uri = run.info.artifact_uri
+            get_artifact_repository(uri, tracking_uri=client.tracking_uri).log_artifact(str(file))
+            return
+    client.log_dict(run.info.run_id, values, artifact)
 
 
 def delete_artifact(client: mlflow.MlflowClient, run: str, artifact: str) -> None:

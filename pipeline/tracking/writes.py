@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mlflow
-from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pipeline.escaping import for_tag
 from pipeline.tracking import mlflow_internals, run_names
@@ -32,24 +32,24 @@ def start(
         MlflowException, OSError: MLflow is out of reach; a database has kept nothing, then.
     """
     with mlflow_internals.together(client):
-        run = known or _create(client, experiment, write)
+        made = client.get_run(known) if known else _create(client, experiment, write)
+        run = str(made.info.run_id)
         client.log_inputs(run, inputs)
-        if write["hyperparameters"]:
-            client.log_dict(run, write["hyperparameters"], HYPERPARAMETERS_ARTIFACT)
+        if given := write["hyperparameters"]:
+            mlflow_internals.log_new(client, made, given, HYPERPARAMETERS_ARTIFACT)
         # at last, for by them the doctor sees that all of it was written
         params = [Param(key, for_tag(value)) for key, value in write["params"].items()]
         client.log_batch(run, params=params)
     return run
 
 
-def _create(client: mlflow.MlflowClient, experiment: str, write: Mapping[str, Any]) -> str:
-    created = client.create_run(
+def _create(client: mlflow.MlflowClient, experiment: str, write: Mapping[str, Any]) -> Run:
+    return client.create_run(
         experiment,
         start_time=write["started"],
         tags={key: for_tag(value) for key, value in write["tags"].items()},
         run_name=run_names.name_of(write["tags"]),
     )
-    return str(created.info.run_id)
 
 
 def log(client: mlflow.MlflowClient, run: str, write: Mapping[str, Any]) -> None:
