@@ -8,7 +8,8 @@ A plan is a list of blows, each so many trials or seconds after the one before:
 
 Blows: `kill node N` (all that runs there, at once), `start node N`, `kill supervisor`, `search on
 node N` (goes on there), `interrupt supervisor`, `kill worker`, `kill agent`, `kill bridge`,
-`restart mlflow [N s]`, `restart postgres [N s]` (killed, and away so long). Without a plan, blows
+`restart mlflow [N s]`, `restart postgres [N s]` (killed, and away so long), `kill mlflow`, `start
+mlflow`, `kill postgres`, `start postgres`. Without a plan, blows
 are drawn. In the end all nodes are on and somebody searches until the study is complete; then the
 stores are read by SQL and HTTP alone, for what is tested here is not trusted.
 """
@@ -77,7 +78,7 @@ SHORT_PLAN = (
 BLOWS = (
     r"kill node (\d+)", r"start node (\d+)", r"search on node (\d+)",
     r"(?:kill|interrupt) supervisor", r"kill (?:worker|agent|bridge)",
-    r"restart (?:mlflow|postgres)(?: (\d+(?:\.\d+)?) s)?",
+    r"restart (?:mlflow|postgres)(?: (\d+(?:\.\d+)?) s)?", r"(?:kill|start) (?:mlflow|postgres)",
 )  # fmt: skip
 DEADLINE_SECONDS = 900.0  # for a search to come to the next blow, or to its end
 N_NODES = 2
@@ -278,11 +279,13 @@ class Cluster:
             self.start_node(int(number[1]))  # type: ignore[index]
         elif blow.what.startswith("search on"):
             self.search(int(number[1]))  # type: ignore[index]
-        elif blow.what.startswith("restart"):
+        elif blow.what.endswith(("mlflow", "postgres", " s")):
             server = self.mlflow if "mlflow" in blow.what else self.postgres
-            server.kill()
+            if not blow.what.startswith("start"):
+                server.kill()
             time.sleep(float(number[1]) if number else 0.0)
-            server.start()
+            if not blow.what.startswith("kill"):
+                server.start()
         elif blow.what.endswith("supervisor"):
             self._end_supervisor(is_kill=blow.what.startswith("kill"))
         else:
@@ -337,6 +340,9 @@ class Cluster:
         """Turns all nodes on, and searches until the study is complete."""
         for number in self.nodes:
             self.start_node(number)
+        for server in (self.postgres, self.mlflow):
+            server.kill()
+            server.start()
         end = time.monotonic() + DEADLINE_SECONDS
         while not self.is_complete:
             assert time.monotonic() < end, f"it does not end, see {self._err}"
