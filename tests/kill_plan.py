@@ -284,7 +284,7 @@ class Cluster:
             if not blow.what.startswith("start"):
                 server.kill()
             time.sleep(float(number[1]) if number else 0.0)
-            if not blow.what.startswith("kill"):
+            if not blow.what.startswith("kill") and not server.is_on:
                 server.start()
         elif blow.what.endswith("supervisor"):
             self._end_supervisor(is_kill=blow.what.startswith("kill"))
@@ -341,8 +341,8 @@ class Cluster:
         for number in self.nodes:
             self.start_node(number)
         for server in (self.postgres, self.mlflow):
-            server.kill()
-            server.start()
+            if not server.is_on:
+                server.start()
         end = time.monotonic() + DEADLINE_SECONDS
         while not self.is_complete:
             assert time.monotonic() < end, f"it does not end, see {self._err}"
