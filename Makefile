@@ -40,7 +40,7 @@ override SIMULATED := $(if $(filter command,$(origin SEED)),--seed $(SEED)) \
 .DEFAULT_GOAL := help
 
 .PHONY: help search report chapter best doctor ui dashboard serve test test-fast browser servers \
-  lint audit check fuzz soak simulate torture mutation bench screenshots lock clean
+  lint audit check fuzz soak simulate torture cluster-test mutation bench screenshots lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' \
@@ -113,6 +113,9 @@ simulate: $(SETUP)  ## searches under faults, in a simulated world: SEED=... or 
 
 torture: $(SETUP)  ## kill small searches a hundred times at random (half an hour; KILLS=...)
 	@$(VENV_PYTHON) tests/torture.py --kills $(KILLS)
+
+cluster-test: $(SETUP) servers  ## two Ray nodes, PostgreSQL, MLflow; kill each (minutes): PLAN=...
+	@$(VENV_PYTHON) tests/kill_plan.py $(if $(PLAN),--plan '$(PLAN)') $(if $(BLOWS),--blows $(BLOWS))
 
 mutation: $(SETUP)  ## break the code in some twenty places: do the tests notice? (four minutes)
 	@$(VENV_PYTHON) tests/mutation.py

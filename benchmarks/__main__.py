@@ -9,8 +9,8 @@ import sys
 
 # The longest last: what is written by then stays written.
 MODULES = (
-    "start", "epochs", "cheaper_looks", "scale", "trials", "overhead", "growth", "coverage",
-    "encodings", "tables", "time_to_quality",
+    "start", "epochs", "cheaper_looks", "scale", "trials", "overhead", "many_workers", "growth",
+    "coverage", "encodings", "tables", "time_to_quality",
 )  # fmt: skip
 
 

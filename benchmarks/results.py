@@ -25,6 +25,7 @@ SECTIONS = (
     "Scale",
     "Trials",
     "Supervisor",
+    "Many workers",
     "Start",
     "Quality over time",
     "Recorded curves",

@@ -12,8 +12,9 @@ from pipeline.storage import study_store
 from pipeline.storage.paused import PAUSED
 from pipeline.study.assignment import Assignment
 from pipeline.study.trial import Trial, ranking, select_counted, with_model
-from pipeline.tracking.delivery import HYPERPARAMETERS_ARTIFACT, MODEL_ARTIFACT
+from pipeline.tracking.delivery import MODEL_ARTIFACT
 from pipeline.tracking.orphans import ORPHAN
+from pipeline.tracking.writes import HYPERPARAMETERS_ARTIFACT
 from simulation.drive import Drive
 from simulation.scenario import NAME
 from simulation.workers import model_of

@@ -1,6 +1,6 @@
 """A search on a Ray cluster, PostgreSQL and MLflow's server, of which anything may be killed.
 
-    python tests/kill_plan.py [--plan PLAN] [--kills 12] [--seed N]
+    python tests/kill_plan.py [--plan PLAN] [--blows 12] [--seed N]
 
 A plan is a list of blows, each so many trials or seconds after the one before:
 
@@ -499,12 +499,12 @@ def main() -> int:
     """Carries out one plan."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--plan", help="blows, with ; between them")
-    parser.add_argument("--kills", type=int, help="so many blows, drawn")
+    parser.add_argument("--blows", type=int, help="so many blows, drawn")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
-    if arguments.kills:
-        print(f"--kills {arguments.kills} --seed {arguments.seed}", flush=True)
-        plan = random_plan(random.Random(arguments.seed), arguments.kills)
+    if arguments.blows:
+        print(f"--blows {arguments.blows} --seed {arguments.seed}", flush=True)
+        plan = random_plan(random.Random(arguments.seed), arguments.blows)
     else:
         plan = [Blow.parse(each) for each in (arguments.plan or SHORT_PLAN).split(";")]
     folder = Path(tempfile.mkdtemp(prefix="kill-plan-", dir="/var/tmp"))

@@ -81,14 +81,19 @@ def _end() -> tuple[int, int] | None:
     return (ended.si_code, ended.si_status) if ended else None
 
 
+def _is_short(folder: str) -> bool:
+    """Tells whether a folder may hold the server's socket."""
+    return len(os.fsencode(folder)) <= SOCKET_BYTES
+
+
 @contextlib.contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
     """Puts this process's temporary files, and the server's socket, into a folder."""
     settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     before = settings.get("tempdir")
-    shortest = min(str(folder), os.path.relpath(folder), key=len)  # nobody leaves the project
-    if len(os.fsencode(shortest)) <= SOCKET_BYTES:
-        settings["tempdir"] = shortest
+    short = [each for each in (str(folder), os.path.relpath(folder)) if _is_short(each)]
+    if short:
+        settings["tempdir"] = short[0]  # relative at need: nobody leaves the project
     else:
         util.get_temp_dir()  # the system's, while that is where temporary files go
     try:

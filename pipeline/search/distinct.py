@@ -1,9 +1,8 @@
 """Draws that are not repeated while something else is left to try."""
 
 import copy
-import itertools
 import random
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import optuna
@@ -45,8 +44,9 @@ class Untried:
     def __init__(self, spec: StudySpec) -> None:
         self._is_drawn = bool(spec.space)
         self.given = _given(spec)
-        self._settled: set[Hashable] = set()
-        self._n_settled = 0
+        self._settled: set[Hashable] = set()  # keys of what has ended
+        self._open: dict[int, Hashable] = {}  # of what has not, by its place among all trials
+        self._n_seen = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
         self._earlier: list[Earlier] | None = None
         self.n_earlier = 0
@@ -60,12 +60,17 @@ class Untried:
 
     def tried(self, study: optuna.Study) -> set[Hashable]:
         """Collects the keys of what has been tried, is under way or waits."""
-        trials = optuna_internals.whole_study(study).get_trials(deepcopy=False)[self._n_settled :]
-        # a long search does not read again what has ended: it does not change
-        settled = list(itertools.takewhile(lambda frozen: frozen.state.is_finished(), trials))
-        self._settled |= _keys(settled)
-        self._n_settled += len(settled)
-        return self._settled | _keys(trials[len(settled) :])
+        trials = optuna_internals.whole_study(study).get_trials(deepcopy=False)
+        self._open |= dict.fromkeys(range(self._n_seen, len(trials)))
+        self._n_seen = len(trials)
+        for place, known in list(self._open.items()):
+            # a long search does not read again what has ended: it does not change
+            if trials[place].state.is_finished():
+                del self._open[place]
+                self._settled.add(_key(trials[place]))
+            elif known is None:  # nor does what has begun
+                self._open[place] = _key(trials[place])
+        return self._settled.union(self._open.values()) - {None}
 
     def earlier(self, study: optuna.Study) -> Earlier | None:
         """Finds the next network of an earlier study that is to be tried; None if none is left."""
@@ -211,16 +216,13 @@ class _Drawn(dict[str, Any]):
         return _Drawn(self)
 
 
-def _keys(trials: Sequence[FrozenTrial]) -> set[Hashable]:
-    """Reads the keys of trials, but for what was interrupted and what is just being drawn."""
-    known = set()
-    for frozen in trials:
-        attributes = frozen.user_attrs
-        is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
-        assignment = None if is_lost else Assignment.read(attributes)
-        if assignment and assignment.hyperparameters:
-            known.add(key_of(assignment.hyperparameters))
-    return known
+def _key(frozen: FrozenTrial) -> Hashable | None:
+    """Reads the key of a trial; None of what was interrupted, and of what is just being drawn."""
+    attributes = frozen.user_attrs
+    is_lost = frozen.state == TrialState.FAIL and attributes.get(study_store.INTERRUPTED)
+    assignment = None if is_lost else Assignment.read(attributes)
+    known = assignment and assignment.hyperparameters
+    return key_of(known) if known else None
 
 
 def _given(spec: StudySpec) -> Mapping[str, Scalar]:

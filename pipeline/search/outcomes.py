@@ -4,7 +4,7 @@ The order of writes is what makes a search safe to kill at any moment. When a tr
 curves and its model go to MLflow first, then Optuna is told, then MLflow's run is closed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import optuna
@@ -12,10 +12,11 @@ import optuna
 from pipeline.search.best_trials import BestTrials
 from pipeline.search.failures import FailuresInARow
 from pipeline.search.finals import Finals
-from pipeline.search.progress import Progress, Snapshot
+from pipeline.search.progress import Progress
 from pipeline.search.running import Running
+from pipeline.search.snapshot import Snapshot
 from pipeline.search.used import Used
-from pipeline.storage import queue, study_store
+from pipeline.storage import optuna_internals, queue, study_store
 from pipeline.storage.presence import Presence
 from pipeline.study.assignment import Outcome
 from pipeline.study.spec import StudySpec
@@ -72,26 +73,28 @@ class Outcomes:
         """The value above which a model is kept; None as long as all are."""
         return self._best.to_beat
 
-    def snapshot(
-        self, finals: Finals, running: Iterable[Running], n_paused: int, *, is_ready: bool
-    ) -> Snapshot:
-        """Takes a snapshot of the search as it stands, for people to see.
+    def show(
+        self, finals: Finals, running: Mapping[int, Running], n_paused: int, *, is_ready: bool
+    ) -> None:
+        """Shows people the search as it stands, if they would see that now.
 
         Args:
             finals: of the study.
-            running: trials under way.
+            running: trials under way, by number.
             n_paused: number of trials that are paused.
             is_ready: whether workers have done their imports.
         """
+        if not self._progress.is_due:
+            return
         spec, used, budget = self._spec, self._used, finals.budget_of_search
-        return Snapshot(
+        snapshot = Snapshot(
             study=spec.name,
             metric=spec.metric,
             states=dict(used.states),
             n_trials=budget.trials,
             seconds=used.seconds,
             minutes=budget.minutes,
-            running=tuple(each.shown(spec.objective) for each in running),
+            running=tuple(each.shown(spec.objective) for each in running.values()),
             best=self.best_line,
             is_ready=is_ready,
             n_finals=used.n_finals if used.is_final else None,
@@ -99,6 +102,7 @@ class Outcomes:
             n_paused=n_paused,
             has_finals=finals.are_to_come,
         )
+        self._progress.update(snapshot)
 
     def begin(self, running: Running) -> None:
         """Has MLflow make the run of a trial, and notes which it is."""
@@ -117,9 +121,10 @@ class Outcomes:
             self._tracker.store_model(number, running.model)
             if running.is_pruned:
                 study_store.note_pruned_record(self._study, number)
-        study_store.write(running.trial, running.outcome())
-        self._tracker.flush()
-        queue.tell(self._study, running.trial, *running.told(spec.direction))
+        self._tracker.flush(number)
+        with optuna_internals.together(self._study):
+            study_store.write(running.trial, running.outcome())
+            queue.tell(self._study, running.trial, *running.told(spec.direction))
 
     def close(self, running: Running) -> None:
         """Counts a trial that Optuna knows has ended, and closes its run.
@@ -168,10 +173,11 @@ class Outcomes:
     def try_again(self, running: Running, reason: str) -> None:
         """Queues a failed trial again, for its cause may be over the next time."""
         number, assignment = running.trial.number, running.assignment
-        study_store.write(running.trial, Outcome(reason=reason))
-        self._tracker.flush()
+        self._tracker.flush(number)
         again = replace(assignment, n_retries=assignment.n_retries + 1)
-        queue.requeue(self._study, self._spec, running.trial, again)
+        with optuna_internals.together(self._study):
+            study_store.write(running.trial, Outcome(reason=reason))
+            queue.requeue(self._study, self._spec, running.trial, again)
         self._tracker.finish_trial(number, State.FAIL, {}, {"reason": reason, "retried": "true"})
         self._progress.say(f"again    trial {number}: {running.assignment} ({reason})")
 

@@ -185,12 +185,13 @@ class Pausing:
     def pause(self, running: Running, tracker: Tracker) -> None:
         """Notes that a trial is paused, whose worker has been stopped."""
         number, epoch = running.trial.number, running.epoch
-        tracker.flush()
+        tracker.flush(number)
         if epoch != running.paused_after:  # else somebody has paused it again where it began
             running.pauses.append(epoch)
             self.states.keep_model(number, epoch, running.model)
-            study_store.write(running.trial, running.outcome())
-            paused.note(running.trial, epoch)
+            with optuna_internals.together(self.study):
+                study_store.write(running.trial, running.outcome())
+                paused.note(running.trial, epoch)
             self.states.remove(number, but=epoch)
         running.model = None
         self.waiting[number] = running

@@ -3,20 +3,21 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.escaping import for_screen
+from pipeline.search.snapshot import RunningTrial, Snapshot
 from pipeline.study.trial import Cause
-from pipeline.wording import count_noun, wrap
+from pipeline.wording import wrap
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 REFRESH_SECONDS = 0.5
+LINES_BESIDE = 9  # of the display, beside those of trials under way
+MOST_IN_LINE = 20  # trials under way
 PLAIN_SECONDS = 30.0  # between two lines on how far the search is, when not on a terminal
-_KNOWN_SHARE = 0.05  # of the budget; what less than that tells of the rest, is not said
 # Of the word with which the line of a trial begins.
 _STYLES = {
     "complete": "green",
@@ -25,100 +26,12 @@ _STYLES = {
 }
 
 
-@dataclass(frozen=True)
-class RunningTrial:
-    """A trial under way.
-
-    Attributes:
-        trial: its number.
-        epoch: epochs done.
-        epochs: epochs at most.
-        value: the metric after the last epoch, as people see it; "" before the first.
-        about: its hyperparameters in a line.
-    """
-
-    trial: int
-    epoch: int
-    epochs: int
-    value: str
-    about: str
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A search at one moment.
-
-    Attributes:
-        study: its name.
-        metric: name of the metric.
-        states: number of trials by state: COMPLETE, PRUNED, FAIL.
-        n_trials: budget in trials, None if there is none.
-        seconds: supervisor's time so far, over all reruns.
-        minutes: budget in minutes, None if there is none.
-        running: trials under way.
-        best: the best so far in a line, or "".
-        is_ready: whether workers have done their imports.
-        n_finals: number of finals that have ended, if the search has come to them.
-        stage: of the finals, such as "finals, round 2 of 3".
-        n_paused: number of trials that are paused.
-        has_finals: whether finals come when the search is over.
-    """
-
-    study: str
-    metric: str
-    states: Mapping[str, int]
-    n_trials: int | None
-    seconds: float
-    minutes: float | None
-    running: tuple[RunningTrial, ...] = field(default_factory=tuple)
-    best: str = ""
-    is_ready: bool = True
-    n_finals: int | None = None
-    stage: str = ""
-    n_paused: int = 0
-    has_finals: bool = False
-
-    @property
-    def n_ended(self) -> int:
-        """Trials that count for the budget."""
-        return sum(self.states.values())
-
-    @property
-    def share(self) -> float:
-        """How much of the budget is used, 0 to 1: of trials or of minutes, whichever is more."""
-        shares = [0.0]
-        if self.n_trials:
-            shares.append(self.n_ended / self.n_trials)
-        if self.minutes:
-            shares.append(self.seconds / (60 * self.minutes))
-        return min(1.0, max(shares))
-
-    @property
-    def budget(self) -> str:
-        """What is used of the budget: `12 of 60 trials, 3.4 of 15 minutes`."""
-        trials = count_noun(self.n_trials or self.n_ended, "trial")
-        trials = f"{self.n_ended:,} of {trials}" if self.n_trials else trials
-        used = round(self.seconds / 60, 1)
-        most = round(self.minutes, 1) or self.minutes if self.minutes else used
-        minutes = count_noun(most, "minute")
-        said = f"{trials}, " + (f"{used:,.1f} of {minutes}" if self.minutes else minutes)
-        return said if self.n_finals is None else f"{said}; {self.stage}: {self.n_finals} ended"
-
-    @property
-    def left(self) -> str:
-        """How long the search will go on, as far as what is used of the budget tells; or ""."""
-        share = self.share
-        if self.n_finals is not None or share < _KNOWN_SHARE:
-            return ""
-        minutes = round(self.seconds / 60 * (1 - share) / share)
-        said = f"about {count_noun(minutes, 'minute')} left" if minutes else "under a minute left"
-        if share >= 1:
-            said = "the last trials are under way"
-        return said + ", then finals" * self.has_finals
-
-
 class Progress(Protocol):
     """Shows people how a search goes."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a snapshot would be shown now."""
 
     def update(self, snapshot: Snapshot) -> None:
         """Shows a snapshot, after an event or when some time has passed."""
@@ -141,13 +54,18 @@ class PlainProgress:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the last line on how far the search is was long ago."""
+        return time.monotonic() - self._last >= PLAIN_SECONDS
+
     def update(self, snapshot: Snapshot) -> None:
         """Prints how far the search is, if the last such line is long ago."""
-        if time.monotonic() - self._last >= PLAIN_SECONDS:
+        if self.is_due:
             self._last = time.monotonic()
-            running = ", ".join(
-                f"trial {r.trial} epoch {r.epoch}/{r.epochs}" for r in snapshot.running
-            )
+            shown, n_more = _those_shown(snapshot, MOST_IN_LINE)
+            running = ", ".join(f"trial {r.trial} epoch {r.epoch}/{r.epochs}" for r in shown)
+            running += f" and {n_more:,} more" if n_more else ""
             n_paused, best = snapshot.n_paused, snapshot.best.partition(", ")[0]
             said = [
                 snapshot.budget + f", {n_paused:,} paused" * bool(n_paused),
@@ -167,6 +85,8 @@ class PlainProgress:
 
 class SilentProgress:
     """Shows nothing: nobody looks."""
+
+    is_due = False
 
     def update(self, snapshot: Snapshot) -> None:
         """Does nothing."""
@@ -190,10 +110,16 @@ class LiveProgress:
         self._live.start()
         self._drawn = 0.0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the display is to be drawn again, twice a second at most."""
+        return time.monotonic() - self._drawn >= REFRESH_SECONDS
+
     def update(self, snapshot: Snapshot) -> None:
         """Redraws the display, at most twice a second."""
-        if time.monotonic() - self._drawn >= REFRESH_SECONDS:
-            self._live.update(render(snapshot), refresh=True)
+        if self.is_due:
+            n_lines = self._live.console.height - LINES_BESIDE
+            self._live.update(render(snapshot, max(n_lines, 1)), refresh=True)
             self._drawn = time.monotonic()
 
     def say(self, line: str, *, may_be_cut: bool = False) -> None:
@@ -242,8 +168,14 @@ def for_terminal() -> Progress:
     return PlainProgress() if Console(stderr=True).is_dumb_terminal else LiveProgress()
 
 
-def render(snapshot: Snapshot) -> "RenderableType":
-    """Draws a snapshot as a panel that fits 80 columns."""
+def _those_shown(snapshot: Snapshot, most: int) -> tuple[Sequence[RunningTrial], int]:
+    """Selects trials under way where there are too many to be shown; returns how many are not."""
+    n_more = len(snapshot.running) - most
+    return (snapshot.running[:most], n_more) if n_more > 0 else (snapshot.running, 0)
+
+
+def render(snapshot: Snapshot, most: int = 1_000) -> "RenderableType":
+    """Draws a snapshot as a panel that fits 80 columns, with so many trials at most."""
     from rich import box
     from rich.console import Group
     from rich.padding import Padding
@@ -267,7 +199,8 @@ def render(snapshot: Snapshot) -> "RenderableType":
     table.add_column("epoch", justify="right", no_wrap=True)
     table.add_column(snapshot.metric, justify="right", no_wrap=True)
     table.add_column("hyperparameters", ratio=1, no_wrap=True, overflow="ellipsis")
-    for each in snapshot.running:
+    shown, n_more = _those_shown(snapshot, most)
+    for each in shown:
         epochs = f"{each.epoch}/{each.epochs}"
         table.add_row(str(each.trial), epochs, each.value, for_screen(each.about))
     lines: list[RenderableType] = [
@@ -276,6 +209,7 @@ def render(snapshot: Snapshot) -> "RenderableType":
         *([Text(snapshot.left)] if snapshot.left else []),
         counts,
         table if snapshot.is_ready else Text("workers are importing TensorFlow ...", "dim"),
+        *([Text(f"and {n_more:,} more", "dim")] if n_more and snapshot.is_ready else []),
     ]
     if snapshot.best:
         lines.append(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.search.optuna_errors import quiet
-from pipeline.search.progress import RunningTrial
+from pipeline.search.snapshot import RunningTrial
 from pipeline.storage import optuna_internals, study_store
 from pipeline.study.assignment import Assignment, Outcome
 from pipeline.study.trial import Cause, State, best_epoch, is_better, name_end, run_end
@@ -161,8 +161,11 @@ class Running:
         study = self.trial.study
         if isinstance(study.pruner, optuna.pruners.NopPruner):
             return False
-        known = study.get_trials(deepcopy=False)
-        counted = [each for each in known if not each.user_attrs.get(study_store.INTERRUPTED)]
+
+        def counted() -> list[FrozenTrial]:
+            known = study.get_trials(deepcopy=False)
+            return [each for each in known if not each.user_attrs.get(study_store.INTERRUPTED)]
+
         seen = optuna_internals.StudyOfSomeTrials(study, counted)
         with quiet():
             return study.pruner.prune(seen, optuna_internals.latest(self.trial))

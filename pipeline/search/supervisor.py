@@ -23,7 +23,7 @@ from pipeline.search.finals import Finals
 from pipeline.search.outcomes import Outcomes
 from pipeline.search.pausing import Pausing
 from pipeline.search.policy import GoOn, Stage
-from pipeline.search.progress import Progress, Snapshot
+from pipeline.search.progress import Progress
 from pipeline.search.running import Running
 from pipeline.search.used import Used
 from pipeline.storage import optuna_internals, queue
@@ -100,20 +100,19 @@ class Supervisor:
         """
         if said := known_space.remark(self._spec):
             self._progress.say(said)
+        with optuna_internals.alone(self._study) as look:
+            return self._run(look)
+
+    def _run(self, look: Callable[[], None]) -> SearchEnd:
+        recovered = (self._study, self._spec, self._tracker, self._pausing, self._used)
         try:
-            ended, self._n_drawn = recovery.recover(
-                self._study,
-                self._spec,
-                self._tracker,
-                self._pausing,
-                self._used,
-                self._progress.say,
-            )
+            ended, self._n_drawn = recovery.recover(*recovered, self._progress.say)
             self._outcomes.know(ended)
             if not self._finals.only:
                 queue.queue_references(self._study, self._spec, lambda: self._is_interrupted)
             while not self._is_interrupted:
                 self._stores.check()
+                look()
                 while self._start_next():
                     pass
                 if not self._running and not self._go_on():
@@ -125,17 +124,13 @@ class Supervisor:
                 self._stop_overdue()
                 if self._stores.has_optuna:
                     self._used.save()
-                self._progress.update(self.snapshot())
+                n_paused = len(self._pausing.waiting)
+                self._outcomes.show(self._finals, self._running, n_paused, is_ready=self._is_ready)
             return SearchEnd.INTERRUPTED
         finally:
             self._interrupt_running()
             if self._stores.has_optuna:
                 self._used.save(now=True)
-
-    def snapshot(self) -> Snapshot:
-        """Takes a snapshot of the search as it stands, for people to see."""
-        running, n_paused = self._running.values(), len(self._pausing.waiting)
-        return self._outcomes.snapshot(self._finals, running, n_paused, is_ready=self._is_ready)
 
     def _start_next(self) -> bool:
         """Starts what is to be trained next, if there is a free worker; tells whether it did."""
@@ -187,7 +182,8 @@ class Supervisor:
         """Begins a trial: one that waits in Optuna's queue, or else a new one."""
         spec, under_way = self._spec, {**self._running, **self._pausing.waiting}
         try:
-            running = ask(self._study, spec, self._n_drawn, self._untried, under_way, proposed)
+            with optuna_internals.together(self._study):
+                running = ask(self._study, spec, self._n_drawn, self._untried, under_way, proposed)
         except Unsuitable as refusal:
             self._progress.say(f"fail     {refusal}")
             return

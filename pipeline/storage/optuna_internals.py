@@ -1,15 +1,15 @@
 """What is used of Optuna that Optuna does not promise, with the reason for each.
 
-No other file names it, but `row_storage.py`, which overrides methods of the classes that are
-imported here. `is_as_known` looks at all of it; where something is not as it was in Optuna 5.0,
-Optuna's own storage and TPE take the place of ours: slower in long searches, and as right.
+No other files name it, but `row_storage.py`, `one_transaction.py` and `sole_writer.py`, which
+override methods of the classes that are imported here. `is_as_known` looks at all of it; where
+something is not as it was in Optuna 5.0, Optuna's own storage and TPE take the place of ours.
 """
 
 import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -61,10 +61,12 @@ class StudyOfSomeTrials(optuna.Study):
 
     Args:
         study: the whole one, whose store it shares.
-        trials: what is seen, by number.
+        trials: what is seen, by number; or what gives them when they are first asked for.
     """
 
-    def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
+    def __init__(
+        self, study: optuna.Study, trials: list[FrozenTrial] | Callable[[], list[FrozenTrial]]
+    ) -> None:
         self.__setstate__(study.__getstate__())  # as a copy for another process is made
         self._storage: Any = _StorageOfSomeTrials(study._storage, trials)
 
@@ -72,7 +74,7 @@ class StudyOfSomeTrials(optuna.Study):
 class _StorageOfSomeTrials:
     """Is a storage but for what it says of all trials; Hyperband's brackets ask the storage."""
 
-    def __init__(self, storage: Any, trials: list[FrozenTrial]) -> None:
+    def __init__(self, storage: Any, trials: Any) -> None:
         self._whole, self._trials = storage, trials
 
     def __getattr__(self, name: str) -> Any:
@@ -81,6 +83,8 @@ class _StorageOfSomeTrials:
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
+        if callable(self._trials):
+            self._trials = self._trials()
         return [trial for trial in self._trials if states is None or trial.state in states]
 
 
@@ -136,6 +140,29 @@ def storage_of(study: optuna.Study) -> tuple[Any, int]:
     """Finds the storage below a study's cache, and the study's id in that storage."""
     storage = study._storage
     return getattr(storage, "_backend", storage), study._study_id
+
+
+@contextlib.contextmanager
+def alone(study: optuna.Study) -> Iterator[Callable[[], None]]:
+    """Lets whoever alone writes a study know all of it, where the storage is ours.
+
+    Gives what is called now and then, to write what was kept and to see what others have done.
+    """
+    storage: Any = study._storage
+    if not hasattr(storage, "begin_alone"):
+        yield lambda: None
+        return
+    storage.begin_alone(study._study_id)
+    try:
+        yield storage.look
+    finally:
+        storage.end_alone()
+
+
+def together(study: optuna.Study) -> contextlib.AbstractContextManager[None]:
+    """Makes one transaction of what a `with` writes of trials, where the storage can do that."""
+    storage: Any = study._storage
+    return storage.together() if hasattr(storage, "together") else contextlib.nullcontext()
 
 
 def let_sampler_stop(study: optuna.Study) -> None:
@@ -221,6 +248,8 @@ def check_storage() -> None:
     _check_arguments(rdb.set_trial_state_values, "self trial_id state values")
     _check_arguments(_CachedStorage.__init__, "self backend")
     _check_arguments(_CachedStorage._get_cached_trial, "self trial_id")
+    _check_arguments(_CachedStorage._add_trials_to_cache, "self study_id trials")
+    _check_arguments(_CachedStorage._read_trials_from_remote_storage, "self study_id")
 
 
 def _check_tables(models: Any) -> None:

@@ -125,13 +125,14 @@ def requeue(
     """
     if not _is_running(study, trial):
         return
-    if trial.number not in {each.user_attrs.get(RETRY_OF) for each in _waiting(study)}:
-        if assignment:
-            _enqueue(study, spec, replace(assignment, retry_of=trial.number))
-        elif given := optuna_internals.fixed_params(trial):  # by hand, and not looked at yet
-            study.enqueue_trial(given, {RETRY_OF: trial.number})
-    trial.set_user_attr(study_store.INTERRUPTED, True)
-    study.tell(trial.number, state=TrialState.FAIL)
+    with optuna_internals.together(study):
+        if trial.number not in {each.user_attrs.get(RETRY_OF) for each in _waiting(study)}:
+            if assignment:
+                _enqueue(study, spec, replace(assignment, retry_of=trial.number))
+            elif given := optuna_internals.fixed_params(trial):  # by hand, and not looked at yet
+                study.enqueue_trial(given, {RETRY_OF: trial.number})
+        trial.set_user_attr(study_store.INTERRUPTED, True)
+        study.tell(trial.number, state=TrialState.FAIL)
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, value: float | None, state: TrialState) -> None:

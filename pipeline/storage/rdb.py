@@ -43,13 +43,14 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
         _close_when_dropped(plain)
         return plain  # a study gives it its cache
     # Only now: an Optuna with another inside may fail this import.
-    from pipeline.storage.row_storage import CacheOfRows, RowStorage
+    from pipeline.storage.one_transaction import StorageOfSoleWriter
+    from pipeline.storage.sole_writer import CacheOfSoleWriter
 
-    storage = _opened(lambda: RowStorage(url, options))
+    storage = _opened(lambda: StorageOfSoleWriter(url, options))
     _close_when_dropped(storage)
     if to_write and store.file and store.file.is_file():
         storage.write_ahead(store.file)
-    return CacheOfRows(storage)
+    return CacheOfSoleWriter(storage)
 
 
 def _create_tables(file: Path) -> None:

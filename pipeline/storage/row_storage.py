@@ -268,8 +268,8 @@ class RowStorage(optuna.storages.RDBStorage):
                 state=state,
                 value=None,
                 values=[values[key][i] for i in sorted(values[key])] or None,
-                datetime_start=_local(started),
-                datetime_complete=_local(ended),
+                datetime_start=local(started),
+                datetime_complete=local(ended),
                 params={name: value for name, (value, _) in params[key].items()},
                 distributions={name: kind for name, (_, kind) in params[key].items()},
                 user_attrs=user[key],
@@ -287,6 +287,6 @@ class RowStorage(optuna.storages.RDBStorage):
         return kind.to_external_repr(value), kind
 
 
-def _local(stored: datetime | None) -> datetime | None:
+def local(stored: datetime | None) -> datetime | None:
     """Converts a time from UTC, as Optuna stores it, to local time, as Optuna shows it."""
     return stored and stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

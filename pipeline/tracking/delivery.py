@@ -8,21 +8,19 @@ import contextlib
 import errno
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import mlflow
-from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Run
 from mlflow.exceptions import MlflowException, RestException
 
 from pipeline import files, paths
 from pipeline.errors import PipelineError, first_line
-from pipeline.escaping import for_tag
 from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project, display_path
 from pipeline.store_url import StoreUrl
-from pipeline.tracking import mlflow_internals, run_names
+from pipeline.tracking import mlflow_internals, writes
 from pipeline.tracking.outbox import Outbox, Write
 from pipeline.wording import count_noun, inflect
 
@@ -31,7 +29,6 @@ for _name in ("alembic", "mlflow"):  # they tell of every table that they create
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us anyway
 
 MODEL_ARTIFACT = "model.keras"
-HYPERPARAMETERS_ARTIFACT = "hyperparameters.json"
 WRITTEN_ANEW = "written_anew"  # tag of a run that the doctor has written
 RETRY_SECONDS = 15.0  # between two attempts to reach MLflow
 # What MLflow says of a run that somebody has deleted meanwhile: trying again would not help.
@@ -252,48 +249,26 @@ class Delivery:
         try:
             match write["what"]:
                 case "start":
-                    self._start(write)
+                    known = (self._experiment, self.runs.get(trial, ""))
+                    self.runs[trial] = writes.start(client, *known, write, self.inputs)
                 case "log":
-                    metrics = [Metric(*each) for each in write["metrics"]]
-                    client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
-                    if "state" in write["tags"]:
-                        run_names.rename(client, run)
+                    writes.log(client, run, write)
                 case "model":
                     with self._disk.temporary_folder() as folder:
                         self._disk.write(folder / MODEL_ARTIFACT, attachment or b"")
                         client.log_artifact(run, str(folder / MODEL_ARTIFACT))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
-                case "status":
-                    client.update_run(run, write["status"])
-                case "end":
-                    client.set_terminated(run, write["status"], write["ended"])
-                    self.runs.pop(trial, None)
+                case "status" | "end":
+                    name, ended = write.get("name", ""), write.get("ended")
+                    with mlflow_internals.together(client):
+                        if "tags" in write:
+                            writes.log(client, run, write)
+                        mlflow_internals.update_run(client, run, write["status"], name, ended)
+                    if ended is not None:
+                        self.runs.pop(trial, None)
         except MlflowException as error:
             if error.error_code not in _REFUSED:
                 raise
             whom = f"trial {trial}" if trial is not None else "the study"
             self._say(f"MLflow refuses what it is told of {whom}: {first_line(error)}")
-
-    def _start(self, write: Write) -> None:
-        trial = write["trial"]
-        if trial not in self.runs:
-            created = self._client.create_run(
-                self._experiment,
-                start_time=write["started"],
-                tags={key: for_tag(value) for key, value in write["tags"].items()},
-                run_name=run_names.name_of(write["tags"]),
-            )
-            self.runs[trial] = str(created.info.run_id)
-        run = self.runs[trial]
-        self._client.log_inputs(run, self.inputs)
-        if write["hyperparameters"]:
-            self._client.log_dict(run, write["hyperparameters"], HYPERPARAMETERS_ARTIFACT)
-        # at last, for by them the doctor sees that all of it was written
-        params = [Param(key, for_tag(value)) for key, value in write["params"].items()]
-        self._client.log_batch(run, params=params)
-
-
-def as_tags(values: Mapping[str, Any]) -> list[RunTag]:
-    """Converts a mapping to the tags that MLflow takes."""
-    return [RunTag(key, for_tag(str(value))) for key, value in values.items()]

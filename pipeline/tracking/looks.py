@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.errors import PipelineError
 from pipeline.paths import Project
 from pipeline.store_url import StoreUrl
-from pipeline.tracking import delivery, reader, relocation
+from pipeline.tracking import reader, relocation, writes
 
 TAG = "test_looks"  # number of looks: at the models of a run's trial, or for the whole study
 LIST_ARTIFACT = "test_looks.json"  # of the study's run: all of them, as Optuna has them
@@ -55,7 +55,7 @@ def note_looks(
             metrics = [each for i, look in own for each in _metrics(i, look)]
             try:
                 if run_id and own:
-                    tags = delivery.as_tags({TAG: len(own)})
+                    tags = writes.as_tags({TAG: len(own)})
                     client.log_batch(run_id, metrics=metrics, tags=tags)
             except MlflowException as error:
                 if error.error_code not in _GONE:

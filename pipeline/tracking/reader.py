@@ -18,13 +18,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pipeline import snapshot
 from pipeline.paths import Project, display_path
 from pipeline.tracking import aliases, mlflow_internals, orphans, relocation
-from pipeline.tracking.delivery import (
-    HYPERPARAMETERS_ARTIFACT,
-    MODEL_ARTIFACT,
-    OUT_OF_REACH,
-    client_of,
-    unusable,
-)
+from pipeline.tracking.delivery import MODEL_ARTIFACT, OUT_OF_REACH, client_of, unusable
+from pipeline.tracking.writes import HYPERPARAMETERS_ARTIFACT
 
 PAGE = 1_000  # runs that are read at a time
 

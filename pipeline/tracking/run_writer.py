@@ -7,7 +7,6 @@ MLflow's notion of an active run is a thread's own and would outlive nothing.
 
 import contextlib
 import json
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
@@ -18,10 +17,10 @@ from mlflow.entities import Dataset, DatasetInput, Metric
 from pipeline.paths import Project
 from pipeline.provenance import collect_provenance
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.tracking import delivery, orphans, relocation, story, study_run, version_story
+from pipeline.tracking import delivery, orphans, relocation, run_names, story, study_run, writes
+from pipeline.tracking.curves import Curves
 from pipeline.tracking.tracker import END_OF_INTERRUPTED, STATUS, End
-
-FLUSH_SECONDS = 15.0  # how old a curve in the UI may be while its trial is running
+from pipeline.tracking.version_story import NOTE
 
 
 class RunWriter:
@@ -51,9 +50,8 @@ class RunWriter:
     ) -> None:
         self._client, self._uri, self._study = client, project.mlflow_uri, study
         self._check = check
-        self._buffer: dict[int | None, list[Metric]] = defaultdict(list)
         self._clock = project.outside.clock
-        self._flushed = self._clock.monotonic()
+        self._curves = Curves(self._clock, self._send_curve)
         try:
             self._experiment = delivery.open_experiment(client, project, study)
         except Exception as error:  # SQLAlchemy's, HTTP's and MLflow's own
@@ -63,6 +61,7 @@ class RunWriter:
         )
         self._parent = ""
         self._about: dict[str, str] = {}
+        self._tags: dict[int | None, Mapping[str, str]] = {}  # of runs that were started here
 
     @classmethod
     def open(
@@ -121,9 +120,7 @@ class RunWriter:
         self._delivery.send_kept()
         self._check()
         note = story.begin(self._client, self._experiment, self._study, goal, views)
-        about = delivery.as_tags(
-            {"role": "study", version_story.NOTE: note, **self._about, **tags}
-        )
+        about = writes.as_tags({"role": "study", NOTE: note, **self._about, **tags})
         opened = (self._client, self._experiment, self._study, about, self._delivery.inputs)
         try:
             self._parent = study_run.open_run(*opened)
@@ -179,6 +176,7 @@ class RunWriter:
         """Creates a trial's run and returns the run's id, or ""; arguments as in `Tracker`."""
         about = {"trial": str(trial), "state": "RUNNING", **self._about, **tags}
         values = {**(hyperparameters.flat() if hyperparameters else {}), **params}
+        self._tags[trial] = about
         self._delivery.send(
             {
                 "what": "start",
@@ -202,15 +200,11 @@ class RunWriter:
 
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Notes the metrics of an epoch and sends them in batches; arguments as in `Tracker`."""
-        self._log(trial, metrics, step=epoch)
-        if self._clock.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+        self._curves.note(trial, metrics, epoch, self._now())
 
-    def flush(self) -> None:
-        """Sends what was noted, or keeps that on disk."""
-        for trial in list(self._buffer):
-            self._send_log(trial, self._buffer.pop(trial), {})
-        self._flushed = self._clock.monotonic()
+    def flush(self, trial: int | None = None) -> None:
+        """Sends what was noted, or keeps that on disk; arguments as in `Tracker`."""
+        self._curves.flush(trial)
 
     def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that is one of the best, as an artifact of its run."""
@@ -223,23 +217,26 @@ class RunWriter:
     def set_paused(self, trial: int, run: str, *, is_paused: bool) -> None:
         """Shows that a trial is paused, or goes on; arguments as in `Tracker`."""
         self._delivery.runs |= {trial: run} if run else {}
-        self._send_log(trial, [], {"state": "PAUSED" if is_paused else "RUNNING"})
+        noted = {"state": "PAUSED" if is_paused else "RUNNING"}
         status = {"status": "SCHEDULED" if is_paused else "RUNNING"}
-        self._delivery.send({"what": "status", **self._run_of(trial), **status})
+        logged = {"metrics": [], "tags": noted, "name": self._name(trial, noted)}
+        self._delivery.send({"what": "status", **self._run_of(trial), **status, **logged})
 
     def finish_trial(
         self, trial: int, state: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         """Ends a trial's run, with metrics and tags; arguments as in `Tracker`."""
-        self._buffer.pop(trial, None)  # flushed before Optuna was told, unless interrupted
+        self._curves.drop(trial)  # flushed before Optuna was told, unless interrupted
         noted = {"state": "FAIL" if state == "KILLED" else state, **tags}
         now = self._now()
-        self._send_log(trial, [Metric(key, metrics[key], now, 0) for key in metrics], noted)
-        self._end(trial, STATUS.get(state, "KILLED"))
+        values = [(key, metrics[key], now, 0) for key in metrics]
+        logged = {"metrics": values, "tags": noted, "name": self._name(trial, noted)}
+        self._end(trial, STATUS.get(state, "KILLED"), logged)
+        self._tags.pop(trial, None)
 
     def log_incumbent(self, trial: int, metric: str, value: float) -> None:
         """Adds a point to the curve of the best values; arguments as in `Tracker`."""
-        self._log(None, {f"best_{metric}": value}, step=trial)
+        self._curves.note(None, {f"best_{metric}": value}, trial, self._now())
 
     def mend(
         self, ends: Mapping[int, End], runs: Mapping[int, str], paused: Collection[int] = ()
@@ -268,20 +265,21 @@ class RunWriter:
             raise delivery.unusable(self._uri, error) from None
         return len(found)
 
-    def _log(self, trial: int | None, metrics: Mapping[str, float], step: int) -> None:
-        now = self._now()
-        self._buffer[trial] += [Metric(key, value, now, step) for key, value in metrics.items()]
-
-    def _send_log(
-        self, trial: int | None, metrics: Sequence[Metric], tags: Mapping[str, str]
-    ) -> None:
+    def _send_curve(self, trial: int | None, metrics: Sequence[Metric]) -> None:
         values = [(each.key, each.value, each.timestamp, each.step) for each in metrics]
-        noted = {"metrics": values, "tags": dict(tags)}
+        noted = {"metrics": values, "tags": {}}
         self._delivery.send({"what": "log", **self._run_of(trial), **noted})
 
-    def _end(self, trial: int | None, status: str) -> None:
-        end = {"status": status, "ended": self._now()}
+    def _end(
+        self, trial: int | None, status: str, logged: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        end = {"status": status, "ended": self._now(), **logged}
         self._delivery.send({"what": "end", **self._run_of(trial), **end})
+
+    def _name(self, trial: int, noted: Mapping[str, str]) -> str:
+        """Names the run of a trial by what is noted of it now; "" of one started by another."""
+        known = self._tags.get(trial)
+        return run_names.name_of({**known, **noted}) if known else ""
 
     def _run_of(self, trial: int | None) -> dict[str, Any]:
         """Says in a write whose run it is for: a trial's, or the study's own."""

@@ -23,7 +23,7 @@ class SilentTracker:
     def log_epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Does nothing."""
 
-    def flush(self) -> None:
+    def flush(self, trial: int | None = None) -> None:
         """Does nothing."""
 
     def store_model(self, trial: int, model: bytes) -> None:

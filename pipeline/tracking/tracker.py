@@ -42,8 +42,12 @@ class Tracker(Protocol):
         """
         ...
 
-    def flush(self) -> None:
-        """Sends what was noted, or keeps that on disk, so that a kill does not lose it."""
+    def flush(self, trial: int | None = None) -> None:
+        """Sends what was noted, or keeps that on disk, so that a kill does not lose it.
+
+        Args:
+            trial: of which; None of all.
+        """
         ...
 
     def store_model(self, trial: int, model: bytes) -> None:

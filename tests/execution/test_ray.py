@@ -72,6 +72,7 @@ def test_gpus_that_ray_declares_are_shared_out(
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 4, "GPU": 2}')
     monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")  # of tests: none
     wanted = Wanted("gpus", DATA, None, cpus=1, gpus=gpus, address="")
     executor = RayExecutor(wanted, tmp_path / "workers.log", tmp_path / "scratch")
     with contextlib.closing(executor):

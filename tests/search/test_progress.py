@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.search import progress
-from pipeline.search.progress import LiveProgress, PlainProgress, RunningTrial, Snapshot
+from pipeline.search.progress import LiveProgress, PlainProgress
+from pipeline.search.snapshot import RunningTrial, Snapshot
 
 Color = Literal["standard", None]
 LONG = "512-512-512-512 relu, dropout 0.123, sgd 0.000123 nesterov momentum 0.987, batch 256"

@@ -300,7 +300,7 @@ def test_tables_that_somebody_else_makes_meanwhile_are_waited_for(
             raise raised
 
     monkeypatch.setattr(rdb, "SECONDS_TO_MAKE_TABLES", 0.0)
-    monkeypatch.setattr("pipeline.storage.row_storage.RowStorage", Storage)
+    monkeypatch.setattr("pipeline.storage.one_transaction.StorageOfSoleWriter", Storage)
     with pytest.raises(type(raised)):
         open_storage("postgresql://somewhere/optuna")
     assert attempts == ["postgresql://somewhere/optuna"] * n_attempts

@@ -7,6 +7,7 @@ kills its first process kills all of it at once. For others, two addresses on lo
 import contextlib
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -66,8 +67,8 @@ class Node(ABC):
             variables = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
             with self._log.open("ab") as log:
                 done = subprocess.run(
-                    self._inside(command), env=variables, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=log,
+                    self._inside(command), cwd="/", env=variables, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=log,
                 )  # fmt: skip
             if done.returncode == 0:
                 return
@@ -164,7 +165,7 @@ class NamespacedNode(Node):
         self.kill()
         # bash, for it buries the processes whose parents have died
         script = (
-            f"hostname node-{self.number}; mount -t tmpfs tmpfs /tmp; "
+            f"hostname node-{self.number}; {_with_own_temporary_files(self.environment)} "
             "mount -t tmpfs -o size=1g tmpfs /dev/shm; "
             "ip link set lo up; while :; do sleep 1000 & wait; done"
         )
@@ -196,6 +197,18 @@ class NamespacedNode(Node):
 
     def _inside(self, command: list[str]) -> list[str]:
         return ["nsenter", "--target", str(self._pid), "--all", "--wd=.", *command]
+
+
+def _with_own_temporary_files(environment: Mapping[str, str]) -> str:
+    """Says how a shell mounts a `/tmp` of its own, without what this program needs of the old."""
+    needed = {REPOSITORY, Path(sys.prefix).resolve(), Path(environment.get("HOME", "/root"))}
+    kept = sorted(each for each in needed if each.is_relative_to("/tmp"))
+    kept = [each for each in kept if not any(other in each.parents for other in kept)]
+    places = {shlex.quote(str(each)): f"/mnt/kept-{i}" for i, each in enumerate(kept)}
+    before = [f"mkdir -p {to}; mount --bind {each} {to};" for each, to in places.items()]
+    after = [f"mkdir -p {each}; mount --bind {to} {each};" for each, to in places.items()]
+    first = "mount -t tmpfs tmpfs /mnt;" if kept else ""
+    return " ".join([first, *before, "mount -t tmpfs tmpfs /tmp;", *after])
 
 
 class Network:

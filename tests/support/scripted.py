@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from benchmarks.growth import Playback
 from pipeline.names import state_file
 from pipeline.search import samplers
-from pipeline.search.progress import Snapshot
+from pipeline.search.snapshot import Snapshot
 from pipeline.search.supervisor import SearchEnd, Supervisor
 from pipeline.storage import finals, study_store
 from pipeline.study.hyperparameters import Hyperparameters
@@ -131,7 +131,7 @@ class ListTracker:
         self._called("log_epoch")
         self.curves[self.run_of(trial)].append(epoch)
 
-    def flush(self) -> None:
+    def flush(self, trial: int | None = None) -> None:
         self._called("flush")
 
     def store_model(self, trial: int, model: bytes) -> None:
@@ -180,6 +180,8 @@ class SilentProgress:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.snapshots: list[Snapshot] = []
+
+    is_due = True
 
     def update(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from benchmarks import curves, projects, real_tables, results, soak, tables, time_to_quality
+from benchmarks import (
+    curves,
+    many_workers,
+    projects,
+    real_tables,
+    results,
+    soak,
+    tables,
+    time_to_quality,
+)
 from benchmarks.curves import Curve, append, curve, from_csv, from_mlflow
+from benchmarks.simulated_workers import Found
 from benchmarks.time_to_quality import KERAS_TUNER, OURS, Contender, Record
 from pipeline.report.document import Items, Paragraph, Table
 from pipeline.search import samplers
@@ -255,3 +265,37 @@ def test_a_network_is_searched_exported_and_held_against_trees(
     assert (found.metric, found.n_trials) == ("RMSE", 4)
     assert found.trees < 6
     assert found.low <= found.network - found.trees <= found.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deciding", many_workers.DECIDING)
+def test_a_supervisor_is_looked_at_whose_workers_are_simulated(deciding: str) -> None:
+    case = many_workers.Case(many_workers.SQLITE, deciding, 4)
+    _, table, _, parts, _ = many_workers.section([case], 0.1, 1.5, 2.0).blocks
+    assert isinstance(table, Table)
+    assert isinstance(parts, Table)
+    (row,) = table.rows
+    assert row[:3] == ["SQLite", deciding, "4"]
+    n_begun, n_epochs = (float(cell) for cell in row[4:6])
+    assert n_begun > 0
+    assert n_epochs > 0
+    assert 0 < float(row[3].removesuffix("%")) <= 100
+    shares = {part: float(share.split("%")[0]) for part, share in parts.rows}
+    assert sum(shares.values()) < 110
+    assert shares["MLflow"] > 0
+    assert (shares["policy"] > 0) == (deciding == many_workers.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("n_workers", "busy", "said"),
+    [(1_000, 0.95, "reached"), (1_000, 0.94, "**missed**"), (100, 1.0, "not measured")],
+)
+def test_many_workers_say_whether_the_goal_is_reached(
+    n_workers: int, busy: float, said: str
+) -> None:
+    case = many_workers.Case("PostgreSQL", many_workers.RANDOM, n_workers)
+    parts = {"MLflow": (1.0, 2.0), "all else": (1.0, 1.0)}
+    found = {case: Found(10.0, busy, 5, 50, (0.1, 0.2), 2.0, parts, 1.0, 300.0)}
+    assert said in many_workers.goal(found)
+    _, _, _, table, _ = many_workers.blocks(found, 6.0, 1.0, 10.0)
+    assert table.rows == [["MLflow", "20.0% (10.0%)"], ["all else", "10.0% (10.0%)"]]

@@ -1,6 +1,7 @@
 """What is asked of Ray itself: what a cluster has, and that agents are made there and heard."""
 
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.execution.ray import agent as agents
 from pipeline.execution.ray.crew import COMMANDS, Agent, Heard, Seen
 from pipeline.execution.ray.messages import Share, Wanted
 from pipeline.execution.ray.parcel import Parcel
+from pipeline.execution.worker import describe
 
 
 def look() -> Seen:
@@ -55,15 +57,16 @@ class Hiring:
                 self._hear(Heard(agent, ray.get(each)))
             last = Heard(agent, None, "it has ended")
         except Exception as error:
+            traceback.print_exc()
             last = Heard(agent, None, _reason(error), isinstance(error, PipelineError))
         self._hear(last)
 
 
 def _reason(error: Exception) -> str:
     """Says in a few words why an agent is gone."""
-    cause = getattr(error, "cause", None)  # of what was raised in an agent
-    if isinstance(cause, PipelineError):
-        return str(cause)
+    if isinstance(error, ray.exceptions.RayTaskError):  # it was raised in the agent
+        cause = error.cause
+        return str(cause) if isinstance(cause, PipelineError) else describe(cause)
     if isinstance(error, ray.exceptions.RayActorError):
         if error.preempted or ("node" in str(error) and "died" in str(error)):
             return "the node is gone"
