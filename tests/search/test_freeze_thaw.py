@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
+from scipy.stats import norm, rankdata
 from scripted import make_spec
 
 from pipeline.search import pausing
@@ -296,6 +297,13 @@ def test_what_is_far_below_does_not_stretch_the_scale_of_the_good_ones() -> None
     worse = values.copy()
     worse[:2] = -1e6, -1e5
     np.testing.assert_allclose(standardised(worse), scale, atol=1e-9)
+
+
+def test_equal_values_have_the_mean_of_their_ranks() -> None:
+    values = np.array([0.9, np.nan, 0.5, 0.1, 0.5])
+    ranks, known = rankdata([0.9, -np.inf, 0.5, 0.1, 0.5]), np.array([0.9, 0.1, 0.5, 0.1, 0.5])
+    both = norm.ppf((ranks - 0.5) / 5) + (known - known.mean()) / known.std()
+    np.testing.assert_allclose(standardised(values), (both - both.mean()) / both.std(), atol=1e-12)
 
 
 def test_in_a_table_of_which_the_nearest_answers_repeats_are_known_by_their_curves() -> None:
