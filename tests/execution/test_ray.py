@@ -9,18 +9,20 @@ import psutil
 import pytest
 from executor_conformance import (
     DATA,
+    ENDLESS,
     JOB,
     NETWORK,
     PYTHONPATH,
     ExecutorConformance,
     events_until,
+    has_begun,
     has_ended,
 )
 
 from pipeline.execution.ray.executor import RayExecutor
 from pipeline.execution.ray.messages import Wanted
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.training.job import Failed
+from pipeline.training.job import Failed, Finished, Lost
 
 
 def make(n_workers: int, folder: Path) -> RayExecutor:
@@ -46,6 +48,23 @@ class TestRayExecutor(ExecutorConformance):
         family = psutil.Process(executor._process.pid).children(recursive=True)
         servers = [each for each in family if "multiprocessing.forkserver" in command(each)]
         return [each for server in servers for each in server.children()]
+
+    @pytest.mark.parametrize("killed", ["ray::Agent", "the process that speaks with Ray"])
+    def test_what_is_lost_with_a_node_or_the_cluster_is_told_and_others_run(
+        self, executor: RayExecutor, killed: str
+    ) -> None:
+        executor.submit(replace(ENDLESS, trial=20))
+        events_until(executor, has_begun(20))
+        bridge = psutil.Process(executor._process.pid)
+        agents = [each for each in bridge.children(recursive=True) if killed in command(each)]
+        for process in agents or [bridge]:
+            process.kill()
+        (*_, last) = events_until(executor, has_ended(20))
+        assert isinstance(last, Lost)
+        executor.submit(replace(JOB, trial=21))
+        events = events_until(executor, has_ended(21))
+        assert {event.trial for event in events} == {21}
+        assert isinstance(events[-1], Finished)
 
 
 def command(process: psutil.Process) -> str:
