@@ -375,7 +375,7 @@ class Cluster:
         self._look_at_runs(counted)
         self._look_for_processes()
         self._look_for_passwords()
-        node = self.nodes[1]
+        node = self._at or self.nodes[1]
         for command, wanted in (("doctor", "all in order"), ("best", f"study {NAME}: ")):
             out, err = self.folder / f"{command}.out", self.folder / f"{command}.err"
             run = [sys.executable, "-m", f"pipeline.{command}", NAME]
