@@ -1,6 +1,6 @@
 """A search on a Ray cluster, PostgreSQL and MLflow's server, of which anything may be killed.
 
-    python tests/kill_plan.py [--plan PLAN] [--blows 12] [--seed N]
+    python tests/kill_plan.py [--plan PLAN] [--blows 12] [--seed N] [--loopback]
 
 A plan is a list of blows, each so many trials or seconds after the one before:
 
@@ -161,10 +161,13 @@ class Cluster:
     Args:
         folder: becomes full of logs and of a project for each node.
         say: told of everything.
+        on_loopback: whether nodes are mere addresses, though this user may make namespaces.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self._say = folder, say
+    def __init__(
+        self, folder: Path, say: Callable[[str], None], *, on_loopback: bool = False
+    ) -> None:
+        self.folder, self._say, self._on_loopback = folder, say, on_loopback
         self._opened = contextlib.ExitStack()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._at: Node | None = None
@@ -184,7 +187,9 @@ class Cluster:
     def _open(self) -> "Cluster":
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
         variables |= {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "80"}
-        nodes, host = self._opened.enter_context(cluster_of(N_NODES, 1, self.folder, variables))
+        nodes, host = self._opened.enter_context(
+            cluster_of(N_NODES, 1, self.folder, variables, on_loopback=self._on_loopback)
+        )
         self.nodes = {node.number: node for node in nodes}
         self.postgres = self._opened.enter_context(Postgres(host=host))
         store = self.postgres.create_database("optuna")
@@ -483,18 +488,25 @@ def _is_zombie_of(process: psutil.Process, node: Node) -> bool:
     return False
 
 
-def carry_out(plan: list[Blow], folder: Path, say: Callable[[str], None] = print) -> None:
+def carry_out(
+    plan: list[Blow],
+    folder: Path,
+    say: Callable[[str], None] = print,
+    *,
+    on_loopback: bool = False,
+) -> None:
     """Carries out a plan, has the study be completed, and looks at what came of it.
 
     Args:
         plan: what is done.
         folder: empty.
         say: told of everything.
+        on_loopback: as in `Cluster`.
 
     Raises:
         AssertionError: something is not as it must be.
     """
-    with Cluster(folder, say) as cluster:
+    with Cluster(folder, say, on_loopback=on_loopback) as cluster:
         cluster.search()
         for blow in plan:
             cluster.wait_for(blow)
@@ -510,6 +522,7 @@ def main() -> int:
     parser.add_argument("--plan", help="blows, with ; between them")
     parser.add_argument("--blows", type=int, help="so many blows, drawn")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--loopback", action="store_true", help="no namespaces")
     arguments = parser.parse_args()
     if arguments.blows:
         print(f"--blows {arguments.blows} --seed {arguments.seed}", flush=True)
@@ -524,7 +537,7 @@ def main() -> int:
         print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
 
     try:
-        carry_out(plan, folder, say)
+        carry_out(plan, folder, say, on_loopback=arguments.loopback)
     except AssertionError as error:
         print(f"failed, see {folder}: {error}", file=sys.stderr)
         return 1

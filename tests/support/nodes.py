@@ -274,7 +274,12 @@ class Network:
 
 @contextlib.contextmanager
 def cluster_of(
-    n_nodes: int, n_cpus: int, folder: Path, environment: Mapping[str, str]
+    n_nodes: int,
+    n_cpus: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    on_loopback: bool = False,
 ) -> Iterator[tuple[list[Node], str]]:
     """Gives nodes that are off, and the address at which they see this machine; kills them all.
 
@@ -283,13 +288,14 @@ def cluster_of(
         n_cpus: of each.
         folder: for their logs.
         environment: of all that runs there.
+        on_loopback: whether nodes are mere addresses, though this user may make namespaces.
     """
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     variables = {**environment, **token, "RAY_USAGE_STATS_ENABLED": "0"}
     with contextlib.ExitStack() as opened:
         kind: type[Node] = LoopbackNode
         host = "127.0.0.1"
-        if Network.is_possible():
+        if not on_loopback and Network.is_possible():
             opened.enter_context(Network(n_nodes))
             kind, host = NamespacedNode, Network.HOST
         nodes = [kind(number, n_cpus, folder, variables) for number in range(1, n_nodes + 1)]
