@@ -123,10 +123,12 @@ class LoopbackNode(Node):
         end = time.monotonic() + SECONDS_TO_END
         while left := self.processes():
             assert time.monotonic() < end, f"cannot be killed: {left}"
-            for process in left:
+            # some of Ray's write their names over their environment
+            family = {each for process in left for each in _with_descendants(process)}
+            for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(left, timeout=1)
+            psutil.wait_procs(family, timeout=1)
 
     @staticmethod
     def _address(number: int) -> str:
@@ -307,6 +309,12 @@ def cluster_of(
 def _ip(arguments: str) -> None:
     done = subprocess.run(["ip", *arguments.split()], capture_output=True, text=True)
     assert done.returncode == 0, f"ip {arguments}: {done.stderr}"
+
+
+def _with_descendants(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [process, *process.children(recursive=True)]
+    return []
 
 
 def _command(process: psutil.Process) -> str:
