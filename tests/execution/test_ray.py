@@ -49,6 +49,20 @@ class TestRayExecutor(ExecutorConformance):
         servers = [each for each in family if "multiprocessing.forkserver" in command(each)]
         return [each for server in servers for each in server.children()]
 
+    def test_nothing_of_a_ray_of_its_own_listens_to_other_machines(
+        self, executor: RayExecutor
+    ) -> None:
+        assert executor.n_workers == 2
+        bridge = psutil.Process(executor._process.pid)
+        family = {each.pid for each in (bridge, *bridge.children(recursive=True))}
+        open_ports = [
+            each.laddr.ip.removeprefix("::ffff:")
+            for each in psutil.net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN and each.pid in family
+        ]
+        assert len(open_ports) > 3
+        assert set(open_ports) == {"127.0.0.1"}
+
     @pytest.mark.parametrize("killed", ["ray::Agent", "the process that speaks with Ray"])
     def test_what_is_lost_with_a_node_or_the_cluster_is_told_and_others_run(
         self, executor: RayExecutor, killed: str

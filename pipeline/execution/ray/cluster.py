@@ -30,8 +30,6 @@ from pipeline.training.job import JobEnd
 
 LOOK_SECONDS = 2.0  # between looks at what a cluster has
 CLOSE_SECONDS = 5.0  # for agents to clear up
-# A Ray of this process's own: as on one machine, nothing listens to others.
-_OF_ITS_OWN = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 Inbox: TypeAlias = "queue.SimpleQueue[Asked | Heard | Seen | None]"  # None: nobody asks any more
 
@@ -76,7 +74,6 @@ def _read(connection: Connection, inbox: Inbox) -> None:
 def _join(wanted: Wanted) -> None:
     # Workers find the package where this process does: Ray tells them the folder of the program.
     sys.argv[:] = [str(Path(pipeline.__file__).parent)]
-    os.environ |= {} if wanted.address else _OF_ITS_OWN
     ray.init(
         address=wanted.address or "local",
         namespace="keras-search-pipeline",
@@ -93,7 +90,7 @@ class _Dispatcher:
         self._hiring = Hiring(wanted, inbox.put)
         self._crew = Crew(wanted, self._hiring.begin)
         self._waiting: deque[Ticket] = deque()
-        self._n_workers = 0
+        self._n_workers, self._is_over = 0, False
 
     def run(self) -> None:
         """Does what comes in, until nobody is there any more to say anything."""
@@ -113,6 +110,8 @@ class _Dispatcher:
             try:
                 self._inbox.put(look())
             except Exception:
+                if self._is_over:
+                    return
                 traceback.print_exc()
             time.sleep(LOOK_SECONDS)
 
@@ -158,6 +157,7 @@ class _Dispatcher:
 
     def _close(self) -> None:
         """Has all agents clear up, and waits for them, though not long."""
+        self._is_over = True
         left = list(self._crew.agents)
         for agent in left:
             agent.command("close")

@@ -6,6 +6,8 @@ where the supervisor is, and travel with the jobs: a paused trial may go on on a
 
 import contextlib
 import multiprocessing
+import os
+import secrets
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -172,7 +174,11 @@ class RayExecutor:
 
 
 def _serve(connection: Connection, wanted: Wanted, log: Path) -> None:
-    """Runs in the other process, which alone imports Ray."""
+    """Runs in the other process, which alone imports Ray, and before that says how."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not wanted.address:  # nothing of a Ray of one's own listens to other machines, or to users
+        own = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+        os.environ |= {**own, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     from pipeline.execution.ray.cluster import serve
 
     serve(connection, wanted, log)
