@@ -58,7 +58,7 @@ class TestRayExecutor(ExecutorConformance):
         open_ports = [
             each.laddr.ip.removeprefix("::ffff:")
             for each in psutil.net_connections("tcp")
-            if each.status == psutil.CONN_LISTEN and each.pid in family
+            if each.laddr and each.status == psutil.CONN_LISTEN and each.pid in family
         ]
         assert len(open_ports) > 3
         assert set(open_ports) == {"127.0.0.1"}
