@@ -1,7 +1,10 @@
 import contextlib
+import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from executor_conformance import (
 )
 
 from pipeline.execution.ray.executor import RayExecutor
-from pipeline.execution.ray.messages import Wanted
+from pipeline.execution.ray.messages import Cannot, Wanted
 from pipeline.study.hyperparameters import Hyperparameters
 from pipeline.training.job import Failed, Finished, Lost
 
@@ -117,3 +120,29 @@ def test_gpus_that_ray_declares_are_shared_out(
         assert not [each for each in ends if isinstance(each, Failed)]
     told = (tmp_path / "told").read_text().split()
     assert set(told) == seen
+
+
+def serve_where_nobody_answers(connection: Connection, log: Path) -> None:
+    """Runs in a process of its own; a Ray whose head is lost tries for many minutes."""
+    import ray
+
+    from pipeline.execution.ray import cluster
+
+    cluster.JOIN_SECONDS = 0.1
+    ray.init = lambda **_: time.sleep(3600)
+    wanted = Wanted("conformance", DATA, 1, cpus=1, gpus=0, address="127.0.0.1:9")
+    cluster.serve(connection, wanted, log)
+
+
+def test_a_cluster_that_does_not_answer_is_given_up_before_ray_does(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    connection, others = context.Pipe()
+    process = context.Process(
+        target=serve_where_nobody_answers, args=(others, tmp_path / "log"), daemon=True
+    )
+    process.start()
+    others.close()
+    assert connection.poll(60)
+    assert connection.recv() == Cannot("Ray at 127.0.0.1:9 cannot be used: it does not answer")
+    process.join(60)
+    assert process.exitcode == 0

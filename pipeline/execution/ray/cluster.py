@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
@@ -28,6 +29,7 @@ from pipeline.masking import mask_output
 from pipeline.streams import print_to
 from pipeline.training.job import JobEnd
 
+JOIN_SECONDS = 60.0  # for a cluster to answer, at which Ray itself would knock for many minutes
 LOOK_SECONDS = 2.0  # between looks at what a cluster has
 CLOSE_SECONDS = 5.0  # for agents to clear up
 
@@ -49,17 +51,41 @@ def serve(connection: Connection, wanted: Wanted, log: Path) -> None:
     threading.Thread(target=_read, args=(connection, inbox), daemon=True).start()
     with contextlib.suppress(OSError, EOFError):  # the supervisor is gone
         try:
-            _join(wanted)
+            with _given_up_in_time(connection, wanted):
+                _join(wanted)
             _Dispatcher(connection, inbox, wanted).run()
         except PipelineError as error:
             connection.send(Cannot(str(error), is_final=True))
         except Exception as error:
             traceback.print_exc()
-            where = f"Ray at {wanted.address}" if wanted.address else "Ray"
-            connection.send(Cannot(f"{where} cannot be used: {first_line(error)}"))
+            connection.send(_cannot(wanted, first_line(error)))
     with contextlib.suppress(Exception):
         ray.shutdown()
     os._exit(0)
+
+
+def _cannot(wanted: Wanted, reason: str) -> Cannot:
+    where = f"Ray at {wanted.address}" if wanted.address else "Ray"
+    return Cannot(f"{where} cannot be used: {reason}")
+
+
+@contextlib.contextmanager
+def _given_up_in_time(connection: Connection, wanted: Wanted) -> Iterator[None]:
+    """Ends this process if a cluster does not answer; a Ray of its own may take its time."""
+
+    def give_up() -> None:
+        with contextlib.suppress(OSError):
+            connection.send(_cannot(wanted, "it does not answer"))
+        os._exit(0)
+
+    timer = threading.Timer(JOIN_SECONDS, give_up)
+    timer.daemon = True
+    if wanted.address:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _read(connection: Connection, inbox: Inbox) -> None:
