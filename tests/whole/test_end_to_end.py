@@ -26,6 +26,7 @@ import browser
 import empty_mlflow
 import numpy as np
 import optuna
+import preloaded
 import psutil
 import pytest
 from ports import free_port
@@ -84,11 +85,28 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run(project: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def run_afresh(
+    project: Path, *arguments: str, expect: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a user does."""
     process = start(project, *arguments)
     out, err = process.communicate(timeout=300)
     assert process.returncode == expect, f"{arguments}:\n{out}\n{err}"
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def run(project: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs a command that others run afresh: only what it does is looked at."""
+    done = preloaded.run(["-m", *arguments], project, environment())
+    assert done.returncode == expect, f"{arguments}:\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def run_code(project: Path, code: str, *arguments: str) -> str:
+    """Runs what somebody has written who uses what this project makes; returns what it prints."""
+    done = preloaded.run(["-c", code, *arguments], project, environment())
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def wait_for_line(process: subprocess.Popen[str], pattern: str) -> str:
@@ -122,7 +140,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     (project / "studies" / "small.toml").write_text(STUDY)
     first = start(project, "pipeline.search", "small")
     wait_for_line(first, "^(complete|pruned)")
-    refused = run(project, "pipeline.search", "small", expect=1)
+    refused = run_afresh(project, "pipeline.search", "small", expect=1)
     family = psutil.Process(first.pid).children(recursive=True)
     first.send_signal(signal.SIGINT)
     began = time.monotonic()
@@ -131,8 +149,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     assert first.returncode == 130
     _, alive = psutil.wait_procs(family, timeout=5)
     frozen = stored_study(project).get_trials()
-    searched = run(project, "pipeline.search", "small")
-    exported = run(project, "pipeline.best", "small", "--export")
+    searched = run_afresh(project, "pipeline.search", "small")
+    exported = run_afresh(project, "pipeline.best", "small", "--export")
     return Walk(
         project,
         seconds,
@@ -257,15 +275,7 @@ for scaled in (images[:500].astype("float32"), images[:500].astype("float32") / 
     np.testing.assert_allclose(a, model.predict(scaled, verbose=0), rtol=1e-3, atol=1e-5)
 print((a.argmax(axis=1) == labels[:500]).mean())
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=walk.project,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert float(result.stdout.strip().splitlines()[-1]) > 0.8
+    assert float(run_code(walk.project, code).splitlines()[-1]) > 0.8
     (requirements,) = walk.project.glob("mlruns/artifacts/**/artifacts/requirements.txt")
     pinned = requirements.read_text().splitlines()
     assert all("==" in line for line in pinned)
@@ -311,14 +321,8 @@ for folder in sys.argv[1:]:
     assert abs(answers - model.predict(images / 255, verbose=0)).max() < 1e-4
     print((answers.argmax(axis=1) == labels).mean())
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code, *map(str, folders)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [float(line) for line in result.stdout.strip().splitlines()[-len(folders) :]]
+    said = run_code(REPOSITORY, code, *map(str, folders))
+    return [float(line) for line in said.splitlines()[-len(folders) :]]
 
 
 def test_an_ensemble_is_one_plain_keras_model_too(walk: Walk, tmp_path: Path) -> None:
@@ -463,7 +467,7 @@ mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
 assert mlflow.keras.load_model("models:/small@champion").count_params() > 0
 assert mlflow.pyfunc.load_model("models:/small/1").metadata.signature
 """
-    subprocess.run([sys.executable, "-c", code], cwd=project, env=environment(), check=True)
+    run_code(project, code)
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

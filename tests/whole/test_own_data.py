@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import empty_mlflow
 import numpy as np
 import pandas as pd
+import preloaded
 import psutil
 import pytest
 from PIL import Image
@@ -190,23 +191,35 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "PIPELINE_DATA_DIR": str(folder / "cache")}
 
 
-def run(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
-    """Runs a command, and returns what it prints."""
-    package = {"PYTHONPATH": str(REPOSITORY)} if arguments[0] == "-m" else {}
+def with_package(folder: Path) -> dict[str, str]:
+    return {**environment(folder), "PYTHONPATH": str(REPOSITORY)}
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Runs a command, or code that has no part in this package; returns what it prints."""
+    variables = with_package(folder) if arguments[0] == "-m" else environment(folder)
+    done = preloaded.run(arguments, folder, variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_afresh(
+    folder: Path, variables: dict[str, str], *arguments: str, stdin: bytes = b""
+) -> str:
+    """Does the same in a process that has imported nothing before."""
     done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**environment(folder), **package},
-        input=stdin,
-        capture_output=True,
+        [sys.executable, *arguments], cwd=folder, env=variables, input=stdin, capture_output=True
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
 
-def predicted(folder: Path, *arguments: str, stdin: bytes = b"") -> list[dict[str, Any]]:
+def predicted(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     """What the command answers, as JSON."""
-    said = run(folder, "-m", "pipeline.predict", *arguments, "--json", stdin=stdin)
+    return from_lines(run(folder, "-m", "pipeline.predict", *arguments, "--json"))
+
+
+def from_lines(said: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.splitlines()]
 
 
@@ -231,7 +244,9 @@ def hand_over(project: Path, name: str, patch: pytest.MonkeyPatch, *flags: str) 
         rows = pd.read_csv(project / "häuser.csv", **form, dtype=str, keep_default_na=False)
         rows = rows.iloc[numbers]
         rows.drop(columns=spec.target).to_csv(folder / "rows.csv", **form, index=False)
-    answers = json.loads(run(folder, "-c", USER, *given).splitlines()[-1])
+    answers = json.loads(
+        run_afresh(folder, environment(folder), "-c", USER, *given).splitlines()[-1]
+    )
     metrics = json.loads((folder / "metrics.json").read_text())
     return Handed(folder, metrics, answers, rows)
 
@@ -330,7 +345,9 @@ def test_the_command_predicts_values_with_intervals(houses: Handed) -> None:
 
 def test_the_command_predicts_two_classes_from_stdin(sold: Handed) -> None:
     rows = (sold.folder / "rows.csv").read_bytes()
-    found = predicted(sold.folder.parents[1], "sold", "-", stdin=rows)
+    project = sold.folder.parents[1]
+    command = ("-m", "pipeline.predict", "sold", "-", "--json")
+    found = from_lines(run_afresh(project, with_package(project), *command, stdin=rows))
     names = [*found[0]["probabilities"]]
     assert names == ["ja", "nein"]
     np.testing.assert_allclose(
@@ -365,20 +382,8 @@ def test_the_command_predicts_pictures_and_arrays(project: Path, colours: Handed
 def test_what_cannot_be_answered_leaves_all_unanswered(houses: Handed) -> None:
     project = houses.folder.parents[1]
     (project / "bad.csv").write_text("Zimmer;Ort\n3;Bonn\n")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pipeline.predict",
-            "häuser",
-            houses.folder / "rows.csv",
-            "bad.csv",
-        ],
-        cwd=project,
-        env={**environment(project), "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-    )
+    command = ("-m", "pipeline.predict", "häuser", str(houses.folder / "rows.csv"), "bad.csv")
+    done = preloaded.run(command, project, with_package(project))
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: bad\.csv: missing columns: \[.*\], found: .*\n", done.stderr)
 
@@ -388,7 +393,7 @@ def served(houses: Handed, tmp_path: Path) -> Iterator[tuple[Path, int, str, Pop
     """A server of a project that was copied elsewhere; where, its port, and its example."""
     copy, port = tmp_path / "copy", free_port()
     shutil.copytree(houses.folder.parents[1], copy)
-    variables = environment(copy) | {"PYTHONPATH": str(REPOSITORY)}
+    variables = with_package(copy)
     del variables["MLFLOW_TRACKING_URI"]  # of the project that was copied
     server = subprocess.Popen(
         [sys.executable, "-m", "pipeline.serve", "häuser", "--port", str(port)],

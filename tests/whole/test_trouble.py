@@ -24,6 +24,7 @@ from typing import Any
 
 import empty_mlflow
 import mlflow
+import preloaded
 import pytest
 import torture
 from ports import free_port
@@ -68,14 +69,8 @@ def make_project(folder: Path) -> Path:
 
 
 def search(folder: Path, n_trials: int) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", SEARCH, NAME, "--trials", str(n_trials)],
-        cwd=folder,
-        env=torture.environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-    )
+    arguments = ("-c", SEARCH, NAME, "--trials", str(n_trials))
+    return preloaded.run(arguments, folder, torture.environment())
 
 
 def refused(folder: Path, n_trials: int) -> str:
@@ -264,14 +259,7 @@ def test_a_folder_that_cannot_be_written(disk: Path, empty_database: Path) -> No
     mount("-o", "remount,ro", str(disk))
     assert "Read-only file system" in refused(project, N_FIRST + 1)
     for command in ("best", "report"):
-        done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.{command}", NAME],
-            cwd=project,
-            env=torture.environment(),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-        )
+        done = preloaded.run(["-m", f"pipeline.{command}", NAME], project, torture.environment())
         assert (done.returncode, done.stderr) == (0, "")
     mount("-o", "remount,rw", str(disk))
     search_to_the_end(project, N_FIRST + 1)
@@ -362,14 +350,7 @@ def test_who_was_suspended_and_taken_over_writes_nothing_more(
         try:
             _, status = os.waitpid(begun.pid, os.WUNTRACED)
             assert os.WIFSTOPPED(status), begun.communicate()
-            done = subprocess.run(
-                command,
-                cwd=second,
-                env={**shared, "SUSPEND_AT": "0"},
-                capture_output=True,
-                text=True,
-                timeout=DEADLINE_SECONDS,
-            )
+            done = preloaded.run(command[1:], second, {**shared, "SUSPEND_AT": "0"})
             assert done.returncode == 0, done.stderr
             assert f"looking whether process {begun.pid} on " in done.stderr
             before = dump(stores / "optuna.db"), dump(stores / "mlflow.db")
