@@ -96,12 +96,16 @@ class RayExecutor:
     def close(self) -> None:
         """Ends all jobs, and the process that speaks with Ray."""
         self._tickets.clear()
+        self._leave()
+
+    def _leave(self) -> None:
         self._connection.close()
         self._process.join(CLOSE_SECONDS)
         self._process.kill()
         self._process.join()
 
     def _join(self) -> None:
+        self._is_joined = False
         self._connection, others = self._context.Pipe()
         self._process = self._context.Process(
             target=_serve, args=(others, self._wanted, self._log), daemon=True
@@ -127,7 +131,7 @@ class RayExecutor:
     def _events_of(self, reply: Reply) -> list[Event]:
         match reply:
             case Capacity(n_workers):
-                self._capacity, self._lost_since = n_workers, None
+                self._capacity, self._lost_since, self._is_joined = n_workers, None, True
             case Cannot(reason, is_final):
                 return self._join_again(reason, is_final=is_final)
             case Gone(tickets, reason):
@@ -157,7 +161,7 @@ class RayExecutor:
         return [Lost(trial, reason) for trial in trials]
 
     def _join_again(self, reason: str, *, is_final: bool = False) -> list[Event]:
-        """Starts the process anew that speaks with Ray; what it ran is lost.
+        """Starts the process anew that speaks with Ray; what it ran is lost, if it ran anything.
 
         Raises:
             PipelineError: the cluster was never joined, or has been lost for long.
@@ -167,9 +171,11 @@ class RayExecutor:
         is_hopeless = is_final or self._capacity is None
         if is_hopeless or now - self._lost_since > PATIENCE_SECONDS:
             raise PipelineError(reason)
-        lost = self._lose(list(self._tickets), "the cluster was lost")
-        self.close()
+        lost = self._lose(list(self._tickets), "the cluster was lost") if self._is_joined else []
+        self._leave()
         self._join()
+        for waiting in self._tickets.values():
+            self._send(waiting)
         return lost
 
 
