@@ -42,7 +42,7 @@ def search(
     _ = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
     here = file_of_study(spec.name, project.root / "studies")
     is_here = here is not None and here.samefile(file)
-    again = search_command(spec.name) if is_here else "the same command"
+    again = search_command(spec.name) if is_here and not engine else "the same command"
     with Interruption(f"interrupted; go on with: {again}") as interruption:
         mend_what_is_left(project, spec.name)
         code = search_interruptibly(project, spec, n_workers, interruption, only_finals, engine)
