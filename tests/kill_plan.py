@@ -1,6 +1,6 @@
 """A search on a Ray cluster, PostgreSQL and MLflow's server, of which anything may be killed.
 
-    python tests/kill_plan.py [--plan PLAN] [--blows 12] [--seed N]
+    python tests/kill_plan.py [--plan PLAN] [--blows 12] [--seed N] [--loopback]
 
 A plan is a list of blows, each so many trials or seconds after the one before:
 
@@ -8,7 +8,8 @@ A plan is a list of blows, each so many trials or seconds after the one before:
 
 Blows: `kill node N` (all that runs there, at once), `start node N`, `kill supervisor`, `search on
 node N` (goes on there), `interrupt supervisor`, `kill worker`, `kill agent`, `kill bridge`,
-`restart mlflow [N s]`, `restart postgres [N s]` (killed, and away so long). Without a plan, blows
+`restart mlflow [N s]`, `restart postgres [N s]` (killed, and away so long), `kill mlflow`, `start
+mlflow`, `kill postgres`, `start postgres`. Without a plan, blows
 are drawn. In the end all nodes are on and somebody searches until the study is complete; then the
 stores are read by SQL and HTTP alone, for what is tested here is not trusted.
 """
@@ -77,7 +78,7 @@ SHORT_PLAN = (
 BLOWS = (
     r"kill node (\d+)", r"start node (\d+)", r"search on node (\d+)",
     r"(?:kill|interrupt) supervisor", r"kill (?:worker|agent|bridge)",
-    r"restart (?:mlflow|postgres)(?: (\d+(?:\.\d+)?) s)?",
+    r"restart (?:mlflow|postgres)(?: (\d+(?:\.\d+)?) s)?", r"(?:kill|start) (?:mlflow|postgres)",
 )  # fmt: skip
 DEADLINE_SECONDS = 900.0  # for a search to come to the next blow, or to its end
 N_NODES = 2
@@ -160,10 +161,13 @@ class Cluster:
     Args:
         folder: becomes full of logs and of a project for each node.
         say: told of everything.
+        on_loopback: whether nodes are mere addresses, though this user may make namespaces.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self._say = folder, say
+    def __init__(
+        self, folder: Path, say: Callable[[str], None], *, on_loopback: bool = False
+    ) -> None:
+        self.folder, self._say, self._on_loopback = folder, say, on_loopback
         self._opened = contextlib.ExitStack()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._at: Node | None = None
@@ -183,7 +187,9 @@ class Cluster:
     def _open(self) -> "Cluster":
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
         variables |= {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "80"}
-        nodes, host = self._opened.enter_context(cluster_of(N_NODES, 1, self.folder, variables))
+        nodes, host = self._opened.enter_context(
+            cluster_of(N_NODES, 1, self.folder, variables, on_loopback=self._on_loopback)
+        )
         self.nodes = {node.number: node for node in nodes}
         self.postgres = self._opened.enter_context(Postgres(host=host))
         store = self.postgres.create_database("optuna")
@@ -278,11 +284,13 @@ class Cluster:
             self.start_node(int(number[1]))  # type: ignore[index]
         elif blow.what.startswith("search on"):
             self.search(int(number[1]))  # type: ignore[index]
-        elif blow.what.startswith("restart"):
+        elif blow.what.endswith(("mlflow", "postgres", " s")):
             server = self.mlflow if "mlflow" in blow.what else self.postgres
-            server.kill()
+            if not blow.what.startswith("start"):
+                server.kill()
             time.sleep(float(number[1]) if number else 0.0)
-            server.start()
+            if not blow.what.startswith("kill") and not server.is_on:
+                server.start()
         elif blow.what.endswith("supervisor"):
             self._end_supervisor(is_kill=blow.what.startswith("kill"))
         else:
@@ -337,6 +345,9 @@ class Cluster:
         """Turns all nodes on, and searches until the study is complete."""
         for number in self.nodes:
             self.start_node(number)
+        for server in (self.postgres, self.mlflow):
+            if not server.is_on:
+                server.start()
         end = time.monotonic() + DEADLINE_SECONDS
         while not self.is_complete:
             assert time.monotonic() < end, f"it does not end, see {self._err}"
@@ -369,7 +380,7 @@ class Cluster:
         self._look_at_runs(counted)
         self._look_for_processes()
         self._look_for_passwords()
-        node = self.nodes[1]
+        node = self._at or self.nodes[1]
         for command, wanted in (("doctor", "all in order"), ("best", f"study {NAME}: ")):
             out, err = self.folder / f"{command}.out", self.folder / f"{command}.err"
             run = [sys.executable, "-m", f"pipeline.{command}", NAME]
@@ -477,18 +488,25 @@ def _is_zombie_of(process: psutil.Process, node: Node) -> bool:
     return False
 
 
-def carry_out(plan: list[Blow], folder: Path, say: Callable[[str], None] = print) -> None:
+def carry_out(
+    plan: list[Blow],
+    folder: Path,
+    say: Callable[[str], None] = print,
+    *,
+    on_loopback: bool = False,
+) -> None:
     """Carries out a plan, has the study be completed, and looks at what came of it.
 
     Args:
         plan: what is done.
         folder: empty.
         say: told of everything.
+        on_loopback: as in `Cluster`.
 
     Raises:
         AssertionError: something is not as it must be.
     """
-    with Cluster(folder, say) as cluster:
+    with Cluster(folder, say, on_loopback=on_loopback) as cluster:
         cluster.search()
         for blow in plan:
             cluster.wait_for(blow)
@@ -504,6 +522,7 @@ def main() -> int:
     parser.add_argument("--plan", help="blows, with ; between them")
     parser.add_argument("--blows", type=int, help="so many blows, drawn")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--loopback", action="store_true", help="no namespaces")
     arguments = parser.parse_args()
     if arguments.blows:
         print(f"--blows {arguments.blows} --seed {arguments.seed}", flush=True)
@@ -518,7 +537,7 @@ def main() -> int:
         print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
 
     try:
-        carry_out(plan, folder, say)
+        carry_out(plan, folder, say, on_loopback=arguments.loopback)
     except AssertionError as error:
         print(f"failed, see {folder}: {error}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from pipeline.execution.opening import open_executor
 from pipeline.names import file_of_study
 from pipeline.paths import Project
 from pipeline.search.interruption import Interruption
+from pipeline.search.takeover import mend_what_is_left
 from pipeline.storage import lease
 from pipeline.study.spec import Finals, StudySpec
 from pipeline.wording import search_command
@@ -41,8 +42,9 @@ def search(
     _ = project.optuna_url, project.mlflow_uri  # no URL: refused before anything starts
     here = file_of_study(spec.name, project.root / "studies")
     is_here = here is not None and here.samefile(file)
-    again = search_command(spec.name) if is_here else "the same command"
+    again = search_command(spec.name) if is_here and not engine else "the same command"
     with Interruption(f"interrupted; go on with: {again}") as interruption:
+        mend_what_is_left(project, spec.name)
         code = search_interruptibly(project, spec, n_workers, interruption, only_finals, engine)
         if code == DONE:
             from pipeline.report.publishing import publish

@@ -37,6 +37,7 @@ from pipeline.tracking.tracker import Tracker
 from pipeline.training.job import EpochEnd, Event, Failed, Finished, Job, Lost, Started
 
 WAIT_SECONDS = 0.25  # for events, so that budgets and limits are looked at now and then
+START_SECONDS = 2.0  # of starting trials, before events are heard that wait meanwhile
 
 
 class SearchEnd(Enum):
@@ -113,7 +114,8 @@ class Supervisor:
             while not self._is_interrupted:
                 self._stores.check()
                 look()
-                while self._start_next():
+                until = self._clock() + START_SECONDS
+                while self._clock() < until and self._start_next():
                     pass
                 if not self._running and not self._go_on():
                     self._pausing.clear_up()

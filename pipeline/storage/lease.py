@@ -224,8 +224,8 @@ def refuse_if_alive(study: "optuna.Study", own: Lease, outside: Outside = SYSTEM
         IsSearchedError: somebody in another folder or on another host does, and is alive.
     """
     known: Lease = study.user_attrs.get(LEASE) or {}
-    is_foreign = known and any(known.get(key) != own[key] for key in ("host", "lock"))
-    if not is_foreign or outside.host.is_gone(known):  # who holds the same lock no longer is dead
+    is_here = _is_of(known, own["host"], own["lock"])  # who holds the same lock no longer is dead
+    if not known or is_here or outside.host.is_gone(known):
         return
     print(f"looking whether {_whom(known)} still searches it ...", file=sys.stderr)
     clock, before = outside.clock, _signs_of_life(study)
@@ -249,6 +249,17 @@ def living_holder(study: "optuna.Study", outside: Outside = SYSTEM) -> str:
     except ValueError:  # of an earlier version
         return _whom(known)
     return _whom(known) if outside.clock.time() - seen <= SILENT_SECONDS else ""
+
+
+def left_elsewhere(study: "optuna.Study", project: Project) -> str:
+    """Names who has not given a study back and had another folder, dead or alive; "" if nobody."""
+    known: Lease = study.user_attrs.get(LEASE) or {}
+    host, lock = project.outside.host.name(), str(project.supervisor_lock(study.study_name))
+    return "" if not known or _is_of(known, host, lock) else _whom(known)
+
+
+def _is_of(known: Lease, host: str, lock: str) -> bool:
+    return (known.get("host"), known.get("lock")) == (host, lock)
 
 
 def last_holder(study: "optuna.Study") -> str:

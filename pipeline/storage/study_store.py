@@ -26,6 +26,7 @@ VERSIONS, DATA_FINGERPRINT, LATE_RUNS = "versions", "data_fingerprint", "late_ru
 CHANGES = "changes"  # of the study file, since the study was begun
 FINALS_SECONDS = "finals_seconds"  # beside those of the search
 FINALS = "finals"  # plan and champion; without it, a study of an older version that has none
+LEFT_ELSEWHERE = "left_elsewhere"  # by whom, until what is missing of it is mended
 FINALS_EXAMPLES = "finals_examples"  # how the finalists' answers to validation examples vary
 START_FROM = "start_from"  # networks of earlier studies, which are tried first
 POLICY = "policy"  # what a policy knows that does not follow from the trials

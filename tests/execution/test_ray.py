@@ -1,7 +1,10 @@
 import contextlib
+import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +12,20 @@ import psutil
 import pytest
 from executor_conformance import (
     DATA,
+    ENDLESS,
     JOB,
     NETWORK,
     PYTHONPATH,
     ExecutorConformance,
     events_until,
+    has_begun,
     has_ended,
 )
 
 from pipeline.execution.ray.executor import RayExecutor
-from pipeline.execution.ray.messages import Wanted
+from pipeline.execution.ray.messages import Cannot, Wanted
 from pipeline.study.hyperparameters import Hyperparameters
-from pipeline.training.job import Failed
+from pipeline.training.job import Failed, Finished, Lost
 
 
 def make(n_workers: int, folder: Path) -> RayExecutor:
@@ -46,6 +51,37 @@ class TestRayExecutor(ExecutorConformance):
         family = psutil.Process(executor._process.pid).children(recursive=True)
         servers = [each for each in family if "multiprocessing.forkserver" in command(each)]
         return [each for server in servers for each in server.children()]
+
+    def test_nothing_of_a_ray_of_its_own_listens_to_other_machines(
+        self, executor: RayExecutor
+    ) -> None:
+        assert executor.n_workers == 2
+        bridge = psutil.Process(executor._process.pid)
+        family = {each.pid for each in (bridge, *bridge.children(recursive=True))}
+        open_ports = [
+            each.laddr.ip.removeprefix("::ffff:")
+            for each in psutil.net_connections("tcp")
+            if each.laddr and each.status == psutil.CONN_LISTEN and each.pid in family
+        ]
+        assert len(open_ports) > 3
+        assert set(open_ports) == {"127.0.0.1"}
+
+    @pytest.mark.parametrize("killed", ["ray::Agent", "the process that speaks with Ray"])
+    def test_what_is_lost_with_a_node_or_the_cluster_is_told_and_others_run(
+        self, executor: RayExecutor, killed: str
+    ) -> None:
+        executor.submit(replace(ENDLESS, trial=20))
+        events_until(executor, has_begun(20))
+        bridge = psutil.Process(executor._process.pid)
+        agents = [each for each in bridge.children(recursive=True) if killed in command(each)]
+        for process in agents or [bridge]:
+            process.kill()
+        (*_, last) = events_until(executor, has_ended(20))
+        assert isinstance(last, Lost)
+        executor.submit(replace(JOB, trial=21))
+        events = events_until(executor, has_ended(21))
+        assert {event.trial for event in events} == {21}
+        assert isinstance(events[-1], Finished)
 
 
 def command(process: psutil.Process) -> str:
@@ -84,3 +120,29 @@ def test_gpus_that_ray_declares_are_shared_out(
         assert not [each for each in ends if isinstance(each, Failed)]
     told = (tmp_path / "told").read_text().split()
     assert set(told) == seen
+
+
+def serve_where_nobody_answers(connection: Connection, log: Path) -> None:
+    """Runs in a process of its own; a Ray whose head is lost tries for many minutes."""
+    import ray
+
+    from pipeline.execution.ray import cluster
+
+    cluster.JOIN_SECONDS = 0.1
+    ray.init = lambda **_: time.sleep(3600)
+    wanted = Wanted("conformance", DATA, 1, cpus=1, gpus=0, address="127.0.0.1:9")
+    cluster.serve(connection, wanted, log)
+
+
+def test_a_cluster_that_does_not_answer_is_given_up_before_ray_does(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    connection, others = context.Pipe()
+    process = context.Process(
+        target=serve_where_nobody_answers, args=(others, tmp_path / "log"), daemon=True
+    )
+    process.start()
+    others.close()
+    assert connection.poll(60)
+    assert connection.recv() == Cannot("Ray at 127.0.0.1:9 cannot be used: it does not answer")
+    process.join(60)
+    assert process.exitcode == 0

@@ -245,3 +245,19 @@ def test_the_live_display_keeps_lines_and_leaves_nothing_behind(
     said, complaints = capsys.readouterr()
     assert said == ""
     assert "complete trial 3: [bold] 0.88\n" in complaints
+
+
+def test_of_a_thousand_trials_those_are_shown_for_which_there_is_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = snapshot(running=tuple(RunningTrial(n, 1, 9, "0.5", "relu") for n in range(1_000)))
+    console = Console(width=80, file=io.StringIO())
+    console.print(progress.render(many, most=3))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.strip("│ ") for line in console.file.getvalue().splitlines()]
+    assert "and 997 more" in lines
+    assert sum(line.endswith("relu") for line in lines) == 3
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
+    PlainProgress().update(many)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("trial 19 epoch 1/9 and 980 more")

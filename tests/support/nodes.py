@@ -123,10 +123,12 @@ class LoopbackNode(Node):
         end = time.monotonic() + SECONDS_TO_END
         while left := self.processes():
             assert time.monotonic() < end, f"cannot be killed: {left}"
-            for process in left:
+            # some of Ray's write their names over their environment
+            family = {each for process in left for each in _with_descendants(process)}
+            for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(left, timeout=1)
+            psutil.wait_procs(family, timeout=1)
 
     @staticmethod
     def _address(number: int) -> str:
@@ -274,7 +276,12 @@ class Network:
 
 @contextlib.contextmanager
 def cluster_of(
-    n_nodes: int, n_cpus: int, folder: Path, environment: Mapping[str, str]
+    n_nodes: int,
+    n_cpus: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    on_loopback: bool = False,
 ) -> Iterator[tuple[list[Node], str]]:
     """Gives nodes that are off, and the address at which they see this machine; kills them all.
 
@@ -283,13 +290,14 @@ def cluster_of(
         n_cpus: of each.
         folder: for their logs.
         environment: of all that runs there.
+        on_loopback: whether nodes are mere addresses, though this user may make namespaces.
     """
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     variables = {**environment, **token, "RAY_USAGE_STATS_ENABLED": "0"}
     with contextlib.ExitStack() as opened:
         kind: type[Node] = LoopbackNode
         host = "127.0.0.1"
-        if Network.is_possible():
+        if not on_loopback and Network.is_possible():
             opened.enter_context(Network(n_nodes))
             kind, host = NamespacedNode, Network.HOST
         nodes = [kind(number, n_cpus, folder, variables) for number in range(1, n_nodes + 1)]
@@ -301,6 +309,12 @@ def cluster_of(
 def _ip(arguments: str) -> None:
     done = subprocess.run(["ip", *arguments.split()], capture_output=True, text=True)
     assert done.returncode == 0, f"ip {arguments}: {done.stderr}"
+
+
+def _with_descendants(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [process, *process.children(recursive=True)]
+    return []
 
 
 def _command(process: psutil.Process) -> str:

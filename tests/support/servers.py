@@ -98,6 +98,11 @@ class Postgres:
                 self._connect().close()
                 return
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._server is not None
+
     def stop(self) -> None:
         """Ends it as an administrator does who restarts it: connections are broken off."""
         if self._server:
@@ -251,6 +256,11 @@ class MlflowServer:
         for _ in _until("MLflow's server", self._server, self._log):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health"):
                 return
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._server is not None
 
     def stop(self) -> None:
         """Ends it as an administrator does."""

@@ -31,12 +31,13 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"training", "evaluation", "storage", "tracking", "formats"}),
     frozenset({"execution"}),
     frozenset({"report", "export"}),
-    frozenset({"search", "doctor", "predict", "serve", "ui", "new"}),
+    frozenset({"doctor"}),
+    frozenset({"search", "predict", "serve", "ui", "new"}),
     frozenset({"best"}),
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 328  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 329  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {

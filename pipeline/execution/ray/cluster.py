@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
@@ -28,10 +29,9 @@ from pipeline.masking import mask_output
 from pipeline.streams import print_to
 from pipeline.training.job import JobEnd
 
+JOIN_SECONDS = 60.0  # for a cluster to answer, at which Ray itself would knock for many minutes
 LOOK_SECONDS = 2.0  # between looks at what a cluster has
 CLOSE_SECONDS = 5.0  # for agents to clear up
-# A Ray of this process's own: as on one machine, nothing listens to others.
-_OF_ITS_OWN = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 Inbox: TypeAlias = "queue.SimpleQueue[Asked | Heard | Seen | None]"  # None: nobody asks any more
 
@@ -51,17 +51,41 @@ def serve(connection: Connection, wanted: Wanted, log: Path) -> None:
     threading.Thread(target=_read, args=(connection, inbox), daemon=True).start()
     with contextlib.suppress(OSError, EOFError):  # the supervisor is gone
         try:
-            _join(wanted)
+            with _given_up_in_time(connection, wanted):
+                _join(wanted)
             _Dispatcher(connection, inbox, wanted).run()
         except PipelineError as error:
             connection.send(Cannot(str(error), is_final=True))
         except Exception as error:
             traceback.print_exc()
-            where = f"Ray at {wanted.address}" if wanted.address else "Ray"
-            connection.send(Cannot(f"{where} cannot be used: {first_line(error)}"))
+            connection.send(_cannot(wanted, first_line(error)))
     with contextlib.suppress(Exception):
         ray.shutdown()
     os._exit(0)
+
+
+def _cannot(wanted: Wanted, reason: str) -> Cannot:
+    where = f"Ray at {wanted.address}" if wanted.address else "Ray"
+    return Cannot(f"{where} cannot be used: {reason}")
+
+
+@contextlib.contextmanager
+def _given_up_in_time(connection: Connection, wanted: Wanted) -> Iterator[None]:
+    """Ends this process if a cluster does not answer; a Ray of its own may take its time."""
+
+    def give_up() -> None:
+        with contextlib.suppress(OSError):
+            connection.send(_cannot(wanted, "it does not answer"))
+        os._exit(0)
+
+    timer = threading.Timer(JOIN_SECONDS, give_up)
+    timer.daemon = True
+    if wanted.address:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _read(connection: Connection, inbox: Inbox) -> None:
@@ -76,7 +100,6 @@ def _read(connection: Connection, inbox: Inbox) -> None:
 def _join(wanted: Wanted) -> None:
     # Workers find the package where this process does: Ray tells them the folder of the program.
     sys.argv[:] = [str(Path(pipeline.__file__).parent)]
-    os.environ |= {} if wanted.address else _OF_ITS_OWN
     ray.init(
         address=wanted.address or "local",
         namespace="keras-search-pipeline",
@@ -93,7 +116,7 @@ class _Dispatcher:
         self._hiring = Hiring(wanted, inbox.put)
         self._crew = Crew(wanted, self._hiring.begin)
         self._waiting: deque[Ticket] = deque()
-        self._n_workers = 0
+        self._n_workers, self._is_over = 0, False
 
     def run(self) -> None:
         """Does what comes in, until nobody is there any more to say anything."""
@@ -113,6 +136,8 @@ class _Dispatcher:
             try:
                 self._inbox.put(look())
             except Exception:
+                if self._is_over:
+                    return
                 traceback.print_exc()
             time.sleep(LOOK_SECONDS)
 
@@ -158,6 +183,7 @@ class _Dispatcher:
 
     def _close(self) -> None:
         """Has all agents clear up, and waits for them, though not long."""
+        self._is_over = True
         left = list(self._crew.agents)
         for agent in left:
             agent.command("close")

@@ -6,6 +6,8 @@ where the supervisor is, and travel with the jobs: a paused trial may go on on a
 
 import contextlib
 import multiprocessing
+import os
+import secrets
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -94,12 +96,16 @@ class RayExecutor:
     def close(self) -> None:
         """Ends all jobs, and the process that speaks with Ray."""
         self._tickets.clear()
+        self._leave()
+
+    def _leave(self) -> None:
         self._connection.close()
         self._process.join(CLOSE_SECONDS)
         self._process.kill()
         self._process.join()
 
     def _join(self) -> None:
+        self._is_joined = False
         self._connection, others = self._context.Pipe()
         self._process = self._context.Process(
             target=_serve, args=(others, self._wanted, self._log), daemon=True
@@ -125,7 +131,7 @@ class RayExecutor:
     def _events_of(self, reply: Reply) -> list[Event]:
         match reply:
             case Capacity(n_workers):
-                self._capacity, self._lost_since = n_workers, None
+                self._capacity, self._lost_since, self._is_joined = n_workers, None, True
             case Cannot(reason, is_final):
                 return self._join_again(reason, is_final=is_final)
             case Gone(tickets, reason):
@@ -155,7 +161,7 @@ class RayExecutor:
         return [Lost(trial, reason) for trial in trials]
 
     def _join_again(self, reason: str, *, is_final: bool = False) -> list[Event]:
-        """Starts the process anew that speaks with Ray; what it ran is lost.
+        """Starts the process anew that speaks with Ray; what it ran is lost, if it ran anything.
 
         Raises:
             PipelineError: the cluster was never joined, or has been lost for long.
@@ -165,14 +171,20 @@ class RayExecutor:
         is_hopeless = is_final or self._capacity is None
         if is_hopeless or now - self._lost_since > PATIENCE_SECONDS:
             raise PipelineError(reason)
-        lost = self._lose(list(self._tickets), "the cluster was lost")
-        self.close()
+        lost = self._lose(list(self._tickets), "the cluster was lost") if self._is_joined else []
+        self._leave()
         self._join()
+        for waiting in self._tickets.values():
+            self._send(waiting)
         return lost
 
 
 def _serve(connection: Connection, wanted: Wanted, log: Path) -> None:
-    """Runs in the other process, which alone imports Ray."""
+    """Runs in the other process, which alone imports Ray, and before that says how."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not wanted.address:  # nothing of a Ray of one's own listens to other machines, or to users
+        own = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+        os.environ |= {**own, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     from pipeline.execution.ray.cluster import serve
 
     serve(connection, wanted, log)
