@@ -264,6 +264,9 @@ class CacheOfSoleWriter(CacheOfRows):
 
     def _forget(self) -> None:
         """Knows nothing any more of a study, which is read anew."""
+        known = self._trial_id_to_study_id_and_number
+        for key in [key for key, (study_id, _) in known.items() if study_id == self._alone]:
+            self._study_id_and_number_to_trial_id.pop(known.pop(key), None)
         if self._alone is not None:
             self._studies.pop(self._alone, None)
         self._alone = None

@@ -185,3 +185,16 @@ def test_a_transaction_that_was_broken_off_is_done_again_as_a_whole(
     assert n_left == [0]
     assert (found.state, found.value) == (TrialState.COMPLETE, 0.5)
     assert (found.user_attrs, found.intermediate_values) == ({"a": 1, "b": 1, "c": 1}, {1: 0.5})
+
+
+def test_when_it_is_over_single_trials_are_read_that_were_not_read_since(
+    study: optuna.Study,
+) -> None:
+    with optuna_internals.alone(study):
+        for value in (0.5, 0.25, 0.75):
+            study.tell(study.ask(), value)
+    study.tell(study.ask(), 1.0)
+    assert study.best_trial.number == 1
+    with optuna_internals.alone(study):
+        study.ask()
+    assert study.best_trial.number == 1
