@@ -19,6 +19,7 @@ from pipeline.storage.optuna_internals import models
 from pipeline.storage.row_storage import RowStorage, local
 
 Write = tuple[str, tuple[Any, ...]]  # a method of a storage, and its arguments
+_STATE = "set_trial_state_values"
 _STEPS, _PARAMS = models.TrialIntermediateValueModel, models.TrialParamModel
 _TABLES: Mapping[str, Any] = {
     "set_trial_user_attr": models.TrialUserAttributeModel,
@@ -100,12 +101,19 @@ class StorageOfSoleWriter(RowStorage):
         super().__setstate__(state)
         self.scoped_session = Sessions(self.scoped_session.session_factory)
 
-    def write_all(self, reports: Mapping[tuple[int, int], float], writes: Sequence[Write]) -> None:
+    def write_all(
+        self,
+        reports: Mapping[tuple[int, int], float],
+        writes: Sequence[Write],
+        running: Collection[int],
+    ) -> None:
         """Writes in one transaction, which is done again where a server went away meanwhile.
 
         Args:
             reports: values of epochs, by the ids of trials, and steps.
             writes: after these, in their order; twice is to do no more than once.
+            running: ids of trials that run, as far as is known; nobody else may have ended them,
+                or set them to wait.
 
         Raises:
             UpdateFinishedTrialError: a trial is not under way any more.
@@ -115,6 +123,7 @@ class StorageOfSoleWriter(RowStorage):
         while True:
             try:
                 with self.scoped_session.together():
+                    self._refuse_taken_away(running)
                     self._write_once(reports, writes)
             except (BrokenOff, optuna.exceptions.StorageInternalError, sql.exc.DBAPIError) as it:
                 is_broken = isinstance(it, BrokenOff) or self.patience.is_broken_off(it)
@@ -123,7 +132,7 @@ class StorageOfSoleWriter(RowStorage):
                 time.sleep(outages.SECONDS_BETWEEN_TRIES)
             else:
                 break
-        if any(method == "set_trial_state_values" for method, _ in writes):
+        if any(method == _STATE for method, _ in writes):
             self.wait_for_disk()
 
     def wait_for_disk(self) -> None:
@@ -184,6 +193,14 @@ class StorageOfSoleWriter(RowStorage):
             raise KeyError(models.NOT_FOUND_MSG)
         for key, state in states.items():
             self.check_trial_is_updatable(key, state)
+
+    def _refuse_taken_away(self, running: Collection[int]) -> None:
+        trial = models.TrialModel
+        query = sql.select(trial.number).where(
+            trial.trial_id.in_(sorted(running)), trial.state == TrialState.WAITING
+        )
+        if (number := self.scoped_session().connection().execute(query).scalar()) is not None:
+            raise optuna.exceptions.UpdateFinishedTrialError(f"trial {number} was set to wait")
 
     def open_trials(self, study_id: int, newest: int) -> dict[int, TrialState]:
         """Reads the states of trials that run or wait, and of all later ones, by id.

@@ -37,6 +37,7 @@ class CacheOfSoleWriter(CacheOfRows):
         self._unfinished: set[int] = set()  # ids of its trials
         self._newest = -1  # id, up to which all trials are known
         self._reports: dict[tuple[int, int], float] = {}  # by the ids of trials, and steps
+        self._running: set[int] = set()  # ids of trials of which something is kept that run
         self._writes: list[Write] = []
         self._is_together = False
         self._look_at = 0.0
@@ -234,7 +235,10 @@ class CacheOfSoleWriter(CacheOfRows):
             self._unfinished.add(trial_id)
 
     def _refuse_ended(self, trial_id: int) -> None:
-        self._backend.check_trial_is_updatable(trial_id, self._known(trial_id).state)
+        state = self._known(trial_id).state
+        self._backend.check_trial_is_updatable(trial_id, state)
+        if state == TrialState.RUNNING:
+            self._running.add(trial_id)
 
     def _write(self, method: str, *arguments: Any) -> None:
         self._writes.append((method, arguments))
@@ -247,8 +251,9 @@ class CacheOfSoleWriter(CacheOfRows):
             return
         reports, self._reports = self._reports, {}
         writes, self._writes = self._writes, []
+        running, self._running = self._running, set()
         try:
-            self._backend.write_all(reports, writes)
+            self._backend.write_all(reports, writes, running)
         except BaseException:
             self._forget()
             raise
