@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,7 +231,8 @@ class Network:
     @staticmethod
     def is_possible() -> bool:
         """Whether this user may make one."""
-        if os.geteuid() != 0:
+        needed = ("ip", "unshare", "nsenter")
+        if os.geteuid() != 0 or not all(map(shutil.which, needed)):
             return False
         tried = subprocess.run(
             ["unshare", "--net", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "true"],
