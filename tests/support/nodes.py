@@ -59,7 +59,7 @@ class Node(ABC):
         if self.number == 1:
             where = ["--head", f"--port={RAY_PORT}", "--include-dashboard=false"]
         command = [
-            str(Path(sys.executable).with_name("ray")), "start", *where,
+            sys.executable, "-m", "ray.scripts.scripts", "start", *where,
             f"--node-ip-address={self.address}", f"--num-cpus={self.n_cpus}", "--num-gpus=0",
             "--object-store-memory=200000000", "--disable-usage-stats",
         ]  # fmt: skip
