@@ -123,7 +123,7 @@ class StorageOfSoleWriter(RowStorage):
         while True:
             try:
                 with self.scoped_session.together():
-                    self._refuse_taken_away(running)
+                    self._refuse_taken_away(reports, writes, running)
                     self._write_once(reports, writes)
             except (BrokenOff, optuna.exceptions.StorageInternalError, sql.exc.DBAPIError) as it:
                 is_broken = isinstance(it, BrokenOff) or self.patience.is_broken_off(it)
@@ -168,7 +168,6 @@ class StorageOfSoleWriter(RowStorage):
             else:
                 left.append((method, arguments))
         connection = self.scoped_session().connection()
-        self._refuse_ended(connection, {trial for each in rows.values() for trial, _ in each})
         for table, found in rows.items():
             if found:
                 self._upsert(connection, table, found)
@@ -185,22 +184,24 @@ class StorageOfSoleWriter(RowStorage):
         given = [{**dict(zip(names, key, strict=True)), **each} for key, each in rows.items()]
         connection.execute(upsert, given)
 
-    def _refuse_ended(self, connection: sql.Connection, trials: Collection[int]) -> None:
+    def _refuse_taken_away(
+        self,
+        reports: Mapping[tuple[int, int], float],
+        writes: Sequence[Write],
+        running: Collection[int],
+    ) -> None:
+        """Raises what `write_all` says, if somebody else has taken a trial away."""
         trial = models.TrialModel
+        trials = {key for key, _ in reports} | {arguments[0] for _, arguments in writes}
         query = sql.select(trial.trial_id, trial.state).where(trial.trial_id.in_(sorted(trials)))
-        states = {key: state for key, state in connection.execute(query)}
+        found = self.scoped_session().connection().execute(query)
+        states = {key: state for key, state in found}
         if states.keys() != trials:
             raise KeyError(models.NOT_FOUND_MSG)
         for key, state in states.items():
             self.check_trial_is_updatable(key, state)
-
-    def _refuse_taken_away(self, running: Collection[int]) -> None:
-        trial = models.TrialModel
-        query = sql.select(trial.number).where(
-            trial.trial_id.in_(sorted(running)), trial.state == TrialState.WAITING
-        )
-        if (number := self.scoped_session().connection().execute(query).scalar()) is not None:
-            raise optuna.exceptions.UpdateFinishedTrialError(f"trial {number} was set to wait")
+            if state == TrialState.WAITING and key in running:
+                raise optuna.exceptions.UpdateFinishedTrialError("a trial was set to wait")
 
     def open_trials(self, study_id: int, newest: int) -> dict[int, TrialState]:
         """Reads the states of trials that run or wait, and of all later ones, by id.
