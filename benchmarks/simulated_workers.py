@@ -45,7 +45,7 @@ PARTS: Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
         (
             "pipeline.storage.paused",
             "FolderOfStates",
-            ("has", "remove", "size", "keep_model", "model"),
+            ("has", "remove", "size", "keep", "model"),
         ),
     ),
     "simulating workers": (

@@ -49,6 +49,7 @@ class Untried:
         self._n_seen = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
         self._earlier: list[Earlier] | None = None
+        self._is_over: bool | None = None  # whether the sampler has drawn all, of an endless space
         self.n_earlier = 0
         if self._is_drawn:
             self._all = combinations(spec.searched, self.given)
@@ -94,7 +95,9 @@ class Untried:
         left = self.left(study)
         if left == [] and not study.user_attrs.get(study_store.EXHAUSTED):
             study.set_user_attr(study_store.EXHAUSTED, True)
-        is_over = study_store.is_exhausted(study) if left is None else not left
+        if left is None and (self._is_over is None or optuna_internals.has_sampler_stopped(study)):
+            self._is_over = study_store.is_exhausted(study)
+        is_over = self._is_over if left is None else not left
         return self._is_drawn and not is_over
 
     def ending(self, study: optuna.Study) -> str:

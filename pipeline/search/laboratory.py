@@ -5,7 +5,7 @@ memory, and nothing written anywhere. `docs/laboratory.md` has an example.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -109,13 +109,13 @@ class _Remembered(Nowhere):
     def __init__(self) -> None:
         self._models: dict[int, bytes | None] = {}  # the last one of each trial
 
-    def folder(self) -> str:
+    def folder_of(self, trial: int, epochs: Collection[int]) -> str:
         return "remembered"
 
     def has(self, trial: int, epoch: int) -> bool:
         return epoch > 0
 
-    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
+    def keep(self, trial: int, epoch: int, model: bytes | None) -> None:
         self._models[trial] = model
 
     def model(self, trial: int, epoch: int) -> bytes | None:

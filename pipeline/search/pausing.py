@@ -6,7 +6,7 @@ it was paused, that it is paused; then MLflow. A kill before the note leaves a t
 interrupted, which is run again.
 """
 
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,17 +130,17 @@ class Pausing:
         """Has a job leave its state where it may be paused."""
         if not (rungs := self._rungs(running)):
             return job
-        folder = self.states.folder()
+        folder = self.states.folder_of(job.trial, rungs)
         return replace(job, state_folder=folder, rungs=rungs, goes_on_after=running.epoch)
 
-    def stage_after_epoch(self, running: Running, *, may_begin: bool) -> Stage:
+    def stage_after_epoch(self, running: Running, *, may_begin: Callable[[], bool]) -> Stage:
         """Decides at the end of an epoch where a trial stands now.
 
         References and finals are trained to their end, to be compared; so is what is audited.
 
         Args:
             running: the trial; if it is to be dropped, and audited instead, that is noted in it.
-            may_begin: whether the budget suffices for another trial.
+            may_begin: tells whether the budget suffices for another trial.
 
         Returns:
             ENDED if the pruner ends it, PAUSED if it is to be paused.
@@ -159,7 +159,7 @@ class Pausing:
         self.see(running, Stage.RUNNING)
         return Stage.RUNNING
 
-    def _is_to_pause(self, running: Running, *, may_begin: bool) -> bool:
+    def _is_to_pause(self, running: Running, *, may_begin: Callable[[], bool]) -> bool:
         if not self.policy or running.epoch not in self._rungs(running):
             return False
         if running.epoch - running.best_epoch >= self.spec.training.patience:
@@ -168,7 +168,7 @@ class Pausing:
         number = running.trial.number
         if not self.states.has(number, running.epoch):
             return False
-        goes_on = self.policy.goes_on(number, self._seen, self._left(may_begin))
+        goes_on = self.policy.goes_on(number, self._seen, self._left(may_begin()))
         self._note_memory()
         return not goes_on
 
@@ -188,7 +188,7 @@ class Pausing:
         tracker.flush(number)
         if epoch != running.paused_after:  # else somebody has paused it again where it began
             running.pauses.append(epoch)
-            self.states.keep_model(number, epoch, running.model)
+            self.states.keep(number, epoch, running.model)
             with optuna_internals.together(self.study):
                 study_store.write(running.trial, running.outcome())
                 paused.note(running.trial, epoch)

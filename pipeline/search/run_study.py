@@ -84,6 +84,7 @@ def run_study(
             datasets.fingerprint(spec.data_spec),
             view.tags(spec.metric, spec.direction, spec.space),
         )
+        opened.enter_context(tracker.writing_much())
         stores = Presence.of(project)
         with _run_of_study(tracker, stores) as close:
             clock = opened.enter_context(outside.clock.working())

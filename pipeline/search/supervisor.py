@@ -238,7 +238,7 @@ class Supervisor:
     def _epoch_ended(self, running: Running, event: EpochEnd) -> None:
         running.hear(event, self._spec.objective)
         self._tracker.log_epoch(event.trial, event.epoch, event.metrics)
-        stage = self._pausing.stage_after_epoch(running, may_begin=self._may_begin())
+        stage = self._pausing.stage_after_epoch(running, may_begin=self._may_begin)
         if stage is Stage.ENDED:
             self._executor.stop(event.trial)
             self._end(running, is_pruned=True)

@@ -1,6 +1,7 @@
 """Several of Optuna's transactions as one: writing them costs one wait for the disk."""
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -177,10 +178,8 @@ class StorageOfSoleWriter(RowStorage):
     def _upsert(
         self, connection: sql.Connection, table: Any, rows: Mapping[Any, Mapping[str, Any]]
     ) -> None:
+        upsert = _upserting(self.engine.name, table, tuple(next(iter(rows.values()))))
         names = ("trial_id", _KEYS[table])
-        new = _INSERTS[self.engine.name](table)
-        changed = {name: new.excluded[name] for name in next(iter(rows.values()))}
-        upsert = new.on_conflict_do_update(index_elements=names, set_=changed)
         given = [{**dict(zip(names, key, strict=True)), **each} for key, each in rows.items()]
         connection.execute(upsert, given)
 
@@ -215,13 +214,21 @@ class StorageOfSoleWriter(RowStorage):
         query = sql.select(trial.trial_id, trial.state).where(
             trial.study_id == study_id, sql.or_(is_open, trial.trial_id > newest)
         )
-        with self.engine.connect() as connection:
+        with self.reading.connect() as connection:
             return {key: state for key, state in connection.execute(query)}
 
     def moments(self, trial_id: int) -> tuple[datetime | None, datetime | None]:
         """Reads when a trial began, and when it ended."""
         trial = models.TrialModel.__table__.c
         query = sql.select(trial.datetime_start, trial.datetime_complete)
-        with self.engine.connect() as connection:
+        with self.reading.connect() as connection:
             began, ended = connection.execute(query.where(trial.trial_id == trial_id)).one()
         return local(began), local(ended)
+
+
+@functools.cache
+def _upserting(dialect: str, table: Any, columns: tuple[str, ...]) -> Any:
+    """Builds what inserts rows of a table, or changes these columns of those that are there."""
+    new = _INSERTS[dialect](table)
+    changed = {name: new.excluded[name] for name in columns}
+    return new.on_conflict_do_update(index_elements=("trial_id", _KEYS[table]), set_=changed)

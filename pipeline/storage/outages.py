@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPS
 """
 
 import functools
+import math
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from pipeline.store_url import StoreUrl
 from pipeline.wording import count_noun
 
 PATIENCE_SECONDS = 300.0  # for which a server may be away before a search gives up
-SECONDS_BETWEEN_TRIES = 0.5
+SECONDS_BETWEEN_TRIES, SECONDS_BETWEEN_PINGS = 0.5, 1.0
 # In milliseconds and seconds: without, a host that vanishes would be waited for for hours.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 _NOTICING = {
@@ -76,6 +77,8 @@ class Patience:
             self._commit = engine.dialect.do_commit
             engine.dialect.do_commit = self._commit_once  # type: ignore[assignment, method-assign]
             sql.event.listen(engine, "do_connect", self._connect)
+            self._ping, self._ping_at = engine.dialect.do_ping, -math.inf
+            engine.dialect.do_ping = self._ping_now_and_then  # type: ignore[assignment, method-assign]
 
     def is_broken_off(self, error: BaseException) -> bool:
         """Tells whether the server went away in the middle of what is not done, then."""
@@ -120,6 +123,18 @@ class Patience:
             file=sys.stderr,
             flush=True,
         )
+
+    def _ping_now_and_then(self, connection: Any) -> bool:
+        """Asks whether a connection still is one, as SQLAlchemy does before each use of it.
+
+        What has just answered is used without: should it be gone since, what is asked is repeated.
+        """
+        now = time.monotonic()
+        if now < self._ping_at:
+            return True
+        is_there = self._ping(connection)
+        self._ping_at = now + SECONDS_BETWEEN_PINGS
+        return is_there
 
     def _commit_once(self, connection: Any) -> None:
         """Commits; where no answer comes, looks whether it is done, and is content if it is."""

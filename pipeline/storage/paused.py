@@ -1,7 +1,8 @@
 """Trials that are paused: RUNNING in Optuna, with a note; their training's state lies in files."""
 
 import contextlib
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from pipeline.files import remove_leftovers, write_atomically
 from pipeline.names import state_file
 from pipeline.storage.study_store import INTERRUPTED
 
+_NAME = re.compile(r"(\d+)\.(\d+)\.\w+")  # of a trial's state or model after an epoch
 PAUSED = "paused"  # user attribute of a trial: the epoch after which it was last
 
 
@@ -35,16 +37,16 @@ class States(Protocol):
     leaves another, and the earlier one is removed when that one is noted.
     """
 
-    def folder(self) -> str:
-        """Names the folder in which workers leave the states of trainings."""
+    def folder_of(self, trial: int, epochs: Collection[int]) -> str:
+        """Names the folder in which a worker leaves a training's states after these epochs."""
         ...
 
     def has(self, trial: int, epoch: int) -> bool:
         """Tells whether there is one after an epoch."""
         ...
 
-    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
-        """Keeps the model of the best epoch beside a state, if it may be wanted.
+    def keep(self, trial: int, epoch: int, model: bytes | None) -> None:
+        """Keeps a state, and beside it the model of the best epoch, if it may be wanted.
 
         Raises:
             OSError: the disk does not take it.
@@ -64,14 +66,14 @@ class States(Protocol):
         ...
 
     def size(self) -> int:
-        """Counts the bytes of all."""
+        """Counts the bytes of all that is kept."""
         ...
 
 
 class Nowhere:
     """Keeps none: no trial can be paused."""
 
-    def folder(self) -> str:
+    def folder_of(self, trial: int, epochs: Collection[int]) -> str:
         """Names none."""
         return ""
 
@@ -79,7 +81,7 @@ class Nowhere:
         """Tells that there is none."""
         return False
 
-    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
+    def keep(self, trial: int, epoch: int, model: bytes | None) -> None:
         """Does nothing."""
 
     def model(self, trial: int, epoch: int) -> bytes | None:
@@ -107,9 +109,12 @@ class FolderOfStates:
 
     def __init__(self, folder: Path, disk: Disk = SYSTEM_DISK) -> None:
         self._folder, self._disk = folder, disk
+        self._epochs: dict[int, set[int]] | None = None  # after which a trial may have left some
+        self._sizes: dict[int, int] = {}  # in bytes, of what is kept, by trial
 
-    def folder(self) -> str:
+    def folder_of(self, trial: int, epochs: Collection[int]) -> str:
         """Names the folder, which is made."""
+        self._known().setdefault(trial, set()).update(epochs)
         self._disk.make_folder(self._folder, parents=False)
         return str(self._folder)
 
@@ -117,10 +122,11 @@ class FolderOfStates:
         """Tells whether there is one after an epoch."""
         return self._disk.is_file(self._state(trial, epoch))
 
-    def keep_model(self, trial: int, epoch: int, model: bytes | None) -> None:
-        """Keeps the model of the best epoch; raises what `States` says."""
+    def keep(self, trial: int, epoch: int, model: bytes | None) -> None:
+        """Keeps a state and a model; raises what `States` says."""
         if model is not None:
             write_atomically(self._model(trial, epoch), model, self._disk)
+        self._sizes[trial] = self._size(trial, epoch)
 
     def model(self, trial: int, epoch: int) -> bytes | None:
         """Returns that model; None if none was kept."""
@@ -131,15 +137,21 @@ class FolderOfStates:
 
     def remove(self, trial: int, but: int = 0) -> None:
         """Removes all of a trial but what it has after an epoch, and the folder with the last."""
-        kept = {self._state(trial, but), self._model(trial, but)}
-        for file in self._files():
-            if file.name.partition(".")[0] == str(trial) and file not in kept:
-                self._unlink(file)
+        known = self._known()
+        for epoch in known.pop(trial, set()) - {but}:
+            self._unlink(self._state(trial, epoch))
+            self._unlink(self._model(trial, epoch))
+        if but:
+            known[trial] = {but}
+        else:
+            self._sizes.pop(trial, None)
         with contextlib.suppress(OSError):  # not empty, or not there
             self._disk.remove_folder(self._folder)
 
     def remove_others(self, kept: Mapping[int, int]) -> None:
         """Removes all but what is named, and what a kill has left half-written."""
+        self._epochs = {trial: {epoch} for trial, epoch in kept.items()}
+        self._sizes = {trial: self._size(trial, epoch) for trial, epoch in kept.items()}
         if not kept:
             self._disk.remove_tree(self._folder)
             return
@@ -153,12 +165,24 @@ class FolderOfStates:
         return [file for file in self._files() if file not in known]
 
     def size(self) -> int:
-        """Counts the bytes of all files, while workers write others and rename them."""
+        """Counts the bytes of what is kept."""
+        return sum(self._sizes.values())
+
+    def _size(self, trial: int, epoch: int) -> int:
         total = 0
-        for file in self._files():
+        for file in (self._state(trial, epoch), self._model(trial, epoch)):
             with contextlib.suppress(FileNotFoundError):
                 total += self._disk.size(file)
         return total
+
+    def _known(self) -> dict[int, set[int]]:
+        """Lists the folder once: each time would take long where thousands are paused."""
+        if self._epochs is None:
+            self._epochs = {}
+            for found in map(_NAME.fullmatch, (file.name for file in self._files())):
+                if found:  # else it is half-written, or somebody else's
+                    self._epochs.setdefault(int(found[1]), set()).add(int(found[2]))
+        return self._epochs
 
     def _files(self) -> list[Path]:
         found = self._disk.list(self._folder) if self._disk.is_folder(self._folder) else []

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import optuna
 import sqlalchemy as sql
 
-from pipeline import files, paths, snapshot
+from pipeline import paths, snapshot, write_ahead
 from pipeline.storage import optuna_internals, outages
 from pipeline.store_url import StoreUrl
 
@@ -31,7 +31,7 @@ def open_storage(url: str, *, to_write: bool = False) -> optuna.storages.BaseSto
     """
     store = StoreUrl(url)
     if (file := store.file) and file.parent.is_dir():
-        files.create_whole(file, _create_tables)
+        write_ahead.create_whole(file, _create_tables)
     if not to_write:
         url = store = snapshot.readable(store)
     if store.is_sqlite:

@@ -5,10 +5,7 @@ What is stored is the same; everything that reads Optuna's storage reads this on
 methods that Optuna does not promise: `optuna_internals.is_as_known` says whether it may be used.
 """
 
-import contextlib
 import json
-import os
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.storage import fencing, outages
 from pipeline.storage.optuna_internals import CachedStorage, models
+from pipeline.write_ahead import Log
 
 _TRIAL = models.TrialModel
 
@@ -108,12 +106,13 @@ class RowStorage(optuna.storages.RDBStorage):
         super().__init__(url, engine_kwargs=engine_kwargs)
         self.patience = outages.Patience(self.engine, url)
         self._distributions: dict[str, BaseDistribution] = {}  # few different ones
-        self._log: Path | None = None
+        self._log: Log | None = None
 
     def __getstate__(self) -> dict[Any, Any]:
         """Leaves out what belongs to the connections, as Optuna does."""
         state = super().__getstate__()
         del state["patience"]
+        state["_log"] = None
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
@@ -121,23 +120,19 @@ class RowStorage(optuna.storages.RDBStorage):
         super().__setstate__(state)
         self.patience = outages.Patience(self.engine, self.url)
 
+    @property
+    def reading(self) -> sql.Engine:
+        """Connects to read: without a transaction, to begin and end which a server is asked."""
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
     def write_ahead(self, file: Path) -> None:
         """Lets few writes wait for the disk: where a trial begins or ends, and what a study notes.
 
-        A killed process loses nothing by that, as what it wrote is the system's. If the power
-        fails, finished trials are safe, and those under way begin again anyway. That one has begun
-        is to be known before MLflow is told of it: its number must not be another's, then.
+        If the power fails, finished trials are safe, and those under way begin again anyway. That
+        one has begun is to be known before MLflow is told of it: its number must not be another's,
+        then.
         """
-
-        def set_up(connection: Any, _: Any) -> None:
-            with contextlib.suppress(sqlite3.OperationalError):  # it is busy: let it wait, then
-                connection.execute("PRAGMA journal_mode=WAL")  # https://sqlite.org/wal.html
-            if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
-                connection.execute("PRAGMA synchronous=NORMAL")  # without a log not safe
-
-        sql.event.listen(self.engine, "connect", set_up)
-        self.engine.dispose()  # of connections that were opened without
-        self._log = file.with_name(f"{file.name}-wal")
+        self._log = Log(self.engine, file)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -160,9 +155,8 @@ class RowStorage(optuna.storages.RDBStorage):
 
     def wait_for_disk(self) -> None:
         """Waits until a power failure takes nothing back of what was written."""
-        if self._log and self._log.exists():
-            with self._log.open("rb") as log:
-                os.fsync(log.fileno())
+        if self._log:
+            self._log.wait_for_disk()
 
     def swap(
         self, study_id: int, key: str, old: int | None, new: int, others: Mapping[str, Any]
@@ -175,6 +169,13 @@ class RowStorage(optuna.storages.RDBStorage):
     ) -> fencing.Fence:
         """Makes what lets nobody write a study who may not; as in `fencing.Fence`."""
         return fencing.Fence(self, study_id, keys, judge)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Reads in one question what was noted of a study; of Optuna's four, one is a write."""
+        study, table = models.StudyModel, models.StudyUserAttributeModel
+        query = sql.select(table.key, table.value_json).select_from(study)
+        joined = query.outerjoin(table, table.study_id == study.study_id)
+        return self._read_attributes(joined.where(study.study_id == study_id))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Reads a trial; raises KeyError if there is none of that id."""
@@ -192,7 +193,11 @@ class RowStorage(optuna.storages.RDBStorage):
             .outerjoin(table, table.trial_id == _TRIAL.trial_id)
             .where(_TRIAL.trial_id == trial_id)
         )
-        with self.engine.connect() as connection:
+        return self._read_attributes(query)
+
+    def _read_attributes(self, query: sql.Select[Any]) -> dict[str, Any]:
+        """Reads keys and values as JSON, of something that is there; else raises KeyError."""
+        with self.reading.connect() as connection:
             rows = connection.execute(query).all()
         if not rows:
             raise KeyError(models.NOT_FOUND_MSG)
@@ -231,7 +236,7 @@ class RowStorage(optuna.storages.RDBStorage):
             .where(_TRIAL.study_id == study_id, _TRIAL.state == TrialState.COMPLETE)
             .order_by(*order, _TRIAL.__table__.c.datetime_complete, _TRIAL.number)
         )
-        with self.engine.connect() as connection:
+        with self.reading.connect() as connection:
             found = connection.execute(query.limit(1)).scalar()
         if found is None:
             raise ValueError(models.NOT_FOUND_MSG)
@@ -254,7 +259,7 @@ class RowStorage(optuna.storages.RDBStorage):
             self._param,
             order=models.TrialParamModel.param_id,  # as they were drawn
         )
-        with self.engine.connect() as connection:
+        with self.reading.connect() as connection:
             # Trials first: one that is finished by now is so with all that belongs to it.
             rows = connection.execute(query.where(condition).order_by(_TRIAL.trial_id)).all()
             values = _VALUES.read(connection, condition)

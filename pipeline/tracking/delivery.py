@@ -15,7 +15,7 @@ import mlflow
 from mlflow.entities import DatasetInput, Run
 from mlflow.exceptions import MlflowException, RestException
 
-from pipeline import files, paths
+from pipeline import paths, write_ahead
 from pipeline.errors import PipelineError, first_line
 from pipeline.outside import SYSTEM, Outside
 from pipeline.paths import Project, display_path
@@ -55,7 +55,7 @@ def open_client(uri: str) -> mlflow.MlflowClient:
     """
     if file := StoreUrl(uri).file:
         # MLflow makes its tables in many steps, and cannot open what a kill has left of them
-        files.create_whole(file, mlflow_internals.create_tables)
+        write_ahead.create_whole(file, mlflow_internals.create_tables)
         # MLflow itself would try for minutes to open what it cannot
         with contextlib.closing(sqlite3.connect(file, timeout=paths.BUSY_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master")
@@ -140,10 +140,24 @@ class Delivery:
         self._clock, self._disk = outside.clock, outside.disk
         self._outbox = Outbox(folder, outside.disk)
         self._retry_at = 0.0
+        self.wait_for_disk: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         """Counts the writes that are kept."""
         return len(self._outbox)
+
+    @contextlib.contextmanager
+    def writing_much(self, file: Path | None) -> Iterator[None]:
+        """Has few writes of a `with` wait for the disk; else it is `wait_for_disk` that does.
+
+        Args:
+            file: of SQLite that is the store; None if it is no file.
+        """
+        with mlflow_internals.writing_ahead(self._client, file) as self.wait_for_disk:
+            try:
+                yield
+            finally:
+                self.wait_for_disk = lambda: None
 
     def send(self, write: Write, attachment: bytes | None = None) -> None:
         """Delivers a write; keeps the write if MLflow is out of reach or earlier ones wait.
@@ -251,21 +265,15 @@ class Delivery:
                 case "start":
                     known = (self._experiment, self.runs.get(trial, ""))
                     self.runs[trial] = writes.start(client, *known, write, self.inputs)
-                case "log":
-                    writes.log(client, run, write)
                 case "model":
                     with self._disk.temporary_folder() as folder:
                         self._disk.write(folder / MODEL_ARTIFACT, attachment or b"")
                         client.log_artifact(run, str(folder / MODEL_ARTIFACT))
                 case "drop":
                     mlflow_internals.delete_artifact(client, run, MODEL_ARTIFACT)
-                case "status" | "end":
-                    name, ended = write.get("name", ""), write.get("ended")
-                    with mlflow_internals.together(client):
-                        if "tags" in write:
-                            writes.log(client, run, write)
-                        mlflow_internals.update_run(client, run, write["status"], name, ended)
-                    if ended is not None:
+                case "log" | "status" | "end":
+                    writes.tell(client, run, write)
+                    if write.get("ended") is not None:
                         self.runs.pop(trial, None)
         except MlflowException as error:
             if error.error_code not in _REFUSED:

@@ -5,17 +5,18 @@ place: slower, and as right.
 """
 
 import contextlib
-import inspect
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import sqlalchemy as sql
 from mlflow.entities import Run, RunStatus
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
+from pipeline import write_ahead
 from pipeline.store_url import StoreUrl
 
 
@@ -52,42 +53,27 @@ def last_step(client: mlflow.MlflowClient, run: Run, metric: str) -> int:
     return max((int(each.step) for each in known if each.key == metric), default=0)
 
 
-def is_database(client: mlflow.MlflowClient) -> bool:
-    """Tells whether a client asks a database itself, and in such a way that `together` is one."""
-    begin = getattr(_store(client), "ManagedSessionMaker", None)
-    return begin is not None and "read_only" in inspect.signature(begin).parameters
-
-
 def _store(client: mlflow.MlflowClient) -> Any:
     return getattr(getattr(client, "_tracking_client", None), "store", None)
 
 
 @contextlib.contextmanager
-def together(client: mlflow.MlflowClient) -> Iterator[None]:
-    """Makes one transaction of what a `with` asks of a database, where MLflow makes one of each.
-
-    All of it is stored, or nothing. A server that is asked instead does so one by one.
+def writing_ahead(client: mlflow.MlflowClient, file: Path | None) -> Iterator[Callable[[], None]]:
+    """Has what a `with` asks of a SQLite file wait for the disk seldom; see `write_ahead`.
 
     Args:
         client: of the store.
+        file: the store's; None if it is no file.
+
+    Yields:
+        What waits until a power failure takes nothing back of what was written.
     """
-    if not is_database(client):
-        yield
+    engine = getattr(_store(client), "engine", None)
+    if file is None or not isinstance(engine, sql.Engine):
+        yield lambda: None
         return
-    store = _store(client)
-    begin = store.ManagedSessionMaker
-    with begin(read_only=False) as session:
-
-        @contextlib.contextmanager
-        def go_on(read_only: bool = True) -> Iterator[Any]:
-            yield session
-            session.flush()
-
-        store.ManagedSessionMaker = go_on
-        try:
-            yield
-        finally:
-            store.ManagedSessionMaker = begin
+    with write_ahead.log_of(engine, file) as log:
+        yield log.wait_for_disk
 
 
 def update_run(
@@ -126,15 +112,22 @@ def log_new(
         artifact: its path there, without a folder.
     """
     if _store(client) is not None:
-        with contextlib.suppress(ImportError), tempfile.TemporaryDirectory() as folder:
-            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-            file = Path(folder) / artifact
-            file.write_text(json.dumps(values, indent=2))
-            uri = run.info.artifact_uri
-            get_artifact_repository(uri, tracking_uri=client.tracking_uri).log_artifact(str(file))
+        with contextlib.suppress(ImportError):
+            log_at(client, run.info.artifact_uri, values, artifact)
             return
     client.log_dict(run.info.run_id, values, artifact)
+
+
+def log_at(
+    client: mlflow.MlflowClient, uri: str, values: Mapping[str, Any], artifact: str
+) -> None:
+    """Keeps values as an artifact, by the URI of those of a run."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / artifact
+        file.write_text(json.dumps(values, indent=2))
+        get_artifact_repository(uri, tracking_uri=client.tracking_uri).log_artifact(str(file))
 
 
 def delete_artifact(client: mlflow.MlflowClient, run: str, artifact: str) -> None:

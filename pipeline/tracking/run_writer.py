@@ -87,6 +87,13 @@ class RunWriter:
             raise delivery.unusable(project.mlflow_uri, error) from None
         return cls(client, project, study, say, note_run, check)
 
+    def writing_much(self) -> contextlib.AbstractContextManager[None]:
+        """Has few writes of a `with` wait for the disk, where the store is a file of SQLite.
+
+        If the power fails, what was flushed is safe; what has ended since is ended again.
+        """
+        return self._delivery.writing_much(self._uri.file)
+
     def open_study(
         self,
         goal: str,
@@ -205,6 +212,7 @@ class RunWriter:
     def flush(self, trial: int | None = None) -> None:
         """Sends what was noted, or keeps that on disk; arguments as in `Tracker`."""
         self._curves.flush(trial)
+        self._delivery.wait_for_disk()
 
     def store_model(self, trial: int, model: bytes) -> None:
         """Keeps the model of a trial that is one of the best, as an artifact of its run."""

@@ -7,7 +7,7 @@ import mlflow
 from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pipeline.escaping import for_tag
-from pipeline.tracking import mlflow_internals, run_names
+from pipeline.tracking import mlflow_internals, mlflow_rows, run_names
 
 HYPERPARAMETERS_ARTIFACT = "hyperparameters.json"
 
@@ -31,15 +31,25 @@ def start(
     Raises:
         MlflowException, OSError: MLflow is out of reach; a database has kept nothing, then.
     """
-    with mlflow_internals.together(client):
-        made = client.get_run(known) if known else _create(client, experiment, write)
-        run = str(made.info.run_id)
-        client.log_inputs(run, inputs)
-        if given := write["hyperparameters"]:
-            mlflow_internals.log_new(client, made, given, HYPERPARAMETERS_ARTIFACT)
-        # at last, for by them the doctor sees that all of it was written
-        params = [Param(key, for_tag(value)) for key, value in write["params"].items()]
-        client.log_batch(run, params=params)
+    values = write["hyperparameters"]
+
+    def keep(uri: str) -> None:
+        if values:
+            mlflow_internals.log_at(client, uri, values, HYPERPARAMETERS_ARTIFACT)
+
+    params = {key: for_tag(value) for key, value in write["params"].items()}
+    if not known and (rows := mlflow_rows.of(client)):
+        tags = {key: for_tag(value) for key, value in write["tags"].items()}
+        named = (run_names.name_of(write["tags"]), tags)
+        if run := rows.start(experiment, write["started"], *named, params, inputs, keep):
+            return run
+    made = client.get_run(known) if known else _create(client, experiment, write)
+    run = str(made.info.run_id)
+    client.log_inputs(run, inputs)
+    if values:
+        mlflow_internals.log_new(client, made, values, HYPERPARAMETERS_ARTIFACT)
+    # at last, for by them the doctor sees that all of it was written
+    client.log_batch(run, params=[Param(key, value) for key, value in params.items()])
     return run
 
 
@@ -52,17 +62,29 @@ def _create(client: mlflow.MlflowClient, experiment: str, write: Mapping[str, An
     )
 
 
-def log(client: mlflow.MlflowClient, run: str, write: Mapping[str, Any]) -> None:
-    """Logs the metrics and tags of a write, and has the run's name go with them.
+def tell(client: mlflow.MlflowClient, run: str, write: Mapping[str, Any]) -> None:
+    """Does what a write says of a run that is there, and has the run's name go with its tags.
 
     Args:
         client: of the store.
         run: id of the run.
-        write: has metrics, tags, and the run's name if that is known and set otherwise.
+        write: "log", "status" or "end": may have metrics and tags, and the run's status, end, and
+            name if that is known and set otherwise.
+
+    Raises:
+        MlflowException, OSError: MLflow is out of reach; a database has kept nothing, then.
     """
-    metrics = [Metric(*each) for each in write["metrics"]]
-    client.log_batch(run, metrics=metrics, tags=as_tags(write["tags"]))
-    if "state" in write["tags"] and not write.get("name"):
+    metrics = [Metric(*each) for each in write.get("metrics", ())]
+    tags, status = as_tags(write.get("tags", {})), write.get("status", "")
+    name, ended = write.get("name", ""), write.get("ended")
+    rows = mlflow_rows.of(client)
+    by_key = {tag.key: tag.value for tag in tags}
+    if not (rows and rows.write(run, metrics, by_key, status, name, ended)):
+        if metrics or tags:
+            client.log_batch(run, metrics=metrics, tags=tags)
+        if status:
+            mlflow_internals.update_run(client, run, status, name, ended)
+    if "state" in by_key and not name:
         run_names.rename(client, run)
 
 

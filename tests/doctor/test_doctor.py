@@ -365,7 +365,7 @@ def test_a_paused_trial_waits_for_the_next_search_as_long_as_its_state_is_there(
     client = open_client(project.mlflow_uri)
     client.update_run(left.user_attrs[study_store.RUN_ID], "SCHEDULED")
     states = FolderOfStates(project.paused_dir(NAME))
-    (Path(states.folder()) / state_file(left.number, 1)).write_bytes(b"state")
+    (Path(states.folder_of(left.number, (1,))) / state_file(left.number, 1)).write_bytes(b"state")
     code, said, _ = run("--fix")
     assert code == 0
     assert "trial 6" not in said

@@ -1,6 +1,6 @@
 """Trials that are paused and go on: by a policy that plays a script, killed at every write."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ class Halving:
 class Files(FolderOfStates):
     """Makes also the folder of the project."""
 
-    def folder(self) -> str:
+    def folder_of(self, trial: int, epochs: Collection[int]) -> str:
         self._folder.parent.mkdir(exist_ok=True)
-        return super().folder()
+        return super().folder_of(trial, epochs)
 
 
 def spec_of(**changes: Any) -> StudySpec:

@@ -12,7 +12,7 @@ from pipeline.storage.paused import FolderOfStates, Nowhere
 
 def leave_state(states: FolderOfStates, trial: int, epoch: int) -> None:
     """As a worker does."""
-    (Path(states.folder()) / state_file(trial, epoch)).write_bytes(b"state")
+    (Path(states.folder_of(trial, (epoch,))) / state_file(trial, epoch)).write_bytes(b"state")
 
 
 def test_states_are_there_until_they_are_removed_and_the_folder_goes_with_the_last(
@@ -23,7 +23,7 @@ def test_states_are_there_until_they_are_removed_and_the_folder_goes_with_the_la
     assert (states.has(1, 2), states.size()) == (False, 0)
     for number in (1, 2, 3):
         leave_state(states, number, 4)
-        states.keep_model(number, 4, b"model" if number < 3 else None)
+        states.keep(number, 4, b"model" if number < 3 else None)
     assert [states.has(number, 4) for number in (1, 2, 3, 4)] == [True] * 3 + [False]
     assert [states.model(number, 4) for number in (1, 2, 3)] == [b"model", b"model", None]
     assert states.size() == 5 * 5
@@ -39,19 +39,41 @@ def test_states_are_there_until_they_are_removed_and_the_folder_goes_with_the_la
     states.remove(3)
 
 
-def test_a_state_that_a_worker_is_just_writing_is_counted_when_it_is_there(tmp_path: Path) -> None:
+def test_what_is_kept_is_counted_whoever_has_kept_it(tmp_path: Path) -> None:
     states = FolderOfStates(tmp_path / "x.paused")
-    leave_state(states, 1, 2)
-    for vanished in (".2.2.npz.abc", "2.2.npz"):  # listed, and then gone: renamed by its worker
-        (tmp_path / "x.paused" / vanished).symlink_to(tmp_path / "nowhere")
-    assert states.size() == 5
+    for number in (1, 2):
+        leave_state(states, number, 2)
+        states.keep(number, 2, b"model" * number)
+    assert states.size() == 2 * 5 + 3 * 5
+    leave_state(states, 2, 6)
+    assert states.size() == 2 * 5 + 3 * 5, "it is trained, not kept"
+    later = FolderOfStates(tmp_path / "x.paused")
+    later.remove_others({1: 2, 2: 2})
+    assert later.size() == 2 * 5 + 3 * 5
+    later.keep(2, 2, None)
+    later.remove(1)
+    assert later.size() == 3 * 5
+
+
+def test_what_others_have_left_is_removed_too(tmp_path: Path) -> None:
+    before = FolderOfStates(tmp_path / "x.paused")
+    for number, epoch in ((1, 2), (1, 6), (2, 2)):
+        leave_state(before, number, epoch)
+    (tmp_path / "x.paused" / ".1.18.npz.abc").touch()
+    states = FolderOfStates(tmp_path / "x.paused")
+    leave_state(states, 1, 18)
+    states.remove(1, but=18)
+    assert sorted(path.name for path in (tmp_path / "x.paused").iterdir()) == [
+        ".1.18.npz.abc", "1.18.npz", "2.2.npz"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [0, 7])
 def test_nowhere_there_is_none(number: int) -> None:
     states = Nowhere()
-    states.keep_model(number, 2, b"model")
-    assert (states.folder(), states.has(number, 2), states.model(number, 2)) == ("", False, None)
+    states.keep(number, 2, b"model")
+    assert states.folder_of(number, (2,)) == ""
+    assert (states.has(number, 2), states.model(number, 2)) == (False, None)
 
 
 def test_a_trial_is_paused_from_the_note_on_until_it_ends(tmp_path: Path) -> None:
@@ -90,7 +112,7 @@ def test_a_trial_that_goes_on_keeps_the_state_it_came_from_until_the_next_is_not
     for number in (1, 11):
         for epoch in (2, 4):
             leave_state(states, number, epoch)
-            states.keep_model(number, epoch, f"{epoch}".encode())
+            states.keep(number, epoch, f"{epoch}".encode())
     states.remove(1, but=4)
     assert [states.has(1, 2), states.has(1, 4)] == [False, True]
     assert [states.model(1, 2), states.model(1, 4)] == [None, b"4"]

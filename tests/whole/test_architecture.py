@@ -37,7 +37,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 GROUND = FLOORS[0]
-N_FILES = 329  # of the package; whoever adds one sees that the tests below have found it
+N_FILES = 331  # of the package; whoever adds one sees that the tests below have found it
 MOST_LINES = 300
 # Rooms that may import a library at once: what takes seconds, or what one room is to know alone.
 HEAVY = {
