@@ -31,7 +31,8 @@ def create_whole(file: Path, make: Callable[[Path], None]) -> None:
 
     def make_alone(scratch: Path) -> None:
         for suffix in _BESIDE:
-            Path(f"{file}{suffix}").unlink(missing_ok=True)
+            if (left := Path(f"{file}{suffix}")).exists():
+                left.unlink()
         make(scratch)
 
     files.create_whole(file, make_alone)

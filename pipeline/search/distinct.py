@@ -2,7 +2,8 @@
 
 import copy
 import random
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping, Set
 from typing import Any
 
 import optuna
@@ -44,8 +45,8 @@ class Untried:
     def __init__(self, spec: StudySpec) -> None:
         self._is_drawn = bool(spec.space)
         self.given = _given(spec)
-        self._settled: set[Hashable] = set()  # keys of what has ended
-        self._open: dict[int, Hashable] = {}  # of what has not, by its place among all trials
+        self._keys: Counter[Hashable] = Counter()  # of what has ended, and what is open
+        self._open: dict[int, Hashable] = {}  # keys of the latter, by place among all trials
         self._n_seen = 0
         self._all: dict[Hashable, Hyperparameters] | None = None
         self._earlier: list[Earlier] | None = None
@@ -59,7 +60,7 @@ class Untried:
         """How many there are; None if there is no end of them, or too many to list."""
         return None if self._all is None else len(self._all)
 
-    def tried(self, study: optuna.Study) -> set[Hashable]:
+    def tried(self, study: optuna.Study) -> Set[Hashable]:
         """Collects the keys of what has been tried, is under way or waits."""
         trials = optuna_internals.whole_study(study).get_trials(deepcopy=False)
         self._open |= dict.fromkeys(range(self._n_seen, len(trials)))
@@ -68,10 +69,20 @@ class Untried:
             # a long search does not read again what has ended: it does not change
             if trials[place].state.is_finished():
                 del self._open[place]
-                self._settled.add(_key(trials[place]))
+                self._count(known, _key(trials[place]))
             elif known is None:  # nor does what has begun
-                self._open[place] = _key(trials[place])
-        return self._settled.union(self._open.values()) - {None}
+                key = self._open[place] = _key(trials[place])
+                self._count(None, key)
+        return self._keys.keys()
+
+    def _count(self, before: Hashable | None, now: Hashable | None) -> None:
+        """Counts the key of a trial, which may be another one than before: of lost ones none."""
+        if now is not None:
+            self._keys[now] += 1
+        if before is not None:
+            self._keys[before] -= 1
+            if not self._keys[before]:
+                del self._keys[before]
 
     def earlier(self, study: optuna.Study) -> Earlier | None:
         """Finds the next network of an earlier study that is to be tried; None if none is left."""

@@ -112,7 +112,8 @@ class Outcomes:
             trial.number, assignment.hyperparameters, params, assignment.tags
         )
         if run:
-            trial.set_user_attr(study_store.RUN_ID, run)
+            with optuna_internals.together(self._study, is_urgent=False):  # it can be found, too
+                trial.set_user_attr(study_store.RUN_ID, run)
 
     def tell(self, running: Running) -> None:
         """Tells MLflow of curves and model of a trial that came to an end, then Optuna of it."""

@@ -246,10 +246,9 @@ class Supervisor:
             self._pause(running)
 
     def _stop_overdue(self) -> None:
-        limit = self._spec.training.trial_minutes
-        for running in list(self._running.values()):
-            if not running.is_overdue(self._clock(), limit, is_first=not self._is_ready):
-                continue
+        limit, is_first, now = self._spec.training.trial_minutes, not self._is_ready, self._clock()
+        known = self._running.values()
+        for running in [r for r in known if r.is_overdue(now, limit, is_first=is_first)]:
             self._executor.stop(number := running.trial.number)
             if running.started is None:  # no fault of what it was to train
                 self._failed(running, Failed(number, "its process did not begin", True))

@@ -159,10 +159,10 @@ def alone(study: optuna.Study) -> Iterator[Callable[[], None]]:
         storage.end_alone()
 
 
-def together(study: optuna.Study) -> contextlib.AbstractContextManager[None]:
+def together(study: optuna.Study, **how: bool) -> contextlib.AbstractContextManager[None]:
     """Makes one transaction of what a `with` writes of trials, where the storage can do that."""
     storage: Any = study._storage
-    return storage.together() if hasattr(storage, "together") else contextlib.nullcontext()
+    return storage.together(**how) if hasattr(storage, "together") else contextlib.nullcontext()
 
 
 def let_sampler_stop(study: optuna.Study) -> None:

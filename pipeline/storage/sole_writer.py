@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.storage.one_transaction import StorageOfSoleWriter, Write
 from pipeline.storage.row_storage import CacheOfRows
 
-LOOK_SHARE = 0.05  # of the time, at most, is spent with looking for what others have done
+LOOK_SHARE = 0.02  # of the time, at most, is spent with looking for what others have done
 _FIELDS = ("params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
 
 
@@ -34,7 +34,8 @@ class CacheOfSoleWriter(CacheOfRows):
     def __init__(self, backend: StorageOfSoleWriter) -> None:
         super().__init__(backend)
         self._alone: int | None = None  # id of the study
-        self._unfinished: set[int] = set()  # ids of its trials
+        self._unfinished: set[int] = set()  # ids of its trials, and of those of them that wait
+        self._waiting: set[int] = set()
         self._newest = -1  # id, up to which all trials are known
         self._reports: dict[tuple[int, int], float] = {}  # by the ids of trials, and steps
         self._running: set[int] = set()  # ids of trials of which something is kept that run
@@ -46,7 +47,9 @@ class CacheOfSoleWriter(CacheOfRows):
         """Reads a study, which nobody else writes from now on but to enqueue or to end trials."""
         self._read_trials_from_remote_storage(study_id)
         found = self._studies[study_id].trials.values()
-        self._unfinished = {each._trial_id for each in found if not each.state.is_finished()}
+        self._unfinished, self._waiting = set(), set()
+        for each in found:
+            self._note_state(each._trial_id, each.state)
         self._newest = max((each._trial_id for each in found), default=-1)
         self._alone = study_id
 
@@ -72,10 +75,13 @@ class CacheOfSoleWriter(CacheOfRows):
         self._look_at = time.monotonic() + (time.monotonic() - started) / LOOK_SHARE
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, *, is_urgent: bool = True) -> Iterator[None]:
         """Makes one transaction of what a `with` writes of trials, whatever error ends that.
 
         Others see it then, and that a trial was taken away shows then.
+
+        Args:
+            is_urgent: whether at the end; else with what is written next, or at the next look.
         """
         if self._is_together or self._alone is None:
             yield
@@ -89,14 +95,15 @@ class CacheOfSoleWriter(CacheOfRows):
             raise
         finally:
             self._is_together = False
-        self._write_kept()
+        if is_urgent:
+            self._write_kept()
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Makes a trial, and waits for the disk."""
         self._write_kept()
         made = super().create_new_trial(study_id, template_trial)
         if study_id == self._alone:
-            self._unfinished.add(made)
+            self._note_state(made, TrialState.RUNNING)
             if template_trial:
                 self._reread(made)  # as it is stored
         return made
@@ -165,7 +172,7 @@ class CacheOfSoleWriter(CacheOfRows):
         trial = copy.copy(self._known(trial_id))
         trial.state, trial.values = state, values
         self._add_trials_to_cache(self._alone, [trial])  # type: ignore[arg-type]
-        self._unfinished.discard(trial_id)
+        self._note_state(trial_id, state)
         self._write("set_trial_state_values", trial_id, state, values)
         return True
 
@@ -192,8 +199,10 @@ class CacheOfSoleWriter(CacheOfRows):
             return super().get_all_trials(study_id, deepcopy, states)
         if states is None:
             return list(self._studies[study_id].trials.values())
-        if not any(each.is_finished() and each in states for each in TrialState):
-            found = [self._known(key) for key in sorted(self._unfinished)]
+        wanted = {each for each in TrialState if each in states}
+        if not any(each.is_finished() for each in wanted):
+            some = self._waiting if wanted == {TrialState.WAITING} else self._unfinished
+            found = [self._known(key) for key in sorted(some)]
         else:
             found = [*self._studies[study_id].trials.values()]
         return [each for each in found if each.state in states]
@@ -226,13 +235,17 @@ class CacheOfSoleWriter(CacheOfRows):
         try:
             trial = self._backend.get_trial(trial_id)
         except KeyError:
-            self._unfinished.discard(trial_id)
+            self._note_state(trial_id, TrialState.FAIL)
             return
         self._add_trials_to_cache(self._alone, [trial])
-        if trial.state.is_finished():
-            self._unfinished.discard(trial_id)
-        else:
-            self._unfinished.add(trial_id)
+        self._note_state(trial_id, trial.state)
+
+    def _note_state(self, trial_id: int, state: TrialState) -> None:
+        for ids, is_one in (
+            (self._unfinished, not state.is_finished()),
+            (self._waiting, state == TrialState.WAITING),
+        ):
+            ids.add(trial_id) if is_one else ids.discard(trial_id)
 
     def _refuse_ended(self, trial_id: int) -> None:
         state = self._known(trial_id).state
