@@ -69,6 +69,7 @@ class Found:
         parts: seconds of its main thread by part: of the processor, and of the clock.
         stop: seconds from Ctrl-C until the process has told its stores.
         memory_mb: most memory of the process.
+        is_told: whether MLflow could be told all.
     """
 
     seconds: float
@@ -80,6 +81,7 @@ class Found:
     parts: Mapping[str, tuple[float, float]]
     stop: float
     memory_mb: float
+    is_told: bool = True
 
 
 class Workers(ReplayExecutor):

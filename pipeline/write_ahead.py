@@ -49,8 +49,8 @@ class Log:
     def __init__(self, engine: sql.Engine, file: Path) -> None:
         self._engine, self._file = engine, file
         self._log = Path(f"{file}-wal")
+        engine.dispose()  # of connections that were opened without, and of their pool
         sql.event.listen(engine, "connect", _set_up)
-        engine.dispose()  # of connections that were opened without
 
     def wait_for_disk(self) -> None:
         """Waits until a power failure takes nothing back of what was written."""

@@ -71,6 +71,8 @@ def test_mlflows_store_has_a_log_while_a_search_writes_it(tracker: RunWriter) ->
         assert mode(file) == "wal"
         assert file.with_name("mlflow.db-wal").stat().st_size > 0
     assert (mode(file), {path.name for path in file.parent.iterdir()}) == ("delete", before)
+    tracker.start_trial(1, None, {"seed": 1}, {})
+    assert (mode(file), {path.name for path in file.parent.iterdir()}) == ("delete", before)
 
 
 def test_somebody_else_may_have_mlflows_store_open_all_the_time(tracker: RunWriter) -> None:
