@@ -73,7 +73,13 @@ def writing_ahead(client: mlflow.MlflowClient, file: Path | None) -> Iterator[Ca
         yield lambda: None
         return
     with write_ahead.log_of(engine, file) as log:
-        yield log.wait_for_disk
+        try:
+            yield log.wait_for_disk
+        finally:  # the file has no log any more when nobody has it open
+            with contextlib.suppress(ImportError, AttributeError, KeyError):
+                from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+                SqlAlchemyStore._engine_map[client.tracking_uri].dispose()
 
 
 def update_run(

@@ -65,11 +65,14 @@ def tracker(project_with_mlflow: Path) -> RunWriter:
 
 def test_mlflows_store_has_a_log_while_a_search_writes_it(tracker: RunWriter) -> None:
     file = Path("mlruns/mlflow.db")
+    champion = mlflow.MlflowClient(Project(Path.cwd()).mlflow_uri)
+    champion.search_model_versions()
     before = {path.name for path in file.parent.iterdir()}
     with tracker.writing_much():
         tracker.start_trial(0, None, {"seed": 1}, {})
         assert mode(file) == "wal"
         assert file.with_name("mlflow.db-wal").stat().st_size > 0
+        champion.search_model_versions()  # is another connection, which stays open
     assert (mode(file), {path.name for path in file.parent.iterdir()}) == ("delete", before)
     tracker.start_trial(1, None, {"seed": 1}, {})
     assert (mode(file), {path.name for path in file.parent.iterdir()}) == ("delete", before)
