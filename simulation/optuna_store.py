@@ -220,7 +220,7 @@ class SimulatedStorage(optuna.storages.BaseStorage):
         return self._read().get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return dict(self._read(is_judged=True).get_study_user_attrs(study_id))
+        return dict(self._read().get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return dict(self._read(is_judged=True).get_study_system_attrs(study_id))

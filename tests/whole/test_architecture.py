@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset(
         {"clock", "cores", "disk", "engine", "environment", "errors", "escaping", "files"}
         | {"host", "listening", "masking", "names", "outside", "paths", "provenance", "snapshot"}
-        | {"store_url", "streams", "tied", "watchdog", "wording"}
+        | {"store_url", "streams", "tied", "watchdog", "wording", "write_ahead"}
     ),
     frozenset({"reading"}),
     frozenset({"task"}),
