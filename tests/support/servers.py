@@ -15,9 +15,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 from urllib.parse import quote
 
 import psutil
@@ -45,27 +45,17 @@ def postgres_programs() -> Path | None:
     return max(found, key=lambda folder: int(folder.parent.name), default=None)
 
 
-class Postgres:
-    """A PostgreSQL cluster in a temporary folder; it runs from `with` on.
+class _Server:
+    """A server in a temporary folder; it runs from `with` on, and may be stopped and killed."""
 
-    Args:
-        is_durable: whether it waits for the disk, as a benchmark would have it; without, it loses
-            nothing when its processes are killed, but may when the machine is.
-        host: address at which it listens, and from whose network (/24) it is asked.
-    """
-
-    def __init__(self, *, is_durable: bool = False, host: str = HOST) -> None:
-        self.port, self._host = free_port(), host
-        self._is_durable = is_durable
+    def __init__(self) -> None:
+        self.port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
-        self._programs = postgres_programs()
 
     def __enter__(self) -> Self:
-        assert self._programs, "PostgreSQL is missing; `make servers` installs it"
-        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{type(self).__name__.lower()}-"))
         try:
-            self._own(self._folder)
-            self._make_cluster(self._programs)
+            self._prepare()
             self.start()
         except BaseException:
             self.__exit__()
@@ -77,26 +67,20 @@ class Postgres:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Starts it on its port, and waits until it takes connections."""
-        assert self._programs
+        """Starts it on its port, and waits until it answers.
+
+        Raises:
+            RuntimeError: it does not.
+        """
         assert not self._server
-        options = {
-            "listen_addresses": self._host,
-            "unix_socket_directories": "",
-            "fsync": "on" if self._is_durable else "off",
-        }
-        command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port)]
-        command += [part for each in options.items() for part in ("-c", "=".join(each))]
         with self._log.open("ab") as log:
-            self._server = subprocess.Popen(
-                ["setpriv", *self._as_unprivileged(), *command], cwd=self._folder,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        self._guard = _guard(self._server)
-        for _ in _until("PostgreSQL", self._server, self._log):
-            with contextlib.suppress(psycopg.OperationalError):
-                self._connect().close()
+            self._server = self._begin(log)
+        end = time.monotonic() + _SECONDS_TO_START
+        while self._server.poll() is None and time.monotonic() < end:
+            if self._answers():
                 return
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        raise RuntimeError(f"{type(self).__name__} has not started:\n{self.said()}")
 
     @property
     def is_on(self) -> bool:
@@ -106,14 +90,13 @@ class Postgres:
     def stop(self) -> None:
         """Ends it as an administrator does who restarts it: connections are broken off."""
         if self._server:
-            self._server.send_signal(signal.SIGINT)
+            self._ask_to_end(self._server)
             self._server.wait(_SECONDS_TO_END)
         self.kill()
 
     def kill(self) -> None:
         """Kills all its processes, as a lack of memory does."""
         if self._server:
-            _kill(self._guard)
             _kill(self._server)
             self._server = None
 
@@ -121,6 +104,79 @@ class Postgres:
         """Stops it, and starts it on the same port."""
         self.stop()
         self.start()
+
+    def said(self) -> str:
+        """What it has written to its log."""
+        return self._log.read_text(errors="backslashreplace")
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _prepare(self) -> None:
+        """Makes what it needs before it is started for the first time."""
+
+    def _begin(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+    def _ask_to_end(self, server: subprocess.Popen[bytes]) -> None:
+        raise NotImplementedError
+
+
+class Postgres(_Server):
+    """A PostgreSQL cluster.
+
+    Args:
+        is_durable: whether it waits for the disk, as a benchmark would have it; without, it loses
+            nothing when its processes are killed, but may when the machine is.
+        host: address at which it listens, and from whose network (/24) it is asked.
+    """
+
+    def __init__(self, *, is_durable: bool = False, host: str = HOST) -> None:
+        super().__init__()
+        self._host, self._is_durable = host, is_durable
+        self._programs = postgres_programs()
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def _prepare(self) -> None:
+        assert self._programs, "PostgreSQL is missing; `make servers` installs it"
+        self._own(self._folder)
+        self._make_cluster(self._programs)
+
+    def _begin(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        assert self._programs
+        options = {
+            "listen_addresses": self._host,
+            "unix_socket_directories": "",
+            "fsync": "on" if self._is_durable else "off",
+        }
+        command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        command += [part for each in options.items() for part in ("-c", "=".join(each))]
+        server = subprocess.Popen(
+            ["setpriv", *self._as_unprivileged(), *command], cwd=self._folder,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        self._guard = _guard(server)
+        return server
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
+            self._connect().close()
+            return True
+        return False
+
+    def _ask_to_end(self, server: subprocess.Popen[bytes]) -> None:
+        server.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kills all its processes, and who would."""
+        if self._guard:
+            _kill(self._guard)
+            self._guard = None
+        super().kill()
 
     def create_database(self, name: str) -> str:
         """Creates a database, and returns its URL for SQLAlchemy, with the password."""
@@ -144,17 +200,9 @@ class Postgres:
         variables = {**os.environ, "PGPASSWORD": POSTGRES_PASSWORD}
         return subprocess.check_output(command, env=variables, text=True)
 
-    def said(self) -> str:
-        """What it has written to its log."""
-        return self._log.read_text(errors="backslashreplace")
-
     @property
     def _data(self) -> Path:
         return self._folder / "data"
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / "log"
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(
@@ -189,7 +237,7 @@ class Postgres:
             os.chown(path, user.pw_uid, user.pw_gid)
 
 
-class MlflowServer:
+class MlflowServer(_Server):
     """MLflow's tracking server with one worker, through which artifacts go, too.
 
     Args:
@@ -199,22 +247,8 @@ class MlflowServer:
     """
 
     def __init__(self, store: str, *, has_accounts: bool = False, host: str = HOST) -> None:
-        self.port, self._host = free_port(), host
-        self._store, self._has_accounts = store, has_accounts
-        self._server: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix="mlflow-"))
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        super().__init__()
+        self._host, self._store, self._has_accounts = host, store, has_accounts
 
     @property
     def url(self) -> str:
@@ -238,9 +272,7 @@ class MlflowServer:
         """Where the server keeps them; its clients know nothing of it."""
         return self._folder / "artifacts"
 
-    def start(self) -> None:
-        """Starts it on its port, and waits until it is healthy."""
-        assert not self._server
+    def _begin(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "pipeline.tied", "mlflow", "server", "--host", self._host]
         command += ["--port", str(self.port), "--workers", "1", "--serve-artifacts"]
         command += ["--artifacts-destination", str(self.artifacts)]
@@ -248,45 +280,18 @@ class MlflowServer:
             command += ["--allowed-hosts", f"{self._host}:{self.port}"]
         if self._has_accounts:
             command += ["--app-name", "basic-auth"]
-        with self._log.open("ab") as log:
-            self._server = subprocess.Popen(
-                command, cwd=self._folder, env=self._environment(), start_new_session=True,
-                stdin=subprocess.PIPE, stdout=log, stderr=log,
-            )  # fmt: skip
-        for _ in _until("MLflow's server", self._server, self._log):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health"):
-                return
+        return subprocess.Popen(
+            command, cwd=self._folder, env=self._environment(), start_new_session=True,
+            stdin=subprocess.PIPE, stdout=log, stderr=log,
+        )  # fmt: skip
 
-    @property
-    def is_on(self) -> bool:
-        """Whether it was started, and not ended since."""
-        return self._server is not None
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health"):
+            return True
+        return False
 
-    def stop(self) -> None:
-        """Ends it as an administrator does."""
-        if self._server:
-            os.killpg(self._server.pid, signal.SIGTERM)
-            self._server.wait(_SECONDS_TO_END)
-        self.kill()
-
-    def kill(self) -> None:
-        """Kills its processes."""
-        if self._server:
-            _kill(self._server)
-            self._server = None
-
-    def restart(self) -> None:
-        """Stops it, and starts it on the same port."""
-        self.stop()
-        self.start()
-
-    def said(self) -> str:
-        """What it has written to its log."""
-        return self._log.read_text(errors="backslashreplace")
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / "log"
+    def _ask_to_end(self, server: subprocess.Popen[bytes]) -> None:
+        os.killpg(server.pid, signal.SIGTERM)
 
     def _environment(self) -> dict[str, str]:
         variables = {
@@ -312,15 +317,6 @@ class MlflowServer:
             "MLFLOW_AUTH_ADMIN_PASSWORD": MLFLOW_PASSWORD,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "of no use to anybody",
         }
-
-
-def _until(name: str, server: subprocess.Popen[bytes], log: Path) -> Iterator[None]:
-    """Lets somebody look again and again whether a server is there, as long as it may yet be."""
-    end = time.monotonic() + _SECONDS_TO_START
-    while server.poll() is None and time.monotonic() < end:
-        yield
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    raise RuntimeError(f"{name} has not started:\n{log.read_text(errors='backslashreplace')}")
 
 
 def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
