@@ -202,6 +202,7 @@ class StorageOfSoleWriter(RowStorage):
             if state == TrialState.WAITING and key in running:
                 raise optuna.exceptions.UpdateFinishedTrialError("a trial was set to wait")
 
+    @outages.repeated
     def open_trials(self, study_id: int, newest: int) -> dict[int, TrialState]:
         """Reads the states of trials that run or wait, and of all later ones, by id.
 
@@ -217,6 +218,7 @@ class StorageOfSoleWriter(RowStorage):
         with self.reading.connect() as connection:
             return {key: state for key, state in connection.execute(query)}
 
+    @outages.repeated
     def moments(self, trial_id: int) -> tuple[datetime | None, datetime | None]:
         """Reads when a trial began, and when it ended."""
         trial = models.TrialModel.__table__.c

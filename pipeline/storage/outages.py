@@ -144,6 +144,7 @@ class Patience:
         try:
             self._commit(connection)
         except self._engine.dialect.loaded_dbapi.Error:
+            self._ping_at = -math.inf  # who asks now is not to get another one that is gone
             if number is None or not self._is_done(number):
                 raise
 
@@ -167,11 +168,13 @@ def patient(storage: _Class) -> _Class:
         storage: a class whose instances have a `patience`.
     """
     for name in _ASKING:
-        setattr(storage, name, _repeated(getattr(storage, name)))
+        setattr(storage, name, repeated(getattr(storage, name)))
     return storage
 
 
-def _repeated(method: Callable[..., Any]) -> Callable[..., Any]:
+def repeated(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Has a method of a storage that has a `patience` ask again, as `patient` does."""
+
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         until = time.monotonic() + PATIENCE_SECONDS

@@ -58,6 +58,30 @@ def test_a_server_that_was_restarted_is_used_again(
     assert_has_been_searched(study, 2)
 
 
+def test_a_connection_that_is_gone_right_after_its_use_is_replaced(
+    postgres: Postgres, study: optuna.Study
+) -> None:
+    """Each question is asked on a connection that has just answered another one."""
+    storage: Any = study._storage._backend  # type: ignore[attr-defined]
+    trial = study.ask()
+    key, number = study._study_id, trial._trial_id
+    asks: tuple[Callable[[], object], ...] = (
+        lambda: storage.get_study_user_attrs(key),
+        lambda: storage.open_trials(key, -1),
+        lambda: storage.moments(number),
+        lambda: storage.get_trial_system_attrs(number),
+        lambda: storage.get_all_trials(key),
+        lambda: storage.create_new_trial(key),
+        lambda: storage.write_all({(number, 1): 0.5}, [], [number]),
+        lambda: storage.set_trial_state_values(number, TrialState.COMPLETE, [0.5]),
+    )
+    for ask in asks:
+        storage.get_study_user_attrs(key)
+        postgres.break_off()
+        ask()
+    assert [each.state.name for each in study.get_trials()] == ["COMPLETE", "RUNNING"]
+
+
 def test_a_server_that_is_away_is_waited_for_and_that_is_said(
     postgres: Postgres,
     study: optuna.Study,

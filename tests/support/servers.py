@@ -178,6 +178,14 @@ class Postgres(_Server):
             self._guard = None
         super().kill()
 
+    def break_off(self) -> None:
+        """Ends all connections, as an administrator may, or a firewall."""
+        with self._connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
     def create_database(self, name: str) -> str:
         """Creates a database, and returns its URL for SQLAlchemy, with the password."""
         with self._connect() as connection:
