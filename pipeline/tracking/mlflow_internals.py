@@ -73,8 +73,13 @@ def writing_ahead(client: mlflow.MlflowClient, file: Path | None) -> Iterator[Ca
         yield lambda: None
         return
     with write_ahead.log_of(engine, file) as log:
+
+        def wait() -> None:
+            with contextlib.suppress(OSError):  # what MLflow misses, Optuna has
+                log.wait_for_disk()
+
         try:
-            yield log.wait_for_disk
+            yield wait
         finally:  # the file has no log any more when nobody has it open
             with contextlib.suppress(ImportError, AttributeError, KeyError):
                 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
