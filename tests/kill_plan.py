@@ -6,10 +6,11 @@ A plan is a list of blows, each so many trials or seconds after the one before:
 
     "2 trials: kill node 2; 5 s: start node 2; 1 trial: restart mlflow 3 s"
 
-Blows: `kill node N` (all that runs there, at once), `start node N`, `kill supervisor`, `search on
-node N` (goes on there), `interrupt supervisor`, `kill worker`, `kill agent`, `kill bridge`,
-`restart mlflow [N s]`, `restart postgres [N s]` (killed, and away so long), `kill mlflow`, `start
-mlflow`, `kill postgres`, `start postgres`. Without a plan, blows
+Blows: `kill node N` (all that runs there, at once), `start node N`, `cut node N [N s]` (off the
+network, so long), `search on node N` (goes on there), `kill supervisor`, `interrupt supervisor`,
+`suspend supervisor` (another may begin elsewhere), `resume supervisor` (which goes on, or ends if
+another has begun), `kill worker`, `kill agent`, `kill bridge`, `restart mlflow [N s]`, `restart
+postgres [N s]` (killed, and away so long), and `kill` and `start` of both. Without a plan, blows
 are drawn. In the end all nodes are on and somebody searches until the study is complete; then the
 stores are read by SQL and HTTP alone, for what is tested here is not trusted.
 """
@@ -77,7 +78,8 @@ SHORT_PLAN = (
 )
 BLOWS = (
     r"kill node (\d+)", r"start node (\d+)", r"search on node (\d+)",
-    r"(?:kill|interrupt) supervisor", r"kill (?:worker|agent|bridge)",
+    r"(?:kill|interrupt|suspend|resume) supervisor", r"kill (?:worker|agent|bridge)",
+    r"cut node \d+(?: (\d+(?:\.\d+)?) s)?",
     r"restart (?:mlflow|postgres)(?: (\d+(?:\.\d+)?) s)?", r"(?:kill|start) (?:mlflow|postgres)",
 )  # fmt: skip
 DEADLINE_SECONDS = 900.0  # for a search to come to the next blow, or to its end
@@ -173,6 +175,7 @@ class Cluster:
         self._at: Node | None = None
         self._n_lives, self._n_seen = 0, 0
         self._is_expected = False  # the end of the supervisor
+        self._suspended: tuple[subprocess.Popen[bytes], Node, Path] | None = None
 
     def __enter__(self) -> "Cluster":
         try:
@@ -284,6 +287,13 @@ class Cluster:
             self.start_node(int(number[1]))  # type: ignore[index]
         elif blow.what.startswith("search on"):
             self.search(int(number[1]))  # type: ignore[index]
+        elif blow.what.startswith("cut node"):
+            _, _, node, *seconds = blow.what.removesuffix(" s").split()
+            self.nodes[int(node)].cut(float(seconds[0]) if seconds else 0.0)
+        elif blow.what == "suspend supervisor":
+            self._suspend()
+        elif blow.what == "resume supervisor":
+            self._resume()
         elif blow.what.endswith(("mlflow", "postgres", " s")):
             server = self.mlflow if "mlflow" in blow.what else self.postgres
             if not blow.what.startswith("start"):
@@ -324,6 +334,27 @@ class Cluster:
         assert self._supervisor
         self._supervisor.wait(DEADLINE_SECONDS)
 
+    def _suspend(self) -> None:
+        """Stops a supervisor in the middle of whatever it does; another may begin elsewhere."""
+        if self._is_searching and self._at and not self._suspended:
+            for process in self._at.processes(of="pipeline.search"):
+                process.suspend()
+            assert self._supervisor
+            self._suspended, self._supervisor = (self._supervisor, self._at, self._err), None
+
+    def _resume(self) -> None:
+        """Has it go on; if another has the study by now, it ends, says so, and writes nothing."""
+        if not self._suspended:
+            return
+        (process, node, said), self._suspended = self._suspended, None
+        for each in node.processes(of="pipeline.search"):
+            each.resume()
+        if not self._is_searching and not self.is_complete:
+            self._supervisor, self._at, self._is_expected = process, node, True
+            return
+        assert process.wait(DEADLINE_SECONDS) in (1, -signal.SIGKILL), said.read_text()[-3000:]
+        assert "Traceback" not in said.read_text(), said
+
     def _kill_one(self, what: str) -> None:
         nodes = list(self.nodes.values())
         found: list[psutil.Process] = []
@@ -343,6 +374,7 @@ class Cluster:
 
     def finish(self) -> None:
         """Turns all nodes on, and searches until the study is complete."""
+        self._resume()
         for number in self.nodes:
             self.start_node(number)
         for server in (self.postgres, self.mlflow):

@@ -105,6 +105,10 @@ class Node(ABC):
     def kill(self) -> None:
         """Kills all that runs there at once, and waits until it is gone."""
 
+    @abstractmethod
+    def cut(self, seconds: float) -> None:
+        """Has nobody hear of it for a while."""
+
     @staticmethod
     @abstractmethod
     def _address(number: int) -> str: ...
@@ -130,6 +134,17 @@ class LoopbackNode(Node):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(family, timeout=1)
+
+    def cut(self, seconds: float) -> None:
+        """Suspends all that runs there, as there is no network of its own."""
+        suspended = self.processes()
+        for process in suspended:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        time.sleep(seconds)
+        for process in suspended:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     @staticmethod
     def _address(number: int) -> str:
@@ -159,6 +174,12 @@ class NamespacedNode(Node):
         while left := self.processes():
             assert time.monotonic() < end, f"cannot be killed: {left}"
             time.sleep(0.1)
+
+    def cut(self, seconds: float) -> None:
+        """Pulls its network cable."""
+        _ip(f"link set {Network.link(self.number)} down")
+        time.sleep(seconds)
+        _ip(f"link set {Network.link(self.number)} up")
 
     @staticmethod
     def _address(number: int) -> str:
@@ -229,6 +250,10 @@ class Network:
         return f"ksp-node-{number}"
 
     @staticmethod
+    def link(number: int) -> str:
+        return f"ksp-{number}"
+
+    @staticmethod
     def is_possible() -> bool:
         """Whether this user may make one."""
         needed = ("ip", "unshare", "nsenter")
@@ -249,7 +274,8 @@ class Network:
         _ip(f"address add {self.HOST}/24 dev {self._BRIDGE}")
         _ip(f"link set {self._BRIDGE} up")
         for number in self._numbers:
-            name, here, there = self.namespace(number), f"ksp-{number}", f"ksp-{number}-in"
+            name, here = self.namespace(number), self.link(number)
+            there = f"{here}-in"
             _ip(f"netns add {name}")
             _ip(f"link add {here} type veth peer name {there}")
             _ip(f"link set {here} master {self._BRIDGE} up")
@@ -272,7 +298,7 @@ class Network:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(each), signal.SIGKILL)
             subprocess.run(["ip", "netns", "delete", self.namespace(number)], **_QUIET)  # type: ignore[call-overload]
-            subprocess.run(["ip", "link", "delete", f"ksp-{number}"], **_QUIET)  # type: ignore[call-overload]
+            subprocess.run(["ip", "link", "delete", self.link(number)], **_QUIET)  # type: ignore[call-overload]
         subprocess.run(["ip", "link", "delete", self._BRIDGE], **_QUIET)  # type: ignore[call-overload]
 
 
