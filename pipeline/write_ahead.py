@@ -8,7 +8,7 @@ came before stays.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +67,6 @@ class Log:
                 contextlib.closing(sqlite3.connect(self._file, timeout=0)) as database,
             ):
                 database.execute("PRAGMA journal_mode=DELETE")
-
-
-@contextlib.contextmanager
-def log_of(engine: sql.Engine, file: Path) -> Iterator[Log]:
-    """Has connections of an engine write a log, in a `with`."""
-    log = Log(engine, file)
-    try:
-        yield log
-    finally:
-        log.close()
 
 
 def _set_up(connection: Any, _: Any) -> None:

@@ -53,7 +53,8 @@ def last_step(client: mlflow.MlflowClient, run: Run, metric: str) -> int:
     return max((int(each.step) for each in known if each.key == metric), default=0)
 
 
-def _store(client: mlflow.MlflowClient) -> Any:
+def store_of(client: mlflow.MlflowClient) -> Any:
+    """Returns what a client asks: a database or a server; None of a client with another inside."""
     return getattr(getattr(client, "_tracking_client", None), "store", None)
 
 
@@ -68,11 +69,11 @@ def writing_ahead(client: mlflow.MlflowClient, file: Path | None) -> Iterator[Ca
     Yields:
         What waits until a power failure takes nothing back of what was written.
     """
-    engine = getattr(_store(client), "engine", None)
+    engine = getattr(store_of(client), "engine", None)
     if file is None or not isinstance(engine, sql.Engine):
         yield lambda: None
         return
-    with write_ahead.log_of(engine, file) as log:
+    with contextlib.closing(write_ahead.Log(engine, file)) as log:
 
         def wait() -> None:
             with contextlib.suppress(OSError):  # what MLflow misses, Optuna has
@@ -99,7 +100,7 @@ def update_run(
         name: of the run; "" to leave it as it is.
         ended: milliseconds since 1970; None of a run that has not.
     """
-    store = _store(client)
+    store = store_of(client)
     if hasattr(store, "update_run_info"):
         store.update_run_info(run, RunStatus.from_string(status), ended, name or None)
         return
@@ -122,7 +123,7 @@ def log_new(
         values: that JSON can hold.
         artifact: its path there, without a folder.
     """
-    if _store(client) is not None:
+    if store_of(client) is not None:
         with contextlib.suppress(ImportError):
             log_at(client, run.info.artifact_uri, values, artifact)
             return

@@ -14,9 +14,11 @@ from typing import Any
 
 import mlflow
 import sqlalchemy as sql
-from mlflow.entities import DatasetInput, LifecycleStage, Metric, Param, RunStatus, RunTag
+from mlflow.entities import DatasetInput, LifecycleStage, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_USER
 from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.tracking import mlflow_internals
 
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _TABLES: Mapping[str, str] = {
@@ -36,8 +38,8 @@ _ORDER = ("step", "timestamp", "value")  # of two values of a metric, the greate
 
 def of(client: mlflow.MlflowClient) -> "Rows | None":
     """Returns what writes rows; None if a server is asked, or MLflow's inside is unknown."""
-    store = getattr(getattr(client, "_tracking_client", None), "store", None)
-    return None if store is None else _of_store(store)
+    store = mlflow_internals.store_of(client)
+    return _of_store(store) if hasattr(store, "ManagedSessionMaker") else None
 
 
 @functools.lru_cache(maxsize=8)
@@ -139,11 +141,11 @@ class Rows:
     def write(
         self,
         run: str,
-        metrics: Sequence[Metric] = (),
-        tags: Mapping[str, str] | None = None,
-        status: str = "",
-        name: str = "",
-        ended: int | None = None,
+        metrics: Sequence[Metric],
+        tags: Mapping[str, str],
+        status: str,
+        name: str,
+        ended: int | None,
     ) -> bool:
         """Adds to a run; what is there already stays.
 
@@ -166,13 +168,10 @@ class Rows:
                 return False
             if metrics:
                 self._add_metrics(connection, run, metrics)
-            named = {MLFLOW_RUN_NAME: name} if name else {}
-            if tags or named:
-                self._set_tags(connection, run, {**(tags or {}), **named})
-            new: dict[str, Any] = {"name": name} if name else {}
-            new |= {"status": RunStatus.to_string(RunStatus.from_string(status))} if status else {}
-            new |= {} if ended is None else {"end_time": ended}
-            if new:
+            if named := {**tags, **({MLFLOW_RUN_NAME: name} if name else {})}:
+                self._set_tags(connection, run, named)
+            values = {"name": name, "status": status, "end_time": ended}
+            if new := {key: value for key, value in values.items() if value not in ("", None)}:
                 connection.execute(sql.update(runs).where(is_this).values(new))
         return True
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mlflow
-from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
 from pipeline.escaping import for_tag
 from pipeline.tracking import mlflow_internals, mlflow_rows, run_names
@@ -38,12 +38,15 @@ def start(
             mlflow_internals.log_at(client, uri, values, HYPERPARAMETERS_ARTIFACT)
 
     params = {key: for_tag(value) for key, value in write["params"].items()}
-    if not known and (rows := mlflow_rows.of(client)):
+    if known:
+        made = client.get_run(known)
+    else:
         tags = {key: for_tag(value) for key, value in write["tags"].items()}
-        named = (run_names.name_of(write["tags"]), tags)
-        if run := rows.start(experiment, write["started"], *named, params, inputs, keep):
+        started, name = write["started"], run_names.name_of(write["tags"])
+        rows = mlflow_rows.of(client)
+        if rows and (run := rows.start(experiment, started, name, tags, params, inputs, keep)):
             return run
-    made = client.get_run(known) if known else _create(client, experiment, write)
+        made = client.create_run(experiment, start_time=started, tags=tags, run_name=name)
     run = str(made.info.run_id)
     client.log_inputs(run, inputs)
     if values:
@@ -51,15 +54,6 @@ def start(
     # at last, for by them the doctor sees that all of it was written
     client.log_batch(run, params=[Param(key, value) for key, value in params.items()])
     return run
-
-
-def _create(client: mlflow.MlflowClient, experiment: str, write: Mapping[str, Any]) -> Run:
-    return client.create_run(
-        experiment,
-        start_time=write["started"],
-        tags={key: for_tag(value) for key, value in write["tags"].items()},
-        run_name=run_names.name_of(write["tags"]),
-    )
 
 
 def tell(client: mlflow.MlflowClient, run: str, write: Mapping[str, Any]) -> None:

@@ -67,7 +67,7 @@ def test_all_that_a_search_tells_arrives(project: Project, client: mlflow.Mlflow
     assert given.dataset.name == "fashion_mnist"
 
 
-def tell_all(client: mlflow.MlflowClient, project: Project, study: str) -> RunWriter:
+def tell_all(client: mlflow.MlflowClient, project: Project, study: str) -> None:
     """What two supervisors tell of a study, with all kinds of values, and some of it twice."""
     tracker = RunWriter(client, project, study)
     tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
@@ -88,7 +88,6 @@ def tell_all(client: mlflow.MlflowClient, project: Project, study: str) -> RunWr
     tracker.log_incumbent(0, "accuracy", 0.5)
     tracker.close_study("FINISHED")
     assert tracker.settle() == 0
-    return tracker
 
 
 def tables(client: mlflow.MlflowClient, study: str) -> dict[str, list[str]]:
@@ -139,14 +138,13 @@ def test_a_run_is_made_as_a_whole_or_not_at_all(
     """The disk is full when its artifact is written, and the run is made when it is not."""
     tracker = RunWriter(client, project, "small")
     tracker.open_study("Tests.", {"dataset": "fashion_mnist"}, "0" * 64)
-    given = GIVEN
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(mlflow_internals, "log_at", refuse)
-        assert tracker.start_trial(0, given, {"seed": 5}, {}) == ""
+        assert tracker.start_trial(0, GIVEN, {"seed": 5}, {}) == ""
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], "tags.trial != ''")

@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import optuna
 import pytest
+from sqlite_files import journal_mode, noted_syncs
 
 from pipeline import write_ahead
 from pipeline.paths import Project
@@ -26,11 +27,6 @@ def killed(script: str) -> None:
     script = f"import os\n{script}\nos.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert done.returncode == -9
-
-
-def mode(file: Path) -> str:
-    with contextlib.closing(sqlite3.connect(file)) as database:
-        return str(database.execute("PRAGMA journal_mode").fetchone()[0])
 
 
 def test_the_log_of_a_store_that_is_gone_is_not_played_back_into_a_new_one(
@@ -70,12 +66,15 @@ def test_mlflows_store_has_a_log_while_a_search_writes_it(tracker: RunWriter) ->
     before = {path.name for path in file.parent.iterdir()}
     with tracker.writing_much():
         tracker.start_trial(0, None, {"seed": 1}, {})
-        assert mode(file) == "wal"
+        assert journal_mode(file) == "wal"
         assert file.with_name("mlflow.db-wal").stat().st_size > 0
         champion.search_model_versions()  # is another connection, which stays open
-    assert (mode(file), {path.name for path in file.parent.iterdir()}) == ("delete", before)
-    tracker.start_trial(1, None, {"seed": 1}, {})
-    assert (mode(file), {path.name for path in file.parent.iterdir()}) == ("delete", before)
+    for trial in (1, 2):
+        assert journal_mode(file) == "delete"
+        assert {path.name for path in file.parent.iterdir()} == before
+        tracker.start_trial(trial, None, {"seed": 1}, {})
+    assert journal_mode(file) == "delete"
+    assert {path.name for path in file.parent.iterdir()} == before
 
 
 def test_somebody_else_may_have_mlflows_store_open_all_the_time(tracker: RunWriter) -> None:
@@ -99,15 +98,8 @@ def test_a_store_that_somebody_deletes_meanwhile_is_not_made_anew(tracker: RunWr
 def test_what_is_flushed_is_on_the_disk(
     tracker: RunWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
-    sync = os.fsync
-
-    def noted(file: int) -> None:
-        synced.append(Path(f"/dev/fd/{file}").resolve().name)
-        sync(file)
-
     with tracker.writing_much():
-        monkeypatch.setattr(os, "fsync", noted)
+        synced = noted_syncs(monkeypatch)
         tracker.start_trial(0, None, {"seed": 1}, {})
         tracker.log_epoch(0, 1, {"loss": 0.5})
         assert synced == []

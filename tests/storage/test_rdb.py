@@ -16,6 +16,7 @@ import recorded
 import sqlalchemy as sql
 from killing import killed_at
 from optuna.trial import TrialState
+from sqlite_files import journal_mode, noted_syncs
 
 from pipeline.doctor import __main__ as doctor
 from pipeline.doctor import examine
@@ -147,16 +148,9 @@ def test_the_beginning_and_the_end_of_a_trial_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a power failure could take back a finished trial, or one that MLflow was told of."""
-    synced: list[str] = []
-    sync = os.fsync
-
-    def noted(file: int) -> None:
-        synced.append(Path(f"/dev/fd/{file}").resolve().name)
-        sync(file)
-
     storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", to_write=True)
     study = optuna.create_study(storage=storage)
-    monkeypatch.setattr(os, "fsync", noted)
+    synced = noted_syncs(monkeypatch)
     trial = study.ask()
     trial.report(0.5, 1)
     assert synced == ["optuna.db-wal"]
@@ -175,15 +169,10 @@ def test_a_search_writes_ahead_and_a_report_leaves_a_store_as_it_is(
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA journal_mode=DELETE")
     study_store.read_trials(studies.stored_study(recorded_study, recorded.NAME).study)
-
-    def mode() -> str:
-        with contextlib.closing(sqlite3.connect(file)) as database:
-            return str(database.execute("PRAGMA journal_mode").fetchone()[0])
-
-    assert mode() == "delete"
+    assert journal_mode(file) == "delete"
     spec = studies.stored_study(recorded_study, recorded.NAME).spec
     studies.open_study(recorded_study, spec)
-    assert mode() == "wal"
+    assert journal_mode(file) == "wal"
 
 
 def open_files(folder: Path) -> list[str]:
